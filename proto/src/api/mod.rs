@@ -1,0 +1,2 @@
+//! The HTTP API's JSON types.
+pub mod job;

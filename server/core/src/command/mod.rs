@@ -1,0 +1,1 @@
+//! The state machine's commands, one a file.

@@ -1,0 +1,1 @@
+//! HCL in both dialects: a tolerant reader of bodies with positions.

@@ -1,0 +1,1 @@
+//! The job specification: canonical form, validation, encoding.

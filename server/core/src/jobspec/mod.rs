@@ -1,0 +1,1 @@
+//! Jobspecs in HCL as the API's job.

@@ -1,0 +1,1 @@
+//! Where the cluster's work goes: the column view, feasibility, ranking, reconciling, the broker.

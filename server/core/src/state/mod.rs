@@ -1,0 +1,1 @@
+//! Tables, keys, rows, and the transaction that `apply` writes through.
