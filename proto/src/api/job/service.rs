@@ -1,0 +1,109 @@
+//! Services that a group or a task offers, and their health checks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::empty_as_null;
+
+/// A service to be found by its name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Service {
+    /// Name in the catalogue; `job-group-task` where nothing is said.
+    pub name: String,
+    /// The task that a group's service belongs to.
+    pub task_name: String,
+    /// Label or number of the port.
+    pub port_label: String,
+    /// `auto`, `host`, `driver` or `alloc`.
+    pub address_mode: String,
+    /// Tags can be changed from outside.
+    pub enable_tag_override: bool,
+    /// Tags.
+    #[serde(with = "empty_as_null")]
+    pub tags: Vec<String>,
+    /// Tags of a canary, in place of `Tags`.
+    #[serde(with = "empty_as_null")]
+    pub canary_tags: Vec<String>,
+    /// Health checks.
+    #[serde(with = "empty_as_null")]
+    pub checks: Vec<ServiceCheck>,
+    /// Default of the checks' `check_restart`; a canonical service has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_restart: Option<CheckRestart>,
+    /// Service mesh; kept as it came.
+    pub connect: Option<serde_json::Value>,
+    /// Free words.
+    #[serde(with = "empty_as_null")]
+    pub meta: BTreeMap<String, String>,
+    /// Free words of a canary.
+    #[serde(with = "empty_as_null")]
+    pub canary_meta: BTreeMap<String, String>,
+}
+
+/// A health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceCheck {
+    /// Name of the check.
+    pub name: String,
+    /// `http`, `tcp`, `script` or `grpc`.
+    #[serde(rename = "Type")]
+    pub check_type: String,
+    /// The program of a script check.
+    pub command: String,
+    /// Its arguments.
+    #[serde(with = "empty_as_null")]
+    pub args: Vec<String>,
+    /// The path of an HTTP check.
+    pub path: String,
+    /// `http` or `https`.
+    pub protocol: String,
+    /// Label or number of the port; the service's where nothing is said.
+    pub port_label: String,
+    /// Open a path through the mesh's proxy for the check.
+    pub expose: bool,
+    /// `host`, `driver` or `alloc`.
+    pub address_mode: String,
+    /// Nanoseconds from check to check.
+    pub interval: i64,
+    /// Nanoseconds.
+    pub timeout: i64,
+    /// The status before the first check.
+    pub initial_status: String,
+    /// Do not verify the certificate.
+    #[serde(rename = "TLSSkipVerify")]
+    pub tls_skip_verify: bool,
+    /// The HTTP method.
+    pub method: String,
+    /// HTTP headers.
+    #[serde(with = "empty_as_null")]
+    pub header: BTreeMap<String, Vec<String>>,
+    /// Restart the task when the check fails.
+    pub check_restart: Option<CheckRestart>,
+    /// The service asked over gRPC.
+    #[serde(rename = "GRPCService")]
+    pub grpc_service: String,
+    /// Whether that is over TLS.
+    #[serde(rename = "GRPCUseTLS")]
+    pub grpc_use_tls: bool,
+    /// The task that runs the script of a group's service.
+    pub task_name: String,
+    /// Successes in a row before it passes.
+    pub success_before_passing: i64,
+    /// Failures in a row before it is critical.
+    pub failures_before_critical: i64,
+}
+
+/// When a failing check restarts its task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CheckRestart {
+    /// Failures in a row; 0 never restarts.
+    pub limit: i64,
+    /// Nanoseconds after a start that failures do not count for.
+    pub grace: Option<i64>,
+    /// A warning is no failure.
+    pub ignore_warnings: bool,
+}
