@@ -1,1 +1,16 @@
-//! Where the cluster's work goes: the column view, feasibility, ranking, reconciling, the broker.
+//! The scheduler: reconciles what a job wants with what there is, and places what is missing on the best
+//! of all nodes.
+//!
+//! Everything here is a function of its arguments. `ClusterView` is what `apply` keeps in step;
+//! `check_plan` is what the plan applier and `apply` both ask whether a plan still fits.
+
+mod check;
+mod class;
+mod view;
+
+pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
+pub use class::computed_class;
+pub use view::{
+    Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_server_terminal,
+    is_terminal,
+};

@@ -1,0 +1,259 @@
+//! Whether a plan still fits the cluster: what the plan applier asks before it proposes and `apply` asks
+//! where the log is total. Both run this very code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordu_proto::command::Plan;
+use ordu_proto::state::Allocation;
+
+use super::view::{Capacity, ClusterView, NodeCondition, Slot, Usage};
+
+/// Why a node's part of a plan is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The node has gone from the cluster.
+    NodeUnknown,
+    /// The node is down, initializing, ineligible or draining, and the part places something new.
+    NodeClosed,
+    /// There is not enough CPU.
+    Cpu,
+    /// There is not enough memory.
+    Memory,
+    /// There is not enough disk.
+    Disk,
+    /// A port is taken.
+    Port,
+    /// The plan takes effect whole or not at all, and another node's part was refused.
+    AllAtOnce,
+}
+
+impl RefusalReason {
+    /// The reason in words, Nomad's where it has them.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalReason::NodeUnknown => "node does not exist",
+            RefusalReason::NodeClosed => "node is not ready for placements",
+            RefusalReason::Cpu => "cpu",
+            RefusalReason::Memory => "memory",
+            RefusalReason::Disk => "disk",
+            RefusalReason::Port => "reserved port collision",
+            RefusalReason::AllAtOnce => "another part of an all-at-once plan was refused",
+        }
+    }
+}
+
+/// What becomes of a plan: the parts of all nodes but these take effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanVerdict {
+    /// The nodes whose part is refused, and why, by node id.
+    pub refused: BTreeMap<Vec<u8>, RefusalReason>,
+}
+
+impl PlanVerdict {
+    /// Whether the node's part of the plan takes effect.
+    pub fn accepts(&self, node_id: &[u8]) -> bool {
+        !self.refused.contains_key(node_id)
+    }
+
+    /// The refused nodes: what `PlanResult.refused_nodes` holds.
+    pub fn refused_nodes(&self) -> BTreeSet<Vec<u8>> {
+        self.refused.keys().cloned().collect()
+    }
+}
+
+/// Finds an allocation's row by its id, in the state that the plan is checked against.
+pub type AllocLookup<'a> = dyn FnMut(&[u8]) -> Option<Allocation> + 'a;
+
+/// Checks one plan by itself against the view. Of several plans that go into one entry, use a
+/// `PlanCheck`.
+pub fn check_plan(view: &ClusterView, plan: &Plan, lookup: &mut AllocLookup<'_>) -> PlanVerdict {
+    PlanCheck::new(view).verdict(plan, lookup)
+}
+
+/// What is left of the plan when the refused parts are taken out: what the plan applier proposes.
+///
+/// A stop or update whose allocation `lookup` does not know stays; it means nothing to `apply` either.
+pub fn accepted_part(mut plan: Plan, verdict: &PlanVerdict, lookup: &mut AllocLookup<'_>) -> Plan {
+    if verdict.refused.is_empty() {
+        return plan;
+    }
+    let mut accepted = |alloc_id: &[u8]| lookup(alloc_id).is_none_or(|alloc| verdict.accepts(&alloc.node_id));
+    plan.place.retain(|alloc| verdict.accepts(&alloc.node_id));
+    plan.stop.retain(|stop| accepted(&stop.alloc_id));
+    plan.update.retain(|update| accepted(&update.alloc_id));
+    plan
+}
+
+/// Checks plans one after the other, each as if those before it had taken effect as far as they were
+/// accepted.
+#[derive(Debug)]
+pub struct PlanCheck<'view> {
+    view: &'view ClusterView,
+    deltas: BTreeMap<Slot, Delta>,
+    /// Allocations that accepted plans stopped: what they gave back is not given back twice.
+    stopped: BTreeSet<Vec<u8>>,
+}
+
+/// What accepted plans changed on a node, beside what the view says.
+#[derive(Clone, Debug, Default)]
+struct Delta {
+    cpu_mhz: i64,
+    memory_mb: i64,
+    disk_mb: i64,
+    /// By how often a port is held more (or less) than in the view.
+    ports: BTreeMap<u16, i64>,
+}
+
+/// A plan's part for one node.
+#[derive(Default)]
+struct Part {
+    taken: Vec<Usage>,
+    given_back: Vec<Usage>,
+    stopped: Vec<Vec<u8>>,
+    places: bool,
+    updates: bool,
+}
+
+impl<'view> PlanCheck<'view> {
+    /// A checker against the view, with no plan before.
+    pub fn new(view: &'view ClusterView) -> Self {
+        PlanCheck { view, deltas: BTreeMap::new(), stopped: BTreeSet::new() }
+    }
+
+    /// The nodes whose parts of the plan are refused; the others count as in effect from now on.
+    pub fn check(&mut self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> BTreeSet<Vec<u8>> {
+        self.verdict(plan, lookup).refused_nodes()
+    }
+
+    /// As `check`, with the reasons.
+    pub fn verdict(&mut self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> PlanVerdict {
+        let mut verdict = PlanVerdict::default();
+        let mut accepted = Vec::new();
+        let parts = self.parts(plan, lookup);
+        for (node_id, part) in &parts {
+            match self.check_part(node_id, part) {
+                Ok(Some((slot, delta))) => accepted.push((slot, delta)),
+                Ok(None) => {}
+                Err(reason) => drop(verdict.refused.insert(node_id.clone(), reason)),
+            }
+        }
+        if plan.all_at_once && !verdict.refused.is_empty() {
+            for node_id in parts.into_keys() {
+                verdict.refused.entry(node_id).or_insert(RefusalReason::AllAtOnce);
+            }
+            return verdict;
+        }
+        self.deltas.extend(accepted);
+        for (node_id, part) in parts {
+            if verdict.accepts(&node_id) {
+                self.stopped.extend(part.stopped);
+            }
+        }
+        verdict
+    }
+
+    fn parts(&self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> BTreeMap<Vec<u8>, Part> {
+        let mut parts: BTreeMap<Vec<u8>, Part> = BTreeMap::new();
+        let mut stopping = BTreeSet::new();
+        for stop in &plan.stop {
+            let Some(alloc) = lookup(&stop.alloc_id) else { continue };
+            let part = parts.entry(alloc.node_id.clone()).or_default();
+            if !self.stopped.contains(&stop.alloc_id) && stopping.insert(&stop.alloc_id) {
+                part.given_back.extend(Usage::of_live(&alloc));
+                part.stopped.push(stop.alloc_id.clone());
+            }
+        }
+        for update in &plan.update {
+            let Some(alloc) = lookup(&update.alloc_id) else { continue };
+            let part = parts.entry(alloc.node_id.clone()).or_default();
+            part.updates = true;
+            if let Some(before) = Usage::of_live(&alloc)
+                && let Some(resources) = &update.resources
+                && !self.stopped.contains(&update.alloc_id)
+            {
+                part.given_back.push(before);
+                part.taken.push(Usage::of(Some(resources)));
+            }
+        }
+        for alloc in &plan.place {
+            let part = parts.entry(alloc.node_id.clone()).or_default();
+            part.places = true;
+            part.taken.extend(Usage::of_live(alloc));
+        }
+        parts
+    }
+
+    /// The node's delta with this part in effect, or why it cannot be. A part that only stops always
+    /// fits; one that only updates may stay on a node that takes nothing new.
+    fn check_part(&self, node_id: &[u8], part: &Part) -> Result<Option<(Slot, Delta)>, RefusalReason> {
+        let condition = self.view.condition(node_id);
+        if (part.places || part.updates) && condition == NodeCondition::Unknown {
+            return Err(RefusalReason::NodeUnknown);
+        }
+        if part.places && condition != NodeCondition::Open {
+            return Err(RefusalReason::NodeClosed);
+        }
+        let Some(slot) = self.view.slot(node_id) else { return Ok(None) };
+        let before = self.deltas.get(&slot).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        part.given_back.iter().for_each(|usage| after.add(usage, -1));
+        let freed = after.clone();
+        part.taken.iter().for_each(|usage| after.add(usage, 1));
+        if part.places || part.updates {
+            self.fits(slot, &before, &after, part.places)?;
+            self.ports_fit(slot, &freed, part)?;
+        }
+        Ok(Some((slot, after)))
+    }
+
+    /// A part that places must end within the capacity. One that only updates may also leave an
+    /// overfull node as full as it was, else a node that shrank could never take a new job version.
+    fn fits(&self, slot: Slot, before: &Delta, after: &Delta, places: bool) -> Result<(), RefusalReason> {
+        let Capacity { cpu_mhz, memory_mb, disk_mb } = self.view.capacity_at(slot);
+        let used = self.view.used_at(slot);
+        let fits = |used: i64, before: i64, after: i64, capacity: i64| {
+            used + after <= capacity || (!places && after <= before)
+        };
+        if !fits(used.cpu_mhz, before.cpu_mhz, after.cpu_mhz, cpu_mhz) {
+            return Err(RefusalReason::Cpu);
+        }
+        if !fits(used.memory_mb, before.memory_mb, after.memory_mb, memory_mb) {
+            return Err(RefusalReason::Memory);
+        }
+        if !fits(used.disk_mb, before.disk_mb, after.disk_mb, disk_mb) {
+            return Err(RefusalReason::Disk);
+        }
+        Ok(())
+    }
+
+    fn ports_fit(&self, slot: Slot, freed: &Delta, part: &Part) -> Result<(), RefusalReason> {
+        let reserved: &[u16] = self.view.node_facts(slot).map_or(&[], |facts| &facts.reserved_ports);
+        let used = self.view.ports_used(slot);
+        let kept = |port: u16| part.given_back.iter().any(|usage| usage.ports.contains(&port));
+        let mut wanted = BTreeSet::new();
+        for &port in part.taken.iter().flat_map(|usage| &usage.ports) {
+            let in_view =
+                used.partition_point(|&held| held <= port) - used.partition_point(|&held| held < port);
+            let held = in_view as i64 + freed.ports.get(&port).copied().unwrap_or(0);
+            let reserved = reserved.binary_search(&port).is_ok() && !kept(port);
+            if held > 0 || reserved || !wanted.insert(port) {
+                return Err(RefusalReason::Port);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Delta {
+    fn add(&mut self, usage: &Usage, sign: i64) {
+        self.cpu_mhz += sign * usage.cpu_mhz;
+        self.memory_mb += sign * usage.memory_mb;
+        self.disk_mb += sign * usage.disk_mb;
+        for &port in &usage.ports {
+            *self.ports.entry(port).or_insert(0) += sign;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
