@@ -1,0 +1,100 @@
+//! Constraints and affinities, whose operator may be spelled as the key (`regexp = "…"`).
+
+use super::read::Object;
+use crate::hcl::{Body, Entry, Error};
+use serde_json::{Value as Json, json};
+
+/// Keys that name an operator and hold its right side.
+const OPERATORS: [&str; 6] =
+    ["version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any"];
+
+/// `constraint { … }`
+pub(super) fn constraint(body: &Body) -> Result<Object, Error> {
+    let mut sides = Sides::default();
+    for entry in &body.entries {
+        let (key, value) = sides.attribute(entry)?;
+        match key {
+            "distinct_hosts" if value.to_flag(key)? => sides.operand = key.to_owned(),
+            "distinct_hosts" => {}
+            "distinct_property" => {
+                sides.operand = key.to_owned();
+                sides.left = value.to_text(key)?;
+            }
+            _ if sides.take(key, value)? => {}
+            _ => return Err(unknown("constraint", entry)),
+        }
+    }
+    Ok(sides.object())
+}
+
+/// `affinity { … }`
+pub(super) fn affinity(body: &Body) -> Result<Object, Error> {
+    let mut sides = Sides::default();
+    let mut weight = Json::Null;
+    for entry in &body.entries {
+        let (key, value) = sides.attribute(entry)?;
+        match key {
+            // The API's weight has eight bits; whether it makes sense is validation's to say.
+            "weight" => weight = json!(value.to_integer_in(key, -128, 127)?),
+            _ if sides.take(key, value)? => {}
+            _ => return Err(unknown("affinity", entry)),
+        }
+    }
+    let mut object = sides.object();
+    object.insert("Weight".to_owned(), weight);
+    Ok(object)
+}
+
+struct Sides {
+    left: String,
+    operand: String,
+    right: String,
+    keys: Vec<String>,
+}
+
+impl Default for Sides {
+    fn default() -> Sides {
+        Sides { left: String::new(), operand: "=".to_owned(), right: String::new(), keys: Vec::new() }
+    }
+}
+
+impl Sides {
+    fn attribute<'a>(&mut self, entry: &'a Entry) -> Result<(&'a str, &'a crate::hcl::Value), Error> {
+        let Entry::Attribute(attribute) = entry else {
+            let text = format!("`{0}` is not a block; it is set with `{0} = …`", entry.key());
+            return Err(Error::at(entry.position(), text));
+        };
+        if self.keys.contains(&attribute.key) {
+            return Err(Error::at(attribute.position, format!("`{}` stands here again", attribute.key)));
+        }
+        self.keys.push(attribute.key.clone());
+        Ok((&attribute.key, &attribute.value))
+    }
+
+    /// Takes a key that constraints and affinities share; whether it is one.
+    fn take(&mut self, key: &str, value: &crate::hcl::Value) -> Result<bool, Error> {
+        match key {
+            "attribute" => self.left = value.to_text(key)?,
+            "operator" => self.operand = value.to_text(key)?,
+            "value" => self.right = value.to_text(key)?,
+            _ if OPERATORS.contains(&key) => {
+                self.operand = key.to_owned();
+                self.right = value.to_text(key)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn object(self) -> Object {
+        Object::from_iter([
+            ("LTarget".to_owned(), self.left.into()),
+            ("Operand".to_owned(), self.operand.into()),
+            ("RTarget".to_owned(), self.right.into()),
+        ])
+    }
+}
+
+fn unknown(what: &str, entry: &Entry) -> Error {
+    Error::at(entry.position(), format!("a {what} has no `{}`", entry.key()))
+}

@@ -1,0 +1,69 @@
+//! Task groups.
+
+use super::super::read::Object;
+use super::service::SERVICE;
+use super::shared::{
+    INHERITED_VAULT, MIGRATE, NETWORK, RESCHEDULE, RESTART, SCALING, SPREAD, UPDATE, inherit_vault,
+    inherited_vault,
+};
+use super::task::TASK;
+use super::{
+    Absent, Kind, Schema, affinities, block, constraints, duration, field, flag, integer, many, meta, one,
+    text, texts,
+};
+
+pub(super) static GROUP: Schema = Schema {
+    what: "group",
+    label: Some("Name"),
+    fields: &[
+        integer("count", "Count"),
+        constraints(),
+        affinities(),
+        many("spread", "Spreads", &SPREAD),
+        meta(),
+        many("task", "Tasks", &TASK),
+        one("restart", "RestartPolicy", &RESTART),
+        one("reschedule", "ReschedulePolicy", &RESCHEDULE),
+        one("update", "Update", &UPDATE),
+        one("migrate", "Migrate", &MIGRATE),
+        one("ephemeral_disk", "EphemeralDisk", &EPHEMERAL_DISK),
+        many("network", "Networks", &NETWORK),
+        many("service", "Services", &SERVICE),
+        field("volume", "Volumes", Kind::ByName(&VOLUME)),
+        one("scaling", "Scaling", &SCALING),
+        inherited_vault(),
+        duration("shutdown_delay", "ShutdownDelay"),
+        duration("stop_after_client_disconnect", "StopAfterClientDisconnect"),
+    ],
+    constants: &[],
+    finish: Some(finish),
+};
+
+static EPHEMERAL_DISK: Schema = block(
+    "ephemeral_disk block",
+    &[flag("sticky", "Sticky"), flag("migrate", "Migrate"), integer("size", "SizeMB")],
+);
+
+static VOLUME: Schema = Schema {
+    what: "volume",
+    label: Some("Name"),
+    fields: &[
+        text("type", "Type").or(Absent::Empty),
+        text("source", "Source").or(Absent::Empty),
+        flag("read_only", "ReadOnly").or(Absent::False),
+        one("mount_options", "MountOptions", &MOUNT_OPTIONS),
+    ],
+    constants: &[],
+    finish: None,
+};
+
+static MOUNT_OPTIONS: Schema = block(
+    "mount_options block",
+    &[text("fs_type", "FSType").or(Absent::Empty), texts("mount_flags", "MountFlags")],
+);
+
+fn finish(group: &mut Object) {
+    if let Some(vault) = group.remove(INHERITED_VAULT) {
+        inherit_vault(&vault, group.get_mut("Tasks"));
+    }
+}
