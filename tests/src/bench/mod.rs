@@ -1,0 +1,64 @@
+//! The benchmark: what it measures, one file a kind, and the order in which.
+
+pub mod drive;
+pub mod failover;
+pub mod measures;
+mod options;
+pub mod statistics;
+pub mod table;
+pub mod target;
+pub mod watchers;
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+pub use options::{Measure, Options};
+use table::Table;
+use target::Target;
+
+/// Measures what the options ask for and gives the table as Markdown.
+pub async fn run(options: &Options) -> io::Result<String> {
+    allow_many_connections()?;
+    let mut target = Target::new(options).await;
+    let mut table = Table::default();
+    // Memory first, while the number of registrations is known.
+    if options.wants(Measure::Memory) {
+        measures::memory(&target, options, &mut table).await?;
+    }
+    if options.wants(Measure::Registrations) {
+        measures::registrations(&target, options, &mut table).await?;
+    }
+    if options.wants(Measure::Reads) {
+        measures::reads(&target, options, &mut table).await?;
+    }
+    if options.wants(Measure::Running) {
+        measures::running(&target, &mut table).await?;
+    }
+    if options.wants(Measure::Watchers) {
+        watchers::watchers(&target, options, &mut table).await?;
+    }
+    if options.wants(Measure::Failover) {
+        match target.own {
+            Some(_) => failover::failover(&mut target, options, &mut table).await?,
+            None => eprintln!("the failover is left out: only servers that --spawn started are killed"),
+        }
+    }
+    if table.is_empty() {
+        return Err(io::Error::other("nothing was measured: the failover needs --spawn, the memory --pids"));
+    }
+    let description = target.description().await?;
+    Ok(table.markdown(&description, &command_line()))
+}
+
+/// As it can be typed in again.
+fn command_line() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo run --release -p ordu-tests --bin bench -- {}", arguments.join(" "))
+}
+
+/// A thousand watchers are a thousand open files, here and in the servers, which inherit the bound.
+fn allow_many_connections() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}

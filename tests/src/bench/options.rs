@@ -1,0 +1,92 @@
+//! What the benchmark is told on its command line.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use clap::{Parser, ValueEnum};
+
+/// Measures a control plane that speaks the Nomad HTTP API and prints a Markdown table.
+///
+/// Either name the servers of a running cluster (any that speaks the API, on loopback or not), or let the
+/// benchmark start one of its own. It registers jobs in a datacenter that no node is in, and a few that run.
+#[derive(Parser, Debug, Clone)]
+#[command(name = "bench")]
+pub struct Options {
+    /// HTTP address of the leader, such as http://127.0.0.1:4646
+    #[arg(long, value_parser = address, required_unless_present = "spawn")]
+    pub leader: Option<SocketAddr>,
+    /// HTTP addresses of the followers
+    #[arg(long, value_delimiter = ',', value_parser = address)]
+    pub followers: Vec<SocketAddr>,
+    /// Start three servers and a node on loopback, their data in the folder for temporary files (TMPDIR)
+    #[arg(long, conflicts_with_all = ["leader", "followers", "pids"])]
+    pub spawn: bool,
+    /// What to measure; everything unless it is given
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<Measure>,
+    /// Connections of registrations and of reads
+    #[arg(long, default_value_t = 32)]
+    pub connections: usize,
+    /// Length of each measure of registrations and reads, in seconds
+    #[arg(long, default_value_t = 8)]
+    pub seconds: u64,
+    /// Registrations before the memory is measured
+    #[arg(long, default_value_t = 7_000)]
+    pub registrations: u64,
+    /// Watchers of one job
+    #[arg(long, default_value_t = 1_000)]
+    pub watchers: usize,
+    /// How often the leader is killed; only with --spawn
+    #[arg(long, default_value_t = 5)]
+    pub kills: usize,
+    /// Process ids of servers that were not started here, for their memory
+    #[arg(long, value_delimiter = ',')]
+    pub pids: Vec<i32>,
+}
+
+/// One of the measures.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Resident memory after a number of registrations
+    Memory,
+    /// Registrations a second
+    Registrations,
+    /// Reads of a job a second
+    Reads,
+    /// Time from registration to running
+    Running,
+    /// Time until many watchers of one job know of its change
+    Watchers,
+    /// Time without an acknowledged write after the leader was killed
+    Failover,
+}
+
+impl Options {
+    /// Whether a measure is wanted.
+    pub fn wants(&self, measure: Measure) -> bool {
+        self.only.is_empty() || self.only.contains(&measure)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let mut found = rest.to_socket_addrs().map_err(|error| format!("{rest}: {error}"))?;
+    found.next().ok_or_else(|| format!("{rest} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_named_or_started_never_both() {
+        let parse = |line: &str| Options::try_parse_from(line.split(' '));
+        let named =
+            parse("bench --leader http://127.0.0.1:1 --followers 127.0.0.1:2,http://127.0.0.1:3/").unwrap();
+        assert_eq!(named.followers.len(), 2);
+        assert!(named.wants(Measure::Reads));
+        assert!(!parse("bench --spawn --only memory,running").unwrap().wants(Measure::Reads));
+        assert!(parse("bench").is_err());
+        assert!(parse("bench --spawn --leader http://127.0.0.1:1").is_err());
+        assert!(parse("bench --leader nonsense").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! The cluster that is measured.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::options::Options;
+use crate::harness::{Cluster, processes};
+use crate::http::Client;
+
+/// Addresses of a running cluster, and the cluster itself where it was started here.
+pub struct Target {
+    /// The leader's HTTP address.
+    pub leader: SocketAddr,
+    /// The followers' HTTP addresses.
+    pub followers: Vec<SocketAddr>,
+    /// Servers that were started here.
+    pub own: Option<Cluster>,
+    pids: Vec<i32>,
+    run: u64,
+    ids_given: AtomicU64,
+}
+
+impl Target {
+    /// Starts a cluster, or takes the one that the options name.
+    pub async fn new(options: &Options) -> Self {
+        let own = if options.spawn { Some(Cluster::start_three().await) } else { None };
+        // Ids are new in every run on the same cluster.
+        let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let mut target = Self {
+            leader: options.leader.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4646))),
+            followers: options.followers.clone(),
+            own,
+            pids: options.pids.clone(),
+            run,
+            ids_given: AtomicU64::new(0),
+        };
+        target.find_leader().await;
+        target
+    }
+
+    /// Looks who leads now, where the cluster is our own.
+    pub async fn find_leader(&mut self) {
+        if let Some(cluster) = &mut self.own {
+            let leader = cluster.leader().await;
+            self.leader = cluster.servers[leader].http;
+            self.followers =
+                cluster.http_addresses().into_iter().filter(|http| *http != self.leader).collect();
+        }
+    }
+
+    /// The leader and one follower, each with its name in the table.
+    pub fn leader_and_follower(&self) -> Vec<(&'static str, SocketAddr)> {
+        let follower = self.followers.first().map(|follower| ("follower", *follower));
+        [("leader", self.leader)].into_iter().chain(follower).collect()
+    }
+
+    /// The first id of a block of `count` that no one else is given, to be written by `id`.
+    pub fn new_ids(&self, count: u64) -> Ids {
+        Ids { run: self.run, first: self.ids_given.fetch_add(count, Ordering::Relaxed) }
+    }
+
+    /// Resident memory of each server, in bytes.
+    pub fn memory(&self) -> Vec<(String, u64)> {
+        let named: Vec<(String, i32)> = match &self.own {
+            Some(cluster) => cluster
+                .servers
+                .iter()
+                .filter_map(|server| {
+                    let role = if server.http == self.leader { "leader" } else { "follower" };
+                    Some((format!("{} ({role})", server.name), server.pid()?))
+                })
+                .collect(),
+            None => self.pids.iter().map(|pid| (format!("process {pid}"), *pid)).collect(),
+        };
+        named.into_iter().filter_map(|(name, pid)| Some((name, processes::resident_bytes(pid)?))).collect()
+    }
+
+    /// What the leader calls itself and its version.
+    pub async fn description(&self) -> io::Result<String> {
+        let own = Client::new(self.leader).json("/v1/agent/self").await?;
+        let build =
+            own["member"]["Tags"]["build"].as_str().or_else(|| own["config"]["Version"]["Version"].as_str());
+        Ok(format!("{} servers, version {}", 1 + self.followers.len(), build.unwrap_or("not told")))
+    }
+}
+
+/// Ids of jobs that no run has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids {
+    run: u64,
+    first: u64,
+}
+
+impl Ids {
+    /// The id of a number in the block.
+    pub fn id(&self, number: u64) -> String {
+        format!("bench-{:x}-{:07}", self.run, self.first + number)
+    }
+}

@@ -1,0 +1,141 @@
+//! One `ordu agent` process: started, stopped in any way, and started again on its data.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::processes;
+use crate::http::Client;
+
+/// An agent is told to stop and has this long before the test calls it stuck.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The binary under test: `ORDU_BIN`, or `ordu` in the folder that the tests were built into.
+pub fn ordu_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("ORDU_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("a process knows its own executable");
+    let built = own.ancestors().skip(1).take(2).map(|folder| folder.join("ordu")).find(|path| path.is_file());
+    built.unwrap_or_else(|| {
+        panic!(
+            "there is no `ordu` beside {}: build it with `cargo build --release --workspace`, or name it by ORDU_BIN",
+            own.display()
+        )
+    })
+}
+
+/// A process of `ordu agent` with its own name, addresses and log.
+pub struct Agent {
+    /// The name in its configuration.
+    pub name: String,
+    /// Its HTTP address.
+    pub http: SocketAddr,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl Agent {
+    /// An agent that is not started yet. Its processes can be told by `folder`, the test's.
+    pub fn new(name: &str, http: SocketAddr, arguments: Vec<String>, folder: &Path, log: PathBuf) -> Self {
+        Self { name: name.into(), http, arguments, folder: folder.into(), log, process: None }
+    }
+
+    /// Starts it, on the data that it may have from before. Its output is appended to its log.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
+        let mut command = Command::new(ordu_binary());
+        command
+            .arg("agent")
+            .args(&self.arguments)
+            // What it starts inherits the name, and so can be found when the test ends.
+            .env("ORDU_TEST_ROOT", &self.folder)
+            .env("TMPDIR", &self.folder)
+            .env_remove("NOMAD_ADDR")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file has a second handle"))
+            .stderr(log)
+            // A signal to the test's terminal is not one to the agent.
+            .process_group(0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", ordu_binary().display()));
+        self.process = Some(child);
+    }
+
+    /// The process's id, while it is not known to have ended.
+    pub fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(|child| child.id() as i32)
+    }
+
+    /// Whether it was started and not ended by `kill` or `stop`.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Ends it as a power cut would: no chance to say or write anything.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            processes::signal(child.id() as i32, Signal::SIGKILL);
+            child.wait().expect("a killed process ends");
+        }
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            processes::signal(child.id() as i32, Signal::SIGTERM);
+            let deadline = Instant::now() + STOP_WITHIN;
+            while child.try_wait().expect("a child can be waited for").is_none() {
+                assert!(Instant::now() < deadline, "{} does not end when it is asked to", self.name);
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Stops it in its tracks: it holds its connections and answers nothing.
+    pub fn pause(&self) {
+        processes::signal(self.pid().expect("only a started agent is paused"), Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after `pause`.
+    pub fn resume(&self) {
+        processes::signal(self.pid().expect("only a started agent goes on"), Signal::SIGCONT);
+    }
+
+    /// A client of this agent.
+    pub fn client(&self) -> Client {
+        Client::new(self.http)
+    }
+
+    /// Everything it has written so far.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Why it cannot be waited for any more, if it has ended by itself.
+    pub fn ended_by_itself(&mut self) -> Result<(), String> {
+        let Some(child) = &mut self.process else { return Ok(()) };
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                let log = self.log_text();
+                let end: Vec<&str> = log.lines().rev().take(12).collect();
+                let end: Vec<&str> = end.into_iter().rev().collect();
+                Err(format!("{} ended by itself ({status}); its last lines:\n{}", self.name, end.join("\n")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,244 @@
+//! Three servers and some nodes as real processes on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::agent::Agent;
+use super::config::{self, Member};
+use super::links::Links;
+use super::ports::free_port;
+use super::root::Root;
+use super::wait::{eventually, holds};
+use crate::http::Client;
+
+/// How long members have to find each other, elect, and come back after a crash. Far above what they need:
+/// two cores may be busy with something else.
+pub const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Clusters share two cores, and several at once would measure each other; one at a time in a process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// What a cluster is to be like.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Number of servers.
+    pub servers: usize,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Whether the links between members can be cut.
+    pub links: bool,
+    /// What else goes into the `server` blocks, in the configuration's language.
+    pub server_block: String,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { servers: 3, nodes: 1, links: false, server_block: String::new() }
+    }
+}
+
+/// A running cluster. Dropping it ends its processes, its tasks too, and removes its data.
+pub struct Cluster {
+    /// The servers; their places are their numbers in `links`.
+    pub servers: Vec<Agent>,
+    /// The nodes; in `links` they are numbered after the servers.
+    pub nodes: Vec<Agent>,
+    /// The links, where the shape asked for them.
+    pub links: Option<Links>,
+    rpc_addresses: Vec<String>,
+    // Dropped in this order: the agents above, then whatever they have left, then the turn of the next.
+    _root: Root,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until the servers agree on a leader and every node is ready.
+    pub async fn start(shape: Shape) -> Self {
+        let mut cluster = Self::prepare(&shape).await;
+        for number in 0..shape.servers {
+            cluster.start_server(number);
+        }
+        for number in 0..shape.nodes {
+            cluster.start_node(number);
+        }
+        cluster.leader().await;
+        cluster.wait_for_nodes(shape.nodes).await;
+        cluster
+    }
+
+    /// Three servers and one node.
+    pub async fn start_three() -> Self {
+        Self::start(Shape::default()).await
+    }
+
+    async fn prepare(shape: &Shape) -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let root = Root::new();
+        let links = shape.links.then(Links::new);
+        let own_rpc: Vec<u16> = (0..shape.servers).map(|_| free_port()).collect();
+        let mut advertised_rpc = own_rpc.clone();
+        if let Some(links) = &links {
+            for (number, own) in own_rpc.iter().enumerate() {
+                advertised_rpc[number] = free_port();
+                links
+                    .relay(number, loopback(advertised_rpc[number]), loopback(*own))
+                    .await
+                    .expect("a free port can be listened on");
+            }
+        }
+        let rpc_addresses: Vec<String> =
+            advertised_rpc.iter().map(|port| loopback(*port).to_string()).collect();
+
+        let agent = |name: String, rpc: u16, advertised_rpc: u16, server: bool| {
+            let http = free_port();
+            let member = Member {
+                name: &name,
+                data_dir: &root.path().join(&name),
+                ports: [http, rpc, free_port()],
+                advertised_rpc,
+                servers: &rpc_addresses,
+            };
+            let text = match server {
+                true => config::server(&member, &shape.server_block),
+                false => config::node(&member),
+            };
+            let file = root.write(&format!("{name}.hcl"), &text);
+            let arguments = vec!["-config".to_owned(), file.display().to_string()];
+            Agent::new(&name, loopback(http), arguments, root.path(), root.log(&name))
+        };
+        let servers = (0..shape.servers)
+            .map(|number| {
+                agent(format!("server-{}", number + 1), own_rpc[number], advertised_rpc[number], true)
+            })
+            .collect();
+        let nodes = (0..shape.nodes)
+            .map(|number| {
+                let rpc = free_port();
+                agent(format!("node-{}", number + 1), rpc, rpc, false)
+            })
+            .collect();
+        Self { servers, nodes, links, rpc_addresses, _root: root, _turn: turn }
+    }
+
+    /// Starts a server, or starts it again.
+    pub fn start_server(&mut self, number: usize) {
+        self.servers[number].start();
+        if let (Some(links), Some(pid)) = (&self.links, self.servers[number].pid()) {
+            links.set_pid(number, pid);
+        }
+    }
+
+    /// Starts a node, or starts it again.
+    pub fn start_node(&mut self, number: usize) {
+        self.nodes[number].start();
+        if let (Some(links), Some(pid)) = (&self.links, self.nodes[number].pid()) {
+            links.set_pid(self.servers.len() + number, pid);
+        }
+    }
+
+    /// A client of a server.
+    pub fn client(&self, server: usize) -> Client {
+        self.servers[server].client()
+    }
+
+    /// HTTP addresses of all servers.
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(|server| server.http).collect()
+    }
+
+    /// The members' data, configuration and logs.
+    pub fn root(&self) -> &Root {
+        &self._root
+    }
+
+    /// Waits until all servers that run name the same leader, one of them, and gives its number.
+    pub async fn leader(&mut self) -> usize {
+        let running: Vec<usize> =
+            (0..self.servers.len()).filter(|number| self.servers[*number].is_started()).collect();
+        self.leader_among(&running).await
+    }
+
+    /// The same for some of the servers.
+    pub async fn leader_among(&mut self, among: &[usize]) -> usize {
+        for number in among {
+            self.check_process(*number);
+        }
+        let addresses = &self.rpc_addresses;
+        let clients: Vec<Client> = among.iter().map(|number| self.client(*number)).collect();
+        eventually("the servers agree on a leader", SETTLE_WITHIN, async || {
+            let mut named = Vec::new();
+            for client in &clients {
+                let answer = client.with_timeout(Duration::from_secs(2)).json("/v1/status/leader").await;
+                named
+                    .push(answer.map_err(|error| error.to_string())?.as_str().unwrap_or_default().to_owned());
+            }
+            let number = addresses.iter().position(|address| *address == named[0]);
+            let agreed =
+                number.filter(|number| among.contains(number) && named.iter().all(|n| *n == named[0]));
+            agreed.ok_or_else(|| format!("servers {among:?} name {named:?}"))
+        })
+        .await
+    }
+
+    /// Any server that runs and does not lead.
+    pub async fn follower(&mut self) -> usize {
+        let leader = self.leader().await;
+        (0..self.servers.len())
+            .find(|number| *number != leader && self.servers[*number].is_started())
+            .expect("a cluster has a follower")
+    }
+
+    fn check_process(&mut self, server: usize) {
+        if let Err(end) = self.servers[server].ended_by_itself() {
+            panic!("{end}");
+        }
+    }
+
+    /// Waits until so many nodes are ready.
+    pub async fn wait_for_nodes(&mut self, count: usize) {
+        let leader = self.leader().await;
+        let client = self.client(leader);
+        for node in &mut self.nodes {
+            if let Err(end) = node.ended_by_itself() {
+                panic!("{end}");
+            }
+        }
+        eventually("the nodes are ready", SETTLE_WITHIN, async || {
+            let nodes = client.json("/v1/nodes").await.map_err(|error| error.to_string())?;
+            let ready =
+                nodes.as_array().into_iter().flatten().filter(|node| node["Status"] == "ready").count();
+            holds(ready == count, || format!("{ready} of {count} are: {nodes}"))
+        })
+        .await;
+    }
+
+    /// Waits until all servers hold the same state, by their own account: the same index and the same hash.
+    pub async fn wait_for_equal_states(&mut self) {
+        for number in 0..self.servers.len() {
+            self.check_process(number);
+        }
+        let clients: Vec<Client> = (0..self.servers.len()).map(|number| self.client(number)).collect();
+        eventually("the servers' states are equal", SETTLE_WITHIN, async || {
+            let mut states = Vec::new();
+            for client in &clients {
+                let state = client.json("/v1/operator/ordu/state-hash?stale").await;
+                states.push(state.map_err(|error| error.to_string())?);
+            }
+            let told = |state: &Value| {
+                state["Index"].as_u64().is_some_and(|index| index > 0)
+                    && state["Hash"].as_str().is_some_and(|hash| !hash.is_empty())
+            };
+            holds(told(&states[0]) && states.iter().all(|state| *state == states[0]), || {
+                format!("{states:?}")
+            })
+        })
+        .await;
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

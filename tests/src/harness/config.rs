@@ -1,0 +1,95 @@
+//! The configuration files of the members, with Nomad's keys.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// What tells one member from the others.
+pub(super) struct Member<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its data directory.
+    pub data_dir: &'a Path,
+    /// Ports of HTTP, RPC and gossip.
+    pub ports: [u16; 3],
+    /// The port of RPC that others are told.
+    pub advertised_rpc: u16,
+    /// RPC addresses of all servers.
+    pub servers: &'a [String],
+}
+
+/// A file for a server; `extra` is put into its `server` block.
+pub(super) fn server(member: &Member<'_>, extra: &str) -> String {
+    let mut text = common(member);
+    let _ = write!(
+        text,
+        r#"
+server {{
+  enabled          = true
+  bootstrap_expect = {count}
+  server_join {{
+    retry_join     = [{join}]
+    retry_interval = "1s"
+  }}
+  {extra}
+}}
+"#,
+        count = member.servers.len(),
+        join = quoted(member.servers),
+    );
+    text
+}
+
+/// A file for a node.
+pub(super) fn node(member: &Member<'_>) -> String {
+    let mut text = common(member);
+    let _ = write!(
+        text,
+        r#"
+client {{
+  enabled = true
+  servers = [{servers}]
+}}
+
+plugin "raw_exec" {{
+  config {{
+    enabled = true
+  }}
+}}
+"#,
+        servers = quoted(member.servers),
+    );
+    text
+}
+
+fn common(member: &Member<'_>) -> String {
+    let [http, rpc, serf] = member.ports;
+    format!(
+        r#"name       = "{name}"
+region     = "global"
+datacenter = "dc1"
+data_dir   = "{data_dir}"
+bind_addr  = "127.0.0.1"
+log_level  = "{log_level}"
+
+ports {{
+  http = {http}
+  rpc  = {rpc}
+  serf = {serf}
+}}
+
+advertise {{
+  http = "127.0.0.1:{http}"
+  rpc  = "127.0.0.1:{advertised_rpc}"
+  serf = "127.0.0.1:{serf}"
+}}
+"#,
+        name = member.name,
+        data_dir = member.data_dir.display(),
+        advertised_rpc = member.advertised_rpc,
+        log_level = std::env::var("ORDU_TEST_LOG_LEVEL").unwrap_or_else(|_| "INFO".into()),
+    )
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
+}

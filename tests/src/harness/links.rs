@@ -1,0 +1,217 @@
+//! Links between members that can be cut. Each server advertises the address of a relay in front of it; the
+//! relay asks /proc which member opened a connection and so knows the link that it belongs to. A cut link
+//! behaves as a pulled cable does: nothing arrives, nothing is refused, connections stay open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A member as the relays know it: its place in the cluster's list.
+type MemberNumber = usize;
+
+/// A direction: from the member that sends to the member that is to receive.
+type Direction = (MemberNumber, MemberNumber);
+
+/// All relays of a cluster. Clones are the same links; dropping the last one ends the relays.
+#[derive(Clone)]
+pub struct Links {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    members_by_pid: Mutex<BTreeMap<i32, MemberNumber>>,
+    cut: watch::Sender<BTreeSet<Direction>>,
+    relays: Mutex<JoinSet<()>>,
+}
+
+impl Links {
+    /// No relays yet.
+    pub fn new() -> Self {
+        let shared = Shared {
+            members_by_pid: Mutex::default(),
+            cut: watch::Sender::new(BTreeSet::new()),
+            relays: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Opens a relay at `listen` in front of a member's `target`.
+    pub async fn relay(
+        &self,
+        member: MemberNumber,
+        listen: SocketAddr,
+        target: SocketAddr,
+    ) -> io::Result<()> {
+        let listener = TcpListener::bind(listen).await?;
+        // Weak, so that the relays do not keep themselves alive.
+        let shared = Arc::downgrade(&self.shared);
+        let relay = async move {
+            let mut connections = JoinSet::new();
+            while let Ok((incoming, from)) = listener.accept().await {
+                let Some(shared) = shared.upgrade() else { return };
+                let opener = shared.opener_of(from);
+                let cut = shared.cut.subscribe();
+                connections.spawn(carry(incoming, target, opener, member, cut));
+                while connections.try_join_next().is_some() {}
+            }
+        };
+        lock(&self.shared.relays).spawn(relay);
+        Ok(())
+    }
+
+    /// Tells which process a member is at present.
+    pub fn set_pid(&self, member: MemberNumber, pid: i32) {
+        let mut members = lock(&self.shared.members_by_pid);
+        members.retain(|_, number| *number != member);
+        members.insert(pid, member);
+    }
+
+    /// Cuts what `from` sends to `to`.
+    pub fn cut_one_way(&self, from: MemberNumber, to: MemberNumber) {
+        self.shared.cut.send_modify(|cut| {
+            cut.insert((from, to));
+        });
+    }
+
+    /// Cuts the link between two members.
+    pub fn cut(&self, one: MemberNumber, other: MemberNumber) {
+        self.cut_one_way(one, other);
+        self.cut_one_way(other, one);
+    }
+
+    /// Mends everything. What was on its way arrives now, as TCP would have sent it again.
+    pub fn heal(&self) {
+        self.shared.cut.send_modify(BTreeSet::clear);
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shared {
+    /// The member whose process owns the socket at `from`.
+    fn opener_of(&self, from: SocketAddr) -> Option<MemberNumber> {
+        let inode = socket_inode(from)?;
+        let wanted = format!("socket:[{inode}]");
+        let members = lock(&self.members_by_pid);
+        members.iter().find_map(|(pid, member)| {
+            let sockets = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+            sockets
+                .flatten()
+                .any(|entry| {
+                    fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
+                })
+                .then_some(*member)
+        })
+    }
+}
+
+/// The kernel's number of the socket whose own address is `local`.
+fn socket_inode(local: SocketAddr) -> Option<u64> {
+    let SocketAddr::V4(local) = local else { return None };
+    let wanted = format!("{:08X}:{:04X}", u32::from_le_bytes(local.ip().octets()), local.port());
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        (*columns.get(1)? == wanted).then(|| columns.get(9)?.parse().ok())?
+    })
+}
+
+async fn carry(
+    incoming: TcpStream,
+    target: SocketAddr,
+    opener: Option<MemberNumber>,
+    member: MemberNumber,
+    cut: watch::Receiver<BTreeSet<Direction>>,
+) {
+    let Ok(outgoing) = TcpStream::connect(target).await else { return };
+    let _ = (incoming.set_nodelay(true), outgoing.set_nodelay(true));
+    let (from_opener, to_opener) = incoming.into_split();
+    let (from_member, to_member) = outgoing.into_split();
+    // A connection from outside the cluster (none is expected) is never cut.
+    let there = opener.map(|opener| (opener, member));
+    let back = opener.map(|opener| (member, opener));
+    tokio::join!(
+        pump(from_opener, to_member, there, cut.clone()),
+        pump(from_member, to_opener, back, cut.clone())
+    );
+}
+
+/// Moves bytes one way until either side closes; while the direction is cut, not one.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    direction: Option<Direction>,
+    mut cut: watch::Receiver<BTreeSet<Direction>>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        // Even the news that the other side has closed does not pass a cut.
+        let open = |cut: &BTreeSet<Direction>| direction.is_none_or(|direction| !cut.contains(&direction));
+        if cut.wait_for(open).await.is_err() || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            let _ = to.shutdown().await;
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere in the test does not make these tables wrong.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// An echo behind a relay, with this process as member 0 and the echo as member 1.
+    async fn echo_behind_relay() -> (Links, TcpStream) {
+        let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = echo.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = echo.accept().await.unwrap();
+            let (mut from, mut to) = stream.into_split();
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+        });
+        let links = Links::new();
+        links.set_pid(0, std::process::id() as i32);
+        let listen = SocketAddr::from(([127, 0, 0, 1], crate::harness::free_port()));
+        links.relay(1, listen, target).await.unwrap();
+        (links, TcpStream::connect(listen).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_cut_link_holds_bytes_back_until_it_is_healed() {
+        for way in [(0, 1), (1, 0)] {
+            let (links, mut stream) = echo_behind_relay().await;
+            let mut received = [0; 4];
+            stream.write_all(b"ping").await.unwrap();
+            stream.read_exact(&mut received).await.unwrap();
+            assert_eq!(&received, b"ping");
+
+            links.cut_one_way(way.0, way.1);
+            stream.write_all(b"pong").await.unwrap();
+            let answer =
+                tokio::time::timeout(Duration::from_millis(200), stream.read_exact(&mut received)).await;
+            assert!(answer.is_err(), "bytes passed the cut {way:?}");
+
+            links.heal();
+            // The bytes that the cancelled read may have taken are none: nothing had arrived.
+            stream.read_exact(&mut received).await.unwrap();
+            assert_eq!(&received, b"pong");
+        }
+    }
+}

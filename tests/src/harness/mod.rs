@@ -1,0 +1,19 @@
+//! Real `ordu agent` processes for tests: started, killed, paused, cut off, and all gone at the end.
+
+mod agent;
+mod cluster;
+mod config;
+mod dev;
+mod links;
+mod ports;
+pub mod processes;
+mod root;
+mod wait;
+
+pub use agent::{Agent, ordu_binary};
+pub use cluster::{Cluster, SETTLE_WITHIN, Shape};
+pub use dev::DevAgent;
+pub use links::Links;
+pub use ports::free_port;
+pub use root::Root;
+pub use wait::{eventually, eventually_now, holds, skipped};

@@ -1,0 +1,80 @@
+//! The folder of one test: its members' data, configuration and logs, and the processes that stem from it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::processes;
+
+/// Folders are named by the process that made them, so that those of a dead one can be told.
+const PREFIX: &str = "ordu-test-";
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A new folder. Dropping it ends every process that belongs to it and removes it; when the test fails, the
+/// members' logs stay and their place is printed.
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// Makes the folder, after clearing away what killed test runs have left.
+    pub fn new() -> Self {
+        clear_leftovers();
+        // The suffix keeps one folder's path from being the beginning of another's.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("{PREFIX}{}-{number}.d", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("logs")).expect("the folder for temporary files can be written to");
+        Self { path }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a member's log goes.
+    pub fn log(&self, member: &str) -> PathBuf {
+        self.path.join("logs").join(format!("{member}.log"))
+    }
+
+    /// Writes a file in the folder and gives its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path.join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        processes::end_all_belonging_to(&self.path);
+        if std::thread::panicking() {
+            let kept = std::env::temp_dir().join(format!("{PREFIX}logs-{}", std::process::id()));
+            let place = kept.join(self.path.file_name().unwrap_or_default());
+            if fs::create_dir_all(&kept).and_then(|()| fs::rename(self.path.join("logs"), &place)).is_ok() {
+                eprintln!("the members' logs are in {}", place.display());
+            }
+        }
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn clear_leftovers() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<i32>().ok());
+        if maker.is_some_and(|pid| !processes::is_alive(pid)) {
+            processes::end_all_belonging_to(&entry.path());
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Waiting for a condition: the one place of the tests that sleeps.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Looks at a condition until it holds and gives what it found. A condition that does not hold says what is
+/// missing; after `within` the last such sentence ends the test.
+pub async fn eventually<T, E, F, Looking>(what: &str, within: Duration, mut look: F) -> T
+where
+    E: Display,
+    F: FnMut() -> Looking,
+    Looking: Future<Output = Result<T, E>>,
+{
+    let deadline = Instant::now() + within;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(missing) if Instant::now() >= deadline => {
+                panic!("{what}: not within {} s: {missing}", within.as_secs_f32())
+            }
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// The same for a condition that is looked at without waiting.
+pub async fn eventually_now<T, E, F>(what: &str, within: Duration, mut look: F) -> T
+where
+    E: Display,
+    F: FnMut() -> Result<T, E>,
+{
+    eventually(what, within, || std::future::ready(look())).await
+}
+
+/// `Ok` if it holds, the sentence otherwise.
+pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Says that a test cannot run here and why, past the capture of tests' output, so that it is seen.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+}

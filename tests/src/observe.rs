@@ -1,0 +1,142 @@
+//! What tests look at through the API, each as a wait with a deadline.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{eventually, eventually_now, holds, processes};
+use crate::http::Client;
+use crate::jobs::{Sleeper, registration};
+
+/// How long a registered job has to run, and a change to be seen everywhere.
+pub const RUN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Registers a job and checks that it was accepted.
+pub async fn register(client: Client, job: &Value) -> Value {
+    let response = client.post("/v1/jobs", &registration(job)).await.expect("the server answers");
+    assert_eq!(response.status, 200, "registering {}: {}", job["ID"], response.text());
+    response.json()
+}
+
+/// Waits until a job has as many running allocations as wanted and gives them, whole.
+pub async fn running_allocations(client: Client, job: &str, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} allocations of {job} run"), RUN_WITHIN, async || {
+        let stubs =
+            client.json(&format!("/v1/job/{job}/allocations")).await.map_err(|error| error.to_string())?;
+        let running: Vec<&Value> = stubs
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|stub| stub["ClientStatus"] == "running" && stub["DesiredStatus"] == "run")
+            .collect();
+        holds(running.len() == count, || format!("the allocations are {stubs}"))?;
+        let mut whole = Vec::new();
+        for stub in running {
+            let id = stub["ID"].as_str().unwrap_or_default();
+            whole
+                .push(client.json(&format!("/v1/allocation/{id}")).await.map_err(|error| error.to_string())?);
+        }
+        Ok::<_, String>(whole)
+    })
+    .await
+}
+
+/// Waits until one allocation of a job is in a final state of its own, and gives it.
+pub async fn allocation_with_status(client: Client, job: &str, status: &str) -> Value {
+    eventually(&format!("an allocation of {job} is {status}"), RUN_WITHIN, async || {
+        let stubs =
+            client.json(&format!("/v1/job/{job}/allocations")).await.map_err(|error| error.to_string())?;
+        let found =
+            stubs.as_array().into_iter().flatten().find(|stub| stub["ClientStatus"] == status).cloned();
+        let Some(stub) = found else { return Err(format!("the allocations are {stubs}")) };
+        let id = stub["ID"].as_str().unwrap_or_default();
+        client.json(&format!("/v1/allocation/{id}")).await.map_err(|error| error.to_string())
+    })
+    .await
+}
+
+/// A running service whose process must live through whatever a test does.
+pub struct Keeper {
+    job: String,
+    command_line: String,
+    allocation: String,
+    pid: i32,
+}
+
+impl Keeper {
+    /// Registers the service and waits until it runs.
+    pub async fn start(client: Client, sleeper: Sleeper) -> Self {
+        let job = sleeper.job["ID"].as_str().unwrap_or_default().to_owned();
+        register(client, &sleeper.job).await;
+        let running = running_allocations(client, &job, 1).await;
+        let pid = only_process(&sleeper.command_line);
+        Self {
+            job,
+            command_line: sleeper.command_line,
+            allocation: running[0]["ID"].as_str().unwrap_or_default().to_owned(),
+            pid,
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Checks that the same process still runs, alone, and that the servers say so too.
+    pub async fn check_never_restarted(&self, client: Client) {
+        assert_eq!(
+            processes::with_command_line(&self.command_line),
+            [self.pid],
+            "the process of {}",
+            self.job
+        );
+        let running = running_allocations(client, &self.job, 1).await;
+        assert_eq!(running[0]["ID"], self.allocation.as_str(), "{} was placed again", self.job);
+        let task = &running[0]["TaskStates"]["task"];
+        assert_eq!(task["State"], "running", "{task}");
+        assert_eq!(task["Restarts"].as_u64().unwrap_or(0), 0, "{task}");
+    }
+}
+
+/// Waits until exactly one process has this command line and gives its id.
+pub fn only_process(command_line: &str) -> i32 {
+    let found = processes::with_command_line(command_line);
+    assert_eq!(found.len(), 1, "processes of `{command_line}`: {found:?}");
+    found[0]
+}
+
+/// Waits until no process has this command line.
+pub async fn no_process(command_line: &str) {
+    eventually_now(&format!("`{command_line}` has ended"), RUN_WITHIN, || {
+        let found = processes::with_command_line(command_line);
+        holds(found.is_empty(), || format!("processes {found:?} run it"))
+    })
+    .await;
+}
+
+/// The ids of all jobs under a prefix that a server holds itself.
+pub async fn job_ids(client: Client, prefix: &str) -> BTreeSet<String> {
+    let path = format!("/v1/jobs?stale&prefix={prefix}");
+    let jobs =
+        client.with_timeout(Duration::from_secs(60)).json(&path).await.expect("the server lists its jobs");
+    let ids = jobs.as_array().into_iter().flatten().filter_map(|job| job["ID"].as_str().map(str::to_owned));
+    ids.collect()
+}
+
+/// Waits until a server holds every one of these jobs itself.
+pub async fn wait_for_jobs(client: Client, prefix: &str, wanted: &BTreeSet<String>) {
+    eventually(&format!("{} has every acknowledged job", client.address()), RUN_WITHIN, async || {
+        let held = job_ids(client, prefix).await;
+        let missing: Vec<&String> = wanted.difference(&held).take(5).collect();
+        holds(missing.is_empty(), || {
+            format!(
+                "{} of {} are missing, such as {missing:?}",
+                wanted.difference(&held).count(),
+                wanted.len()
+            )
+        })
+    })
+    .await;
+}
