@@ -1,0 +1,64 @@
+# Everything that is done with this tree. `make` alone tells what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# RocksDB takes long to compile: the target directory is kept outside the clone where that is possible, and
+# everything uses one profile. The caller's choice comes first.
+ifeq ($(origin CARGO_TARGET_DIR),undefined)
+CARGO_TARGET_DIR := $(shell dir="$$HOME/.cache/ordu-target"; \
+    mkdir -p "$$dir" 2>/dev/null && test -w "$$dir" && echo "$$dir" || echo "$(CURDIR)/target")
+endif
+export CARGO_TARGET_DIR
+
+# The compiler cache stands in for the C++ compiler under its name; cargo does not notice.
+ifneq ($(wildcard /usr/lib/ccache),)
+export PATH := /usr/lib/ccache:$(PATH)
+endif
+
+# Tests start clusters; more at once than there are cores would measure each other.
+export RUST_TEST_THREADS ?= 2
+
+# --workspace everywhere: a build of one crate alone would choose other features and compile again.
+CARGO_BUILD := cargo build --release --workspace --locked
+BIN := $(CARGO_TARGET_DIR)/release
+BASE ?= debian:bookworm-slim
+
+.PHONY: help deps build up down test bench lint fix deny image
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+deps: ## install what a build needs and the machine lacks
+	@deploy/deps.sh
+
+build: deps ## build everything
+	$(CARGO_BUILD)
+
+up: build ## start three servers and a node on loopback, and run an example job there
+	@deploy/local.sh up $(BIN)/ordu
+
+down: ## end what `make up` started, and leave nothing behind
+	@deploy/local.sh down
+
+test: build ## run all tests
+	cargo test --release --workspace --locked --no-fail-fast
+
+bench: build ## measure a cluster of its own; more options by BENCH="..."
+	$(BIN)/bench --spawn $(BENCH)
+
+lint: ## check form and lints; writes nothing
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+fix: ## mend form, and the lints that can be mended
+	cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+deny: ## check licences, sources and advisories of what we build on
+	@command -v cargo-deny >/dev/null || { echo "run: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny check
+
+image: build ## make the container image `ordu`, on the base image BASE
+	@tar --create --directory=$(BIN) ordu --directory=$(CURDIR)/deploy Dockerfile \
+	    | docker build --tag ordu --build-arg BASE=$(BASE) -

@@ -1,0 +1,18 @@
+# A server of three, as the containers use it. The name is the host's, the address that others are told is the
+# first private one of the host.
+region     = "global"
+datacenter = "dc1"
+data_dir   = "/var/lib/ordu"
+bind_addr  = "0.0.0.0"
+log_level  = "INFO"
+
+server {
+  enabled          = true
+  bootstrap_expect = 3
+
+  server_join {
+    # Names are looked up anew at each try, since a container that comes back may have another address.
+    retry_join     = ["server-1", "server-2", "server-3"]
+    retry_interval = "2s"
+  }
+}
