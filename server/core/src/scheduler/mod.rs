@@ -6,10 +6,13 @@
 
 mod check;
 mod class;
+mod constraint;
+mod job;
 mod view;
 
 pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
 pub use class::computed_class;
+pub use job::ScheduledJob;
 pub use view::{
     Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_server_terminal,
     is_terminal,

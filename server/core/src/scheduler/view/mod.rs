@@ -17,8 +17,11 @@ use rustc_hash::FxHashMap;
 
 pub use facts::Capacity;
 use facts::Classes;
+#[cfg(test)]
+pub(crate) use facts::ClassFacts;
 pub(crate) use facts::NodeFacts;
 use page::{DOWN, ELIGIBLE, FactsPage, PAGE, PLACEABLE, PRESENT, PortsPage, READY, UsagePage};
+pub(crate) use usage::quantity;
 pub use usage::{Usage, is_client_terminal, is_server_terminal, is_terminal};
 
 /// A node's place in the columns. It says nothing about order and is reused: outputs name nodes by id.

@@ -1,0 +1,74 @@
+//! One side of a constraint: a word as it stands, or a fact of the node in `${…}`.
+
+use std::borrow::Cow;
+
+use crate::scheduler::class::UNIQUE_PREFIX;
+use crate::scheduler::view::NodeFacts;
+
+/// One side of a constraint or affinity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Literal(String),
+    NodeId,
+    NodeName,
+    Datacenter,
+    NodeClass,
+    Attribute(String),
+    Meta(String),
+    /// In `${…}`, but nothing that a node has: it is missing on every node.
+    Unknown,
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Target {
+        let Some(inner) = text.strip_prefix("${") else { return Target::Literal(text.to_owned()) };
+        let inner = inner.strip_suffix('}').unwrap_or(inner);
+        match inner {
+            "node.unique.id" => Target::NodeId,
+            "node.unique.name" => Target::NodeName,
+            "node.datacenter" => Target::Datacenter,
+            "node.class" => Target::NodeClass,
+            _ => match inner.split_once('.') {
+                Some(("attr", key)) => Target::Attribute(key.to_owned()),
+                Some(("meta", key)) => Target::Meta(key.to_owned()),
+                _ => Target::Unknown,
+            },
+        }
+    }
+
+    /// The value on this node, if it has one.
+    pub(crate) fn resolve<'a>(&'a self, node: &'a NodeFacts) -> Option<Cow<'a, str>> {
+        let value = match self {
+            Target::Literal(text) => text,
+            Target::NodeId => return Some(Cow::Owned(uuid_text(&node.id))),
+            Target::NodeName => &node.name,
+            Target::Datacenter => &node.class.datacenter,
+            Target::NodeClass => &node.class.node_class,
+            Target::Attribute(key) => node.attribute(key)?,
+            Target::Meta(key) => node.meta(key)?,
+            Target::Unknown => return None,
+        };
+        Some(Cow::Borrowed(value))
+    }
+
+    /// Whether nodes of one computed class may differ in it.
+    pub(crate) fn escapes_class(&self) -> bool {
+        match self {
+            Target::NodeId | Target::NodeName => true,
+            Target::Attribute(key) | Target::Meta(key) => key.starts_with(UNIQUE_PREFIX),
+            Target::Literal(_) | Target::Datacenter | Target::NodeClass | Target::Unknown => false,
+        }
+    }
+}
+
+/// Sixteen bytes as the API spells them: 8-4-4-4-12 hexadecimal digits.
+fn uuid_text(id: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(36);
+    for (position, byte) in id.iter().enumerate() {
+        if matches!(position, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}

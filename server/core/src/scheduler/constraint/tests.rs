@@ -1,0 +1,109 @@
+//! Every operand on nodes that have the attribute, have another value of it, or lack it.
+
+use std::sync::Arc;
+
+use ordu_proto::state::{DriverInfo, Node};
+
+use super::*;
+use crate::scheduler::view::ClassFacts;
+
+fn facts() -> NodeFacts {
+    let text =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+    let node = Node {
+        name: "n1".into(),
+        datacenter: "dc1".into(),
+        node_class: "big".into(),
+        attributes: text(&[
+            ("kernel.name", "linux"),
+            ("nomad.version", "1.0.18"),
+            ("cpu.numcores", "16"),
+            ("cpu.load", "0.5"),
+            ("signals", "SIGINT, SIGTERM,SIGKILL"),
+            ("unique.hostname", "host-7"),
+        ]),
+        meta: text(&[("rack", "r1"), ("wanted", "linux"), ("pattern", "^lin"), ("unique.serial", "x")]),
+        drivers: [("raw_exec".into(), DriverInfo::default())].into(),
+        ..Default::default()
+    };
+    NodeFacts::of(&node, [0xab; 16], Arc::new(ClassFacts::of(&node, "c".into())))
+}
+
+#[test]
+fn operands_hold_or_not() {
+    let cases = [
+        ("${attr.kernel.name}", "=", "linux", true),
+        ("${attr.kernel.name}", "==", "linux", true),
+        ("${attr.kernel.name}", "is", "linux", true),
+        ("${attr.kernel.name}", "", "linux", true),
+        ("${attr.kernel.name}", "=", "windows", false),
+        ("${attr.missing}", "=", "linux", false),
+        ("${attr.missing}", "=", "${attr.missing}", false),
+        ("${attr.kernel.name}", "!=", "linux", false),
+        ("${attr.kernel.name}", "not", "windows", true),
+        ("${attr.missing}", "!=", "linux", true),
+        ("${attr.missing}", "!=", "${attr.also.missing}", false),
+        ("${attr.cpu.numcores}", "<", "9", false),
+        ("${attr.cpu.numcores}", ">", "9", true),
+        ("${attr.cpu.numcores}", "<=", "16", true),
+        ("${attr.cpu.load}", ">=", "0.25", true),
+        ("abc", "<", "abd", true),
+        ("${attr.missing}", "<", "9", false),
+        ("${attr.kernel.name}", "regexp", "^l.*x$", true),
+        ("${attr.kernel.name}", "regexp", "[", false),
+        ("${attr.kernel.name}", "regexp", "${meta.pattern}", true),
+        ("${attr.missing}", "regexp", ".*", false),
+        ("${attr.nomad.version}", "version", ">= 1.0, < 1.1", true),
+        ("${attr.nomad.version}", "version", "~> 0.9", false),
+        ("${attr.nomad.version}", "semver", ">= 1.0.0", true),
+        ("${attr.kernel.name}", "version", "> 0", false),
+        ("${attr.signals}", "set_contains", "SIGTERM,SIGINT", true),
+        ("${attr.signals}", "set_contains_all", "SIGTERM,SIGHUP", false),
+        ("${attr.signals}", "set_contains_any", "SIGHUP, SIGKILL", true),
+        ("${attr.signals}", "set_contains_any", "SIGHUP", false),
+        ("${attr.kernel.name}", "is_set", "", true),
+        ("${attr.missing}", "is_set", "", false),
+        ("${attr.missing}", "is_not_set", "", true),
+        ("${meta.rack}", "is_not_set", "", false),
+        ("${attr.kernel.name}", "no-such-operand", "linux", false),
+        ("${meta.wanted}", "=", "${attr.kernel.name}", true),
+        ("${node.datacenter}", "=", "dc1", true),
+        ("${node.class}", "=", "big", true),
+        ("${node.unique.name}", "=", "n1", true),
+        ("${node.unique.id}", "=", "abababab-abab-abab-abab-abababababab", true),
+        ("${attr.unique.hostname}", "=", "host-7", true),
+        ("${meta.unique.serial}", "=", "x", true),
+        ("${node.nonsense}", "is_set", "", false),
+        ("linux", "=", "linux", true),
+    ];
+    let node = facts();
+    for (left, operand, right, expected) in cases {
+        let constraint = Constraint::parse(left, operand, right);
+        assert_eq!(constraint.holds(&node), expected, "{left} {operand} {right}");
+    }
+}
+
+#[test]
+fn what_is_unique_to_a_node_escapes_its_class() {
+    let cases = [
+        ("${node.unique.id}", true),
+        ("${node.unique.name}", true),
+        ("${attr.unique.hostname}", true),
+        ("${meta.unique.serial}", true),
+        ("${node.datacenter}", false),
+        ("${node.class}", false),
+        ("${attr.kernel.name}", false),
+        ("${meta.rack}", false),
+        ("unique.", false),
+    ];
+    for (target, expected) in cases {
+        assert_eq!(Constraint::parse(target, "=", "x").escapes_class, expected, "left {target}");
+        assert_eq!(Constraint::parse("x", "=", target).escapes_class, expected, "right {target}");
+    }
+}
+
+#[test]
+fn metrics_name_constraints_as_users_write_them() {
+    assert_eq!(Constraint::parse("${meta.nowhere}", "=", "x").text, "${meta.nowhere} = x");
+    assert_eq!(Constraint::parse("${meta.nowhere}", "", "x").text, "${meta.nowhere} = x");
+}

@@ -1,0 +1,189 @@
+//! What the scheduler needs of a job, read once a version: constraints parsed, resources summed, and a
+//! digest a group that says whether a running allocation can take another version where it is.
+
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use ordu_proto::api::job::{self, JobSpec, NetworkResource, TaskGroup};
+use ordu_proto::state::Job;
+
+use super::constraint::{Affinity, Constraint, Target};
+use super::view::Capacity;
+use crate::scheduler::view::quantity;
+
+/// One version of a job, as the scheduler sees it.
+#[derive(Clone, Debug)]
+pub struct ScheduledJob {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) job_type: String,
+    pub(crate) version: u64,
+    pub(crate) create_index: u64,
+    pub(crate) datacenters: Vec<String>,
+    pub(crate) all_at_once: bool,
+    /// What any group's node must be.
+    pub(crate) constraints: Vec<Constraint>,
+    /// What the allocations of the whole job may not share.
+    pub(crate) exclusions: Exclusions,
+    pub(crate) groups: Vec<ScheduledGroup>,
+}
+
+/// One group of the job.
+#[derive(Clone, Debug)]
+pub(crate) struct ScheduledGroup {
+    pub(crate) name: String,
+    pub(crate) count: u32,
+    /// What a node must be, for the group or one of its tasks.
+    pub(crate) constraints: Vec<Constraint>,
+    pub(crate) exclusions: Exclusions,
+    /// What a node had better be, for the job, the group or one of its tasks.
+    pub(crate) affinities: Vec<Affinity>,
+    /// Drivers that the node must have, ascending.
+    pub(crate) drivers: Vec<String>,
+    /// Network modes that the node must offer (`bridge`, `cni/…`), beside that of the host.
+    pub(crate) network_modes: Vec<String>,
+    /// What an allocation takes in all, without ports.
+    pub(crate) ask: Capacity,
+    pub(crate) tasks: Vec<ScheduledTask>,
+    pub(crate) networks: Vec<NetworkResource>,
+    /// Equal for two versions of a group exactly if an allocation can go from one to the other in place.
+    pub(crate) shape: [u8; 32],
+}
+
+/// What a task of the group takes.
+#[derive(Clone, Debug)]
+pub(crate) struct ScheduledTask {
+    pub(crate) name: String,
+    pub(crate) cpu_mhz: i64,
+    pub(crate) memory_mb: i64,
+    pub(crate) networks: Vec<NetworkResource>,
+}
+
+/// What allocations may not share with each other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exclusions {
+    /// No two on one node.
+    pub(crate) distinct_hosts: bool,
+    /// At most so many on nodes with one value of an attribute.
+    pub(crate) distinct_properties: Vec<DistinctProperty>,
+}
+
+/// `distinct_property`: at most `limit` allocations for one value of the target.
+#[derive(Clone, Debug)]
+pub(crate) struct DistinctProperty {
+    pub(crate) target: Target,
+    /// The target as the user wrote it.
+    pub(crate) text: String,
+    pub(crate) limit: u64,
+}
+
+/// An allocation's name ends in a number below this; a greater count is cut to it.
+const COUNT_MAX: i64 = u32::MAX as i64;
+
+impl ScheduledJob {
+    /// Reads a version of a job: its row and its specification. It never fails: what is wrong with a
+    /// specification (validation has told its author) is met by no node.
+    pub fn from_spec(row: &Job, spec: &JobSpec) -> ScheduledJob {
+        let (constraints, exclusions) = split_constraints(&spec.constraints);
+        ScheduledJob {
+            namespace: row.namespace.clone(),
+            id: row.id.clone(),
+            job_type: row.r#type.clone(),
+            version: row.version,
+            create_index: row.create_index,
+            datacenters: spec.datacenters.clone(),
+            all_at_once: spec.all_at_once,
+            constraints,
+            exclusions,
+            groups: spec.task_groups.iter().map(|group| ScheduledGroup::from_spec(spec, group)).collect(),
+        }
+    }
+
+    /// The datacenters that the job may run in: what its blocked evaluation waits for.
+    pub fn datacenters(&self) -> &[String] {
+        &self.datacenters
+    }
+
+    pub(crate) fn group(&self, name: &str) -> Option<(usize, &ScheduledGroup)> {
+        self.groups.iter().enumerate().find(|(_, group)| group.name == name)
+    }
+}
+
+impl ScheduledGroup {
+    fn from_spec(spec: &JobSpec, group: &TaskGroup) -> ScheduledGroup {
+        let all: Vec<job::Constraint> = group
+            .constraints
+            .iter()
+            .chain(group.tasks.iter().flat_map(|task| &task.constraints))
+            .cloned()
+            .collect();
+        let (constraints, exclusions) = split_constraints(&all);
+        let of_tasks = group.tasks.iter().flat_map(|task| &task.affinities);
+        let affinities = spec.affinities.iter().chain(&group.affinities).chain(of_tasks).map(Affinity::from);
+        let mut drivers: Vec<String> = group.tasks.iter().map(|task| task.driver.clone()).collect();
+        drivers.sort_unstable();
+        drivers.dedup();
+        let tasks: Vec<ScheduledTask> = group.tasks.iter().map(ScheduledTask::from_spec).collect();
+        let ask = Capacity {
+            cpu_mhz: tasks.iter().fold(0, |sum, task| quantity(sum + task.cpu_mhz)),
+            memory_mb: tasks.iter().fold(0, |sum, task| quantity(sum + task.memory_mb)),
+            disk_mb: quantity(group.disk_mb()),
+        };
+        let modes = group.networks.iter().map(|network| network.mode.as_str());
+        ScheduledGroup {
+            name: group.name.clone(),
+            count: group.count().clamp(0, COUNT_MAX) as u32,
+            constraints,
+            exclusions,
+            affinities: affinities.collect(),
+            drivers,
+            network_modes: modes
+                .filter(|mode| !["", "host", "none"].contains(mode))
+                .map(str::to_owned)
+                .collect(),
+            ask,
+            tasks,
+            networks: group.networks.clone(),
+            shape: shape::of(spec, group),
+        }
+    }
+
+    /// Whether an allocation of the group takes ports of its node.
+    pub(crate) fn takes_ports(&self) -> bool {
+        let networks = self.networks.iter().chain(self.tasks.iter().flat_map(|task| &task.networks));
+        networks
+            .into_iter()
+            .any(|network| !network.reserved_ports.is_empty() || !network.dynamic_ports.is_empty())
+    }
+}
+
+impl ScheduledTask {
+    fn from_spec(task: &job::Task) -> ScheduledTask {
+        ScheduledTask {
+            name: task.name.clone(),
+            cpu_mhz: quantity(task.cpu_mhz()),
+            memory_mb: quantity(task.memory_mb()),
+            networks: task.resources.iter().flat_map(|resources| &resources.networks).cloned().collect(),
+        }
+    }
+}
+
+/// Those on single nodes, and those that look at other allocations.
+fn split_constraints(constraints: &[job::Constraint]) -> (Vec<Constraint>, Exclusions) {
+    let mut on_nodes = Vec::new();
+    let mut exclusions = Exclusions::default();
+    for constraint in constraints {
+        match constraint.operand.as_str() {
+            "distinct_hosts" => exclusions.distinct_hosts |= constraint.right != "false",
+            "distinct_property" => exclusions.distinct_properties.push(DistinctProperty {
+                target: Target::parse(&constraint.left),
+                text: constraint.left.clone(),
+                // Nothing said means one; what is no number means that no node will do.
+                limit: if constraint.right.is_empty() { 1 } else { constraint.right.parse().unwrap_or(0) },
+            }),
+            _ => on_nodes.push(Constraint::from(constraint)),
+        }
+    }
+    (on_nodes, exclusions)
+}
