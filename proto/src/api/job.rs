@@ -8,6 +8,7 @@
 
 mod empty_as_null;
 mod group;
+mod listing;
 mod network;
 mod placement;
 mod policy;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use group::{EphemeralDisk, ScalingPolicy, TaskGroup, VolumeRequest};
+pub use listing::{JobChildrenSummary, JobListStub, JobSummary, TaskGroupSummary};
 pub use network::{DnsConfig, NetworkResource, Port};
 pub use placement::{Affinity, Constraint, Spread, SpreadTarget};
 pub use policy::{MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy};

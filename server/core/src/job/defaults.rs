@@ -1,0 +1,108 @@
+//! What a job is when it does not say.
+
+use ordu_proto::api::job::{
+    MigrateStrategy, ReschedulePolicy, RestartPolicy, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM, UpdateStrategy,
+};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Nanoseconds that a failing check is not counted for after a start.
+pub(super) const CHECK_RESTART_GRACE_NS: i64 = SECOND;
+/// Nanoseconds that a change of a template waits at most.
+pub(super) const TEMPLATE_SPLAY_NS: i64 = 5 * SECOND;
+
+/// Takes from `$from` each of the members that `$own` leaves open.
+macro_rules! fill {
+    ($own:expr, $from:expr; $($member:ident),+) => {
+        $(if $own.$member.is_none() {
+            $own.$member.clone_from(&$from.$member);
+        })+
+    };
+}
+
+pub(super) fn fill_restart(own: &mut RestartPolicy, from: &RestartPolicy) {
+    fill!(own, from; attempts, interval, delay, mode);
+}
+
+pub(super) fn fill_reschedule(own: &mut ReschedulePolicy, from: &ReschedulePolicy) {
+    fill!(own, from; attempts, interval, delay, delay_function, max_delay, unlimited);
+}
+
+pub(super) fn fill_update(own: &mut UpdateStrategy, from: &UpdateStrategy) {
+    fill!(own, from; stagger, max_parallel, health_check, min_healthy_time, healthy_deadline,
+        progress_deadline, auto_revert, auto_promote, canary);
+}
+
+pub(super) fn fill_migrate(own: &mut MigrateStrategy, from: &MigrateStrategy) {
+    fill!(own, from; max_parallel, health_check, min_healthy_time, healthy_deadline);
+}
+
+pub(super) fn restart(job_type: &str) -> RestartPolicy {
+    let (attempts, interval_ns) = match job_type {
+        TYPE_SERVICE | TYPE_SYSTEM => (2, 30 * MINUTE),
+        _ => (3, 24 * HOUR),
+    };
+    RestartPolicy {
+        attempts: Some(attempts),
+        interval: Some(interval_ns),
+        delay: Some(15 * SECOND),
+        mode: Some("fail".to_owned()),
+    }
+}
+
+pub(super) fn reschedule(job_type: &str) -> ReschedulePolicy {
+    let policy =
+        |attempts, interval_ns, delay_ns, function: &str, max_delay_ns, unlimited| ReschedulePolicy {
+            attempts: Some(attempts),
+            interval: Some(interval_ns),
+            delay: Some(delay_ns),
+            delay_function: Some(function.to_owned()),
+            max_delay: Some(max_delay_ns),
+            unlimited: Some(unlimited),
+        };
+    match job_type {
+        TYPE_SERVICE => policy(0, 0, 30 * SECOND, "exponential", HOUR, true),
+        TYPE_BATCH => policy(1, 24 * HOUR, 5 * SECOND, "constant", 0, false),
+        _ => policy(0, 0, 0, "", 0, false),
+    }
+}
+
+pub(super) fn migrate() -> MigrateStrategy {
+    MigrateStrategy {
+        max_parallel: Some(1),
+        health_check: Some("checks".to_owned()),
+        min_healthy_time: Some(10 * SECOND),
+        healthy_deadline: Some(5 * MINUTE),
+    }
+}
+
+pub(super) fn update() -> UpdateStrategy {
+    UpdateStrategy {
+        stagger: Some(30 * SECOND),
+        max_parallel: Some(1),
+        health_check: Some("checks".to_owned()),
+        min_healthy_time: Some(10 * SECOND),
+        healthy_deadline: Some(5 * MINUTE),
+        progress_deadline: Some(10 * MINUTE),
+        auto_revert: Some(false),
+        auto_promote: Some(false),
+        canary: Some(0),
+    }
+}
+
+/// An update strategy of which every member says nothing.
+pub(super) fn no_update() -> UpdateStrategy {
+    UpdateStrategy {
+        stagger: Some(0),
+        max_parallel: Some(0),
+        health_check: Some(String::new()),
+        min_healthy_time: Some(0),
+        healthy_deadline: Some(0),
+        progress_deadline: Some(0),
+        auto_revert: Some(false),
+        auto_promote: Some(false),
+        canary: Some(0),
+    }
+}

@@ -1,0 +1,161 @@
+//! What is wrong with a job, all at once, in the form that clients of the API know.
+
+use std::fmt;
+
+/// The faults of a job or of a part of it, in the order they were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    pub(super) fn new() -> Faults {
+        Faults::default()
+    }
+
+    pub(super) fn add(&mut self, fault: impl Into<String>) {
+        self.0.push(fault.into());
+    }
+
+    /// Adds the faults of a part as one fault, without words of its own.
+    pub(super) fn add_part(&mut self, part: Faults) {
+        if !part.0.is_empty() {
+            self.0.push(part.to_string());
+        }
+    }
+
+    /// Adds the faults of a part as one fault: `WHAT validation failed: …`.
+    pub(super) fn add_part_of(&mut self, part: Faults, what: impl FnOnce() -> String) {
+        if !part.0.is_empty() {
+            self.0.push(format!("{} validation failed: {part}", what()));
+        }
+    }
+
+    /// `Err` if there is any.
+    pub(super) fn into_result(self) -> Result<(), Faults> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// One text a fault; those of a group hold the group's faults within.
+    pub fn texts(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// The text of a refused registration.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            [only] => write!(f, "1 error occurred:\n\t* {only}\n\n"),
+            several => {
+                write!(f, "{} errors occurred:", several.len())?;
+                for fault in several {
+                    write!(f, "\n\t* {fault}")?;
+                }
+                f.write_str("\n\n")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// What a user had better know of a job that is accepted. The text is empty where there is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Warnings(pub(super) Vec<String>);
+
+impl Warnings {
+    /// One text a warning.
+    pub fn texts(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// The member `Warnings` of the API's answers.
+impl fmt::Display for Warnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "{} warning(s):", self.0.len())?;
+        for warning in &self.0 {
+            write!(f, "\n* {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A span of nanoseconds as the API's texts write it: `5s`, `1m30s`, `100ms`, `1.5µs`.
+pub(super) struct Span(pub(super) i64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ns = self.0.unsigned_abs();
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        match ns {
+            0 => f.write_str("0s"),
+            1..1_000 => write!(f, "{ns}ns"),
+            1_000..1_000_000 => write!(f, "{}µs", decimal(ns, 1_000)),
+            1_000_000..1_000_000_000 => write!(f, "{}ms", decimal(ns, 1_000_000)),
+            _ => {
+                let (minutes, rest) = (ns / 60_000_000_000, ns % 60_000_000_000);
+                if minutes >= 60 {
+                    write!(f, "{}h", minutes / 60)?;
+                }
+                if minutes > 0 {
+                    write!(f, "{}m", minutes % 60)?;
+                }
+                write!(f, "{}s", decimal(rest, 1_000_000_000))
+            }
+        }
+    }
+}
+
+/// `value / unit` without trailing zeros; `unit` is a power of ten.
+fn decimal(value: u64, unit: u64) -> String {
+    let (whole, part) = (value / unit, value % unit);
+    if part == 0 {
+        return whole.to_string();
+    }
+    let digits = unit.ilog10() as usize;
+    let fraction = format!("{part:0digits$}");
+    format!("{whole}.{}", fraction.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Faults, Span, Warnings};
+
+    #[test]
+    fn spans_are_written_by_their_largest_unit() {
+        for (ns, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (100_000_000, "100ms"),
+            (5_000_000_000, "5s"),
+            (1_500_000_000, "1.5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (-2_000_000_000, "-2s"),
+        ] {
+            assert_eq!(Span(ns).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn one_and_several_faults_have_their_own_forms() {
+        let mut faults = Faults::new();
+        faults.add("a");
+        assert_eq!(faults.to_string(), "1 error occurred:\n\t* a\n\n");
+        faults.add("b");
+        assert_eq!(faults.to_string(), "2 errors occurred:\n\t* a\n\t* b\n\n");
+    }
+
+    #[test]
+    fn no_warnings_are_an_empty_text() {
+        assert_eq!(Warnings::default().to_string(), "");
+        assert_eq!(Warnings(vec!["a".into(), "b".into()]).to_string(), "2 warning(s):\n\n* a\n* b");
+    }
+}

@@ -1,0 +1,116 @@
+//! What is wrong with a canonical job. Every fault is told at once, in the words that clients of the
+//! API match.
+
+mod cron;
+mod group;
+mod network;
+mod paths;
+mod placement;
+mod policy;
+mod schedule;
+mod service;
+mod task;
+mod version_constraint;
+
+use std::collections::BTreeMap;
+
+use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
+
+use super::faults::Faults;
+
+const PRIORITY_MIN: i64 = 1;
+const PRIORITY_MAX: i64 = 100;
+/// Allocations that one job may ask for in all.
+const JOB_ALLOCATIONS_MAX: i64 = 1_000_000;
+
+/// Checks a canonical job. The error's text is the body of the refusal.
+pub fn validate(job: &JobSpec) -> Result<(), Faults> {
+    let mut faults = Faults::new();
+    check_facts(job, &mut faults);
+    if job.task_groups.is_empty() {
+        faults.add("Missing job task groups");
+    }
+    placement::check(&mut faults, job, &job.constraints, &job.affinities);
+    placement::check_spreads(&mut faults, job, &job.spreads);
+    check_groups(job, &mut faults);
+    for group in &job.task_groups {
+        faults.add_part_of(group::check(job, group), || format!("Task group {}", group.name));
+    }
+    schedule::check(job, &mut faults);
+    faults.into_result()
+}
+
+fn check_facts(job: &JobSpec, faults: &mut Faults) {
+    if job.region().is_empty() {
+        faults.add("Missing job region");
+    }
+    if job.id.is_empty() {
+        faults.add("Missing job ID");
+    } else if job.id.contains(' ') {
+        faults.add("Job ID contains a space");
+    } else if job.id.contains('\0') {
+        faults.add("Job ID contains a null character");
+    }
+    if job.name().is_empty() {
+        faults.add("Missing job name");
+    } else if job.name().contains('\0') {
+        faults.add("Job Name contains a null character");
+    }
+    if job.namespace().is_empty() {
+        faults.add("Job must be in a namespace");
+    } else if job.namespace().contains('\0') {
+        faults.add("Job namespace contains a null character");
+    }
+    match job.job_type() {
+        TYPE_SERVICE | TYPE_BATCH | TYPE_SYSTEM => {}
+        "" => faults.add("Missing job type"),
+        "_core" => faults.add("job type cannot be core"),
+        other => faults.add(format!("Invalid job type: {other:?}")),
+    }
+    if !(PRIORITY_MIN..=PRIORITY_MAX).contains(&job.priority()) {
+        faults.add(format!("Job priority must be between [{PRIORITY_MIN}, {PRIORITY_MAX}]"));
+    }
+    if job.datacenters.is_empty() && job.multiregion.is_none() {
+        faults.add("Missing job datacenters");
+    }
+    if job.datacenters.iter().any(String::is_empty) {
+        faults.add("Job datacenter must be non-empty string");
+    }
+}
+
+/// What only shows when the groups are seen side by side.
+fn check_groups(job: &JobSpec, faults: &mut Faults) {
+    let mut numbers = BTreeMap::new();
+    let mut total: i64 = 0;
+    for (number, group) in (1..).zip(&job.task_groups) {
+        if group.name.is_empty() {
+            faults.add(format!("Job task group {number} missing name"));
+        } else if let Some(earlier) = numbers.get(group.name.as_str()) {
+            faults.add(format!("Job task group {number} redefines '{}' from group {earlier}", group.name));
+        } else {
+            numbers.insert(group.name.as_str(), number);
+        }
+        if group.shutdown_delay.is_some_and(|delay_ns| delay_ns < 0) {
+            faults.add("ShutdownDelay must be a positive value");
+        }
+        let stop_after_ns = group.stop_after_client_disconnect.unwrap_or(0);
+        if stop_after_ns < 0 {
+            faults.add("stop_after_client_disconnect must be a positive value");
+        } else if stop_after_ns > 0 && job.job_type() == TYPE_SYSTEM {
+            faults.add("stop_after_client_disconnect can only be set in batch and service jobs");
+        }
+        let count = group.count();
+        total = total.saturating_add(count.max(0));
+        if job.job_type() == TYPE_SYSTEM && count > 1 {
+            faults.add(format!(
+                "Job task group {} has count {count}. Count cannot exceed 1 with system scheduler",
+                group.name
+            ));
+        }
+    }
+    if total > JOB_ALLOCATIONS_MAX {
+        faults.add(format!(
+            "total count was greater than configured job_max_count: {total} > {JOB_ALLOCATIONS_MAX}"
+        ));
+    }
+}

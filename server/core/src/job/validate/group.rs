@@ -1,0 +1,144 @@
+//! Faults of a task group.
+
+use std::collections::BTreeMap;
+
+use ordu_proto::api::job::{JobSpec, ScalingPolicy, TYPE_SERVICE, TYPE_SYSTEM, TaskGroup, VolumeRequest};
+
+use super::{network, placement, policy, service, task};
+use crate::job::faults::Faults;
+
+const DISK_MB_MIN: i64 = 10;
+
+pub(super) fn check(job: &JobSpec, group: &TaskGroup) -> Faults {
+    let mut faults = Faults::new();
+    if group.name.is_empty() {
+        faults.add("Missing task group name");
+    } else if group.name.contains('\0') {
+        faults.add("Task group name contains null character");
+    }
+    if group.count() < 0 {
+        faults.add("Task group count can't be negative");
+    }
+    if group.tasks.is_empty() {
+        faults.add("Missing tasks for task group");
+    }
+    placement::check(&mut faults, job, &group.constraints, &group.affinities);
+    check_policies(job, group, &mut faults);
+    check_task_names(group, &mut faults);
+    for (name, volume) in &group.volumes {
+        let part = check_volume(volume);
+        if !part.texts().is_empty() {
+            faults.add(format!("Task group volume validation for {name} failed: {part}"));
+        }
+    }
+    add(&mut faults, network::check(group), "Task group network validation failed");
+    add(&mut faults, service::check_of_group(group), "Task group service validation failed");
+    if let Some(scaling) = &group.scaling {
+        add(&mut faults, check_scaling(scaling, group), "Task group scaling policy validation failed");
+    }
+    for task in &group.tasks {
+        check_mounts(group, task, &mut faults);
+        faults.add_part_of(task::check(job, group, task), || format!("Task {}", task.name));
+    }
+    faults
+}
+
+fn add(faults: &mut Faults, part: Faults, what: &str) {
+    if !part.texts().is_empty() {
+        faults.add(format!("{what}: {part}"));
+    }
+}
+
+fn check_policies(job: &JobSpec, group: &TaskGroup, faults: &mut Faults) {
+    match &group.restart_policy {
+        Some(restart) => faults.add_part(policy::check_restart(restart)),
+        None => faults.add(format!("Task Group {} should have a restart policy", group.name)),
+    }
+    placement::check_spreads(faults, job, &group.spreads);
+    match &group.reschedule_policy {
+        Some(_) if job.job_type() == TYPE_SYSTEM => {
+            faults.add("System jobs should not have a reschedule policy");
+        }
+        Some(reschedule) => faults.add_part(policy::check_reschedule(reschedule)),
+        None if job.job_type() == TYPE_SYSTEM => {}
+        None => faults.add(format!("Task Group {} should have a reschedule policy", group.name)),
+    }
+    if group.disk_mb() < DISK_MB_MIN {
+        faults.add(format!("minimum DiskMB value is {DISK_MB_MIN}; got {}", group.disk_mb()));
+    }
+    if let Some(update) = &group.update {
+        if !matches!(job.job_type(), TYPE_SERVICE | TYPE_SYSTEM) {
+            faults.add(format!("Job type {:?} does not allow update block", job.job_type()));
+        }
+        faults.add_part(policy::check_update(update));
+    }
+    if let Some(migrate) = &group.migrate {
+        if job.job_type() == TYPE_SERVICE {
+            faults.add_part(policy::check_migrate(migrate));
+        } else {
+            faults.add(format!("Job type {:?} does not allow migrate block", job.job_type()));
+        }
+    }
+}
+
+fn check_task_names(group: &TaskGroup, faults: &mut Faults) {
+    let mut numbers = BTreeMap::new();
+    for (number, task) in (1..).zip(&group.tasks) {
+        if task.name.is_empty() {
+            faults.add(format!("Task {number} missing name"));
+        } else if let Some(earlier) = numbers.get(task.name.as_str()) {
+            faults.add(format!("Task {number} redefines '{}' from task {earlier}", task.name));
+        } else {
+            numbers.insert(task.name.as_str(), number);
+        }
+    }
+    if group.tasks.iter().filter(|task| task.leader).count() > 1 {
+        faults.add("Only one task may be marked as leader");
+    }
+}
+
+fn check_volume(volume: &VolumeRequest) -> Faults {
+    let mut faults = Faults::new();
+    if !matches!(volume.volume_type.as_str(), "host" | "csi") {
+        faults.add(format!("volume has unrecognized type {}", volume.volume_type));
+    }
+    if volume.source.is_empty() {
+        faults.add("volume has an empty source");
+    }
+    faults
+}
+
+fn check_mounts(group: &TaskGroup, task: &ordu_proto::api::job::Task, faults: &mut Faults) {
+    for (index, mount) in task.volume_mounts.iter().enumerate() {
+        let volume = mount.volume.as_deref().unwrap_or_default();
+        if volume.is_empty() {
+            faults
+                .add(format!("Task {} has a volume mount ({index}) referencing an empty volume", task.name));
+        } else if !group.volumes.contains_key(volume) {
+            faults.add(format!(
+                "Task {} has a volume mount ({index}) referencing undefined volume {volume}",
+                task.name
+            ));
+        }
+    }
+}
+
+fn check_scaling(scaling: &ScalingPolicy, group: &TaskGroup) -> Faults {
+    let mut faults = Faults::new();
+    let min = scaling.min.unwrap_or(0);
+    match scaling.max {
+        Some(max) if max < 0 => faults.add("maximum count must be specified and non-negative"),
+        Some(max) if max < min => faults.add("maximum count must not be less than minimum count"),
+        Some(max) if max < group.count() => {
+            faults.add("task group count must not be greater than maximum count in scaling policy");
+        }
+        Some(_) => {}
+        None => faults.add("maximum count must be specified and non-negative"),
+    }
+    if min < 0 {
+        faults.add("minimum count must be specified and non-negative");
+    } else if group.count() < min {
+        faults.add("task group count must not be less than minimum count in scaling policy");
+    }
+    faults
+}

@@ -1,0 +1,178 @@
+//! Faults of constraints, affinities and spreads.
+
+use ordu_proto::api::job::{Affinity, Constraint, JobSpec, Spread, TYPE_SYSTEM};
+use regex::RegexBuilder;
+
+use super::version_constraint;
+use crate::job::faults::Faults;
+
+/// Bytes that a compiled regular expression may take, so that no job can make the servers swell.
+const REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Checks the constraints and affinities of a job, a group or a task.
+pub(super) fn check(faults: &mut Faults, job: &JobSpec, constraints: &[Constraint], affinities: &[Affinity]) {
+    for (number, constraint) in (1..).zip(constraints) {
+        faults.add_part_of(check_constraint(constraint), || format!("Constraint {number}"));
+    }
+    if job.job_type() == TYPE_SYSTEM {
+        if !affinities.is_empty() {
+            faults.add("System jobs may not have an affinity stanza");
+        }
+        return;
+    }
+    for (number, affinity) in (1..).zip(affinities) {
+        faults.add_part_of(check_affinity(affinity), || format!("Affinity {number}"));
+    }
+}
+
+/// Checks the spreads of a job or a group.
+pub(super) fn check_spreads(faults: &mut Faults, job: &JobSpec, spreads: &[Spread]) {
+    if job.job_type() == TYPE_SYSTEM {
+        if !spreads.is_empty() {
+            faults.add("System jobs may not have a spread stanza");
+        }
+        return;
+    }
+    for (number, spread) in (1..).zip(spreads) {
+        faults.add_part_of(check_spread(spread), || format!("Spread {number}"));
+    }
+}
+
+pub(super) fn check_constraint(constraint: &Constraint) -> Faults {
+    let mut faults = Faults::new();
+    let (operand, right) = (constraint.operand.as_str(), constraint.right.as_str());
+    match operand {
+        "" => faults.add("Missing constraint operand"),
+        "distinct_hosts" => return faults,
+        "set_contains" | "set_contains_all" | "set_contains_any" => {
+            if right.is_empty() {
+                faults.add("Set contains constraint requires an RTarget");
+            }
+        }
+        "regexp" => check_regex(right, &mut faults),
+        "version" => check_version(right, "Version constraint", &mut faults),
+        "semver" => check_version(right, "Semver constraint", &mut faults),
+        "distinct_property" => check_distinct_property(right, &mut faults),
+        "is_set" | "is_not_set" => {
+            if !right.is_empty() {
+                faults.add(format!("Operator {operand:?} does not support an RTarget"));
+            }
+        }
+        _ if compares(operand) => {
+            if right.is_empty() {
+                faults.add(format!("Operator {operand:?} requires an RTarget"));
+            }
+        }
+        _ => faults.add(format!("Unknown constraint type {operand:?}")),
+    }
+    if constraint.left.is_empty() {
+        faults.add("No LTarget provided but is required by constraint");
+    }
+    faults
+}
+
+fn check_affinity(affinity: &Affinity) -> Faults {
+    let mut faults = Faults::new();
+    let (operand, right) = (affinity.operand.as_str(), affinity.right.as_str());
+    match operand {
+        "" => faults.add("Missing affinity operand"),
+        "set_contains" | "set_contains_all" | "set_contains_any" => {
+            if right.is_empty() {
+                faults.add("Set contains operators require an RTarget");
+            }
+        }
+        "regexp" => check_regex(right, &mut faults),
+        "version" => check_version(right, "Version affinity", &mut faults),
+        "semver" => check_version(right, "Semver affinity", &mut faults),
+        _ if compares(operand) => {
+            if right.is_empty() {
+                faults.add(format!("Operator {operand:?} requires an RTarget"));
+            }
+        }
+        _ => faults.add(format!("Unknown affinity operator {operand:?}")),
+    }
+    if affinity.left.is_empty() {
+        faults.add("No LTarget provided but is required");
+    }
+    match affinity.weight() {
+        0 => faults.add("Affinity weight cannot be zero"),
+        -100..=100 => {}
+        _ => faults.add("Affinity weight must be within the range [-100,100]"),
+    }
+    faults
+}
+
+fn check_spread(spread: &Spread) -> Faults {
+    let mut faults = Faults::new();
+    if spread.attribute.is_empty() {
+        faults.add("Missing spread attribute");
+    }
+    if !(1..=100).contains(&spread.weight()) {
+        faults.add("Spread stanza must have a positive weight from 0 to 100");
+    }
+    let mut sum: u32 = 0;
+    for (index, target) in spread.spread_target.iter().enumerate() {
+        if spread.spread_target[..index].iter().any(|earlier| earlier.value == target.value) {
+            faults.add(format!("Spread target value {:?} already defined", target.value));
+        }
+        if target.percent > 100 {
+            faults.add(format!(
+                "Spread target percentage for value {:?} must be between 0 and 100",
+                target.value
+            ));
+        }
+        sum = sum.saturating_add(u32::from(target.percent));
+    }
+    if sum > 100 {
+        faults.add(format!("Sum of spread target percentages must not be greater than 100%; got {sum}%"));
+    }
+    faults
+}
+
+fn compares(operand: &str) -> bool {
+    matches!(operand, "=" | "==" | "is" | "!=" | "not" | "<" | "<=" | ">" | ">=")
+}
+
+/// What stands in `${…}` is known on the node only.
+fn is_interpolated(text: &str) -> bool {
+    text.contains("${")
+}
+
+fn check_regex(pattern: &str, faults: &mut Faults) {
+    if is_interpolated(pattern) {
+        return;
+    }
+    if let Err(error) = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build() {
+        let reason = match error {
+            // The last line says what is wrong, those above draw where.
+            regex::Error::Syntax(text) => {
+                let last = text.lines().last().unwrap_or_default();
+                last.trim_start_matches("error: ").to_owned()
+            }
+            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+            other => other.to_string(),
+        };
+        faults.add(format!(
+            "Regular expression failed to compile: error parsing regexp: {reason}: `{pattern}`"
+        ));
+    }
+}
+
+fn check_version(text: &str, what: &str, faults: &mut Faults) {
+    if !is_interpolated(text)
+        && let Some(malformed) = version_constraint::first_malformed(text)
+    {
+        faults.add(format!("{what} is invalid: Malformed constraint: {malformed}"));
+    }
+}
+
+fn check_distinct_property(right: &str, faults: &mut Faults) {
+    if right.is_empty() {
+        return;
+    }
+    match right.parse::<u64>() {
+        Ok(0) => faults.add("Distinct Property must have an allowed count of 1 or greater: 0 < 1"),
+        Ok(_) => {}
+        Err(error) => faults.add(format!("Failed to convert RTarget {right:?} to uint64: {error}")),
+    }
+}

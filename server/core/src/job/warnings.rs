@@ -1,0 +1,60 @@
+//! What a user had better know of a job that is accepted.
+
+use ordu_proto::api::job::{JobSpec, Task, TaskGroup, UpdateStrategy};
+
+use super::faults::{Faults, Warnings};
+
+/// The warnings of a canonical job; its `Display` is the member `Warnings` of the API's answers.
+pub fn warnings(job: &JobSpec) -> Warnings {
+    let mut texts = Vec::new();
+    for group in &job.task_groups {
+        if let Err(part) = of_group(job, group).into_result() {
+            texts.push(format!("Group {:?} has warnings: {part}", group.name));
+        }
+    }
+    let promotes = |group: &&TaskGroup| group.update.as_ref().is_some_and(UpdateStrategy::auto_promote);
+    let promoting = job.task_groups.iter().filter(promotes).count();
+    if promoting > 0 && promoting < job.task_groups.len() {
+        texts.push("auto_promote must be true for all groups to enable automatic promotion".to_owned());
+    }
+    Warnings(texts)
+}
+
+fn of_group(job: &JobSpec, group: &TaskGroup) -> Faults {
+    let mut warnings = Faults::new();
+    if let Some(update) = &group.update {
+        let (parallel, count) = (update.max_parallel(), group.count());
+        let counts_elsewhere = job.multiregion.is_some() && count == 0;
+        if parallel > count && !counts_elsewhere {
+            warnings.add(format!(
+                "Update max parallel count is greater than task group count ({parallel} > {count}). A destructive change would result in the simultaneous replacement of all allocations."
+            ));
+        }
+    }
+    if group.networks.first().is_some_and(|network| network.mbits() > 0) {
+        warnings
+            .add("mbits has been deprecated as of Nomad 0.12.0. Please remove mbits from the network block");
+    }
+    for task in &group.tasks {
+        warnings.add_part(of_task(task));
+    }
+    warnings
+}
+
+fn of_task(task: &Task) -> Faults {
+    let mut warnings = Faults::new();
+    let Some(resources) = &task.resources else { return warnings };
+    if resources.iops.is_some_and(|iops| iops != 0) {
+        warnings.add(format!(
+            "Task {:?}: IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource stanza.",
+            task.name
+        ));
+    }
+    if !resources.networks.is_empty() {
+        warnings.add(format!(
+            "Task {:?}: task network resources have been deprecated as of Nomad 0.12.0. Please configure networking via group network block.",
+            task.name
+        ));
+    }
+    warnings
+}
