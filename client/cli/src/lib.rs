@@ -1,1 +1,3 @@
-//! ordu.
+//! The one binary's parts: the agent's configuration.
+
+pub mod config;

@@ -1,0 +1,350 @@
+//! One file's body laid over the draft, key by key.
+
+use super::address::{HostPort, expand_template};
+use super::draft::{Draft, ListenerDraft};
+use super::settings::LogLevel;
+use super::{ConfigError, keys};
+use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+type Outcome = Result<(), hcl::Error>;
+
+/// Lays a file over the draft.
+pub(super) fn apply(draft: &mut Draft, path: &Path, body: &Body) -> Result<(), ConfigError> {
+    let mut layer = Layer { draft, path };
+    layer.agent(body).map_err(|error| place(path, error))
+}
+
+/// An error of the reader as one of a file.
+pub(super) fn place(path: &Path, error: hcl::Error) -> ConfigError {
+    ConfigError::Place { path: path.to_owned(), line: error.line, column: error.column, text: error.text }
+}
+
+struct Layer<'a> {
+    draft: &'a mut Draft,
+    path: &'a Path,
+}
+
+impl Layer<'_> {
+    fn agent(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            match entry.key() {
+                "data_dir" => self.draft.data_dir = Some(text(entry)?.into()),
+                "name" => self.draft.name = Some(text(entry)?),
+                "region" => self.draft.region = word(entry)?,
+                "datacenter" => self.draft.datacenter = word(entry)?,
+                "bind_addr" => self.draft.bind_addr = address(entry)?,
+                "log_level" => self.draft.log_level = log_level(entry)?,
+                "log_json" => self.draft.log_json = flag(entry)?,
+                "ports" => self.listeners(entry, |draft, key, value| {
+                    draft.port = value.to_integer_in(key, 1, 65_535)? as u16;
+                    Ok(())
+                })?,
+                "addresses" => self.listeners(entry, |draft, key, value| {
+                    draft.bind_addr = Some(address_of(key, value)?);
+                    Ok(())
+                })?,
+                "advertise" => self.listeners(entry, |draft, key, value| {
+                    let text = expand(value, value.to_text(key)?)?;
+                    host_port(key, &text, value)?;
+                    draft.advertise = Some(text);
+                    Ok(())
+                })?,
+                "server" => sections(entry)?.iter().try_for_each(|body| self.server(body))?,
+                "client" => sections(entry)?.iter().try_for_each(|body| self.client(body))?,
+                "plugin" => self.plugins(entry)?,
+                _ => self.without_effect("", keys::AGENT, &["raft"], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            let server = &mut self.draft.server;
+            match entry.key() {
+                "enabled" => self.draft.server_enabled = flag(entry)?,
+                // More voters than this and every write is slower for nothing.
+                "bootstrap_expect" => server.bootstrap_expect = Some(integer(entry, 0, 9)? as u32),
+                "retry_join" | "start_join" => self.draft.server_join = hosts(entry)?,
+                "server_join" => {
+                    for body in sections(entry)? {
+                        if let Some(hosts) = self.join("server.server_join", &body)? {
+                            self.draft.server_join = hosts;
+                        }
+                    }
+                }
+                "num_schedulers" => server.num_schedulers = Some(integer(entry, 0, 1024)? as u32),
+                "min_heartbeat_ttl" => server.min_heartbeat_ttl_ms = Some(milliseconds(entry)?),
+                "heartbeat_grace" => server.heartbeat_grace_ms = Some(milliseconds(entry)?),
+                "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
+                _ => self.without_effect("server", keys::SERVER, &["raft"], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn raft(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            let raft = &mut self.draft.server.raft;
+            // Below 10 ms a loaded machine loses its leader to its own scheduler.
+            let milliseconds = |slot: &mut Option<u64>| -> Outcome {
+                *slot = Some(integer(entry, 10, 60_000)? as u64);
+                Ok(())
+            };
+            match entry.key() {
+                "heartbeat_interval_ms" => milliseconds(&mut raft.heartbeat_interval_ms)?,
+                "election_timeout_min_ms" => milliseconds(&mut raft.election_timeout_min_ms)?,
+                "election_timeout_max_ms" => milliseconds(&mut raft.election_timeout_max_ms)?,
+                _ => self.without_effect("server.raft", keys::RAFT, &[], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            let client = &mut self.draft.client;
+            match entry.key() {
+                "enabled" => self.draft.client_enabled = flag(entry)?,
+                "servers" => self.draft.client_servers = hosts(entry)?,
+                "server_join" => {
+                    for body in sections(entry)? {
+                        if let Some(hosts) = self.join("client.server_join", &body)? {
+                            self.draft.client_join = hosts;
+                        }
+                    }
+                }
+                "node_class" => client.node_class = text(entry)?,
+                "meta" => client.meta.extend(texts(entry)?),
+                "options" => client.options.extend(texts(entry)?),
+                "reserved" => sections(entry)?.iter().try_for_each(|body| self.reserved(body))?,
+                _ => self.without_effect("client", keys::CLIENT, &[], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn reserved(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            let reserved = &mut self.draft.client.reserved;
+            match entry.key() {
+                "cpu" => reserved.cpu_mhz = integer(entry, 0, i64::from(u32::MAX))? as u64,
+                "memory" => reserved.memory_mb = integer(entry, 0, i64::from(u32::MAX))? as u64,
+                "disk" => reserved.disk_mb = integer(entry, 0, i64::from(u32::MAX))? as u64,
+                _ => self.without_effect("client.reserved", keys::RESERVED, &[], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, section: &str, body: &Body) -> Result<Option<Vec<String>>, hcl::Error> {
+        let mut found: Option<Vec<String>> = None;
+        for entry in &body.entries {
+            match entry.key() {
+                "retry_join" | "start_join" => found.get_or_insert_default().extend(hosts(entry)?),
+                _ => self.without_effect(section, keys::SERVER_JOIN, &[], entry)?,
+            }
+        }
+        Ok(found)
+    }
+
+    fn listeners(
+        &mut self,
+        entry: &Entry,
+        set: impl Fn(&mut ListenerDraft, &str, &Value) -> Outcome,
+    ) -> Outcome {
+        for body in sections(entry)? {
+            for inner in &body.entries {
+                let listener = match inner.key() {
+                    "http" => &mut self.draft.http,
+                    "rpc" => &mut self.draft.rpc,
+                    "serf" => &mut self.draft.serf,
+                    _ => return self.without_effect(entry.key(), keys::LISTENERS, &[], inner),
+                };
+                set(listener, &format!("{}.{}", entry.key(), inner.key()), &attribute(inner)?.value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `plugin "raw_exec" { … }`, and JSON's ways to write the same.
+    fn plugins(&mut self, entry: &Entry) -> Outcome {
+        if let Entry::Block(block) = entry {
+            return match block.labels.as_slice() {
+                [label] => self.plugin(&label.text, &block.body, entry),
+                _ => Err(hcl::Error::at(block.position, "a plugin has one name: `plugin \"name\" { … }`")),
+            };
+        }
+        for body in sections(entry)? {
+            for named in &body.entries {
+                for inner in sections(named)? {
+                    self.plugin(named.key(), &inner, named)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn plugin(&mut self, name: &str, body: &Body, entry: &Entry) -> Outcome {
+        if name != "raw_exec" {
+            self.warn(entry, &format!("the plugin {name:?} is not known to Ordu and is not loaded"));
+            return Ok(());
+        }
+        for entry in &body.entries {
+            if entry.key() != "config" {
+                self.without_effect("plugin.raw_exec", keys::PLUGIN, &[], entry)?;
+                continue;
+            }
+            for config in sections(entry)? {
+                for entry in &config.entries {
+                    match entry.key() {
+                        "enabled" => self.draft.raw_exec_enabled = flag(entry)?,
+                        _ => self.without_effect("plugin.raw_exec.config", keys::RAW_EXEC, &[], entry)?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that nothing here reads: Nomad's are warned of, others are mistakes.
+    fn without_effect(&mut self, section: &str, nomads: &[&str], own: &[&str], entry: &Entry) -> Outcome {
+        let key = entry.key();
+        let full = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+        if nomads.contains(&key) {
+            self.warn(entry, &format!("`{full}` is a key of Nomad's that has no effect in Ordu"));
+            return Ok(());
+        }
+        let hint = match nearest(key, nomads.iter().chain(own).copied()) {
+            Some(near) => format!("; is `{near}` meant?"),
+            None => String::new(),
+        };
+        let text = format!("`{full}` is a key that neither Ordu nor Nomad knows{hint}");
+        Err(hcl::Error::at(entry.position(), text))
+    }
+
+    fn warn(&mut self, entry: &Entry, text: &str) {
+        let line = entry.position().line;
+        self.draft.warnings.push(format!("{}:{line}: {text}", self.path.display()));
+    }
+}
+
+/// The bodies that an entry stands for: a block, an object, or a list of objects.
+fn sections(entry: &Entry) -> Result<Vec<Body>, hcl::Error> {
+    let refuse = |position| hcl::Error::at(position, format!("`{0}` is a block: `{0} {{ … }}`", entry.key()));
+    match entry {
+        Entry::Block(block) => match block.labels.first() {
+            Some(label) => {
+                let text = format!("the block `{}` has no name behind it", block.kind);
+                Err(hcl::Error::at(label.position, text))
+            }
+            None => Ok(vec![block.body.clone()]),
+        },
+        Entry::Attribute(Attribute { value, .. }) => match &value.kind {
+            ValueKind::List(items) => {
+                items.iter().map(|item| item.as_body().ok_or_else(|| refuse(item.position))).collect()
+            }
+            _ => Ok(vec![value.as_body().ok_or_else(|| refuse(value.position))?]),
+        },
+    }
+}
+
+fn attribute(entry: &Entry) -> Result<&Attribute, hcl::Error> {
+    match entry {
+        Entry::Attribute(attribute) => Ok(attribute),
+        Entry::Block(block) => {
+            let text = format!("`{0}` is not a block; it is set with `{0} = …`", block.kind);
+            Err(hcl::Error::at(block.position, text))
+        }
+    }
+}
+
+fn text(entry: &Entry) -> Result<String, hcl::Error> {
+    attribute(entry)?.value.to_text(entry.key())
+}
+
+/// A text that is not empty and has no blanks.
+fn word(entry: &Entry) -> Result<String, hcl::Error> {
+    let value = &attribute(entry)?.value;
+    let text = value.to_text(entry.key())?;
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        let text = format!("`{}` has to be a word without blanks, and is {text:?}", entry.key());
+        return Err(hcl::Error::at(value.position, text));
+    }
+    Ok(text)
+}
+
+fn flag(entry: &Entry) -> Result<bool, hcl::Error> {
+    attribute(entry)?.value.to_flag(entry.key())
+}
+
+fn integer(entry: &Entry, least: i64, most: i64) -> Result<i64, hcl::Error> {
+    attribute(entry)?.value.to_integer_in(entry.key(), least, most)
+}
+
+fn milliseconds(entry: &Entry) -> Result<u64, hcl::Error> {
+    let value = &attribute(entry)?.value;
+    let nanoseconds = value.to_duration_ns(entry.key())?;
+    u64::try_from(nanoseconds / 1_000_000)
+        .map_err(|_| hcl::Error::at(value.position, format!("`{}` cannot be negative", entry.key())))
+}
+
+fn texts(entry: &Entry) -> Result<BTreeMap<String, String>, hcl::Error> {
+    let mut all = BTreeMap::new();
+    for body in sections(entry)? {
+        for entry in &body.entries {
+            all.insert(entry.key().to_owned(), text(entry)?);
+        }
+    }
+    Ok(all)
+}
+
+fn log_level(entry: &Entry) -> Result<LogLevel, hcl::Error> {
+    let value = &attribute(entry)?.value;
+    let text = value.to_text(entry.key())?;
+    parse_log_level(&text).map_err(|fault| hcl::Error::at(value.position, format!("`log_level`: {fault}")))
+}
+
+/// Reads a level by Nomad's names, in any case.
+pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Ok(LogLevel::Trace),
+        "debug" => Ok(LogLevel::Debug),
+        "info" => Ok(LogLevel::Info),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "err" | "error" => Ok(LogLevel::Error),
+        _ => Err(format!("{text:?} is none of trace, debug, info, warn and error")),
+    }
+}
+
+fn address(entry: &Entry) -> Result<std::net::IpAddr, hcl::Error> {
+    address_of(entry.key(), &attribute(entry)?.value)
+}
+
+fn address_of(key: &str, value: &Value) -> Result<std::net::IpAddr, hcl::Error> {
+    let text = expand(value, value.to_text(key)?)?;
+    let refuse =
+        |_| hcl::Error::at(value.position, format!("`{key}` has to be an IP address, and is {text:?}"));
+    text.parse().map_err(refuse)
+}
+
+fn expand(value: &Value, text: String) -> Result<String, hcl::Error> {
+    expand_template(&text).map_err(|fault| hcl::Error::at(value.position, fault))
+}
+
+fn host_port(key: &str, text: &str, value: &Value) -> Outcome {
+    match HostPort::parse(text, 1) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(hcl::Error::at(value.position, format!("`{key}`: {fault}"))),
+    }
+}
+
+/// A list of hosts, each checked; their default port is known only when all files are read.
+fn hosts(entry: &Entry) -> Result<Vec<String>, hcl::Error> {
+    let value = &attribute(entry)?.value;
+    let hosts = value.to_texts(entry.key())?;
+    hosts.iter().try_for_each(|host| host_port(entry.key(), host, value))?;
+    Ok(hosts)
+}

@@ -1,0 +1,333 @@
+//! The configuration while it is being put together, and the checks on the whole of it.
+
+use super::address::{HostPort, private_address};
+use super::settings::{
+    Advertised, AgentConfig, ClientSettings, Listeners, LogLevel, RaftTiming, ReservedResources,
+    ServerSettings,
+};
+use super::{ConfigError, Overrides, apply};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// One of the agent's ports.
+#[derive(Debug, Clone)]
+pub(super) struct ListenerDraft {
+    pub(super) port: u16,
+    pub(super) bind_addr: Option<IpAddr>,
+    pub(super) advertise: Option<String>,
+}
+
+impl ListenerDraft {
+    fn new(port: u16) -> ListenerDraft {
+        ListenerDraft { port, bind_addr: None, advertise: None }
+    }
+}
+
+/// What `server { … }` says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServerDraft {
+    pub(super) bootstrap_expect: Option<u32>,
+    pub(super) raft: RaftTiming,
+    pub(super) num_schedulers: Option<u32>,
+    pub(super) min_heartbeat_ttl_ms: Option<u64>,
+    pub(super) heartbeat_grace_ms: Option<u64>,
+}
+
+/// What `client { … }` says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ClientDraft {
+    pub(super) node_class: String,
+    pub(super) meta: BTreeMap<String, String>,
+    pub(super) options: BTreeMap<String, String>,
+    pub(super) reserved: ReservedResources,
+}
+
+/// The configuration so far; Nomad's defaults where nothing was said.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) dev: bool,
+    pub(super) name: Option<String>,
+    pub(super) region: String,
+    pub(super) datacenter: String,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) bind_addr: IpAddr,
+    pub(super) http: ListenerDraft,
+    pub(super) rpc: ListenerDraft,
+    pub(super) serf: ListenerDraft,
+    pub(super) log_level: LogLevel,
+    pub(super) log_json: bool,
+    pub(super) raw_exec_enabled: bool,
+    pub(super) server_enabled: bool,
+    pub(super) server: ServerDraft,
+    pub(super) server_join: Vec<String>,
+    pub(super) client_enabled: bool,
+    pub(super) client: ClientDraft,
+    pub(super) client_servers: Vec<String>,
+    pub(super) client_join: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Default for Draft {
+    fn default() -> Draft {
+        Draft {
+            dev: false,
+            name: None,
+            region: "global".to_owned(),
+            datacenter: "dc1".to_owned(),
+            data_dir: None,
+            bind_addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            http: ListenerDraft::new(4646),
+            rpc: ListenerDraft::new(4647),
+            serf: ListenerDraft::new(4648),
+            log_level: LogLevel::Info,
+            log_json: false,
+            raw_exec_enabled: false,
+            server_enabled: false,
+            server: ServerDraft::default(),
+            server_join: Vec::new(),
+            client_enabled: false,
+            client: ClientDraft::default(),
+            client_servers: Vec::new(),
+            client_join: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Draft {
+    /// What `-dev` begins with.
+    pub(super) fn development() -> Draft {
+        Draft {
+            dev: true,
+            bind_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            log_level: LogLevel::Debug,
+            raw_exec_enabled: true,
+            server_enabled: true,
+            server: ServerDraft { bootstrap_expect: Some(1), ..ServerDraft::default() },
+            client_enabled: true,
+            ..Draft::default()
+        }
+    }
+
+    /// Lays the command line over it.
+    pub(super) fn override_with(&mut self, flags: &Overrides) -> Result<(), ConfigError> {
+        let refuse = |flag: &'static str| move |text: String| ConfigError::Flag { flag, text };
+        if let Some(data_dir) = &flags.data_dir {
+            self.data_dir = Some(data_dir.clone());
+        }
+        if let Some(text) = &flags.bind_addr {
+            let text = super::address::expand_template(text).map_err(refuse("bind"))?;
+            self.bind_addr =
+                text.parse().map_err(|_| refuse("bind")(format!("{text:?} is not an IP address")))?;
+        }
+        for (flag, value, slot) in
+            [("region", &flags.region, &mut self.region), ("dc", &flags.datacenter, &mut self.datacenter)]
+        {
+            if let Some(value) = value {
+                if value.is_empty() || value.contains(char::is_whitespace) {
+                    return Err(refuse(flag)(format!("{value:?} is not a word without blanks")));
+                }
+                slot.clone_from(value);
+            }
+        }
+        self.name = flags.name.clone().or_else(|| self.name.take());
+        if let Some(level) = &flags.log_level {
+            self.log_level = apply::parse_log_level(level).map_err(refuse("log-level"))?;
+        }
+        self.server_enabled |= flags.server;
+        self.client_enabled |= flags.client;
+        self.server.bootstrap_expect = flags.bootstrap_expect.or(self.server.bootstrap_expect);
+        for (flag, hosts) in [("retry-join", &flags.retry_join), ("servers", &flags.servers)] {
+            hosts.iter().try_for_each(|host| HostPort::parse(host, 1).map(drop)).map_err(refuse(flag))?;
+        }
+        if !flags.retry_join.is_empty() {
+            let join = if self.server_enabled { &mut self.server_join } else { &mut self.client_join };
+            join.clone_from(&flags.retry_join);
+        }
+        if !flags.servers.is_empty() {
+            self.client_servers.clone_from(&flags.servers);
+        }
+        if let Some(class) = &flags.node_class {
+            self.client.node_class.clone_from(class);
+        }
+        for pair in flags.meta.iter().flat_map(|list| list.split(',')) {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| refuse("meta")(format!("{pair:?} is not of the form key=value")))?;
+            self.client.meta.insert(key.trim().to_owned(), value.trim().to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks the whole and makes the configuration of it.
+    pub(super) fn finish(mut self) -> Result<AgentConfig, ConfigError> {
+        if !self.server_enabled && !self.client_enabled {
+            return whole(
+                "the agent is neither a server nor a client: enable one of them, or start it with -dev",
+            );
+        }
+        self.check_ports()?;
+        let (data_dir, data_dir_is_temporary) = self.data_directory()?;
+        let name = self.agent_name()?;
+        let listeners =
+            Listeners { http: self.bind(&self.http), rpc: self.bind(&self.rpc), serf: self.bind(&self.serf) };
+        let advertised = Advertised {
+            http: self.advertise(&self.http)?,
+            rpc: self.advertise(&self.rpc)?,
+            serf: self.advertise(&self.serf)?,
+        };
+        if self.server_enabled
+            && self.server.bootstrap_expect.unwrap_or(0) == 0
+            && self.server_join.is_empty()
+        {
+            // No error: a server that was part of a cluster before finds it again by its own data.
+            self.warnings.push(
+                "the server has neither bootstrap_expect nor retry_join: unless it was part of a cluster before, \
+                 it waits until another server is told to join it"
+                    .to_owned(),
+            );
+        }
+        let server = if self.server_enabled { Some(self.server_settings()?) } else { None };
+        let client = if self.client_enabled { Some(self.client_settings(&advertised)?) } else { None };
+        if let Some(raw_exec) = self.client.options.get("driver.raw_exec.enable") {
+            self.raw_exec_enabled |= matches!(raw_exec.as_str(), "1" | "true");
+        }
+        Ok(AgentConfig {
+            dev: self.dev,
+            name,
+            region: self.region,
+            datacenter: self.datacenter,
+            data_dir,
+            data_dir_is_temporary,
+            listeners,
+            advertised,
+            log_level: self.log_level,
+            log_json: self.log_json,
+            raw_exec_enabled: self.raw_exec_enabled,
+            server,
+            client,
+            warnings: self.warnings,
+        })
+    }
+
+    fn check_ports(&self) -> Result<(), ConfigError> {
+        let ports = [("http", self.http.port), ("rpc", self.rpc.port), ("serf", self.serf.port)];
+        for (index, (name, port)) in ports.iter().enumerate() {
+            if let Some((other, _)) = ports[..index].iter().find(|(_, earlier)| earlier == port) {
+                return whole(format!("ports.{other} and ports.{name} are both {port}: each needs its own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn data_directory(&self) -> Result<(PathBuf, bool), ConfigError> {
+        match &self.data_dir {
+            Some(data_dir) if data_dir.as_os_str().is_empty() => whole("data_dir is empty"),
+            Some(data_dir) => match std::path::absolute(data_dir) {
+                Ok(absolute) => Ok((absolute, false)),
+                Err(cause) => whole(format!("data_dir {}: {cause}", data_dir.display())),
+            },
+            None if self.dev => {
+                let name = format!("ordu-dev-{}", uuid::Uuid::new_v4());
+                Ok((std::env::temp_dir().join(Path::new(&name)), true))
+            }
+            None => whole(
+                "data_dir is not set: the agent needs a directory for its data (data_dir, or -data-dir)",
+            ),
+        }
+    }
+
+    fn agent_name(&self) -> Result<String, ConfigError> {
+        match &self.name {
+            Some(name) if name.is_empty() || name.contains(char::is_whitespace) => {
+                whole(format!("the agent's name {name:?} is not a word without blanks"))
+            }
+            Some(name) => Ok(name.clone()),
+            None => match nix::unistd::gethostname().map(|host| host.into_string()) {
+                Ok(Ok(host)) if !host.is_empty() => Ok(host),
+                _ => whole("this machine has no name that could be the agent's: set `name`, or -node"),
+            },
+        }
+    }
+
+    fn bind(&self, listener: &ListenerDraft) -> SocketAddr {
+        SocketAddr::new(listener.bind_addr.unwrap_or(self.bind_addr), listener.port)
+    }
+
+    /// What was set; else the address that is listened on; else, where that is every address of the
+    /// machine, the one that others most likely reach.
+    fn advertise(&self, listener: &ListenerDraft) -> Result<HostPort, ConfigError> {
+        if let Some(text) = &listener.advertise {
+            return HostPort::parse(text, listener.port).map_err(ConfigError::Whole);
+        }
+        let bound = self.bind(listener);
+        let address = if bound.ip().is_unspecified() {
+            private_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        } else {
+            bound.ip()
+        };
+        Ok(HostPort { host: address.to_string(), port: listener.port })
+    }
+
+    fn hosts(&self, hosts: &[String]) -> Result<Vec<HostPort>, ConfigError> {
+        let mut all: Vec<HostPort> = Vec::new();
+        for host in hosts {
+            let host = HostPort::parse(host, self.rpc.port).map_err(ConfigError::Whole)?;
+            if !all.contains(&host) {
+                all.push(host);
+            }
+        }
+        Ok(all)
+    }
+
+    fn server_settings(&self) -> Result<ServerSettings, ConfigError> {
+        let raft = self.server.raft;
+        if let (Some(min), Some(max)) = (raft.election_timeout_min_ms, raft.election_timeout_max_ms)
+            && min >= max
+        {
+            return whole(format!(
+                "server.raft: election_timeout_min_ms ({min}) has to be below election_timeout_max_ms ({max})"
+            ));
+        }
+        if let (Some(heartbeat), Some(min)) = (raft.heartbeat_interval_ms, raft.election_timeout_min_ms)
+            && heartbeat >= min
+        {
+            return whole(format!(
+                "server.raft: heartbeat_interval_ms ({heartbeat}) has to be below election_timeout_min_ms ({min})"
+            ));
+        }
+        let retry_join = self.hosts(&self.server_join)?;
+        let bootstrap_expect = self.server.bootstrap_expect.unwrap_or(0);
+        Ok(ServerSettings {
+            bootstrap_expect,
+            retry_join,
+            raft,
+            num_schedulers: self.server.num_schedulers,
+            min_heartbeat_ttl_ms: self.server.min_heartbeat_ttl_ms,
+            heartbeat_grace_ms: self.server.heartbeat_grace_ms,
+        })
+    }
+
+    fn client_settings(&self, advertised: &Advertised) -> Result<ClientSettings, ConfigError> {
+        let named: Vec<String> = self.client_servers.iter().chain(&self.client_join).cloned().collect();
+        let mut servers = self.hosts(&named)?;
+        if servers.is_empty() && self.server_enabled {
+            servers.push(advertised.rpc.clone());
+        }
+        if servers.is_empty() {
+            return whole("the client has no servers: name them in client.servers or client.server_join");
+        }
+        Ok(ClientSettings {
+            servers,
+            node_class: self.client.node_class.clone(),
+            meta: self.client.meta.clone(),
+            options: self.client.options.clone(),
+            reserved: self.client.reserved,
+        })
+    }
+}
+
+fn whole<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Whole(text.into()))
+}

@@ -1,0 +1,50 @@
+//! Configuration files: which there are, and their text as a body.
+
+use super::ConfigError;
+use ordu_core::hcl::{self, Body, Dialect, HCL_BYTES_MAX};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Every file that is meant: a directory stands for its `.hcl` and `.json` files in the order of names.
+pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let unreadable =
+            |cause: std::io::Error| ConfigError::Unreadable { path: path.clone(), cause: cause.to_string() };
+        if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            if matches!(extension(&file), Some("hcl" | "json")) && file.is_file() {
+                inside.push(file);
+            }
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}
+
+/// The body of one file: JSON by its name or its first character, else HCL.
+pub(super) fn read(path: &Path) -> Result<Body, ConfigError> {
+    let unreadable = |cause: String| ConfigError::Unreadable { path: path.to_owned(), cause };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    // One byte more than is allowed, so that the reader refuses the rest with its own words.
+    let bytes_max = HCL_BYTES_MAX as u64 + 1;
+    file.take(bytes_max).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let json = match extension(path) {
+        Some("json") => true,
+        Some("hcl") => false,
+        _ => text.trim_start().starts_with('{'),
+    };
+    let dialect = if json { Dialect::Json } else { Dialect::Configuration };
+    hcl::parse(&text, dialect).map_err(|error| super::apply::place(path, error))
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
+}

@@ -1,0 +1,143 @@
+//! What an agent is told, as plain values.
+
+use super::address::HostPort;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole configuration of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// A development agent.
+    pub dev: bool,
+    /// The agent's name, unique in its region; the host's name unless set.
+    pub name: String,
+    /// The region.
+    pub region: String,
+    /// The datacenter.
+    pub datacenter: String,
+    /// Where server and node keep their data. It need not exist.
+    pub data_dir: PathBuf,
+    /// The data directory is to be removed at the end.
+    pub data_dir_is_temporary: bool,
+    /// Where the agent listens.
+    pub listeners: Listeners,
+    /// What it tells others to reach it at.
+    pub advertised: Advertised,
+    /// The least severe level that is logged.
+    pub log_level: LogLevel,
+    /// Log lines are JSON objects.
+    pub log_json: bool,
+    /// The node may run `raw_exec` tasks.
+    pub raw_exec_enabled: bool,
+    /// There if the agent is a server.
+    pub server: Option<ServerSettings>,
+    /// There if the agent is a node.
+    pub client: Option<ClientSettings>,
+    /// Sentences for the log: keys that have no effect here.
+    pub warnings: Vec<String>,
+}
+
+/// Addresses that are listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listeners {
+    /// The HTTP API.
+    pub http: SocketAddr,
+    /// gRPC.
+    pub rpc: SocketAddr,
+    /// The second port that joiners may use.
+    pub serf: SocketAddr,
+}
+
+/// Addresses that others are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The HTTP API.
+    pub http: HostPort,
+    /// gRPC.
+    pub rpc: HostPort,
+    /// The second port that joiners may use.
+    pub serf: HostPort,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// What a developer wants to see.
+    Debug,
+    /// What an operator wants to see.
+    Info,
+    /// What may become trouble.
+    Warn,
+    /// What is trouble.
+    Error,
+}
+
+impl LogLevel {
+    /// The level's name in lower case, as log filters take it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        }
+    }
+}
+
+/// `server { … }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Servers that have to find each other before they form a cluster; 0: only ever join one.
+    pub bootstrap_expect: u32,
+    /// Servers to look for, again and again, until one is found.
+    pub retry_join: Vec<HostPort>,
+    /// Raft's times; what is not set is the server's own default.
+    pub raft: RaftTiming,
+    /// Scheduler workers; not set: one a core.
+    pub num_schedulers: Option<u32>,
+    /// Least time to live of a node's session, milliseconds.
+    pub min_heartbeat_ttl_ms: Option<u64>,
+    /// How much longer than its time to live a silent node is waited for, milliseconds.
+    pub heartbeat_grace_ms: Option<u64>,
+}
+
+/// `raft { … }` in `server`: Ordu's own block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RaftTiming {
+    /// How often the leader shows itself, milliseconds.
+    pub heartbeat_interval_ms: Option<u64>,
+    /// The shortest silence of the leader before an election, milliseconds.
+    pub election_timeout_min_ms: Option<u64>,
+    /// The longest silence of the leader before an election, milliseconds.
+    pub election_timeout_max_ms: Option<u64>,
+}
+
+/// `client { … }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Servers for the session, gRPC addresses; the agent's own server if it is one and none is given.
+    pub servers: Vec<HostPort>,
+    /// The node's class.
+    pub node_class: String,
+    /// The node's metadata.
+    pub meta: BTreeMap<String, String>,
+    /// Options of old for drivers and fingerprints.
+    pub options: BTreeMap<String, String>,
+    /// What tasks may not have.
+    pub reserved: ReservedResources,
+}
+
+/// `reserved { … }` in `client`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReservedResources {
+    /// CPU, MHz.
+    pub cpu_mhz: u64,
+    /// Memory, MB.
+    pub memory_mb: u64,
+    /// Disk, MB.
+    pub disk_mb: u64,
+}
