@@ -48,7 +48,10 @@ pub struct Cluster {
     pub nodes: Vec<Agent>,
     /// The links, where the shape asked for them.
     pub links: Option<Links>,
-    rpc_addresses: Vec<String>,
+    shape: Shape,
+    /// Ports of HTTP, RPC and gossip, and the port of RPC that others are told, of servers and then nodes.
+    ports: Vec<[u16; 3]>,
+    advertised_rpc: Vec<u16>,
     // Dropped in this order: the agents above, then whatever they have left, then the turn of the next.
     _root: Root,
     _turn: MutexGuard<'static, ()>,
@@ -57,15 +60,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster and waits until the servers agree on a leader and every node is ready.
     pub async fn start(shape: Shape) -> Self {
-        let mut cluster = Self::prepare(&shape).await;
-        for number in 0..shape.servers {
+        let mut cluster = Self::prepare(shape).await;
+        for number in 0..cluster.servers.len() {
             cluster.start_server(number);
         }
-        for number in 0..shape.nodes {
+        for number in 0..cluster.nodes.len() {
             cluster.start_node(number);
         }
         cluster.leader().await;
-        cluster.wait_for_nodes(shape.nodes).await;
+        cluster.wait_for_nodes(cluster.nodes.len()).await;
         cluster
     }
 
@@ -74,53 +77,71 @@ impl Cluster {
         Self::start(Shape::default()).await
     }
 
-    async fn prepare(shape: &Shape) -> Self {
+    async fn prepare(shape: Shape) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let root = Root::new();
+        let ports: Vec<[u16; 3]> = (0..shape.servers + shape.nodes).map(|_| three_ports()).collect();
+        let advertised_rpc = ports.iter().map(|[_, rpc, _]| *rpc).collect();
+        let agent = |name: String, [http, ..]: &[u16; 3]| {
+            let file = root.path().join(format!("{name}.hcl"));
+            let arguments = vec!["-config".to_owned(), file.display().to_string()];
+            Agent::new(&name, loopback(*http), arguments, root.path(), root.log(&name))
+        };
+        let (of_servers, of_nodes) = ports.split_at(shape.servers);
+        let named = |kind: &'static str| (1..).map(move |number| format!("{kind}-{number}"));
+        let servers = named("server").zip(of_servers).map(|(name, ports)| agent(name, ports)).collect();
+        let nodes = named("node").zip(of_nodes).map(|(name, ports)| agent(name, ports)).collect();
         let links = shape.links.then(Links::new);
-        let own_rpc: Vec<u16> = (0..shape.servers).map(|_| free_port()).collect();
-        let mut advertised_rpc = own_rpc.clone();
-        if let Some(links) = &links {
-            for (number, own) in own_rpc.iter().enumerate() {
-                advertised_rpc[number] = free_port();
-                links
-                    .relay(number, loopback(advertised_rpc[number]), loopback(*own))
-                    .await
-                    .expect("a free port can be listened on");
-            }
-        }
-        let rpc_addresses: Vec<String> =
-            advertised_rpc.iter().map(|port| loopback(*port).to_string()).collect();
+        let mut cluster =
+            Self { servers, nodes, links, shape, ports, advertised_rpc, _root: root, _turn: turn };
+        cluster.open_relays().await;
+        cluster.write_configurations();
+        cluster
+    }
 
-        let agent = |name: String, rpc: u16, advertised_rpc: u16, server: bool| {
-            let http = free_port();
+    async fn open_relays(&mut self) {
+        let Some(links) = &self.links else { return };
+        for number in 0..self.servers.len() {
+            let [_, rpc, _] = self.ports[number];
+            self.advertised_rpc[number] = free_port();
+            let opened = links.relay(number, loopback(self.advertised_rpc[number]), loopback(rpc)).await;
+            opened.expect("a free port can be listened on");
+        }
+    }
+
+    fn write_configurations(&self) {
+        let servers = self.rpc_addresses();
+        for (number, agent) in self.servers.iter().chain(&self.nodes).enumerate() {
             let member = Member {
-                name: &name,
-                data_dir: &root.path().join(&name),
-                ports: [http, rpc, free_port()],
-                advertised_rpc,
-                servers: &rpc_addresses,
+                name: &agent.name,
+                data_dir: &self._root.path().join(&agent.name),
+                ports: self.ports[number],
+                advertised_rpc: self.advertised_rpc[number],
+                servers: &servers,
             };
-            let text = match server {
-                true => config::server(&member, &shape.server_block),
+            let text = match number < self.servers.len() {
+                true => config::server(&member, &self.shape.server_block),
                 false => config::node(&member),
             };
-            let file = root.write(&format!("{name}.hcl"), &text);
-            let arguments = vec!["-config".to_owned(), file.display().to_string()];
-            Agent::new(&name, loopback(http), arguments, root.path(), root.log(&name))
-        };
-        let servers = (0..shape.servers)
-            .map(|number| {
-                agent(format!("server-{}", number + 1), own_rpc[number], advertised_rpc[number], true)
-            })
-            .collect();
-        let nodes = (0..shape.nodes)
-            .map(|number| {
-                let rpc = free_port();
-                agent(format!("node-{}", number + 1), rpc, rpc, false)
-            })
-            .collect();
-        Self { servers, nodes, links, rpc_addresses, _root: root, _turn: turn }
+            self._root.write(&format!("{}.hcl", agent.name), &text);
+        }
+    }
+
+    /// RPC addresses of all servers, as others are told them.
+    fn rpc_addresses(&self) -> Vec<String> {
+        self.advertised_rpc[..self.servers.len()].iter().map(|port| loopback(*port).to_string()).collect()
+    }
+
+    /// Gives a server that does not run other addresses. The files of all members name the new ones, for
+    /// those that are started later.
+    pub fn move_server(&mut self, number: usize) {
+        assert!(!self.servers[number].is_started(), "a running server keeps its addresses");
+        assert!(self.links.is_none(), "relays do not move");
+        self.ports[number] = three_ports();
+        let [http, rpc, _] = self.ports[number];
+        self.advertised_rpc[number] = rpc;
+        self.servers[number].http = loopback(http);
+        self.write_configurations();
     }
 
     /// Starts a server, or starts it again.
@@ -166,7 +187,7 @@ impl Cluster {
         for number in among {
             self.check_process(*number);
         }
-        let addresses = &self.rpc_addresses;
+        let addresses = self.rpc_addresses();
         let clients: Vec<Client> = among.iter().map(|number| self.client(*number)).collect();
         eventually("the servers agree on a leader", SETTLE_WITHIN, async || {
             let mut named = Vec::new();
@@ -237,6 +258,10 @@ impl Cluster {
         })
         .await;
     }
+}
+
+fn three_ports() -> [u16; 3] {
+    [free_port(), free_port(), free_port()]
 }
 
 fn loopback(port: u16) -> SocketAddr {

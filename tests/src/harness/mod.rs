@@ -16,4 +16,4 @@ pub use dev::DevAgent;
 pub use links::Links;
 pub use ports::free_port;
 pub use root::Root;
-pub use wait::{eventually, eventually_now, holds, skipped};
+pub use wait::{eventually, eventually_now, holds, say, skipped};

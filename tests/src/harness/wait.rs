@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Time between two looks at a condition.
@@ -41,10 +42,14 @@ pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), 
     if condition { Ok(()) } else { Err(otherwise()) }
 }
 
-/// Says that a test cannot run here and why, past the capture of tests' output, so that it is seen.
+/// Says that a test cannot run here and why.
 pub fn skipped(why: &str) {
-    use std::io::Write;
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    say(&format!("skipped: {name}: {why}"));
+}
+
+/// Prints past the capture of tests' output, so that it is seen when the test passes, too.
+pub fn say(text: &str) {
     // Nobody is left to tell if this fails.
-    let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
