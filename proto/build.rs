@@ -13,8 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     // Ordered maps: what is encoded must not depend on the order of a hash table.
     config.btree_map(["."]).bytes([
-        "ordu.raft.Entry.payload.command",
-        "ordu.raft.SnapshotChunk.chunk.data",
+        "ordu.raft.Entry.command",
+        "ordu.raft.SnapshotChunk.data",
         "ordu.server.ProposeRequest.commands",
     ]);
     tonic_prost_build::configure()

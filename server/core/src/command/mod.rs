@@ -1,1 +1,49 @@
-//! The state machine's commands, one a file.
+//! The state machine's commands, one a file: everything that can change the state.
+
+mod alloc_client_update;
+mod cluster_init;
+mod entry;
+mod eval_update;
+mod job_deregister;
+mod job_evaluate;
+mod job_register;
+mod job_state;
+mod machine;
+mod node_register;
+mod node_status_update;
+mod plan_apply;
+
+pub use entry::new_eval;
+pub use machine::{Applied, Fatal, LogPosition, Machine};
+
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{Envelope, Refusal, envelope::Command};
+
+use crate::state::{Corrupt, Id};
+
+/// The feature level of this release: what it may find in an envelope. A new command or a new meaning
+/// of an old one raises it; it is proposed only when every server knows it.
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state,
+/// which stops the server.
+type Step = Result<Result<Answer, Refusal>, Corrupt>;
+
+/// A refusal with an HTTP status and a sentence for the caller.
+pub fn refuse(status: u32, text: impl Into<String>) -> Refusal {
+    Refusal { status, text: text.into() }
+}
+
+/// An envelope around a command.
+///
+/// `request_id` names the request so that a retry finds the first answer; commands that may be applied
+/// twice without harm go without.
+pub fn envelope(request_id: Option<Id>, fence_term: u64, time_ns: i64, command: Command) -> Envelope {
+    Envelope {
+        request_id: request_id.map(Vec::from).unwrap_or_default(),
+        time_ns,
+        feature_level: FEATURE_LEVEL,
+        fence_term,
+        command: Some(command),
+    }
+}

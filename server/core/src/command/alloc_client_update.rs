@@ -1,0 +1,26 @@
+//! Command 21, since 0.1: what node agents report of their allocations.
+
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{AllocClientUpdate, Done};
+
+use super::Step;
+use super::entry::Entry;
+use super::job_state::is_client_terminal;
+use crate::state::read;
+
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> Step {
+    for update in command.updates {
+        // An allocation that is gone from the state is no one's concern any more.
+        let Some(old) = read::alloc(entry.reader(), &update.alloc_id)? else { continue };
+        // What was over stays over: a late or doubled report does not bring it back.
+        if is_client_terminal(old.client_status()) && !is_client_terminal(update.client_status()) {
+            continue;
+        }
+        let mut new = old.clone();
+        new.set_client_status(update.client_status());
+        new.client_description = update.client_description;
+        new.task_states = update.task_states;
+        entry.put_alloc(Some(old), new)?;
+    }
+    Ok(Ok(Answer::Done(Done { index: entry.index })))
+}

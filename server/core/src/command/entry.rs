@@ -1,0 +1,239 @@
+//! One entry under way: writes rows with everything that hangs on them (secondary keys, table indexes,
+//! counts, summaries, statuses), so that no command can forget a part.
+
+use std::collections::BTreeMap;
+
+use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node};
+use sha2::{Digest, Sha256};
+
+use super::job_state;
+use crate::state::reader::ReaderExt;
+use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
+
+/// The summary of a job as the entry found it and as it will leave it.
+struct SummaryDraft {
+    before: Option<JobSummary>,
+    now: JobSummary,
+}
+
+/// An entry under way.
+pub(super) struct Entry<'t, 'b> {
+    tx: &'t mut Tx<'b>,
+    /// The entry's log index.
+    pub(super) index: u64,
+    /// The cluster's time.
+    pub(super) time_ns: i64,
+    summaries: BTreeMap<(String, String), SummaryDraft>,
+}
+
+impl<'t, 'b> Entry<'t, 'b> {
+    pub(super) fn new(tx: &'t mut Tx<'b>, index: u64, time_ns: i64) -> Self {
+        Self { tx, index, time_ns, summaries: BTreeMap::new() }
+    }
+
+    /// The tables as the entries before and this one have left them so far.
+    pub(super) fn reader(&self) -> &dyn Reader {
+        self.tx
+    }
+
+    /// Writes the live job.
+    pub(super) fn put_job(&mut self, job: &Job) {
+        self.tx.put(Table::Jobs, key::job(&job.namespace, &job.id), job);
+        self.tx.touch(Table::Jobs, self.index);
+        self.note_job(&job.namespace, &job.id, true);
+    }
+
+    /// Writes a version of a job with its specification, and drops versions beyond `kept_max`.
+    pub(super) fn put_job_version(&mut self, job: &Job, spec_json: Vec<u8>, kept_max: usize) -> Result<(), Corrupt> {
+        self.tx.put(Table::JobVersions, key::job_version(&job.namespace, &job.id, job.version), job);
+        self.tx.put(
+            Table::JobSpecs,
+            key::job_spec(&job.namespace, &job.id, job.create_index, job.version),
+            &JobSpec { json: spec_json },
+        );
+        self.tx.touch(Table::JobVersions, self.index);
+        if job.version < kept_max as u64 {
+            return Ok(());
+        }
+        let mut kept = read::job_versions(self.reader(), &job.namespace, &job.id)?;
+        while kept.len() > kept_max {
+            // The newest stable version is what an automatic revert goes back to: it outlives its turn.
+            let newest_stable = kept.iter().position(|version| version.stable);
+            let last = kept.len() - 1;
+            let dropped = kept.remove(if newest_stable == Some(last) { last - 1 } else { last });
+            self.drop_job_version(&dropped)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a job: the live row, its versions, and what shows of its summary.
+    pub(super) fn remove_job(&mut self, job: &Job) -> Result<(), Corrupt> {
+        for version in read::job_versions(self.reader(), &job.namespace, &job.id)? {
+            self.drop_job_version(&version)?;
+        }
+        self.tx.delete(Table::Jobs, key::job(&job.namespace, &job.id));
+        self.tx.touch(Table::Jobs, self.index);
+        self.tx.touch(Table::JobVersions, self.index);
+        self.summary(&job.namespace, &job.id)?.purged = true;
+        self.note_job(&job.namespace, &job.id, true);
+        Ok(())
+    }
+
+    /// A version goes; its specification stays for as long as an allocation runs by it.
+    fn drop_job_version(&mut self, version: &Job) -> Result<(), Corrupt> {
+        let Job { namespace, id, create_index, version, .. } = version;
+        self.tx.delete(Table::JobVersions, key::job_version(namespace, id, *version));
+        let in_use = read::allocs_of_job(self.reader(), namespace, id)?
+            .iter()
+            .any(|alloc| alloc.job_create_index == *create_index && alloc.job_version == *version);
+        if !in_use {
+            self.tx.delete(Table::JobSpecs, key::job_spec(namespace, id, *create_index, *version));
+        }
+        Ok(())
+    }
+
+    /// Writes an evaluation; its indexes and times are set here.
+    pub(super) fn put_eval(&mut self, mut eval: Evaluation) -> Result<(), Corrupt> {
+        let old = read::eval(self.reader(), &eval.id)?;
+        match &old {
+            Some(old) => {
+                eval.create_index = old.create_index;
+                eval.create_time_ns = old.create_time_ns;
+            }
+            None => {
+                eval.create_index = self.index;
+                eval.create_time_ns = self.time_ns;
+                let by_job = key::by_job(&eval.namespace, &eval.job_id, &eval.id);
+                self.tx.put_bytes(Table::EvalsByJob, by_job, Vec::new());
+            }
+        }
+        eval.modify_index = self.index;
+        eval.modify_time_ns = self.time_ns;
+        let was_open = old.is_some_and(|old| is_open(old.status()));
+        let change = i64::from(is_open(eval.status())) - i64::from(was_open);
+        let summary = self.summary(&eval.namespace, &eval.job_id)?;
+        summary.open_evaluations += change;
+        job_state::count_queued(summary, &eval);
+        self.tx.put(Table::Evals, eval.id.clone(), &eval);
+        self.tx.touch(Table::Evals, self.index);
+        self.tx.note(Change::Eval(Box::new(eval)));
+        Ok(())
+    }
+
+    /// Writes an allocation that stood as `old` before (`None`: it is new).
+    pub(super) fn put_alloc(&mut self, old: Option<Allocation>, mut new: Allocation) -> Result<(), Corrupt> {
+        new.modify_index = self.index;
+        new.modify_time_ns = self.time_ns;
+        if old.is_none() {
+            new.create_index = self.index;
+            new.create_time_ns = self.time_ns;
+            let by_job = key::by_job(&new.namespace, &new.job_id, &new.id);
+            self.tx.put_bytes(Table::AllocsByJob, by_job, Vec::new());
+            self.tx.put_bytes(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), Vec::new());
+        }
+        if old.as_ref().is_none_or(|old| old.eval_id != new.eval_id) {
+            if let Some(old) = &old {
+                self.tx.delete(Table::AllocsByEval, key::by_id(&old.eval_id, &old.id));
+            }
+            self.tx.put_bytes(Table::AllocsByEval, key::by_id(&new.eval_id, &new.id), Vec::new());
+        }
+        let summary = self.summary(&new.namespace, &new.job_id)?;
+        job_state::count_alloc(summary, old.as_ref(), &new);
+        self.tx.put(Table::Allocs, new.id.clone(), &new);
+        self.tx.touch(Table::Allocs, self.index);
+        self.tx.note(Change::Alloc { old: old.map(Box::new), new: Some(Box::new(new)) });
+        Ok(())
+    }
+
+    /// Writes a node that stood as `old` before.
+    pub(super) fn put_node(&mut self, old: Option<Node>, mut new: Node) {
+        new.create_index = old.as_ref().map_or(self.index, |old| old.create_index);
+        new.modify_index = self.index;
+        self.tx.put(Table::Nodes, new.id.clone(), &new);
+        self.tx.touch(Table::Nodes, self.index);
+        self.tx.note(Change::Node { old: old.map(Box::new), new: Some(Box::new(new)) });
+    }
+
+    /// The summary of a job, to be changed; written when the entry ends.
+    pub(super) fn summary(&mut self, namespace: &str, job_id: &str) -> Result<&mut JobSummary, Corrupt> {
+        let at = (namespace.to_owned(), job_id.to_owned());
+        if !self.summaries.contains_key(&at) {
+            let before: Option<JobSummary> = self.tx.row(Table::JobSummaries, &key::job(namespace, job_id))?;
+            let now = before.clone().unwrap_or_else(|| JobSummary {
+                namespace: namespace.to_owned(),
+                job_id: job_id.to_owned(),
+                purged: true,
+                ..JobSummary::default()
+            });
+            self.summaries.insert(at.clone(), SummaryDraft { before, now });
+        }
+        Ok(&mut self.summaries.get_mut(&at).expect("inserted above").now)
+    }
+
+    /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
+    pub(super) fn finish(mut self) -> Result<(), Corrupt> {
+        for ((namespace, job_id), mut draft) in std::mem::take(&mut self.summaries) {
+            self.settle_status(&namespace, &job_id, &draft.now)?;
+            let at = key::job(&namespace, &job_id);
+            let shown = job_state::shown(&draft.now);
+            if draft.before.as_ref().and_then(job_state::shown) != shown {
+                draft.now.modify_index = self.index;
+                self.tx.touch(Table::JobSummaries, self.index);
+                self.tx.note(Change::Job { namespace, id: job_id, job: false, summary: true });
+            }
+            if draft.now.purged && draft.now.live_allocations == 0 && draft.now.open_evaluations == 0 {
+                self.tx.delete(Table::JobSummaries, at);
+            } else if draft.before.as_ref() != Some(&draft.now) {
+                self.tx.put(Table::JobSummaries, at, &draft.now);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_status(&mut self, namespace: &str, job_id: &str, summary: &JobSummary) -> Result<(), Corrupt> {
+        let Some(mut job) = read::job(self.reader(), namespace, job_id)? else { return Ok(()) };
+        let status = job_state::status(&job, summary);
+        if job.status != status {
+            job.status = status.to_owned();
+            job.modify_index = self.index;
+            self.put_job(&job);
+        }
+        Ok(())
+    }
+
+    fn note_job(&mut self, namespace: &str, id: &str, job: bool) {
+        self.tx.note(Change::Job { namespace: namespace.to_owned(), id: id.to_owned(), job, summary: false });
+    }
+}
+
+fn is_open(status: EvalStatus) -> bool {
+    matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
+}
+
+/// A pending evaluation of a job. Indexes and times are set when it is written.
+pub fn new_eval(id: Id, job: &Job, triggered_by: &str) -> Evaluation {
+    Evaluation {
+        id: id.to_vec(),
+        namespace: job.namespace.clone(),
+        job_id: job.id.clone(),
+        priority: job.priority,
+        r#type: job.r#type.clone(),
+        triggered_by: triggered_by.to_owned(),
+        status: EvalStatus::Pending.into(),
+        job_modify_index: job.job_modify_index,
+        ..Evaluation::default()
+    }
+}
+
+/// The id of the evaluation of a job that follows from an entry which carries only a seed.
+pub(super) fn derived_id(seed: &[u8], namespace: &str, job_id: &str) -> Id {
+    let mut hasher = Sha256::new();
+    hasher.update(seed);
+    hasher.update(key::job(namespace, job_id));
+    let mut id = Id::default();
+    id.copy_from_slice(&hasher.finalize()[..16]);
+    // The marks of a random UUID, since clients may look at them.
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    id
+}

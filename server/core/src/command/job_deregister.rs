@@ -1,0 +1,62 @@
+//! Command 17, since 0.1: a job is stopped (a new version of it), or removed whole.
+
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{JobDeregister, JobDeregistered};
+use ordu_proto::state::Job;
+
+use super::entry::{Entry, new_eval};
+use super::Step;
+use crate::limits::JOB_VERSIONS_KEPT_MAX;
+use crate::state::{Id, read};
+
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
+    let existing = read::job(entry.reader(), &command.namespace, &command.job_id)?;
+    // An unknown job is evaluated all the same: allocations of a purged job may still have to stop, and
+    // clients rely on an answer that names an evaluation.
+    let job = existing.clone().unwrap_or_else(|| Job {
+        namespace: command.namespace.clone(),
+        id: command.job_id.clone(),
+        priority: DEREGISTER_PRIORITY,
+        r#type: "service".to_owned(),
+        ..Job::default()
+    });
+    let job_modify_index = if existing.is_some() { entry.index } else { 0 };
+    let evaluated = !(job.periodic || job.parameterized);
+    if let Some(existing) = existing {
+        if command.purge {
+            entry.remove_job(&existing)?;
+        } else if !existing.stop {
+            stop(entry, existing)?;
+        }
+    }
+    let id = Id::try_from(command.eval_id.as_slice()).ok().filter(|_| evaluated);
+    if let Some(id) = id {
+        let mut eval = new_eval(id, &job, "job-deregister");
+        eval.job_modify_index = job_modify_index;
+        entry.put_eval(eval)?;
+    }
+    Ok(Ok(Answer::JobDeregistered(JobDeregistered {
+        index: entry.index,
+        eval_id: id.map(Vec::from).unwrap_or_default(),
+        eval_create_index: if id.is_some() { entry.index } else { 0 },
+        job_modify_index,
+    })))
+}
+
+/// Nomad's priority of an evaluation whose job is not known.
+const DEREGISTER_PRIORITY: i32 = 50;
+
+fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
+    let spec_json = read::spec_of(entry.reader(), &job)?;
+    job.stop = true;
+    job.version += 1;
+    job.stable = false;
+    job.modify_index = entry.index;
+    job.job_modify_index = entry.index;
+    job.submit_time_ns = entry.time_ns;
+    // Its summary decides the status; load it so that the entry's end looks at this job.
+    entry.summary(&job.namespace, &job.id)?;
+    entry.put_job_version(&job, spec_json, JOB_VERSIONS_KEPT_MAX)?;
+    entry.put_job(&job);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What follows for a job from its evaluations and allocations: status and summary.
+
+use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
+
+/// Whether an allocation is over, or was told to be: it holds no resources and keeps no job running.
+pub(super) fn is_terminal(alloc: &Allocation) -> bool {
+    matches!(alloc.desired_status(), DesiredStatus::Stop | DesiredStatus::Evict)
+        || is_client_terminal(alloc.client_status())
+}
+
+/// Whether the node has said its last word on an allocation.
+pub(super) fn is_client_terminal(status: ClientStatus) -> bool {
+    matches!(status, ClientStatus::Complete | ClientStatus::Failed | ClientStatus::Lost)
+}
+
+/// A job's status by the rules of Nomad 1.0: periodic, parameterized and system jobs run until they are
+/// stopped; others run while an allocation lives, pend while an evaluation is open, and are dead after.
+pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
+    if job.stop {
+        return "dead";
+    }
+    if job.periodic || job.parameterized || job.r#type == "system" {
+        return "running";
+    }
+    if summary.live_allocations > 0 {
+        "running"
+    } else if summary.open_evaluations > 0 {
+        "pending"
+    } else {
+        "dead"
+    }
+}
+
+/// Takes a change of an allocation into the counts. `Complete` and `Failed` only ever grow.
+pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, new: &Allocation) {
+    let was_live = old.is_some_and(|old| !is_terminal(old));
+    summary.live_allocations += i64::from(!is_terminal(new)) - i64::from(was_live);
+    let Some(group) = summary.groups.get_mut(&new.task_group) else { return };
+    let before = old.map(Allocation::client_status);
+    let now = new.client_status();
+    if before == Some(now) {
+        return;
+    }
+    if let Some(before) = before
+        && let Some(count) = count_of(group, before)
+        && matches!(before, ClientStatus::Pending | ClientStatus::Running | ClientStatus::Lost)
+    {
+        *count = (*count - 1).max(0);
+    }
+    if let Some(count) = count_of(group, now) {
+        *count += 1;
+    }
+    if before.is_none() {
+        group.queued = (group.queued - 1).max(0);
+    }
+}
+
+/// Takes what an evaluation says of allocations that wait for room.
+pub(super) fn count_queued(summary: &mut JobSummary, eval: &Evaluation) {
+    for (name, queued) in &eval.queued_allocations {
+        if let Some(group) = summary.groups.get_mut(name) {
+            group.queued = *queued;
+        }
+    }
+}
+
+fn count_of(group: &mut TaskGroupSummary, status: ClientStatus) -> Option<&mut i64> {
+    match status {
+        ClientStatus::Pending => Some(&mut group.starting),
+        ClientStatus::Running => Some(&mut group.running),
+        ClientStatus::Complete => Some(&mut group.complete),
+        ClientStatus::Failed => Some(&mut group.failed),
+        ClientStatus::Lost => Some(&mut group.lost),
+        ClientStatus::Unspecified => None,
+    }
+}
+
+/// The part of a summary that clients see; `None` where they see no summary.
+pub(super) fn shown(summary: &JobSummary) -> Option<JobSummary> {
+    (!summary.purged).then(|| JobSummary {
+        modify_index: 0,
+        live_allocations: 0,
+        open_evaluations: 0,
+        ..summary.clone()
+    })
+}

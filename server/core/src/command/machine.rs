@@ -1,0 +1,208 @@
+//! The state machine: takes log entries one by one, decides, and keeps the projections in step.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{Envelope, Outcome, envelope::Command};
+use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
+use prost::Message;
+
+use super::entry::Entry;
+use super::{FEATURE_LEVEL, Step};
+use crate::limits::ANSWERED_REQUESTS_MAX;
+use crate::scheduler::ClusterView;
+use crate::state::reader::decode;
+use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
+
+/// Where an entry stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    /// The term it was logged in.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+/// Why a server cannot go on applying: skipping the entry would let the servers' states diverge.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The state cannot be read.
+    #[error("the state cannot be read: {0}")]
+    Corrupt(#[from] Corrupt),
+    /// The entry is no envelope.
+    #[error("log entry {index} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The entry's log index.
+        index: u64,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The entry is from a newer release.
+    #[error(
+        "log entry {index} needs feature level {needed} and a command that this release (level {FEATURE_LEVEL}) \
+         may not know: run the release that the other servers run"
+    )]
+    TooNew {
+        /// The entry's log index.
+        index: u64,
+        /// The level it was written at.
+        needed: u32,
+    },
+}
+
+/// What became of one entry.
+#[derive(Debug)]
+pub struct Applied {
+    /// The answer to whoever proposed it.
+    pub outcome: Outcome,
+    /// What changed.
+    pub changes: Vec<Change>,
+}
+
+/// The state that is kept in memory beside the tables, all of it derived from them.
+pub struct Machine {
+    /// The scheduler's columns.
+    pub view: ClusterView,
+    cluster: ClusterMeta,
+    /// Request ids that were answered, with the log index of the answer; the oldest in front.
+    answered: BTreeMap<Id, u64>,
+    answered_order: VecDeque<(u64, Id)>,
+}
+
+impl Machine {
+    /// Derives the projections from the tables.
+    pub fn load(reader: &dyn Reader) -> Result<Self, Corrupt> {
+        let mut machine = Self {
+            view: ClusterView::default(),
+            cluster: read::cluster_meta(reader)?,
+            answered: BTreeMap::new(),
+            answered_order: VecDeque::new(),
+        };
+        read::each(reader, Table::Nodes, &[], &mut |node: Node| {
+            machine.view.node_upserted(&node);
+            Ok(())
+        })?;
+        read::each(reader, Table::Allocs, &[], &mut |alloc: Allocation| {
+            machine.view.alloc_changed(None, Some(&alloc));
+            Ok(())
+        })?;
+        reader.scan(Table::Requests, &[], None, &mut |at, bytes| {
+            let (index, id) = answered_row(at, bytes)?;
+            machine.answered.insert(id, index);
+            machine.answered_order.push_back((index, id));
+            Ok(true)
+        })?;
+        Ok(machine)
+    }
+
+    /// The cluster's own facts.
+    pub fn cluster(&self) -> &ClusterMeta {
+        &self.cluster
+    }
+
+    /// Applies one entry. The writes are in `tx` afterwards; a refused entry leaves none.
+    ///
+    /// # Errors
+    /// An error is fatal for this server: nothing of the batch may be committed.
+    pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: &[u8]) -> Result<Applied, Fatal> {
+        let envelope = Envelope::decode(envelope)
+            .map_err(|error| Fatal::Undecodable { index: at.index, reason: error.to_string() })?;
+        let Some(command) = envelope.command.filter(|_| envelope.feature_level <= FEATURE_LEVEL) else {
+            return Err(Fatal::TooNew { index: at.index, needed: envelope.feature_level });
+        };
+        let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
+        if let Some(answered_at) = request_id.and_then(|id| self.answered.get(&id)) {
+            return Ok(Applied { outcome: first_answer(tx, *answered_at)?, changes: Vec::new() });
+        }
+
+        self.cluster.time_ns = self.cluster.time_ns.max(envelope.time_ns);
+        let fenced = envelope.fence_term != 0 && envelope.fence_term != at.term;
+        let step = if fenced {
+            Ok(Err(super::refuse(409, "the leader that proposed this no longer leads")))
+        } else {
+            self.dispatch(tx, at, command)
+        };
+        let outcome = match step? {
+            Ok(answer) => Outcome { outcome: Some(answer) },
+            Err(refusal) => {
+                tx.drop_entry();
+                Outcome { outcome: Some(Answer::Refused(refusal)) }
+            }
+        };
+        if let Some(id) = request_id {
+            self.remember(tx, at.index, id, &outcome);
+        }
+        tx.put(Table::Meta, key::meta::CLUSTER.to_vec(), &self.cluster);
+        tx.put_bytes(Table::Meta, key::meta::INDEXES.to_vec(), tx.indexes().encode());
+        let changes = tx.keep_entry();
+        self.follow(&changes);
+        Ok(Applied { outcome, changes })
+    }
+
+    fn dispatch(&mut self, tx: &mut Tx<'_>, at: LogPosition, command: Command) -> Step {
+        if let Command::ClusterInit(command) = command {
+            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, command));
+        }
+        let mut entry = Entry::new(tx, at.index, self.cluster.time_ns);
+        let answer = match command {
+            Command::JobRegister(command) => super::job_register::apply(&mut entry, command)?,
+            Command::JobDeregister(command) => super::job_deregister::apply(&mut entry, command)?,
+            Command::JobEvaluate(command) => super::job_evaluate::apply(&mut entry, command)?,
+            Command::EvalUpdate(command) => super::eval_update::apply(&mut entry, command)?,
+            Command::PlanApply(command) => super::plan_apply::apply(&mut entry, &self.view, command)?,
+            Command::AllocClientUpdate(command) => super::alloc_client_update::apply(&mut entry, command)?,
+            Command::NodeRegister(command) => super::node_register::apply(&mut entry, command)?,
+            Command::NodeStatusUpdate(command) => super::node_status_update::apply(&mut entry, command)?,
+            Command::ClusterInit(_) => unreachable!("handled above"),
+        };
+        if answer.is_ok() {
+            entry.finish()?;
+        }
+        Ok(answer)
+    }
+
+    fn remember(&mut self, tx: &mut Tx<'_>, index: u64, id: Id, outcome: &Outcome) {
+        let mut bytes = id.to_vec();
+        AnsweredRequest { index, outcome: outcome.encode_to_vec() }
+            .encode(&mut bytes)
+            .expect("a vector takes any length");
+        tx.put_bytes(Table::Requests, key::index(index), bytes);
+        self.answered.insert(id, index);
+        self.answered_order.push_back((index, id));
+        while self.answered_order.len() > ANSWERED_REQUESTS_MAX
+            && let Some((oldest, id)) = self.answered_order.pop_front()
+        {
+            tx.delete(Table::Requests, key::index(oldest));
+            self.answered.remove(&id);
+        }
+    }
+
+    fn follow(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Alloc { old, new } => self.view.alloc_changed(old.as_deref(), new.as_deref()),
+                Change::Node { new: Some(node), .. } => self.view.node_upserted(node),
+                Change::Node { old: Some(node), new: None } => self.view.node_removed(&node.id),
+                Change::Node { old: None, new: None } | Change::Job { .. } | Change::Eval(_) => {}
+            }
+        }
+    }
+}
+
+fn answered_row(at: &[u8], bytes: &[u8]) -> Result<(u64, Id), Corrupt> {
+    let index = <[u8; 8]>::try_from(at).map(u64::from_be_bytes);
+    let id = bytes.first_chunk::<16>();
+    match (index, id) {
+        (Ok(index), Some(id)) => Ok((index, *id)),
+        _ => Err(Corrupt::new(Table::Requests, "a row without an index or a request id")),
+    }
+}
+
+fn first_answer(reader: &dyn Reader, index: u64) -> Result<Outcome, Corrupt> {
+    let bytes = reader
+        .get(Table::Requests, &key::index(index))?
+        .filter(|bytes| bytes.len() >= 16)
+        .ok_or_else(|| Corrupt::new(Table::Requests, format!("no answer at {index}")))?;
+    let answered: AnsweredRequest = decode(Table::Requests, &bytes[16..])?;
+    decode(Table::Requests, &answered.outcome)
+}

@@ -1,0 +1,85 @@
+//! Reading tables: one trait for RocksDB, for memory, and for a transaction over either.
+
+use prost::Message;
+
+use super::{Corrupt, Table};
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// A consistent view of the tables.
+pub trait Reader {
+    /// The value of `key`.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt>;
+
+    /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: to the end of the
+    /// table) in the order of their keys, until it answers false.
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt>;
+}
+
+/// What is built on [`Reader`]: rows as messages, prefixes.
+pub trait ReaderExt: Reader {
+    /// The row of `key` as a message.
+    fn row<M: Message + Default>(&self, table: Table, key: &[u8]) -> Result<Option<M>, Corrupt> {
+        match self.get(table, key)? {
+            Some(bytes) => decode(table, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Calls `visit` with the rows whose keys begin with `prefix`, until it answers false.
+    fn scan_prefix(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let end = super::key::end_of(prefix);
+        self.scan(table, prefix, end.as_deref(), visit)
+    }
+
+    /// Whether any key begins with `prefix`.
+    fn any_with_prefix(&self, table: Table, prefix: &[u8]) -> Result<bool, Corrupt> {
+        let mut any = false;
+        self.scan_prefix(table, prefix, &mut |_, _| {
+            any = true;
+            Ok(false)
+        })?;
+        Ok(any)
+    }
+
+    /// The messages whose keys begin with `prefix`.
+    fn rows<M: Message + Default>(&self, table: Table, prefix: &[u8]) -> Result<Vec<M>, Corrupt> {
+        let mut rows = Vec::new();
+        self.scan_prefix(table, prefix, &mut |_, bytes| {
+            rows.push(decode(table, bytes)?);
+            Ok(true)
+        })?;
+        Ok(rows)
+    }
+
+    /// The ids that end the keys of a secondary table that begin with `prefix`.
+    fn ids(&self, table: Table, prefix: &[u8]) -> Result<Vec<super::Id>, Corrupt> {
+        let mut ids = Vec::new();
+        self.scan_prefix(table, prefix, &mut |key, _| {
+            let id = super::key::trailing_id(key)
+                .ok_or_else(|| Corrupt::new(table, format!("a key of {} bytes", key.len())))?;
+            ids.push(id);
+            Ok(true)
+        })?;
+        Ok(ids)
+    }
+}
+
+impl<R: Reader + ?Sized> ReaderExt for R {}
+
+/// Decodes a stored row.
+pub fn decode<M: Message + Default>(table: Table, bytes: &[u8]) -> Result<M, Corrupt> {
+    M::decode(bytes).map_err(|error| Corrupt::new(table, format!("a row that cannot be decoded: {error}")))
+}

@@ -1,0 +1,152 @@
+//! The tables of the state: each a column family, each with an index of its last change.
+
+use super::Corrupt;
+
+/// A table of the state. The numbers are stored; they are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Facts about the whole: see [`super::key::meta`].
+    Meta = 0,
+    /// namespace, job id → `Job`: the live job.
+    Jobs = 1,
+    /// namespace, job id, version (newest first) → `Job` as it was then.
+    JobVersions = 2,
+    /// namespace, job id, job create index, version → `JobSpec`.
+    JobSpecs = 3,
+    /// namespace, job id → `JobSummary`.
+    JobSummaries = 4,
+    /// id → `Evaluation`.
+    Evals = 5,
+    /// namespace, job id, evaluation id → nothing.
+    EvalsByJob = 6,
+    /// id → `Allocation`.
+    Allocs = 7,
+    /// namespace, job id, allocation id → nothing.
+    AllocsByJob = 8,
+    /// node id, allocation id → nothing.
+    AllocsByNode = 9,
+    /// evaluation id, allocation id → nothing.
+    AllocsByEval = 10,
+    /// id → `Node`.
+    Nodes = 11,
+    /// log index → request id and `AnsweredRequest`.
+    Requests = 12,
+}
+
+impl Table {
+    /// All tables, in the order of their numbers.
+    pub const ALL: [Table; 13] = [
+        Table::Meta,
+        Table::Jobs,
+        Table::JobVersions,
+        Table::JobSpecs,
+        Table::JobSummaries,
+        Table::Evals,
+        Table::EvalsByJob,
+        Table::Allocs,
+        Table::AllocsByJob,
+        Table::AllocsByNode,
+        Table::AllocsByEval,
+        Table::Nodes,
+        Table::Requests,
+    ];
+
+    /// The column family's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Meta => "meta",
+            Table::Jobs => "jobs",
+            Table::JobVersions => "job_versions",
+            Table::JobSpecs => "job_specs",
+            Table::JobSummaries => "job_summaries",
+            Table::Evals => "evals",
+            Table::EvalsByJob => "evals_by_job",
+            Table::Allocs => "allocs",
+            Table::AllocsByJob => "allocs_by_job",
+            Table::AllocsByNode => "allocs_by_node",
+            Table::AllocsByEval => "allocs_by_eval",
+            Table::Nodes => "nodes",
+            Table::Requests => "requests",
+        }
+    }
+
+    /// Whether clients see an index of this table (`X-Nomad-Index`, blocking queries).
+    pub const fn is_indexed(self) -> bool {
+        matches!(
+            self,
+            Table::Jobs
+                | Table::JobVersions
+                | Table::JobSummaries
+                | Table::Evals
+                | Table::Allocs
+                | Table::Nodes
+        )
+    }
+}
+
+/// The log index of the last change to each table; 0 for a table that was never written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableIndexes([u64; Table::ALL.len()]);
+
+impl TableIndexes {
+    /// The index of `table`.
+    pub fn get(&self, table: Table) -> u64 {
+        self.0[table as usize]
+    }
+
+    /// Notes that `table` changed at `index`.
+    pub fn set(&mut self, table: Table, index: u64) {
+        self.0[table as usize] = index;
+    }
+
+    /// The greatest of some tables' indexes.
+    pub fn max(&self, tables: &[Table]) -> u64 {
+        tables.iter().map(|&table| self.get(table)).max().unwrap_or(0)
+    }
+
+    /// The row stored under [`super::key::meta::INDEXES`]: big-endian numbers by table number.
+    pub fn encode(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|index| index.to_be_bytes()).collect()
+    }
+
+    /// Reads a stored row. One written by a release with fewer tables is shorter, one by a release
+    /// with more is longer; both are read.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
+        if bytes.len() % 8 != 0 {
+            let reason = format!("table indexes of {} bytes", bytes.len());
+            return Err(Corrupt::new(Table::Meta, reason));
+        }
+        let mut indexes = Self::default();
+        for (slot, chunk) in indexes.0.iter_mut().zip(bytes.chunks_exact(8)) {
+            *slot = chunk.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        }
+        Ok(indexes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_s_number_is_its_place_in_all() {
+        for (place, table) in Table::ALL.iter().enumerate() {
+            assert_eq!(place, *table as usize);
+        }
+    }
+
+    #[test]
+    fn indexes_of_a_release_with_fewer_or_more_tables_are_read() {
+        let mut indexes = TableIndexes::default();
+        indexes.set(Table::Jobs, 7);
+        indexes.set(Table::Requests, 9);
+        let bytes = indexes.encode();
+        assert_eq!(indexes, TableIndexes::decode(&bytes).unwrap());
+        assert_eq!(7, TableIndexes::decode(&bytes[..16]).unwrap().get(Table::Jobs));
+        assert_eq!(0, TableIndexes::decode(&bytes[..16]).unwrap().get(Table::Requests));
+        let longer = [bytes, vec![0; 8]].concat();
+        assert_eq!(indexes, TableIndexes::decode(&longer).unwrap());
+        assert!(TableIndexes::decode(&longer[..9]).is_err());
+    }
+}

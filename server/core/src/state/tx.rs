@@ -1,0 +1,260 @@
+//! What `apply` writes through: entries of one batch see each other's writes, a refused entry leaves none.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use ordu_proto::state::{Allocation, Evaluation, Node};
+use prost::Message;
+
+use super::{Corrupt, Reader, Table, TableIndexes};
+
+/// One row to be written, or removed where there is no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The table.
+    pub table: Table,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value; `None` removes the row.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What an entry changed, for those who keep something in step with the state: the scheduler's view,
+/// watchers, the leader's broker.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A job, one of its versions or its summary was written or removed.
+    Job {
+        /// The job's namespace.
+        namespace: String,
+        /// The job's id.
+        id: String,
+        /// The job itself changed or was removed.
+        job: bool,
+        /// The summary changed.
+        summary: bool,
+    },
+    /// An evaluation as it is now.
+    Eval(Box<Evaluation>),
+    /// An allocation before and after.
+    Alloc {
+        /// Before the entry; `None` for a new one.
+        old: Option<Box<Allocation>>,
+        /// After the entry; `None` for a removed one.
+        new: Option<Box<Allocation>>,
+    },
+    /// A node before and after.
+    Node {
+        /// Before the entry; `None` for a new one.
+        old: Option<Box<Node>>,
+        /// After the entry; `None` for a removed one.
+        new: Option<Box<Node>>,
+    },
+}
+
+type Overlay = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+
+/// A batch of entries under way, over a base that does not have them yet.
+pub struct Tx<'a> {
+    base: &'a dyn Reader,
+    /// Entries of this batch that took effect.
+    batch: Overlay,
+    /// The entry being applied.
+    entry: Overlay,
+    entry_changes: Vec<Change>,
+    indexes: TableIndexes,
+    entry_indexes: TableIndexes,
+}
+
+impl<'a> Tx<'a> {
+    /// An empty batch over `base`, whose tables changed last at `indexes`.
+    pub fn new(base: &'a dyn Reader, indexes: TableIndexes) -> Self {
+        Self {
+            base,
+            batch: Overlay::new(),
+            entry: Overlay::new(),
+            entry_changes: Vec::new(),
+            indexes,
+            entry_indexes: indexes,
+        }
+    }
+
+    /// Writes a row.
+    pub fn put(&mut self, table: Table, key: Vec<u8>, row: &impl Message) {
+        self.put_bytes(table, key, row.encode_to_vec());
+    }
+
+    /// Writes a row of bytes.
+    pub fn put_bytes(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.entry.insert((table, key), Some(value));
+    }
+
+    /// Removes a row.
+    pub fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.entry.insert((table, key), None);
+    }
+
+    /// Notes a change for those who follow the state.
+    pub fn note(&mut self, change: Change) {
+        self.entry_changes.push(change);
+    }
+
+    /// Notes that clients' view of `table` changed at log index `index`.
+    pub fn touch(&mut self, table: Table, index: u64) {
+        debug_assert!(table.is_indexed());
+        self.entry_indexes.set(table, index);
+    }
+
+    /// The indexes of the tables, this entry's included.
+    pub fn indexes(&self) -> TableIndexes {
+        self.entry_indexes
+    }
+
+    /// The entry took effect: its writes join the batch, its changes are handed out.
+    pub fn keep_entry(&mut self) -> Vec<Change> {
+        self.batch.append(&mut self.entry);
+        self.indexes = self.entry_indexes;
+        std::mem::take(&mut self.entry_changes)
+    }
+
+    /// The entry was refused: it leaves no trace.
+    pub fn drop_entry(&mut self) {
+        self.entry.clear();
+        self.entry_changes.clear();
+        self.entry_indexes = self.indexes;
+    }
+
+    /// Whether the entry under way has written anything.
+    pub fn entry_is_empty(&self) -> bool {
+        self.entry.is_empty() && self.entry_changes.is_empty()
+    }
+
+    /// Ends the batch: what is to be written, in the order of tables and keys, and the tables' indexes.
+    pub fn finish(mut self) -> (Vec<Write>, TableIndexes) {
+        self.drop_entry();
+        let writes =
+            self.batch.into_iter().map(|((table, key), value)| Write { table, key, value }).collect();
+        (writes, self.indexes)
+    }
+
+    fn overlaid(&self, table: Table, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        let at = (table, key.to_vec());
+        self.entry.get(&at).or_else(|| self.batch.get(&at))
+    }
+}
+
+impl Reader for Tx<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        match self.overlaid(table, key) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(table, key),
+        }
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        if end.is_some_and(|end| end <= start) {
+            return Ok(());
+        }
+        let from = Bound::Included((table, start.to_vec()));
+        let to = end.map_or(Bound::Unbounded, |end| Bound::Excluded((table, end.to_vec())));
+        let mut written = Overlay::new();
+        for layer in [&self.batch, &self.entry] {
+            let range = layer.range((from.clone(), to.clone())).take_while(|((at, _), _)| *at == table);
+            written.extend(range.map(|(at, value)| (at.clone(), value.clone())));
+        }
+        let mut written = written.into_iter().map(|((_, key), value)| (key, value)).peekable();
+        let mut wants_more = true;
+        self.base.scan(table, start, end, &mut |key, value| {
+            // What was written before this key of the base comes first.
+            while let Some((at, row)) = written.next_if(|(at, _)| at.as_slice() < key) {
+                if let Some(row) = row
+                    && !visit(&at, &row)?
+                {
+                    wants_more = false;
+                    return Ok(false);
+                }
+            }
+            wants_more = match written.next_if(|(at, _)| at.as_slice() == key) {
+                Some((at, Some(row))) => visit(&at, &row)?,
+                Some((_, None)) => true,
+                None => visit(key, value)?,
+            };
+            Ok(wants_more)
+        })?;
+        for (at, row) in written {
+            if !wants_more {
+                break;
+            }
+            if let Some(row) = row {
+                wants_more = visit(&at, &row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryTables;
+    use super::*;
+
+    fn write(key: &str, value: Option<&str>) -> Write {
+        Write { table: Table::Jobs, key: key.into(), value: value.map(Into::into) }
+    }
+
+    fn seen(tx: &Tx<'_>, start: &str, end: Option<&str>, limit: usize) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        tx.scan(Table::Jobs, start.as_bytes(), end.map(str::as_bytes), &mut |key, value| {
+            rows.push((text(key), text(value)));
+            Ok(rows.len() < limit)
+        })
+        .unwrap();
+        rows
+    }
+
+    fn rows(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn a_scan_sees_base_batch_and_entry_as_one() {
+        let mut base = MemoryTables::default();
+        base.commit(["b", "d", "f"].map(|key| write(key, Some("base"))));
+        let mut tx = Tx::new(&base, TableIndexes::default());
+        tx.put_bytes(Table::Jobs, b"a".to_vec(), b"batch".to_vec());
+        tx.put_bytes(Table::Jobs, b"e".to_vec(), b"batch".to_vec());
+        tx.delete(Table::Jobs, b"d".to_vec());
+        tx.keep_entry();
+        tx.put_bytes(Table::Jobs, b"b".to_vec(), b"entry".to_vec());
+        tx.put_bytes(Table::Jobs, b"g".to_vec(), b"entry".to_vec());
+        tx.delete(Table::Jobs, b"e".to_vec());
+
+        let all = rows(&[("a", "batch"), ("b", "entry"), ("f", "base"), ("g", "entry")]);
+        assert_eq!(all, seen(&tx, "", None, 9));
+        assert_eq!(all[..1], seen(&tx, "", None, 1));
+        assert_eq!(all[..2], seen(&tx, "", None, 2));
+        assert_eq!(all[1..3], seen(&tx, "b", Some("g"), 9));
+        assert_eq!(rows(&[]), seen(&tx, "b", Some("a"), 9));
+
+        tx.drop_entry();
+        assert_eq!(rows(&[("a", "batch"), ("b", "base"), ("e", "batch"), ("f", "base")]), seen(&tx, "", None, 9));
+    }
+
+    #[test]
+    fn a_dropped_entry_leaves_no_trace() {
+        let base = MemoryTables::default();
+        let mut tx = Tx::new(&base, TableIndexes::default());
+        tx.put_bytes(Table::Jobs, b"a".to_vec(), b"1".to_vec());
+        tx.touch(Table::Jobs, 5);
+        tx.drop_entry();
+        assert!(tx.entry_is_empty());
+        assert_eq!((Vec::new(), TableIndexes::default()), tx.finish());
+    }
+}

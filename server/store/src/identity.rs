@@ -1,0 +1,150 @@
+//! Who a server is: its raft id and its cluster's id, kept in its data directory.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::codec::{self, invalid};
+use crate::runtime::random_bytes;
+use crate::snapshot::sync_directory;
+
+/// A server's identity. The id is drawn at the first start and never changes: a server whose disk was
+/// wiped is another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The raft id; never 0.
+    pub server_id: u64,
+    /// The cluster's id; empty while the server belongs to none.
+    pub cluster_id: Vec<u8>,
+    /// The voters of the first configuration, once the server has settled on them. It never settles on
+    /// others afterwards: that is what keeps a cluster from forming twice.
+    pub settled: Vec<u64>,
+}
+
+impl Identity {
+    /// A new server's.
+    pub fn draw() -> Self {
+        Self { server_id: u64::from_be_bytes(random_bytes()).max(1), cluster_id: Vec::new(), settled: Vec::new() }
+    }
+}
+
+/// Where identities are kept: the disk's seam.
+pub trait IdentityStore: Send + Sync + 'static {
+    /// The identity; a new one is drawn and kept where there is none.
+    fn load(&self) -> io::Result<Identity>;
+    /// Keeps an identity, durably.
+    fn save(&self, identity: &Identity) -> io::Result<()>;
+}
+
+/// In a file of the data directory.
+pub struct IdentityFile(PathBuf);
+
+impl IdentityFile {
+    /// In `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self(directory.join("identity"))
+    }
+}
+
+impl IdentityStore for IdentityFile {
+    fn load(&self) -> io::Result<Identity> {
+        let bytes = match std::fs::read(&self.0) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Identity::draw();
+                self.save(&identity)?;
+                return Ok(identity);
+            }
+            Err(error) => return Err(error),
+        };
+        let text = std::str::from_utf8(&bytes).map_err(invalid)?;
+        parse(text).ok_or_else(|| invalid(format!("{} is damaged: {text:?}", self.0.display())))
+    }
+
+    fn save(&self, identity: &Identity) -> io::Result<()> {
+        let settled: Vec<String> = identity.settled.iter().map(u64::to_string).collect();
+        let cluster: String = identity.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!("server {}\ncluster {cluster}\nsettled {}\n", identity.server_id, settled.join(","));
+        let next = self.0.with_extension("next");
+        let mut file = File::create(&next)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&next, &self.0)?;
+        self.0.parent().map_or(Ok(()), sync_directory)
+    }
+}
+
+fn parse(text: &str) -> Option<Identity> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let cluster = field("cluster")?;
+    let byte = |at: usize| cluster.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let settled = field("settled")?;
+    Some(Identity {
+        server_id: field("server")?.parse().ok()?,
+        cluster_id: (0..cluster.len()).step_by(2).map(byte).collect::<Option<_>>()?,
+        settled: settled.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?,
+    })
+}
+
+/// The id of the cluster that a set of first voters makes: all of them compute the same.
+pub fn cluster_id_of(voters: &[u64]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut sorted = voters.to_vec();
+    sorted.sort_unstable();
+    let mut hasher = Sha256::new();
+    for id in sorted {
+        hasher.update(id.to_be_bytes());
+    }
+    hasher.finalize()[..16].to_vec()
+}
+
+/// An identity in memory, for simulations.
+pub struct IdentityMemory(std::sync::Mutex<Identity>);
+
+impl IdentityMemory {
+    /// Holds `identity`.
+    pub fn new(identity: Identity) -> Self {
+        Self(std::sync::Mutex::new(identity))
+    }
+}
+
+impl IdentityStore for IdentityMemory {
+    fn load(&self) -> io::Result<Identity> {
+        Ok(self.0.lock().map_err(|_| codec::invalid("poisoned"))?.clone())
+    }
+
+    fn save(&self, identity: &Identity) -> io::Result<()> {
+        *self.0.lock().map_err(|_| codec::invalid("poisoned"))? = identity.clone();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_drawn_once_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = IdentityFile::new(directory.path());
+        let mut identity = file.load().unwrap();
+        assert_eq!(identity, file.load().unwrap());
+        identity.cluster_id = cluster_id_of(&[3, 1, 2]);
+        identity.settled = vec![1, 2, 3];
+        file.save(&identity).unwrap();
+        assert_eq!(identity, IdentityFile::new(directory.path()).load().unwrap());
+    }
+
+    #[test]
+    fn a_damaged_identity_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("identity"), "server x\n").unwrap();
+        assert!(IdentityFile::new(directory.path()).load().is_err());
+    }
+
+    #[test]
+    fn the_order_of_voters_does_not_change_a_cluster_s_id() {
+        assert_eq!(cluster_id_of(&[1, 2, 3]), cluster_id_of(&[3, 1, 2]));
+        assert_ne!(cluster_id_of(&[1, 2, 3]), cluster_id_of(&[1, 2, 4]));
+    }
+}

@@ -1,0 +1,123 @@
+//! The log in RocksDB.
+
+use std::io;
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
+};
+
+use super::{LogBatch, LogDb, Marker};
+use crate::codec::invalid;
+
+const ENTRIES: &str = "entries";
+const MARKERS: &str = "markers";
+
+/// The write-ahead log's memory table, bytes. Entries live as long as the log keeps them, so a table
+/// that holds them all saves writing them twice.
+const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The log in a RocksDB of its own.
+pub struct RocksLog {
+    db: DB,
+}
+
+impl RocksLog {
+    /// Opens or makes the log in `path`.
+    ///
+    /// # Errors
+    /// When the directory is locked by another process, damaged or not writable.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        // A write stays in the process's buffer until the flusher writes and syncs it with all that
+        // waits; nothing is acknowledged before.
+        options.set_manual_wal_flush(true);
+        options.set_max_total_wal_size(4 * MEMTABLE_BYTES as u64);
+        options.set_max_background_jobs(2);
+        options.set_keep_log_file_num(2);
+        options.set_max_open_files(64);
+        let families = [ENTRIES, MARKERS].map(|name| {
+            let mut options = Options::default();
+            options.set_write_buffer_size(MEMTABLE_BYTES);
+            options.set_max_write_buffer_number(3);
+            let mut table = BlockBasedOptions::default();
+            table.set_block_cache(&rocksdb::Cache::new_lru_cache(2 * 1024 * 1024));
+            options.set_block_based_table_factory(&table);
+            ColumnFamilyDescriptor::new(name, options)
+        });
+        let db = DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)?;
+        Ok(Self { db })
+    }
+
+    fn family(&self, name: &str) -> io::Result<&rocksdb::ColumnFamily> {
+        self.db.cf_handle(name).ok_or_else(|| invalid(format!("the raft log has no column family {name}")))
+    }
+}
+
+impl LogDb for RocksLog {
+    fn write(&self, batch: LogBatch) -> io::Result<()> {
+        let (entries, markers) = (self.family(ENTRIES)?, self.family(MARKERS)?);
+        let mut writes = WriteBatch::default();
+        if let Some((start, end)) = batch.remove {
+            // A range's end is excluded, and no index is the greatest of all.
+            writes.delete_range_cf(entries, start.to_be_bytes(), end.to_be_bytes());
+        }
+        for (index, bytes) in &batch.entries {
+            writes.put_cf(entries, index.to_be_bytes(), bytes);
+        }
+        if let Some((marker, bytes)) = &batch.marker {
+            writes.put_cf(markers, marker.key(), bytes);
+        }
+        // Unsynced: the flusher syncs, once for all that wait.
+        self.db.write_opt(writes, &WriteOptions::default()).map_err(io::Error::other)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.db.flush_wal(true).map_err(io::Error::other)
+    }
+
+    fn sync_blocks(&self) -> bool {
+        true
+    }
+
+    fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.family(MARKERS)?, marker.key()).map_err(io::Error::other)
+    }
+
+    fn entries(
+        &self,
+        start: u64,
+        end: u64,
+        visit: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        if start >= end {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(end.to_be_bytes());
+        let first = start.to_be_bytes();
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        for row in self.db.iterator_cf_opt(self.family(ENTRIES)?, options, mode) {
+            let (key, bytes) = row.map_err(io::Error::other)?;
+            if !visit(index_of(&key)?, &bytes)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let mut rows = self.db.iterator_cf(self.family(ENTRIES)?, IteratorMode::End);
+        let Some(row) = rows.next() else { return Ok(None) };
+        let (key, bytes) = row.map_err(io::Error::other)?;
+        Ok(Some((index_of(&key)?, bytes.into_vec())))
+    }
+}
+
+fn index_of(key: &[u8]) -> io::Result<u64> {
+    let bytes = key.try_into().map_err(|_| invalid(format!("a log key of {} bytes", key.len())))?;
+    Ok(u64::from_be_bytes(bytes))
+}

@@ -1,0 +1,314 @@
+//! A snapshot: a checkpoint's files, or bytes in memory, on its way to disk, wire and back.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ordu_core::limits::SNAPSHOT_CHUNK_BYTES;
+use ordu_proto::raft::{self as pb, SnapshotFile, SnapshotHeader};
+use prost::Message;
+
+use crate::codec::{self, invalid};
+use crate::types::SnapshotMeta;
+
+/// The name of the file that says what a checkpoint holds. It is written last: a directory without it
+/// is what a crash left.
+const HEADER_FILE: &str = "ordu-snapshot";
+
+/// Where a snapshot's bytes are.
+#[derive(Clone, Debug)]
+enum Source {
+    Directory(Arc<PathBuf>),
+    Memory(Bytes),
+}
+
+/// A snapshot with what it covers.
+#[derive(Clone, Debug)]
+pub struct SnapshotData {
+    /// The log id and the membership that it was taken at.
+    pub meta: SnapshotMeta,
+    source: Source,
+}
+
+/// The name under which a snapshot in memory travels.
+const MEMORY_FILE: &str = "memory";
+
+impl SnapshotData {
+    /// A snapshot whose bytes are in memory.
+    pub fn in_memory(meta: SnapshotMeta, bytes: Bytes) -> Self {
+        Self { meta, source: Source::Memory(bytes) }
+    }
+
+    /// Completes a directory of files as a snapshot: notes what it covers and makes all of it durable.
+    pub fn complete_directory(path: PathBuf, meta: SnapshotMeta) -> io::Result<Self> {
+        let header = SnapshotHeader {
+            last_log_id: meta.last_log_id.as_ref().map(codec::log_id_to_pb),
+            membership: Some(codec::stored_membership_to_pb(&meta.last_membership)),
+            ..SnapshotHeader::default()
+        };
+        for file in std::fs::read_dir(&path)? {
+            File::open(file?.path())?.sync_all()?;
+        }
+        let mut file = File::create(path.join(HEADER_FILE))?;
+        file.write_all(&header.encode_to_vec())?;
+        file.sync_all()?;
+        sync_directory(&path)?;
+        if let Some(parent) = path.parent() {
+            sync_directory(parent)?;
+        }
+        Ok(Self { meta, source: Source::Directory(Arc::new(path)) })
+    }
+
+    /// The snapshot in `path`; `None` where it was not completed.
+    pub fn open_directory(path: PathBuf) -> io::Result<Option<Self>> {
+        let bytes = match std::fs::read(path.join(HEADER_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let header: SnapshotHeader = codec::decode("a snapshot's header", &bytes)?;
+        Ok(Some(Self { meta: meta_of(&header)?, source: Source::Directory(Arc::new(path)) }))
+    }
+
+    /// The directory, of a snapshot that is in one.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Directory(path) => Some(path),
+            Source::Memory(_) => None,
+        }
+    }
+
+    /// The bytes, of a snapshot in memory.
+    pub fn memory(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Directory(_) => None,
+            Source::Memory(bytes) => Some(bytes),
+        }
+    }
+
+    /// The files in the order in which they travel, each with its size and checksum. Reads every byte.
+    pub fn files(&self) -> io::Result<Vec<SnapshotFile>> {
+        match &self.source {
+            Source::Memory(bytes) => Ok(vec![SnapshotFile {
+                name: MEMORY_FILE.to_owned(),
+                size_bytes: bytes.len() as u64,
+                crc32: crc32fast::hash(bytes),
+            }]),
+            Source::Directory(path) => {
+                let mut files = Vec::new();
+                for file in std::fs::read_dir(path.as_path())? {
+                    let file = file?;
+                    let name = file.file_name().into_string().map_err(|_| invalid("a file name that is no text"))?;
+                    if name == HEADER_FILE {
+                        continue;
+                    }
+                    let (size_bytes, crc32) = checksum(&file.path())?;
+                    files.push(SnapshotFile { name, size_bytes, crc32 });
+                }
+                files.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(files)
+            }
+        }
+    }
+
+    /// Reads the bytes of `files`, one after the other.
+    pub fn chunks(&self, files: &[SnapshotFile]) -> SnapshotChunks {
+        let names = files.iter().rev().map(|file| file.name.clone()).collect();
+        SnapshotChunks { source: self.source.clone(), names, open: None, offset: 0 }
+    }
+}
+
+/// What a snapshot's header says that it covers.
+pub fn meta_of(header: &SnapshotHeader) -> io::Result<SnapshotMeta> {
+    let membership = header.membership.clone().unwrap_or_default();
+    Ok(SnapshotMeta {
+        last_log_id: header.last_log_id.as_ref().map(codec::log_id_from_pb),
+        last_membership: codec::stored_membership_from_pb(&membership)?,
+    })
+}
+
+/// A snapshot's bytes, piece by piece.
+pub struct SnapshotChunks {
+    source: Source,
+    /// Files still to be opened, the next one last.
+    names: Vec<String>,
+    open: Option<File>,
+    offset: usize,
+}
+
+impl SnapshotChunks {
+    /// Whether reading waits for a disk.
+    pub fn blocks(&self) -> bool {
+        matches!(self.source, Source::Directory(_))
+    }
+
+    /// The next piece; `None` at the end.
+    pub fn read_next(&mut self) -> io::Result<Option<Bytes>> {
+        match &self.source {
+            Source::Memory(bytes) => {
+                let end = (self.offset + SNAPSHOT_CHUNK_BYTES).min(bytes.len());
+                let chunk = bytes.slice(self.offset..end);
+                self.offset = end;
+                Ok((!chunk.is_empty()).then_some(chunk))
+            }
+            Source::Directory(path) => loop {
+                let Some(file) = &mut self.open else {
+                    let Some(name) = self.names.pop() else { return Ok(None) };
+                    self.open = Some(File::open(path.join(name))?);
+                    continue;
+                };
+                let mut chunk = Vec::with_capacity(SNAPSHOT_CHUNK_BYTES);
+                file.take(SNAPSHOT_CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+                if chunk.is_empty() {
+                    self.open = None;
+                    continue;
+                }
+                return Ok(Some(chunk.into()));
+            },
+        }
+    }
+}
+
+/// Takes in a snapshot that another server sends.
+pub struct SnapshotReceiver {
+    meta: SnapshotMeta,
+    files: Vec<SnapshotFile>,
+    /// The file that is being received.
+    at: usize,
+    left_bytes: u64,
+    hasher: crc32fast::Hasher,
+    target: Target,
+}
+
+enum Target {
+    Directory { path: PathBuf, file: Option<File>, complete: bool },
+    Memory(Vec<u8>),
+}
+
+impl SnapshotReceiver {
+    /// Into a fresh directory at `path`, which is removed if the snapshot does not get through.
+    pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&path)?;
+        Self::new(header, Target::Directory { path, file: None, complete: false })
+    }
+
+    /// Into memory.
+    pub fn into_memory(header: &pb::SnapshotHeader) -> io::Result<Self> {
+        Self::new(header, Target::Memory(Vec::new()))
+    }
+
+    fn new(header: &pb::SnapshotHeader, target: Target) -> io::Result<Self> {
+        for file in &header.files {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if file.name.is_empty() || file.name.starts_with('.') || !file.name.chars().all(plain) {
+                return Err(invalid(format!("a snapshot with a file named {:?}", file.name)));
+            }
+        }
+        let mut receiver = Self {
+            meta: meta_of(header)?,
+            files: header.files.clone(),
+            at: 0,
+            left_bytes: 0,
+            hasher: crc32fast::Hasher::new(),
+            target,
+        };
+        receiver.open_file()?;
+        Ok(receiver)
+    }
+
+    /// Takes the next bytes.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.at == self.files.len() {
+                return Err(invalid("a snapshot with more bytes than its header says"));
+            }
+            let length = usize::try_from(self.left_bytes).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let (now, rest) = bytes.split_at(length);
+            match &mut self.target {
+                Target::Directory { file: Some(file), .. } => file.write_all(now)?,
+                Target::Directory { file: None, .. } => return Err(invalid("a snapshot's file is not open")),
+                Target::Memory(memory) => memory.extend_from_slice(now),
+            }
+            self.hasher.update(now);
+            self.left_bytes -= length as u64;
+            bytes = rest;
+            if self.left_bytes == 0 {
+                self.close_file()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All bytes are here: checks that, and hands out the snapshot, durable.
+    pub fn finish(mut self) -> io::Result<SnapshotData> {
+        if let Some(file) = self.files.get(self.at) {
+            return Err(invalid(format!("a snapshot that ends in the middle of {}", file.name)));
+        }
+        match &mut self.target {
+            Target::Memory(memory) => {
+                Ok(SnapshotData::in_memory(self.meta.clone(), std::mem::take(memory).into()))
+            }
+            Target::Directory { path, complete, .. } => {
+                *complete = true;
+                SnapshotData::complete_directory(path.clone(), self.meta.clone())
+            }
+        }
+    }
+
+    fn open_file(&mut self) -> io::Result<()> {
+        while let Some(next) = self.files.get(self.at) {
+            self.left_bytes = next.size_bytes;
+            self.hasher = crc32fast::Hasher::new();
+            if let Target::Directory { path, file, .. } = &mut self.target {
+                *file = Some(File::create_new(path.join(&next.name))?);
+            }
+            if self.left_bytes > 0 {
+                break;
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn close_file(&mut self) -> io::Result<()> {
+        let file = &self.files[self.at];
+        let found = std::mem::replace(&mut self.hasher, crc32fast::Hasher::new()).finalize();
+        if found != file.crc32 {
+            return Err(invalid(format!("the snapshot's file {} arrived damaged", file.name)));
+        }
+        self.at += 1;
+        self.open_file()
+    }
+}
+
+impl Drop for SnapshotReceiver {
+    fn drop(&mut self) {
+        if let Target::Directory { path, complete: false, .. } = &self.target
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
+            tracing::warn!(%error, path = %path.display(), "what was received of a snapshot cannot be removed");
+        }
+    }
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn checksum(path: &Path) -> io::Result<(u64, u32)> {
+    let mut file = File::open(path)?;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut size_bytes = 0;
+    let mut buffer = vec![0; SNAPSHOT_CHUNK_BYTES];
+    loop {
+        let length = file.read(&mut buffer)?;
+        if length == 0 {
+            return Ok((size_bytes, hasher.finalize()));
+        }
+        hasher.update(&buffer[..length]);
+        size_bytes += length as u64;
+    }
+}

@@ -1,0 +1,236 @@
+//! Raft's state machine: applies committed entries to the tables and tells those who follow them.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use futures::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use ordu_core::command::{LogPosition, Machine};
+use ordu_core::limits::APPLY_BATCH_ENTRIES_MAX;
+use ordu_core::state::{Change, Reader, Table, Tx, Write, key, read as state_read};
+use ordu_proto::raft as pb;
+use prost::Message;
+use tokio::sync::watch;
+
+use crate::codec::{self, invalid};
+use crate::snapshot::SnapshotData;
+use crate::tables::{self, TablesDb};
+use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+
+/// Follows what is applied. Called in the order of the log, after the tables have it.
+pub trait Observer: Send + Sync + 'static {
+    /// Entries up to `index` were applied; `changes` are theirs, each with its entry's index.
+    fn applied(&self, index: u64, changes: Vec<(u64, Change)>);
+
+    /// All tables were replaced: whatever was derived from them is void.
+    fn restored(&self, index: u64);
+}
+
+struct Shared {
+    db: Arc<dyn TablesDb>,
+    machine: RwLock<Machine>,
+    position: Mutex<SnapshotMeta>,
+    applied: watch::Sender<u64>,
+    observer: Arc<dyn Observer>,
+}
+
+/// The tables as readers see them. A cheap handle.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+/// Raft's side of the tables.
+pub struct StateMachine(Arc<Shared>);
+
+/// Opens the state in `db`: raft's side and the readers'.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn open(db: Arc<dyn TablesDb>, observer: Arc<dyn Observer>) -> io::Result<(StateMachine, State)> {
+    let (position, machine) =
+        tables::read(&*db, |reader| Ok::<_, io::Error>((position(reader)?, Machine::load(reader).map_err(invalid)?)))?;
+    let (applied, _) = watch::channel(position.last_log_id.map_or(0, |id| id.index));
+    let shared = Arc::new(Shared {
+        db,
+        machine: RwLock::new(machine),
+        position: Mutex::new(position),
+        applied,
+        observer,
+    });
+    Ok((StateMachine(shared.clone()), State(shared)))
+}
+
+/// The applied log id and membership in the tables.
+pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
+    let mut position = SnapshotMeta::default();
+    if let Some(bytes) = reader.get(Table::Meta, key::meta::APPLIED).map_err(invalid)? {
+        position.last_log_id = Some(codec::log_id_from_pb(&codec::decode("the applied log id", &bytes)?));
+    }
+    if let Some(bytes) = reader.get(Table::Meta, key::meta::MEMBERSHIP).map_err(invalid)? {
+        position.last_membership =
+            codec::stored_membership_from_pb(&codec::decode::<pb::StoredMembership>("the membership", &bytes)?)?;
+    }
+    Ok(position)
+}
+
+impl State {
+    /// Reads a consistent view.
+    pub fn read<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
+        tables::read(&*self.0.db, read)
+    }
+
+    /// Reads the tables and the projections as of one applied id. `apply` waits meanwhile: be short.
+    pub fn read_with_machine<T>(&self, read: impl FnOnce(&dyn Reader, &Machine) -> T) -> T {
+        let machine = self.machine();
+        tables::read_latest(&*self.0.db, |reader| read(reader, &machine))
+    }
+
+    /// The projections. `apply` waits meanwhile: be short.
+    pub fn machine(&self) -> RwLockReadGuard<'_, Machine> {
+        self.0.machine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log index applied last.
+    pub fn applied_index(&self) -> u64 {
+        *self.0.applied.borrow()
+    }
+
+    /// Follows the log index applied last.
+    pub fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.0.applied.subscribe()
+    }
+
+    /// Returns once `index` is applied here.
+    pub async fn wait_applied(&self, index: u64) {
+        let mut applied = self.0.applied.subscribe();
+        // The sender lives as long as this handle.
+        let _ = applied.wait_for(|applied| *applied >= index).await;
+    }
+
+    /// The tables' database.
+    pub fn db(&self) -> &Arc<dyn TablesDb> {
+        &self.0.db
+    }
+}
+
+impl Shared {
+    fn apply(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let mut answers = Vec::with_capacity(entries.len());
+        let mut changes = Vec::new();
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        {
+            let mut machine = self.machine.write().unwrap_or_else(PoisonError::into_inner);
+            let writes = tables::read_latest(&*self.db, |reader| -> io::Result<Vec<Write>> {
+                let mut tx = Tx::new(reader, state_read::indexes(reader).map_err(invalid)?);
+                for (entry, responder) in entries {
+                    let index = entry.log_id.index;
+                    let mut answer = Answer::default();
+                    match entry.payload {
+                        EntryPayload::Blank => {}
+                        EntryPayload::Normal(command) => {
+                            let at = LogPosition { term: entry.log_id.leader_id.term, index };
+                            let applied = machine.apply(&mut tx, at, &command.0).map_err(io::Error::other)?;
+                            answer.0 = Some(applied.outcome);
+                            changes.extend(applied.changes.into_iter().map(|change| (index, change)));
+                        }
+                        EntryPayload::Membership(membership) => {
+                            position.last_membership = StoredMembership::new(Some(entry.log_id), membership);
+                        }
+                    }
+                    position.last_log_id = Some(entry.log_id);
+                    if let Some(responder) = responder {
+                        answers.push((responder, answer));
+                    }
+                }
+                let (mut writes, _) = tx.finish();
+                writes.extend(position_rows(&position));
+                Ok(writes)
+            })?;
+            // One batch holds the data, the applied id and the membership.
+            self.db.commit(writes)?;
+        }
+        let index = position.last_log_id.map_or(0, |id| id.index);
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+        self.applied.send_replace(index);
+        self.observer.applied(index, changes);
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+}
+
+fn position_rows(position: &SnapshotMeta) -> Vec<Write> {
+    let mut rows = Vec::with_capacity(2);
+    let mut put = |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
+    if let Some(log_id) = &position.last_log_id {
+        put(key::meta::APPLIED, codec::log_id_to_pb(log_id).encode_to_vec());
+    }
+    put(key::meta::MEMBERSHIP, codec::stored_membership_to_pb(&position.last_membership).encode_to_vec());
+    rows
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let position = self.0.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((position.last_log_id, position.last_membership))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut chunks = entries.ready_chunks(APPLY_BATCH_ENTRIES_MAX);
+        while let Some(chunk) = chunks.next().await {
+            self.0.apply(chunk.into_iter().collect::<io::Result<Vec<_>>>()?)?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder(self.0.db.clone())
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
+        let db = self.0.db.clone();
+        in_background(self.0.db.blocks(), move || db.install(&snapshot)).await?;
+        let machine = tables::read(&*self.0.db, Machine::load).map_err(invalid)?;
+        *self.0.machine.write().unwrap_or_else(PoisonError::into_inner) = machine;
+        *self.0.position.lock().unwrap_or_else(PoisonError::into_inner) = meta.clone();
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        self.0.applied.send_replace(index);
+        self.0.observer.restored(index);
+        tracing::info!(index, "took over the state from a snapshot");
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let snapshot = self.0.db.current_snapshot()?;
+        Ok(snapshot.map(|snapshot| Snapshot { meta: snapshot.meta.clone(), snapshot }))
+    }
+}
+
+/// Builds snapshots beside `apply`: what a checkpoint covers is in the checkpoint.
+pub struct SnapshotBuilder(Arc<dyn TablesDb>);
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let db = self.0.clone();
+        let snapshot = in_background(self.0.blocks(), move || db.checkpoint()).await?;
+        tracing::debug!(last = ?snapshot.meta.last_log_id, "took a snapshot");
+        Ok(Snapshot { meta: snapshot.meta.clone(), snapshot })
+    }
+}
+
+/// Runs `work` on a thread for blocking work where it blocks.
+async fn in_background<T: Send + 'static>(
+    blocks: bool,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    if blocks { tokio::task::spawn_blocking(work).await.map_err(io::Error::other)? } else { work() }
+}

@@ -1,0 +1,121 @@
+//! Tables in memory, which fall back to their last flush when their server crashes.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use ordu_core::state::{MemoryTables, Reader, Table, Write};
+use ordu_proto::raft::SnapshotHeader;
+
+use super::TablesDb;
+use crate::codec::invalid;
+use crate::snapshot::{SnapshotData, SnapshotReceiver};
+use crate::state_machine::position;
+
+#[derive(Default)]
+struct State {
+    now: MemoryTables,
+    flushed: MemoryTables,
+    snapshot: Option<SnapshotData>,
+}
+
+/// Tables in memory. They are their server's disk in a simulation and outlive the server's crashes.
+#[derive(Default)]
+pub struct MemoryDb(Mutex<State>);
+
+impl MemoryDb {
+    /// Goes back to the last flush, as a killed process's tables do.
+    pub fn lose_unflushed(&self) {
+        let mut state = self.state();
+        state.now = state.flushed.clone();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held has ended the simulation anyway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TablesDb for MemoryDb {
+    fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader)) {
+        with(&self.state().now);
+    }
+
+    fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader)) {
+        with(&self.state().now);
+    }
+
+    fn commit(&self, writes: Vec<Write>) -> io::Result<()> {
+        self.state().now.commit(writes);
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.flushed = state.now.clone();
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> io::Result<SnapshotData> {
+        self.flush()?;
+        let mut state = self.state();
+        let meta = position(&state.now)?;
+        let snapshot = SnapshotData::in_memory(meta, encode(&state.now));
+        state.snapshot = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    fn current_snapshot(&self) -> io::Result<Option<SnapshotData>> {
+        Ok(self.state().snapshot.clone())
+    }
+
+    fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver> {
+        SnapshotReceiver::into_memory(header)
+    }
+
+    fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
+        let tables = decode(bytes.clone())?;
+        let mut state = self.state();
+        state.now = tables;
+        state.flushed = state.now.clone();
+        state.snapshot = Some(snapshot.clone());
+        Ok(())
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+fn encode(tables: &MemoryTables) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for (table, key, value) in tables.iter() {
+        bytes.put_u8(table as u8);
+        for part in [key, value] {
+            bytes.put_u64(part.len() as u64);
+            bytes.put_slice(part);
+        }
+    }
+    bytes.freeze()
+}
+
+fn decode(mut bytes: Bytes) -> io::Result<MemoryTables> {
+    let mut writes = Vec::new();
+    let short = |_| invalid("a snapshot that ends in the middle of a row");
+    while bytes.has_remaining() {
+        let number = usize::from(bytes.try_get_u8().map_err(short)?);
+        let table = *Table::ALL.get(number).ok_or_else(|| invalid(format!("a snapshot with a table {number}")))?;
+        let mut part = || -> io::Result<Vec<u8>> {
+            let length = usize::try_from(bytes.try_get_u64().map_err(short)?).map_err(invalid)?;
+            if length > bytes.remaining() {
+                return Err(invalid("a snapshot that ends in the middle of a row"));
+            }
+            Ok(bytes.split_to(length).to_vec())
+        };
+        writes.push(Write { table, key: part()?, value: Some(part()?) });
+    }
+    let mut tables = MemoryTables::default();
+    tables.commit(writes);
+    Ok(tables)
+}

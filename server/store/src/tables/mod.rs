@@ -1,0 +1,64 @@
+//! The state tables' database: RocksDB, or memory in a simulation.
+
+mod memory;
+mod rocks;
+
+pub use memory::MemoryDb;
+pub use rocks::RocksDb;
+
+use std::io;
+
+use ordu_core::state::{Reader, Write};
+use ordu_proto::raft::SnapshotHeader;
+
+use crate::snapshot::{SnapshotData, SnapshotReceiver};
+
+/// Where the tables are: the disk's seam.
+///
+/// A commit is atomic and seen by reads at once. It is not synced: after a crash the tables are as they
+/// were at some earlier commit, with the applied log id of that time in them, and the log replays.
+pub trait TablesDb: Send + Sync + 'static {
+    /// Calls `with` on a consistent view that stays as it is while others write.
+    fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader));
+
+    /// Calls `with` on the present state. For the one who writes: others would see it move.
+    fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader));
+
+    /// Writes all or nothing.
+    fn commit(&self, writes: Vec<Write>) -> io::Result<()>;
+
+    /// Makes everything committed so far durable.
+    fn flush(&self) -> io::Result<()>;
+
+    /// Takes a durable snapshot, which becomes the current one. Everything committed before is durable
+    /// afterwards.
+    fn checkpoint(&self) -> io::Result<SnapshotData>;
+
+    /// The current snapshot.
+    fn current_snapshot(&self) -> io::Result<Option<SnapshotData>>;
+
+    /// Begins to take in a snapshot from another server.
+    fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver>;
+
+    /// Replaces all tables by a snapshot, atomically, and keeps it as the current one.
+    fn install(&self, snapshot: &SnapshotData) -> io::Result<()>;
+
+    /// Whether calls wait for a disk, so that long ones belong on a thread of their own.
+    fn blocks(&self) -> bool;
+}
+
+/// Reads a consistent view and hands out what the reading gives.
+pub fn read<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) -> T {
+    let mut read = Some(read);
+    let mut result = None;
+    db.with_snapshot(&mut |reader| result = read.take().map(|read| read(reader)));
+    result.expect("a database calls back once")
+}
+
+/// Reads the present state; see [`TablesDb::with_latest`].
+pub fn read_latest<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) -> T {
+    let mut read = Some(read);
+    let mut result = None;
+    db.with_latest(&mut |reader| result = read.take().map(|read| read(reader)));
+    result.expect("a database calls back once")
+}

@@ -1,0 +1,289 @@
+//! The state tables in RocksDB.
+//!
+//! Its write-ahead log is off: the raft log is the log. All column families flush together, so that
+//! what a killed process finds is the state as of one applied id, which is in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ordu_core::state::{Corrupt, Reader, Table, Write};
+use ordu_proto::raft::SnapshotHeader;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
+    SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use super::TablesDb;
+use crate::codec::invalid;
+use crate::runtime::random_bytes;
+use crate::snapshot::{SnapshotData, SnapshotReceiver, sync_directory};
+use crate::state_machine::position;
+
+/// Memory for what is not flushed yet, bytes. It bounds what a restart has to replay.
+const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+/// Memory for blocks read, bytes.
+const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// The file that names the directory of the tables in use.
+const CURRENT_FILE: &str = "state-current";
+
+/// The tables in RocksDB, under one directory:
+///
+/// - `state-<random>`: the tables in use, named by `state-current`;
+/// - `snapshot-<index>-<random>`: the current snapshot;
+/// - `incoming-<random>`: a snapshot on its way in.
+pub struct RocksDb {
+    root: PathBuf,
+    open: RwLock<Open>,
+    current: RwLock<Option<SnapshotData>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    db: Arc<DB>,
+    path: PathBuf,
+}
+
+impl RocksDb {
+    /// Opens or makes the tables under `root`. What a crash left behind is removed.
+    ///
+    /// # Errors
+    /// When the directory is in use by another process, damaged or not writable.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(root)?;
+        let name = match std::fs::read_to_string(root.join(CURRENT_FILE)) {
+            Ok(name) => name.trim().to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let name = fresh_name("state");
+                open_db(&root.join(&name))?;
+                switch(root, &name)?;
+                name
+            }
+            Err(error) => return Err(error),
+        };
+        let path = root.join(&name);
+        let db = Arc::new(open_db(&path)?);
+        let current = clean_up(root, &name)?;
+        Ok(Self { root: root.to_owned(), open: RwLock::new(Open { db, path }), current: RwLock::new(current) })
+    }
+
+    fn opened(&self) -> Open {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_as_current(&self, snapshot: SnapshotData) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = current.replace(snapshot)
+            && let Some(path) = old.directory()
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
+            tracing::warn!(%error, path = %path.display(), "the former snapshot cannot be removed");
+        }
+    }
+
+    fn checkpoint_of(&self, db: &DB) -> io::Result<SnapshotData> {
+        let path = self.root.join(fresh_name("snapshot"));
+        // Flushes all column families together first, since their write-ahead log is off.
+        Checkpoint::new(db).and_then(|checkpoint| checkpoint.create_checkpoint(&path)).map_err(io::Error::other)?;
+        // What the checkpoint covers is read from itself: nothing can have come between.
+        let pinned = DB::open_cf_for_read_only(&db_options(), &path, Table::ALL.map(Table::name), false)
+            .map_err(io::Error::other)?;
+        let meta = position(&RocksReader { db: &pinned, snapshot: None })?;
+        drop(pinned);
+        let snapshot = SnapshotData::complete_directory(path, meta)?;
+        self.keep_as_current(snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+impl TablesDb for RocksDb {
+    fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader)) {
+        let open = self.opened();
+        with(&RocksReader { db: &open.db, snapshot: Some(open.db.snapshot()) });
+    }
+
+    fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader)) {
+        let open = self.opened();
+        with(&RocksReader { db: &open.db, snapshot: None });
+    }
+
+    fn commit(&self, writes: Vec<Write>) -> io::Result<()> {
+        let open = self.opened();
+        let mut batch = WriteBatch::default();
+        for write in writes {
+            let family = family(&open.db, write.table).map_err(invalid)?;
+            match write.value {
+                Some(value) => batch.put_cf(family, write.key, value),
+                None => batch.delete_cf(family, write.key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        open.db.write_opt(batch, &options).map_err(io::Error::other)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let open = self.opened();
+        let families: Result<Vec<_>, _> = Table::ALL.iter().map(|table| family(&open.db, *table)).collect();
+        let families = families.map_err(invalid)?;
+        open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(io::Error::other)
+    }
+
+    fn checkpoint(&self) -> io::Result<SnapshotData> {
+        self.checkpoint_of(&self.opened().db)
+    }
+
+    fn current_snapshot(&self) -> io::Result<Option<SnapshotData>> {
+        Ok(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver> {
+        SnapshotReceiver::into_directory(header, self.root.join(fresh_name("incoming")))
+    }
+
+    fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let from = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
+        let name = fresh_name("state");
+        let path = self.root.join(&name);
+        std::fs::rename(from, &path)?;
+        sync_directory(&self.root)?;
+        let db = Arc::new(open_db(&path)?);
+        switch(&self.root, &name)?;
+        let checkpoint = self.checkpoint_of(&db)?;
+        debug_assert_eq!(checkpoint.meta, snapshot.meta);
+        let old = std::mem::replace(
+            &mut *self.open.write().unwrap_or_else(PoisonError::into_inner),
+            Open { db, path },
+        );
+        // Readers that still hold the former tables keep its files open; the names can go.
+        if let Err(error) = std::fs::remove_dir_all(&old.path) {
+            tracing::warn!(%error, path = %old.path.display(), "the former tables cannot be removed");
+        }
+        Ok(())
+    }
+
+    fn blocks(&self) -> bool {
+        true
+    }
+}
+
+fn fresh_name(kind: &str) -> String {
+    format!("{kind}-{:016x}", u64::from_be_bytes(random_bytes()))
+}
+
+/// Names the tables in use, durably and at once.
+fn switch(root: &Path, name: &str) -> io::Result<()> {
+    let next = root.join("state-next");
+    std::fs::write(&next, name)?;
+    std::fs::File::open(&next)?.sync_all()?;
+    std::fs::rename(&next, root.join(CURRENT_FILE))?;
+    sync_directory(root)
+}
+
+/// Finds the current snapshot, and removes what crashes have left.
+fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>> {
+    let mut current: Option<SnapshotData> = None;
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_left_over = if name.starts_with("snapshot-") {
+            match SnapshotData::open_directory(entry.path())? {
+                Some(snapshot)
+                    if current.as_ref().is_none_or(|best| best.meta.last_log_id < snapshot.meta.last_log_id) =>
+                {
+                    if let Some(path) = current.replace(snapshot).as_ref().and_then(SnapshotData::directory) {
+                        std::fs::remove_dir_all(path)?;
+                    }
+                    false
+                }
+                _ => true,
+            }
+        } else {
+            name.starts_with("incoming-")
+                || name.starts_with("state-") && entry.file_type()?.is_dir() && name != tables_in_use
+        };
+        if is_left_over {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(current)
+}
+
+fn db_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_atomic_flush(true);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(2);
+    options.set_max_open_files(256);
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false));
+    options
+}
+
+fn open_db(path: &Path) -> io::Result<DB> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let families = Table::ALL.map(|table| {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&blocks);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
+        ColumnFamilyDescriptor::new(table.name(), options)
+    });
+    DB::open_cf_descriptors(&db_options(), path, families).map_err(io::Error::other)
+}
+
+fn family(db: &DB, table: Table) -> Result<&rocksdb::ColumnFamily, Corrupt> {
+    db.cf_handle(table.name()).ok_or_else(|| Corrupt::new(table, "the column family is not there"))
+}
+
+struct RocksReader<'a> {
+    db: &'a DB,
+    snapshot: Option<SnapshotWithThreadMode<'a, DB>>,
+}
+
+impl RocksReader<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        if let Some(snapshot) = &self.snapshot {
+            options.set_snapshot(snapshot);
+        }
+        options
+    }
+}
+
+impl Reader for RocksReader<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        self.db
+            .get_cf_opt(family(self.db, table)?, key, &self.options())
+            .map_err(|error| Corrupt::new(table, error))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let mut options = self.options();
+        if let Some(end) = end {
+            options.set_iterate_upper_bound(end);
+        }
+        let mut rows = self.db.raw_iterator_cf_opt(family(self.db, table)?, options);
+        rows.seek(start);
+        while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
+            if !visit(key, value)? {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| Corrupt::new(table, error))
+    }
+}

@@ -1,0 +1,50 @@
+//! Both stores, on disk and in memory, pass openraft's own test suite of storages.
+
+use std::sync::Arc;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use ordu_core::state::Change;
+use ordu_store::log::{LogStore, MemoryLog, RocksLog};
+use ordu_store::state_machine::{self, Observer, StateMachine};
+use ordu_store::tables::{MemoryDb, RocksDb};
+use ordu_store::types::TypeConfig;
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn applied(&self, _: u64, _: Vec<(u64, Change)>) {}
+    fn restored(&self, _: u64) {}
+}
+
+struct OnDisk;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for OnDisk {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogStore::new(Arc::new(RocksLog::open(&directory.path().join("log")).unwrap())).unwrap();
+        let db = Arc::new(RocksDb::open(&directory.path().join("state")).unwrap());
+        let (machine, _) = state_machine::open(db, Arc::new(Nobody)).unwrap();
+        Ok((directory, log, machine))
+    }
+}
+
+struct InMemory;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, ()> for InMemory {
+    async fn build(&self) -> Result<((), LogStore, StateMachine), StorageError<TypeConfig>> {
+        let log = LogStore::new(Arc::new(MemoryLog::default())).unwrap();
+        let (machine, _) = state_machine::open(Arc::new(MemoryDb::default()), Arc::new(Nobody)).unwrap();
+        Ok(((), log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rocksdb_passes_raft_s_suite() {
+    Suite::test_all(OnDisk).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_passes_raft_s_suite() {
+    Suite::test_all(InMemory).await.unwrap();
+}
