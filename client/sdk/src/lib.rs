@@ -1,1 +1,41 @@
-//! ordu-client.
+//! A typed, asynchronous client of the HTTP API, for Ordu and whatever else speaks it.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), ordu_client::Error> {
+//! use ordu_client::{Client, Options, Query};
+//!
+//! let client = Client::new(Options::at("http://127.0.0.1:4646"))?;
+//! let jobs = client.jobs(&Query::default()).await?;
+//! for job in &jobs.value {
+//!     println!("{} is {}", job.id, job.status);
+//! }
+//! // Wait until something about the jobs changes.
+//! let changed = client.jobs(&Query::default().after(jobs.meta.index)).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod agent;
+mod allocations;
+mod client;
+mod error;
+mod evaluations;
+mod jobs;
+mod nodes;
+mod null;
+mod query;
+#[cfg(test)]
+mod tests;
+
+pub use agent::{AgentMembers, AgentSelf, Member, RaftConfiguration, RaftServer};
+pub use allocations::{AllocMetric, Allocation, AllocationStub, NodeScore, TaskEvent, TaskState};
+pub use client::{Client, Options};
+pub use error::Error;
+pub use evaluations::Evaluation;
+pub use jobs::{
+    Deregistered, JobChildren, JobStub, JobSummary, JobVersions, RegisterOptions, Registered,
+    TaskGroupSummary,
+};
+pub use nodes::{DriverInfo, Node, NodeEvent, NodeResources, NodeStub};
+pub use ordu_proto::api::job;
+pub use query::{Answer, Meta, Query};

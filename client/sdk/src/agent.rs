@@ -1,0 +1,144 @@
+//! What stands around the jobs: status, the agent itself, the servers, metrics.
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::null;
+use crate::query::{Answer, Query};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What an agent says of itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct AgentSelf {
+    /// Its configuration.
+    pub config: serde_json::Value,
+    /// Itself as a member.
+    pub member: Option<Member>,
+    /// Figures by subsystem.
+    #[serde(deserialize_with = "null::default")]
+    pub stats: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The servers that an agent knows.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AgentMembers {
+    /// The agent's name.
+    pub server_name: String,
+    /// Its region.
+    pub server_region: String,
+    /// Its datacenter.
+    #[serde(rename = "ServerDC")]
+    pub server_dc: String,
+    /// The servers.
+    #[serde(deserialize_with = "null::default")]
+    pub members: Vec<Member>,
+}
+
+/// A server.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Member {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub addr: String,
+    /// The port.
+    pub port: u16,
+    /// What it says of itself: `region`, `dc`, `port`, `build`, …
+    #[serde(deserialize_with = "null::default")]
+    pub tags: BTreeMap<String, String>,
+    /// alive, leaving, left or failed.
+    pub status: String,
+}
+
+/// Who has a voice in raft.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RaftConfiguration {
+    /// The servers.
+    #[serde(deserialize_with = "null::default")]
+    pub servers: Vec<RaftServer>,
+    /// Index of the last change.
+    pub index: u64,
+}
+
+/// A server in raft.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RaftServer {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its name.
+    pub node: String,
+    /// Its address.
+    pub address: String,
+    /// It leads.
+    pub leader: bool,
+    /// It has a vote.
+    pub voter: bool,
+    /// The protocol's version.
+    pub raft_protocol: serde_json::Value,
+}
+
+impl Client {
+    /// The address of the leader; empty if there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn leader(&self) -> Result<String, Error> {
+        Ok(self.get("/v1/status/leader", &Query::default()).await?.value)
+    }
+
+    /// The addresses of the servers that vote.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn peers(&self) -> Result<Vec<String>, Error> {
+        Ok(self.get("/v1/status/peers", &Query::default()).await?.value)
+    }
+
+    /// What the asked agent says of itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_self(&self) -> Result<AgentSelf, Error> {
+        Ok(self.get("/v1/agent/self", &Query::default()).await?.value)
+    }
+
+    /// The servers that the asked agent knows.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_members(&self) -> Result<AgentMembers, Error> {
+        Ok(self.get("/v1/agent/members", &Query::default()).await?.value)
+    }
+
+    /// Who has a voice in raft. With `stale` any server answers, also one without a leader.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn raft_configuration(&self, query: &Query) -> Result<Answer<RaftConfiguration>, Error> {
+        self.get("/v1/operator/raft/configuration", query).await
+    }
+
+    /// The asked agent's metrics.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn metrics(&self) -> Result<serde_json::Value, Error> {
+        Ok(self.get("/v1/metrics", &Query::default()).await?.value)
+    }
+
+    /// The asked agent's metrics as Prometheus reads them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn metrics_for_prometheus(&self) -> Result<String, Error> {
+        let parameters = [("format", "prometheus".to_owned())];
+        let (bytes, _) = self.get_bytes("/v1/metrics", &Query::default(), &parameters).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}

@@ -1,0 +1,220 @@
+//! The client: one address, one way to ask and to fail.
+
+use crate::error::Error;
+use crate::query::{Answer, Meta, Query};
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// An answer of more bytes is given up.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Of a refusal's text no more is kept.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take beyond the time that a read waits by its own wish.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The server's own wait for a read with an index and no wait, with its jitter.
+const SERVER_WAIT: Duration = Duration::from_secs(300 + 300 / 16);
+
+/// How to reach a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `http://host:port` of any server or node.
+    pub address: String,
+    /// Who asks: sent as `X-Nomad-Token`.
+    pub token: Option<String>,
+    /// The region; not set: the asked agent's.
+    pub region: Option<String>,
+    /// The namespace; not set: `default`.
+    pub namespace: Option<String>,
+}
+
+impl Options {
+    /// The options for an address.
+    pub fn at(address: impl Into<String>) -> Options {
+        Options { address: address.into(), ..Options::default() }
+    }
+}
+
+/// A client of the HTTP API. It is cheap to clone; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    options: Options,
+}
+
+impl Client {
+    /// A client of the agent at the options' address. No connection is made yet.
+    ///
+    /// # Errors
+    /// The address is not one of HTTP.
+    pub fn new(options: Options) -> Result<Client, Error> {
+        let wrong =
+            |cause: &str| Error::Address { address: options.address.clone(), cause: cause.to_owned() };
+        let base = Url::parse(&options.address).map_err(|error| wrong(&error.to_string()))?;
+        if base.scheme() != "http" || !base.has_host() {
+            return Err(wrong("only http is spoken"));
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| wrong(&error.to_string()))?;
+        Ok(Client { http, base, options })
+    }
+
+    /// The address that is asked.
+    pub fn address(&self) -> &str {
+        &self.options.address
+    }
+
+    /// Reads any path of the API (`/v1/…`, ids encoded) as any type; `serde_json::Value` takes all.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &Query) -> Result<Answer<T>, Error> {
+        let (bytes, meta) = self.get_bytes(path, query, &[]).await?;
+        Ok(Answer { value: decode(path, &bytes)?, meta })
+    }
+
+    /// Reads any path with parameters of its own.
+    pub(crate) async fn get_bytes(
+        &self,
+        path: &str,
+        query: &Query,
+        parameters: &[(&str, String)],
+    ) -> Result<(Vec<u8>, Meta), Error> {
+        let mut all = parameters.to_vec();
+        if query.index > 0 {
+            all.push(("index", query.index.to_string()));
+        }
+        if let Some(wait) = query.wait {
+            all.push(("wait", format!("{}ms", wait.as_millis())));
+        }
+        if query.stale {
+            all.push(("stale", "true".to_owned()));
+        }
+        if let Some(prefix) = &query.prefix {
+            all.push(("prefix", prefix.clone()));
+        }
+        let wait = if query.index > 0 { query.wait.unwrap_or(SERVER_WAIT) } else { Duration::ZERO };
+        let request = self
+            .request(Method::GET, path, query.namespace.as_deref(), query.region.as_deref())?
+            .query(&all)
+            // The server adds up to a sixteenth to the wait.
+            .timeout(wait + wait / 16 + ANSWER_TIMEOUT);
+        let response = self.send(request).await?;
+        let meta = meta_of(&response);
+        Ok((self.body(path, response).await?, meta))
+    }
+
+    /// Writes: a body to a path, and the answer of a type.
+    pub(crate) async fn write<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        namespace: Option<&str>,
+        parameters: &[(&str, String)],
+        body: Option<&B>,
+    ) -> Result<T, Error> {
+        let mut request =
+            self.request(method, path, namespace, None)?.query(parameters).timeout(ANSWER_TIMEOUT);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = self.send(request).await?;
+        decode(path, &self.body(path, response).await?)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        namespace: Option<&str>,
+        region: Option<&str>,
+    ) -> Result<RequestBuilder, Error> {
+        let url = self.base.join(path).map_err(|error| Error::Address {
+            address: format!("{}{path}", self.options.address),
+            cause: error.to_string(),
+        })?;
+        let mut request = self.http.request(method, url);
+        if let Some(region) = region.or(self.options.region.as_deref()) {
+            request = request.query(&[("region", region)]);
+        }
+        if let Some(namespace) = namespace.or(self.options.namespace.as_deref()) {
+            request = request.query(&[("namespace", namespace)]);
+        }
+        if let Some(token) = &self.options.token {
+            request = request.header("X-Nomad-Token", token);
+        }
+        Ok(request)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let mut text = self.read(response, REFUSAL_BYTES_MAX).await?.0;
+        text.truncate(REFUSAL_BYTES_MAX);
+        Err(Error::Refused { status, body: String::from_utf8_lossy(&text).trim().to_owned() })
+    }
+
+    async fn body(&self, path: &str, response: Response) -> Result<Vec<u8>, Error> {
+        let (bytes, whole) = self.read(response, ANSWER_BYTES_MAX).await?;
+        if whole {
+            Ok(bytes)
+        } else {
+            Err(Error::TooLarge { path: path.to_owned(), bytes_max: ANSWER_BYTES_MAX })
+        }
+    }
+
+    /// The body up to a bound, and whether that was all of it.
+    async fn read(&self, mut response: Response, bytes_max: usize) -> Result<(Vec<u8>, bool), Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > bytes_max {
+                return Ok((bytes, false));
+            }
+        }
+        Ok((bytes, true))
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> Error {
+        Error::Unreachable { address: self.options.address.clone(), source }
+    }
+}
+
+fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Error> {
+    // A handler without an answer writes an empty body, which stands for null.
+    let bytes = if bytes.is_empty() { b"null" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|source| Error::Decode { path: path.to_owned(), source })
+}
+
+fn meta_of(response: &Response) -> Meta {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    Meta {
+        index: header("X-Nomad-Index").and_then(|text| text.parse().ok()).unwrap_or(0),
+        last_contact_ms: header("X-Nomad-LastContact").and_then(|text| text.parse().ok()).unwrap_or(0),
+        known_leader: header("X-Nomad-KnownLeader") == Some("true"),
+    }
+}
+
+/// An id as one segment of a path: slashes and everything else that is not plain is encoded.
+pub(crate) fn segment(id: &str) -> String {
+    let mut encoded = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
