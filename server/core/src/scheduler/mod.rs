@@ -7,12 +7,23 @@
 mod check;
 mod class;
 mod constraint;
+pub mod evaluations;
+mod feasible;
 mod job;
+mod place;
+mod reconcile;
+mod schedule;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
 pub use class::computed_class;
+pub use feasible::Eligibility;
 pub use job::ScheduledJob;
+pub use place::Ids;
+pub use reconcile::VersionLookup;
+pub use schedule::{Decision, Ending, ScheduleInput, schedule};
 pub use view::{
     Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_server_terminal,
     is_terminal,

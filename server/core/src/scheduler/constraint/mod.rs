@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use regex::Regex;
 
-pub(crate) use target::Target;
+pub(crate) use target::{Target, uuid_text};
 use version::{Dialect, Requirement};
 
 use super::view::NodeFacts;

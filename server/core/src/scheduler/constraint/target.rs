@@ -62,7 +62,7 @@ impl Target {
 }
 
 /// Sixteen bytes as the API spells them: 8-4-4-4-12 hexadecimal digits.
-fn uuid_text(id: &[u8; 16]) -> String {
+pub(crate) fn uuid_text(id: &[u8]) -> String {
     let mut text = String::with_capacity(36);
     for (position, byte) in id.iter().enumerate() {
         if matches!(position, 4 | 6 | 8 | 10) {

@@ -16,11 +16,12 @@ use ordu_proto::state::{Allocation, Node, NodeStatus};
 use rustc_hash::FxHashMap;
 
 pub use facts::Capacity;
-use facts::Classes;
 #[cfg(test)]
 pub(crate) use facts::ClassFacts;
+use facts::Classes;
 pub(crate) use facts::NodeFacts;
-use page::{DOWN, ELIGIBLE, FactsPage, PAGE, PLACEABLE, PRESENT, PortsPage, READY, UsagePage};
+use page::{DOWN, ELIGIBLE, FactsPage, PRESENT, PortsPage, READY, UsagePage};
+pub(crate) use page::{PAGE, PLACEABLE};
 pub(crate) use usage::quantity;
 pub use usage::{Usage, is_client_terminal, is_server_terminal, is_terminal};
 

@@ -1,0 +1,136 @@
+//! The evaluations that schedulers and the leader write beside the one they decide: blocked ones,
+//! follow-ups, cancelled and failed ones, each in Nomad's words.
+
+use ordu_proto::state::{EvalStatus, Evaluation};
+
+use super::constraint::uuid_text;
+use super::feasible::Eligibility;
+
+/// `triggered_by` of an evaluation that waits for room.
+pub const TRIGGER_QUEUED_ALLOCS: &str = "queued-allocs";
+/// `triggered_by` of an evaluation that waits because its plans were refused again and again.
+pub const TRIGGER_MAX_PLANS: &str = "max-plan-attempts";
+/// `triggered_by` of an evaluation that takes up one which was delivered too often.
+pub const TRIGGER_FAILED_FOLLOW_UP: &str = "failed-follow-up";
+
+/// How often a plan of this scheduler may be refused in part, without progress, before it gives up.
+pub fn plan_attempts_max(job_type: &str) -> u32 {
+    if job_type == "batch" { 2 } else { 5 }
+}
+
+/// Counts the attempts of one evaluation's plans.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanAttempts {
+    made: u32,
+    max: u32,
+}
+
+impl PlanAttempts {
+    /// The attempts of an evaluation of this job type.
+    pub fn new(job_type: &str) -> PlanAttempts {
+        PlanAttempts { made: 0, max: plan_attempts_max(job_type) }
+    }
+
+    /// A plan was refused in part. Whether another may be tried; one that changed anything (`progress`)
+    /// starts the count anew.
+    pub fn may_retry(&mut self, progress: bool) -> bool {
+        if progress {
+            self.made = 0;
+        }
+        self.made += 1;
+        self.made < self.max
+    }
+
+    /// How many are allowed.
+    pub fn max(&self) -> u32 {
+        self.max
+    }
+}
+
+/// A blocked evaluation for what an evaluation could not place.
+pub fn blocked_for_room(eval: &Evaluation, eligibility: &Eligibility, id: [u8; 16]) -> Evaluation {
+    let mut blocked = successor(eval, id, TRIGGER_QUEUED_ALLOCS);
+    blocked.status = EvalStatus::Blocked.into();
+    blocked.status_description = "created to place remaining allocations".to_owned();
+    blocked.class_eligibility.clone_from(&eligibility.classes);
+    blocked.escaped_computed_class = eligibility.escaped;
+    blocked
+}
+
+/// The plans were refused as often as allowed: the evaluation fails, and a blocked one takes it up when
+/// something changes (or after a minute, see `BlockedEvals::unblock_refused_plans`).
+pub fn attempts_exhausted(
+    eval: &Evaluation,
+    eligibility: &Eligibility,
+    attempts_max: u32,
+    id: [u8; 16],
+) -> (Evaluation, Evaluation) {
+    let mut blocked = blocked_for_room(eval, eligibility, id);
+    TRIGGER_MAX_PLANS.clone_into(&mut blocked.triggered_by);
+    blocked.status_description = "created due to placement conflicts".to_owned();
+    let mut failed = eval.clone();
+    failed.status = EvalStatus::Failed.into();
+    failed.status_description = format!("maximum attempts reached ({attempts_max})");
+    failed.blocked_eval.clone_from(&blocked.id);
+    (failed, blocked)
+}
+
+/// The evaluation was handed out as often as allowed and never finished: it fails, and another takes it up
+/// after `wait_ns` (Nomad waits a minute and up to five more by chance). Times are nanoseconds.
+pub fn delivery_limit_reached(
+    eval: &Evaluation,
+    delivery_limit: u32,
+    wait_ns: i64,
+    now_ns: i64,
+    id: [u8; 16],
+) -> (Evaluation, Evaluation) {
+    let mut follow_up = successor(eval, id, TRIGGER_FAILED_FOLLOW_UP);
+    follow_up.status = EvalStatus::Pending.into();
+    follow_up.wait_ns = wait_ns;
+    follow_up.wait_until_ns = now_ns.saturating_add(wait_ns);
+    (follow_up.create_time_ns, follow_up.modify_time_ns) = (now_ns, now_ns);
+    let mut failed = eval.clone();
+    failed.status = EvalStatus::Failed.into();
+    failed.status_description = format!("evaluation reached delivery limit ({delivery_limit})");
+    failed.modify_time_ns = now_ns;
+    failed.next_eval.clone_from(&follow_up.id);
+    (failed, follow_up)
+}
+
+/// A blocked evaluation that gives way to another one of its job.
+pub fn cancelled_as_duplicate(eval: &Evaluation, now_ns: i64) -> Evaluation {
+    cancelled(eval, format!("existing blocked evaluation exists for job {:?}", eval.job_id), now_ns)
+}
+
+/// A blocked evaluation whose work another one has done.
+pub fn cancelled_by_success(eval: &Evaluation, successful: &Evaluation, now_ns: i64) -> Evaluation {
+    cancelled(eval, format!("evaluation \"{}\" successful", uuid_text(&successful.id)), now_ns)
+}
+
+/// An evaluation that waited for its turn while a newer one of its job came.
+pub fn cancelled_as_outdated(eval: &Evaluation, now_ns: i64) -> Evaluation {
+    cancelled(eval, "canceled after more recent eval was processed".to_owned(), now_ns)
+}
+
+fn cancelled(eval: &Evaluation, description: String, now_ns: i64) -> Evaluation {
+    let status = EvalStatus::Canceled.into();
+    Evaluation { status, status_description: description, modify_time_ns: now_ns, ..eval.clone() }
+}
+
+/// A new evaluation of the same job that follows this one.
+fn successor(eval: &Evaluation, id: [u8; 16], triggered_by: &str) -> Evaluation {
+    Evaluation {
+        id: id.to_vec(),
+        namespace: eval.namespace.clone(),
+        job_id: eval.job_id.clone(),
+        priority: eval.priority,
+        r#type: eval.r#type.clone(),
+        triggered_by: triggered_by.to_owned(),
+        previous_eval: eval.id.clone(),
+        job_modify_index: eval.job_modify_index,
+        snapshot_index: eval.snapshot_index,
+        create_time_ns: eval.modify_time_ns,
+        modify_time_ns: eval.modify_time_ns,
+        ..Evaluation::default()
+    }
+}

@@ -1,0 +1,114 @@
+//! Where the job's allocations are, or will be by the plan: what anti-affinity, `distinct_hosts` and
+//! `distinct_property` look at.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::scheduler::job::{DistinctProperty, ScheduledJob};
+use crate::scheduler::view::{ClusterView, Slot};
+
+/// Counts of the job's allocations. Looked up by node, never iterated.
+#[derive(Debug)]
+pub(crate) struct Occupancy<'j> {
+    job: &'j ScheduledJob,
+    of_job: FxHashMap<Slot, u32>,
+    of_groups: Vec<FxHashMap<Slot, u32>>,
+    properties: Vec<Property<'j>>,
+}
+
+#[derive(Debug)]
+struct Property<'j> {
+    /// The group that it is a matter of, or the job.
+    group: Option<usize>,
+    rule: &'j DistinctProperty,
+    counts: BTreeMap<String, u64>,
+}
+
+impl<'j> Occupancy<'j> {
+    pub(crate) fn new(job: &'j ScheduledJob) -> Self {
+        let property = |group, rule| Property { group, rule, counts: BTreeMap::new() };
+        let mut properties: Vec<Property<'j>> =
+            job.exclusions.distinct_properties.iter().map(|rule| property(None, rule)).collect();
+        for (index, group) in job.groups.iter().enumerate() {
+            let rules = &group.exclusions.distinct_properties;
+            properties.extend(rules.iter().map(|rule| property(Some(index), rule)));
+        }
+        Occupancy {
+            job,
+            of_job: FxHashMap::default(),
+            of_groups: vec![FxHashMap::default(); job.groups.len()],
+            properties,
+        }
+    }
+
+    /// How many allocations of the group are on the node.
+    #[inline]
+    pub(crate) fn of_group(&self, group: usize, slot: Slot) -> u32 {
+        self.of_groups[group].get(&slot).copied().unwrap_or(0)
+    }
+
+    /// Whether what a placement elsewhere does can close a node, or open one.
+    pub(crate) fn has_properties(&self) -> bool {
+        !self.properties.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, view: &ClusterView, group: usize, slot: Slot) {
+        *self.of_job.entry(slot).or_insert(0) += 1;
+        *self.of_groups[group].entry(slot).or_insert(0) += 1;
+        for property in self.properties.iter_mut().filter(|property| property.is_for(group)) {
+            if let Some(value) = property.value(view, slot) {
+                *property.counts.entry(value).or_insert(0) += 1;
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, view: &ClusterView, group: usize, slot: Slot) {
+        for counts in [&mut self.of_job, &mut self.of_groups[group]] {
+            if let Some(count) = counts.get_mut(&slot) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        for property in self.properties.iter_mut().filter(|property| property.is_for(group)) {
+            if let Some(value) = property.value(view, slot)
+                && let Some(count) = property.counts.get_mut(&value)
+            {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Whether one more allocation of the group may go to the node, as far as the job's others are
+    /// concerned; else why not, in the words that metrics use.
+    pub(crate) fn allows(&self, view: &ClusterView, group: usize, slot: Slot) -> Result<(), String> {
+        let hosts_job = self.of_job.get(&slot).is_some_and(|&count| count > 0);
+        let distinct_in_job = self.job.exclusions.distinct_hosts && hosts_job;
+        let distinct_in_group =
+            self.job.groups[group].exclusions.distinct_hosts && self.of_group(group, slot) > 0;
+        if distinct_in_job || distinct_in_group {
+            return Err("distinct_hosts".to_owned());
+        }
+        for property in self.properties.iter().filter(|property| property.is_for(group)) {
+            let DistinctProperty { text, limit, .. } = property.rule;
+            let Some(value) = property.value(view, slot) else {
+                return Err(format!("missing property \"{text}\""));
+            };
+            let used = property.counts.get(&value).copied().unwrap_or(0);
+            if used >= *limit {
+                return Err(format!("distinct_property: {text}={value} used by {used} allocs"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Property<'_> {
+    fn is_for(&self, group: usize) -> bool {
+        self.group.is_none_or(|only| only == group)
+    }
+
+    fn value(&self, view: &ClusterView, slot: Slot) -> Option<String> {
+        let node = view.node_facts(slot)?;
+        self.rule.target.resolve(node).map(|value| value.into_owned())
+    }
+}

@@ -1,0 +1,120 @@
+//! Ports of a node for an allocation: static ones must be free, dynamic ones are chosen.
+
+use ordu_proto::api::job::{NetworkResource as Ask, Port as PortAsk};
+use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, NetworkResource, Port};
+
+use crate::scheduler::job::ScheduledGroup;
+use crate::scheduler::view::{ClusterView, NodeFacts, Slot, fold};
+
+/// The first port that is given out where the job does not choose.
+pub(crate) const DYNAMIC_PORT_MIN: u16 = 20_000;
+/// The last one.
+pub(crate) const DYNAMIC_PORT_MAX: u16 = 32_000;
+
+/// Why a node cannot give the ports, in the words that metrics use.
+pub(crate) type PortShortage = String;
+
+/// Whether the node can give the group its ports, whatever their numbers come to.
+pub(crate) fn check(view: &ClusterView, slot: Slot, group: &ScheduledGroup) -> Result<(), PortShortage> {
+    assign(view, slot, group, 0).map(drop)
+}
+
+/// The resources of an allocation of the group on the node, with its ports.
+///
+/// Dynamic ports are sought from a place that the seed decides (the allocation's id, say): a port that has
+/// just become free is seldom given out again at once, and plans made side by side seldom choose the same.
+pub(crate) fn assign(
+    view: &ClusterView,
+    slot: Slot,
+    group: &ScheduledGroup,
+    seed: u64,
+) -> Result<AllocatedResources, PortShortage> {
+    let Some(node) = view.node_facts(slot) else { return Err("network: no networks available".to_owned()) };
+    let mut picker = Picker { node, used: view.ports_used(slot), taken: Vec::new(), seed };
+    let task_networks = group.tasks.iter().flat_map(|task| &task.networks);
+    for network in group.networks.iter().chain(task_networks) {
+        picker.reserve(network)?;
+    }
+    let mut resources = AllocatedResources { disk_mb: group.ask.disk_mb, ..Default::default() };
+    for ask in &group.networks {
+        let network = picker.network(ask)?;
+        resources.ports.extend(network.reserved_ports.iter().chain(&network.dynamic_ports).cloned());
+        resources.networks.push(network);
+    }
+    for task in &group.tasks {
+        let mut networks = Vec::with_capacity(task.networks.len());
+        for ask in &task.networks {
+            networks.push(picker.network(ask)?);
+        }
+        let taken = AllocatedTaskResources { cpu_mhz: task.cpu_mhz, memory_mb: task.memory_mb, networks };
+        resources.tasks.insert(task.name.clone(), taken);
+    }
+    Ok(resources)
+}
+
+struct Picker<'v> {
+    node: &'v NodeFacts,
+    used: &'v [u16],
+    taken: Vec<u16>,
+    seed: u64,
+}
+
+impl Picker<'_> {
+    fn is_free(&self, port: u16) -> bool {
+        self.used.binary_search(&port).is_err()
+            && self.node.reserved_ports.binary_search(&port).is_err()
+            && !self.taken.contains(&port)
+    }
+
+    /// All static ports come first, so that no dynamic one takes theirs.
+    fn reserve(&mut self, ask: &Ask) -> Result<(), PortShortage> {
+        for port in &ask.reserved_ports {
+            let free = u16::try_from(port.value).ok().filter(|&value| value != 0 && self.is_free(value));
+            let Some(value) = free else {
+                return Err(format!("network: reserved port collision {}={}", port.label, port.value));
+            };
+            self.taken.push(value);
+        }
+        Ok(())
+    }
+
+    fn network(&mut self, ask: &Ask) -> Result<NetworkResource, PortShortage> {
+        let of_host = |network: &&NetworkResource| matches!(network.mode.as_str(), "" | "host");
+        let given = self.node.networks.iter().find(of_host);
+        let asks_ports = !ask.reserved_ports.is_empty() || !ask.dynamic_ports.is_empty();
+        if given.is_none() && asks_ports {
+            return Err("network: no networks available".to_owned());
+        }
+        let reserved_ports =
+            ask.reserved_ports.iter().map(|port| self.port(port, port.value as i32)).collect();
+        let mut dynamic_ports = Vec::with_capacity(ask.dynamic_ports.len());
+        for port in &ask.dynamic_ports {
+            let value = self.choose().ok_or_else(|| "network: dynamic port selection failed".to_owned())?;
+            dynamic_ports.push(self.port(port, i32::from(value)));
+        }
+        Ok(NetworkResource {
+            mode: ask.mode.clone(),
+            device: given.map(|given| given.device.clone()).unwrap_or_default(),
+            cidr: String::new(),
+            ip: given.map(|given| given.ip.clone()).unwrap_or_default(),
+            mbits: i32::try_from(ask.mbits()).unwrap_or(i32::MAX),
+            reserved_ports,
+            dynamic_ports,
+        })
+    }
+
+    /// The `to` of -1 means "the same number inside as outside".
+    fn port(&self, ask: &PortAsk, value: i32) -> Port {
+        let to = if ask.to == -1 { value } else { i32::try_from(ask.to).unwrap_or_default() };
+        Port { label: ask.label.clone(), value, to, host_network: ask.host_network.clone() }
+    }
+
+    fn choose(&mut self) -> Option<u16> {
+        let range = DYNAMIC_PORT_MAX - DYNAMIC_PORT_MIN + 1;
+        let start = fold(self.seed ^ 0xa076_1d64_78bd_642f, self.taken.len() as u64 + 1) % u64::from(range);
+        let mut places = (0..range).map(|step| DYNAMIC_PORT_MIN + (start as u16 + step) % range);
+        let port = places.find(|&port| self.is_free(port))?;
+        self.taken.push(port);
+        Some(port)
+    }
+}

@@ -1,0 +1,272 @@
+//! Compares what a job wants with the allocations that it has: what stays, what stops, what takes the new
+//! version in place, and what has to be placed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ordu_proto::state::{Allocation, ClientStatus};
+
+use super::feasible::Feasibility;
+use super::job::{ScheduledGroup, ScheduledJob};
+use super::view::{ClusterView, NodeCondition, is_client_terminal, is_server_terminal};
+
+/// Finds a version of the job by its create index and version, to compare an allocation's with today's.
+pub type VersionLookup<'a> = dyn Fn(u64, u64) -> Option<Arc<ScheduledJob>> + 'a;
+
+/// What is to be done about a job's allocations.
+#[derive(Debug, Default)]
+pub(crate) struct Reconciled<'a> {
+    pub(crate) stops: Vec<Stop<'a>>,
+    /// In the order of the job's groups.
+    pub(crate) groups: Vec<GroupWork<'a>>,
+}
+
+/// An allocation that stops.
+#[derive(Debug)]
+pub(crate) struct Stop<'a> {
+    pub(crate) alloc: &'a Allocation,
+    pub(crate) reason: StopReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    NotNeeded,
+    Lost,
+    Updating,
+}
+
+/// What is to be done for a group.
+#[derive(Debug, Default)]
+pub(crate) struct GroupWork<'a> {
+    /// Live allocations that stay, among them those that take the new version in place.
+    pub(crate) kept: Vec<&'a Allocation>,
+    pub(crate) in_place: Vec<&'a Allocation>,
+    /// Allocations that are to be replaced by new ones of their names; they stop if that succeeds.
+    pub(crate) destructive: Vec<&'a Allocation>,
+    pub(crate) place: Vec<Place<'a>>,
+}
+
+/// An allocation that is missing.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) name_index: u32,
+    /// The lost one whose place it takes.
+    pub(crate) previous: Option<&'a Allocation>,
+}
+
+/// What an allocation is to the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It runs, or is about to.
+    Live,
+    /// It failed; rescheduling decides whether it is replaced, so it keeps its name.
+    Failed,
+    /// A batch allocation that did its work: it is never done again.
+    Done,
+    /// Its node is down or gone.
+    Lost,
+    /// It is of no account; another may take its name.
+    Over,
+}
+
+/// What the reconciler looks at.
+pub(crate) struct Wanted<'a, 'j> {
+    pub(crate) job: &'j ScheduledJob,
+    pub(crate) view: &'a ClusterView,
+    pub(crate) versions: &'a VersionLookup<'a>,
+}
+
+/// Everything stops: the job is stopped or gone.
+pub(crate) fn stop_all<'a>(allocs: &'a [Allocation], view: &ClusterView) -> Reconciled<'a> {
+    let stops = allocs.iter().filter(|alloc| !is_client_terminal(alloc)).filter_map(|alloc| {
+        let reason = if is_on_lost_node(alloc, view) { StopReason::Lost } else { StopReason::NotNeeded };
+        let wanted = reason == StopReason::Lost || !is_server_terminal(alloc);
+        wanted.then_some(Stop { alloc, reason })
+    });
+    Reconciled { stops: stops.collect(), groups: Vec::new() }
+}
+
+impl<'j> Wanted<'_, 'j> {
+    pub(crate) fn reconcile<'a>(
+        &self,
+        allocs: &'a [Allocation],
+        feasibility: &mut Feasibility<'j>,
+    ) -> Reconciled<'a> {
+        let mut reconciled = Reconciled::default();
+        let mut by_group: BTreeMap<&str, Vec<(&Allocation, Fate)>> = BTreeMap::new();
+        for alloc in allocs {
+            let fate = self.fate(alloc);
+            if fate == Fate::Lost {
+                reconciled.stops.push(Stop { alloc, reason: StopReason::Lost });
+            }
+            by_group.entry(&alloc.task_group).or_default().push((alloc, fate));
+        }
+        for (index, group) in self.job.groups.iter().enumerate() {
+            let allocs = by_group.remove(group.name.as_str()).unwrap_or_default();
+            let work = self.group(index, group, &allocs, feasibility, &mut reconciled.stops);
+            reconciled.groups.push(work);
+        }
+        // What is left belongs to groups that the job does not have any more.
+        let unwanted = by_group.into_values().flatten().filter(|(_, fate)| *fate == Fate::Live);
+        reconciled.stops.extend(unwanted.map(|(alloc, _)| Stop { alloc, reason: StopReason::NotNeeded }));
+        reconciled
+    }
+
+    fn fate(&self, alloc: &Allocation) -> Fate {
+        let is_batch = self.job.job_type == "batch";
+        let (created, version) = (self.job.create_index, self.job.version);
+        let is_of_older_version = alloc.job_create_index < created
+            || (alloc.job_create_index == created && alloc.job_version < version);
+        // A batch job that was changed runs again.
+        if is_batch && is_of_older_version && is_client_terminal(alloc) {
+            return Fate::Over;
+        }
+        if is_batch && ran_successfully(alloc) {
+            return Fate::Done;
+        }
+        let lost = is_on_lost_node(alloc, self.view);
+        if is_server_terminal(alloc) {
+            // Its node will never say that it stopped.
+            return if lost { Fate::Lost } else { Fate::Over };
+        }
+        match alloc.client_status() {
+            ClientStatus::Failed => Fate::Failed,
+            ClientStatus::Complete | ClientStatus::Lost => Fate::Over,
+            _ if lost => Fate::Lost,
+            _ => Fate::Live,
+        }
+    }
+
+    fn group<'a>(
+        &self,
+        index: usize,
+        group: &ScheduledGroup,
+        allocs: &[(&'a Allocation, Fate)],
+        feasibility: &mut Feasibility<'j>,
+        stops: &mut Vec<Stop<'a>>,
+    ) -> GroupWork<'a> {
+        let mut counted: Vec<(&Allocation, Fate)> = allocs
+            .iter()
+            .copied()
+            .filter(|(_, fate)| matches!(fate, Fate::Live | Fate::Failed | Fate::Done))
+            .collect();
+        counted.sort_by_cached_key(|(alloc, fate)| keeping_order(alloc, *fate));
+        let surplus = self.split_surplus(&mut counted, group.count as usize);
+        let live = surplus.into_iter().filter(|(_, fate)| *fate == Fate::Live);
+        stops.extend(live.map(|(alloc, _)| Stop { alloc, reason: StopReason::NotNeeded }));
+        let mut work = GroupWork::default();
+        let names: BTreeSet<u32> = counted.iter().map(|(alloc, _)| alloc.name_index).collect();
+        let missing = group.count as usize - counted.len();
+        for (alloc, fate) in counted {
+            self.sort_in(index, group, (alloc, fate), feasibility, &mut work);
+        }
+        let free = (0..=u32::MAX).filter(|index| !names.contains(index));
+        work.place = free
+            .take(missing)
+            .map(|name_index| Place { name_index, previous: latest_lost(allocs, name_index) })
+            .collect();
+        work
+    }
+
+    /// Takes those out that are more than the group wants: failed services first (nothing is lost with
+    /// them), then second bearers of a name, then the highest names.
+    fn split_surplus<'a>(
+        &self,
+        counted: &mut Vec<(&'a Allocation, Fate)>,
+        count: usize,
+    ) -> Vec<(&'a Allocation, Fate)> {
+        let mut surplus = Vec::new();
+        let excess = counted.len().saturating_sub(count);
+        if excess == 0 {
+            return surplus;
+        }
+        let is_batch = self.job.job_type == "batch";
+        let mut names = BTreeSet::new();
+        let doubles: Vec<bool> = counted.iter().map(|(alloc, _)| !names.insert(alloc.name_index)).collect();
+        let goes_early =
+            |position: usize, fate: Fate| (fate == Fate::Failed && !is_batch) || doubles[position];
+        let order = (0..counted.len()).rev();
+        let early = order.clone().filter(|&position| goes_early(position, counted[position].1));
+        let late = order.filter(|&position| !goes_early(position, counted[position].1));
+        let leaving: BTreeSet<usize> = early.chain(late).take(excess).collect();
+        let all = std::mem::take(counted);
+        for (position, entry) in all.into_iter().enumerate() {
+            if leaving.contains(&position) { surplus.push(entry) } else { counted.push(entry) }
+        }
+        surplus
+    }
+
+    /// Whether the allocation stays as it is, takes the new version in place, or is replaced.
+    fn sort_in<'a>(
+        &self,
+        index: usize,
+        group: &ScheduledGroup,
+        (alloc, fate): (&'a Allocation, Fate),
+        feasibility: &mut Feasibility<'j>,
+        work: &mut GroupWork<'a>,
+    ) {
+        let is_current =
+            (alloc.job_create_index, alloc.job_version) == (self.job.create_index, self.job.version);
+        let is_service_failure = fate == Fate::Failed && self.job.job_type != "batch";
+        if fate == Fate::Done || (fate == Fate::Failed && (is_current || !is_service_failure)) {
+            return;
+        }
+        if is_current {
+            work.kept.push(alloc);
+            return;
+        }
+        let old = (self.versions)(alloc.job_create_index, alloc.job_version);
+        let same_shape = alloc.job_create_index == self.job.create_index
+            && old.is_some_and(|old| old.group(&group.name).is_some_and(|(_, old)| old.shape == group.shape));
+        if fate == Fate::Failed {
+            // A failed service gets another chance with a version that starts it anew.
+            if !same_shape {
+                work.destructive.push(alloc);
+            }
+            return;
+        }
+        let slot = self.view.slot(&alloc.node_id);
+        if same_shape && slot.is_some_and(|slot| feasibility.may_stay(index, self.view, slot)) {
+            work.kept.push(alloc);
+            work.in_place.push(alloc);
+        } else {
+            work.destructive.push(alloc);
+        }
+    }
+}
+
+/// By name; among bearers of one name the one that is done, then live ones, then the older.
+fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
+    let rank = match fate {
+        Fate::Done => 0,
+        Fate::Live => 1,
+        _ => 2,
+    };
+    (alloc.name_index, rank, alloc.create_index, alloc.id.clone())
+}
+
+/// The latest lost bearer of the name that nothing has replaced yet.
+fn latest_lost<'a>(allocs: &[(&'a Allocation, Fate)], name_index: u32) -> Option<&'a Allocation> {
+    let lost = allocs.iter().filter(|(alloc, fate)| {
+        let is_lost = *fate == Fate::Lost || alloc.client_status() == ClientStatus::Lost;
+        is_lost && alloc.name_index == name_index && alloc.next_allocation.is_empty()
+    });
+    lost.map(|(alloc, _)| *alloc).max_by_key(|alloc| (alloc.create_index, &alloc.id))
+}
+
+/// Whether the allocation has not ended by its own account, and its node is down or gone.
+fn is_on_lost_node(alloc: &Allocation, view: &ClusterView) -> bool {
+    let condition = view.condition(&alloc.node_id);
+    !is_client_terminal(alloc) && matches!(condition, NodeCondition::Unknown | NodeCondition::Down)
+}
+
+/// Whether all tasks ended well. (Tasks say so before the allocation as a whole does.)
+fn ran_successfully(alloc: &Allocation) -> bool {
+    if alloc.task_states.is_empty() {
+        return alloc.client_status() == ClientStatus::Complete;
+    }
+    alloc.task_states.values().all(|task| task.state == "dead" && !task.failed)
+}
+
+#[cfg(test)]
+mod tests;
