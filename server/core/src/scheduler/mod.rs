@@ -4,6 +4,8 @@
 //! Everything here is a function of its arguments. `ClusterView` is what `apply` keeps in step;
 //! `check_plan` is what the plan applier and `apply` both ask whether a plan still fits.
 
+mod blocked;
+mod broker;
 mod check;
 mod class;
 mod constraint;
@@ -17,6 +19,10 @@ mod schedule;
 mod testing;
 mod view;
 
+pub use blocked::{BlockedEvals, BlockedStats, Blocking};
+pub use broker::{
+    BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, QueueStats, Token,
+};
 pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
 pub use class::computed_class;
 pub use feasible::Eligibility;

@@ -158,6 +158,13 @@ impl ClusterView {
         Some((&class.computed_class, &class.datacenter))
     }
 
+    /// The computed classes that there are nodes of, each with its datacenter.
+    pub fn class_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let numbers = 0..self.classes.table_len() as u32;
+        let facts = numbers.filter_map(|number| self.classes.facts(number));
+        facts.map(|facts| (facts.computed_class.as_str(), facts.datacenter.as_str()))
+    }
+
     /// What the node offers to allocations in all, if there is one.
     pub fn capacity(&self, node_id: &[u8]) -> Option<Capacity> {
         let slot = self.slot(node_id)?;

@@ -1,0 +1,222 @@
+//! Evaluations that wait for room: woken when a node or an allocation's end could help them, and only
+//! then.
+//!
+//! A job that waits for a datacenter without nodes sleeps through whatever happens elsewhere; thousands of
+//! them cost nothing.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordu_proto::state::Evaluation;
+use rustc_hash::FxHashMap;
+
+use super::evaluations::TRIGGER_MAX_PLANS;
+
+/// How many classes' last changes are remembered. Where more had any, an evaluation older than those that
+/// were forgotten is looked at once more than needed.
+const REMEMBERED_CLASSES_MAX: usize = 8192;
+
+type EvalId = [u8; 16];
+/// Namespace and id.
+type JobKey = (String, String);
+
+/// The evaluations that are blocked, one a job at most.
+#[derive(Debug, Default)]
+pub struct BlockedEvals {
+    held: FxHashMap<EvalId, Held>,
+    by_job: BTreeMap<JobKey, EvalId>,
+    by_datacenter: BTreeMap<String, BTreeSet<EvalId>>,
+    /// The state index of the last change that could have helped, by datacenter and class: for
+    /// evaluations that were with a worker meanwhile.
+    changes: BTreeMap<String, BTreeMap<String, u64>>,
+    remembered: usize,
+    /// What was forgotten of `changes` is not later than this.
+    forgotten_index: u64,
+    latest_index: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    eval: Evaluation,
+    datacenters: Vec<String>,
+}
+
+/// What became of an evaluation that was to be blocked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocking {
+    /// It is not blocked after all: something changed since its snapshot. To be enqueued.
+    pub ready: Option<Evaluation>,
+    /// The older one of two of the job, no longer blocked. To be cancelled
+    /// (`evaluations::cancelled_as_duplicate`).
+    pub duplicate: Option<Evaluation>,
+}
+
+/// What `BlockedEvals` tells of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockedStats {
+    /// All that are blocked.
+    pub blocked: usize,
+    /// Those of them that any node of their datacenters may wake.
+    pub escaped: usize,
+}
+
+impl BlockedEvals {
+    /// None blocked.
+    pub fn new() -> BlockedEvals {
+        BlockedEvals::default()
+    }
+
+    /// Blocks an evaluation that found no room in its job's datacenters.
+    pub fn block(&mut self, eval: Evaluation, datacenters: &[String]) -> Blocking {
+        let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return Blocking::default() };
+        let duplicate = match self.displace(id, &eval) {
+            Ok(displaced) => displaced,
+            Err(()) => return Blocking { ready: None, duplicate: Some(eval) },
+        };
+        if self.has_missed(&eval, datacenters) {
+            return Blocking { ready: Some(eval), duplicate };
+        }
+        self.hold(id, eval, datacenters);
+        Blocking { ready: None, duplicate }
+    }
+
+    /// As `block`, when a server begins to lead and does not know what changed before: the evaluation is
+    /// looked at again if there is a class of nodes (`ClusterView::class_names`) that might do.
+    pub fn restore<'a>(
+        &mut self,
+        eval: Evaluation,
+        datacenters: &[String],
+        mut classes: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Blocking {
+        let might_do = |(class, datacenter): (&str, &str)| {
+            datacenters.iter().any(|wanted| wanted == datacenter) && could_help(&eval, class)
+        };
+        let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return Blocking::default() };
+        if !classes.any(might_do) {
+            return self.block(eval, datacenters);
+        }
+        match self.displace(id, &eval) {
+            Ok(duplicate) => Blocking { ready: Some(eval), duplicate },
+            Err(()) => Blocking { ready: None, duplicate: Some(eval) },
+        }
+    }
+
+    /// A node of the class became ready or eligible or has more room, by the change at the state index
+    /// `index`. Returns the evaluations that this may help, to be enqueued.
+    pub fn unblock(&mut self, class: &str, datacenter: &str, index: u64) -> Vec<Evaluation> {
+        self.remember(class, datacenter, index);
+        let Some(ids) = self.by_datacenter.get(datacenter) else { return Vec::new() };
+        let helped = |id: &&EvalId| self.held.get(*id).is_some_and(|held| could_help(&held.eval, class));
+        let helped: Vec<EvalId> = ids.iter().filter(helped).copied().collect();
+        helped.into_iter().filter_map(|id| self.release(id)).collect()
+    }
+
+    /// Those whose plans were refused as often as allowed: nothing need change for them to succeed, so the
+    /// leader takes them up again every minute.
+    pub fn unblock_refused_plans(&mut self) -> Vec<Evaluation> {
+        let refused =
+            |id: &&EvalId| self.held.get(*id).is_some_and(|held| held.eval.triggered_by == TRIGGER_MAX_PLANS);
+        let refused: Vec<EvalId> = self.by_job.values().filter(refused).copied().collect();
+        refused.into_iter().filter_map(|id| self.release(id)).collect()
+    }
+
+    /// The job needs no more room: it was placed whole, stopped or removed. Returns its evaluation, which is
+    /// to be cancelled if `apply` has not done so.
+    pub fn untrack(&mut self, namespace: &str, job_id: &str) -> Option<Evaluation> {
+        let id = *self.by_job.get(&(namespace.to_owned(), job_id.to_owned()))?;
+        self.release(id)
+    }
+
+    /// Whether the evaluation is blocked here.
+    pub fn contains(&self, eval_id: &[u8]) -> bool {
+        EvalId::try_from(eval_id).is_ok_and(|id| self.held.contains_key(&id))
+    }
+
+    /// Forgets everything: the server does not lead any more.
+    pub fn flush(&mut self) {
+        *self = BlockedEvals::default();
+    }
+
+    /// How many are blocked.
+    pub fn stats(&self) -> BlockedStats {
+        let escaped = self.held.values().filter(|held| held.eval.escaped_computed_class).count();
+        BlockedStats { blocked: self.held.len(), escaped }
+    }
+
+    /// Takes out the evaluation of the same job that is blocked now, unless that one is newer. (An older
+    /// state of the same evaluation is no duplicate of it.)
+    fn displace(&mut self, id: EvalId, eval: &Evaluation) -> Result<Option<Evaluation>, ()> {
+        let Some(&other) = self.by_job.get(&job_key(eval)) else { return Ok(None) };
+        if other != id && self.held.get(&other).is_some_and(|held| is_older(eval, &held.eval)) {
+            return Err(());
+        }
+        Ok(self.release(other).filter(|_| other != id))
+    }
+
+    fn hold(&mut self, id: EvalId, eval: Evaluation, datacenters: &[String]) {
+        for datacenter in datacenters {
+            self.by_datacenter.entry(datacenter.clone()).or_default().insert(id);
+        }
+        self.by_job.insert(job_key(&eval), id);
+        self.held.insert(id, Held { eval, datacenters: datacenters.to_vec() });
+    }
+
+    fn release(&mut self, id: EvalId) -> Option<Evaluation> {
+        let Held { eval, datacenters } = self.held.remove(&id)?;
+        for datacenter in datacenters {
+            if let Some(ids) = self.by_datacenter.get_mut(&datacenter) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_datacenter.remove(&datacenter);
+                }
+            }
+        }
+        self.by_job.remove(&job_key(&eval));
+        Some(eval)
+    }
+
+    /// Whether something that could have helped changed after the evaluation's snapshot was taken.
+    fn has_missed(&self, eval: &Evaluation, datacenters: &[String]) -> bool {
+        let seen = eval.snapshot_index;
+        if self.latest_index <= seen {
+            return false;
+        }
+        let changes = datacenters.iter().filter_map(|datacenter| self.changes.get(datacenter)).flatten();
+        let mut later = changes.filter(|(_, index)| **index > seen);
+        seen < self.forgotten_index || later.any(|(class, _)| could_help(eval, class))
+    }
+
+    fn remember(&mut self, class: &str, datacenter: &str, index: u64) {
+        self.latest_index = self.latest_index.max(index);
+        let of_datacenter = self.changes.entry(datacenter.to_owned()).or_default();
+        if let Some(known) = of_datacenter.get_mut(class) {
+            *known = (*known).max(index);
+            return;
+        }
+        of_datacenter.insert(class.to_owned(), index);
+        self.remembered += 1;
+        if self.remembered > REMEMBERED_CLASSES_MAX {
+            self.forgotten_index = self.latest_index;
+            self.changes.clear();
+            self.remembered = 0;
+        }
+    }
+}
+
+/// Whether a node of the class might have room for what the evaluation waits for: it met the class and
+/// found it fit, or it did not meet it.
+fn could_help(eval: &Evaluation, class: &str) -> bool {
+    eval.escaped_computed_class || eval.class_eligibility.get(class).copied().unwrap_or(true)
+}
+
+/// Whether `eval` looked at an older state of the job than `other`.
+fn is_older(eval: &Evaluation, other: &Evaluation) -> bool {
+    let age = |eval: &Evaluation| eval.create_index.max(eval.snapshot_index);
+    age(eval) < age(other)
+}
+
+fn job_key(eval: &Evaluation) -> JobKey {
+    (eval.namespace.clone(), eval.job_id.clone())
+}
