@@ -206,7 +206,7 @@ fn meta_of(response: &Response) -> Meta {
 }
 
 /// An id as one segment of a path: slashes and everything else that is not plain is encoded.
-pub(crate) fn segment(id: &str) -> String {
+pub fn segment(id: &str) -> String {
     let mut encoded = String::with_capacity(id.len());
     for byte in id.bytes() {
         match byte {

@@ -29,7 +29,7 @@ mod tests;
 
 pub use agent::{AgentMembers, AgentSelf, Member, RaftConfiguration, RaftServer};
 pub use allocations::{AllocMetric, Allocation, AllocationStub, NodeScore, TaskEvent, TaskState};
-pub use client::{Client, Options};
+pub use client::{Client, Options, segment};
 pub use error::Error;
 pub use evaluations::Evaluation;
 pub use jobs::{

@@ -1,0 +1,81 @@
+//! The commands, one a file: each takes its arguments and a screen and gives an exit status back.
+
+pub(crate) mod alloc_status;
+pub(crate) mod eval_status;
+pub(crate) mod job_run;
+pub(crate) mod job_status;
+pub(crate) mod job_stop;
+pub(crate) mod node_status;
+mod placement;
+pub(crate) mod raft_list_peers;
+pub(crate) mod server_members;
+
+pub(crate) use placement::explain as explain_placement;
+
+use crate::agent;
+use crate::arguments::{AllocCommand, Cli, Command, EvalCommand, JobCommand, NodeCommand, OperatorCommand};
+use crate::arguments::{RaftCommand, ServerCommand};
+use std::process::ExitCode;
+
+/// What was asked for is done.
+pub(crate) const DONE: u8 = 0;
+/// It is not.
+pub(crate) const FAILED: u8 = 1;
+/// The scheduler could not place all of it.
+pub(crate) const NOT_PLACED: u8 = 2;
+
+/// Why a command ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// In the command's own words.
+    #[error("{0}")]
+    Told(String),
+    /// The API's.
+    #[error(transparent)]
+    Api(#[from] ordu_client::Error),
+}
+
+/// Runs a command to its end.
+pub(crate) fn execute(cli: Cli) -> ExitCode {
+    let command = match cli.command {
+        Command::Agent(arguments) => return agent::execute(&arguments),
+        Command::Version => {
+            println!("Ordu v{}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::from(DONE);
+        }
+        command => command,
+    };
+    let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(dispatch(&command)),
+        Err(error) => Err(CommandError::Told(format!("cannot start the runtime: {error}"))),
+    };
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("Error: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn dispatch(command: &Command) -> Result<u8, CommandError> {
+    match command {
+        Command::Job(JobCommand::Run(arguments)) => job_run::execute(arguments).await,
+        Command::Job(JobCommand::Status(arguments)) => job_status::execute(arguments).await,
+        Command::Job(JobCommand::Stop(arguments)) => job_stop::execute(arguments).await,
+        Command::Node(NodeCommand::Status(arguments)) => node_status::execute(arguments).await,
+        Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
+        Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
+            raft_list_peers::execute(arguments).await
+        }
+        Command::Alloc(AllocCommand::Status(arguments)) => alloc_status::execute(arguments).await,
+        Command::Eval(EvalCommand::Status(arguments)) => eval_status::execute(arguments).await,
+        // These two have no cluster to ask and ended above.
+        Command::Agent(_) | Command::Version => Ok(DONE),
+    }
+}
+
+/// Yes and no for people.
+pub(crate) fn yes_or_no(flag: bool) -> String {
+    flag.to_string()
+}
