@@ -1,9 +1,19 @@
 //! `ordu agent`: from the command line to a running server, node, or both.
 
-use crate::config::{self, AgentConfig, Overrides, Sources};
-use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use ordu_agent::AgentOptions;
+use ordu_server::net::Tcp;
+use ordu_server::options::{RaftTiming, ServerOptions};
+use ordu_server::server::{Server, Storage};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings, Sources};
 
 /// The flags of `ordu agent`.
 #[derive(Debug, Clone, Default, Args)]
@@ -100,5 +110,156 @@ pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
 /// # Errors
 /// A sentence about why it could not start, or had to stop.
 pub fn run(config: AgentConfig) -> Result<(), String> {
-    Err(format!("the agent {} cannot run: this build has neither server nor node in it", config.name))
+    start_logging(&config);
+    die_on_panic();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let result = runtime.block_on(run_parts(&config));
+    // Whatever still runs belongs to connections that no one waits for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if config.data_dir_is_temporary
+        && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %config.data_dir.display(), "the temporary data directory cannot be removed");
+    }
+    result
+}
+
+fn start_logging(config: &AgentConfig) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ORDU_LOG").unwrap_or_else(|_| {
+        // The libraries below say a lot that is no one's concern until something is wrong with them.
+        let level = config.log_level.as_str();
+        let libraries = if matches!(level, "trace" | "debug") { "info" } else { "error" };
+        tracing_subscriber::EnvFilter::new(format!(
+            "{level},openraft={libraries},h2={libraries},hyper={libraries},tonic={libraries},tower={libraries}"
+        ))
+    });
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second agent in one process, as in tests, keeps the first one's log.
+    let _ = if config.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(false).try_init() };
+}
+
+/// A panic anywhere ends the process: a server with a part missing must not go on as if it were whole.
+fn die_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+async fn run_parts(config: &AgentConfig) -> Result<(), String> {
+    let shutdown = CancellationToken::new();
+    let signalled = shutdown.clone();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("told to end");
+        signalled.cancel();
+    });
+
+    let server = match &config.server {
+        Some(settings) => {
+            let storage = Storage::open(&config.data_dir.join("server")).map_err(|error| error.to_string())?;
+            let options = server_options(config, settings);
+            Some(Server::start(options, storage, Arc::new(Tcp)).await.map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    // The node ends before the server that it speaks to.
+    let node_shutdown = shutdown.child_token();
+    let server_shutdown = CancellationToken::new();
+    let node = async {
+        let result = match &config.client {
+            Some(settings) => {
+                let options = node_options(config, settings);
+                ordu_agent::run(options, node_shutdown.clone()).await.map_err(|error| error.to_string())
+            }
+            None => {
+                shutdown.cancelled().await;
+                Ok(())
+            }
+        };
+        server_shutdown.cancel();
+        result
+    };
+    let server = async {
+        let result = match server {
+            Some(server) => server.run(server_shutdown.clone()).await.map_err(|error| error.to_string()),
+            None => {
+                server_shutdown.cancelled().await;
+                Ok(())
+            }
+        };
+        node_shutdown.cancel();
+        result
+    };
+    let (server, node) = tokio::join!(server, async {
+        let result = node.await;
+        shutdown.cancel();
+        result
+    });
+    signals.abort();
+    server.and(node)
+}
+
+fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOptions {
+    let default = RaftTiming::default();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ServerOptions {
+        data_dir: config.data_dir.join("server"),
+        name: config.name.clone(),
+        region: config.region.clone(),
+        datacenter: config.datacenter.clone(),
+        http_bind: config.listeners.http,
+        rpc_bind: config.listeners.rpc,
+        serf_bind: Some(config.listeners.serf),
+        http_advertise: config.advertised.http.to_string(),
+        rpc_advertise: config.advertised.rpc.to_string(),
+        serf_advertise: config.advertised.serf.to_string(),
+        bootstrap_expect: settings.bootstrap_expect,
+        retry_join: settings.retry_join.iter().map(ToString::to_string).collect(),
+        raft: RaftTiming {
+            heartbeat_interval_ms: settings.raft.heartbeat_interval_ms.unwrap_or(default.heartbeat_interval_ms),
+            election_timeout_min_ms: settings.raft.election_timeout_min_ms.unwrap_or(default.election_timeout_min_ms),
+            election_timeout_max_ms: settings.raft.election_timeout_max_ms.unwrap_or(default.election_timeout_max_ms),
+            snapshot_logs: settings.raft.snapshot_logs.unwrap_or(default.snapshot_logs),
+        },
+        heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
+        heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
+        with_client: config.client.is_some(),
+        workers: settings.num_schedulers.map_or(cores, |workers| workers as usize),
+    }
+}
+
+/// A node shows itself three times in this time …
+const HEARTBEAT_TTL_MS: u64 = 5_000;
+/// … and is down when it is silent for this much longer.
+const HEARTBEAT_GRACE_MS: u64 = 3_000;
+
+fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions {
+    let mut options = AgentOptions::new(config.data_dir.clone());
+    options.name = Some(config.name.clone());
+    options.region.clone_from(&config.region);
+    options.datacenter.clone_from(&config.datacenter);
+    options.node_class.clone_from(&settings.node_class);
+    options.meta.clone_from(&settings.meta);
+    options.servers = settings.servers.iter().map(ToString::to_string).collect();
+    options.raw_exec_enabled = config.raw_exec_enabled;
+    options.http_addr = config.advertised.http.to_string();
+    options.reserved.cpu_mhz = i64::try_from(settings.reserved.cpu_mhz).unwrap_or(i64::MAX);
+    options.reserved.memory_mb = i64::try_from(settings.reserved.memory_mb).unwrap_or(i64::MAX);
+    options.reserved.disk_mb = i64::try_from(settings.reserved.disk_mb).unwrap_or(i64::MAX);
+    options.stop_tasks_on_shutdown = config.dev;
+    options
 }

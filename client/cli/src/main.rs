@@ -5,5 +5,10 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> std::process::ExitCode {
+    let mut arguments = std::env::args_os();
+    // The node's supervisor is a small process of its own: nothing of the rest is started for it.
+    if arguments.nth(1).is_some_and(|command| command == "node-supervisor") {
+        return ordu_agent::supervisor_main(arguments);
+    }
     ordu::run(std::env::args_os())
 }

@@ -97,6 +97,7 @@ impl Layer<'_> {
                 "heartbeat_interval_ms" => milliseconds(&mut raft.heartbeat_interval_ms)?,
                 "election_timeout_min_ms" => milliseconds(&mut raft.election_timeout_min_ms)?,
                 "election_timeout_max_ms" => milliseconds(&mut raft.election_timeout_max_ms)?,
+                "snapshot_logs" => raft.snapshot_logs = Some(integer(entry, 10, 10_000_000)? as u64),
                 _ => self.without_effect("server.raft", keys::RAFT, &[], entry)?,
             }
         }
@@ -116,6 +117,10 @@ impl Layer<'_> {
                         }
                     }
                 }
+                "cpu_total_compute" => {
+                    client.cpu_total_compute_mhz = Some(integer(entry, 1, i64::from(u32::MAX))? as u64);
+                }
+                "network_interface" => client.network_interface = Some(word(entry)?),
                 "node_class" => client.node_class = text(entry)?,
                 "meta" => client.meta.extend(texts(entry)?),
                 "options" => client.options.extend(texts(entry)?),

@@ -41,6 +41,8 @@ pub(super) struct ClientDraft {
     pub(super) meta: BTreeMap<String, String>,
     pub(super) options: BTreeMap<String, String>,
     pub(super) reserved: ReservedResources,
+    pub(super) cpu_total_compute_mhz: Option<u64>,
+    pub(super) network_interface: Option<String>,
 }
 
 /// The configuration so far; Nomad's defaults where nothing was said.
@@ -324,6 +326,8 @@ impl Draft {
             meta: self.client.meta.clone(),
             options: self.client.options.clone(),
             reserved: self.client.reserved,
+            cpu_total_compute_mhz: self.client.cpu_total_compute_mhz,
+            network_interface: self.client.network_interface.clone(),
         })
     }
 }

@@ -115,7 +115,7 @@ pub(super) const SERVER_JOIN: &[&str] = &["retry_interval", "retry_join", "retry
 
 /// `raft` in `server`: not Nomad's but Ordu's.
 pub(super) const RAFT: &[&str] =
-    &["election_timeout_max_ms", "election_timeout_min_ms", "heartbeat_interval_ms"];
+    &["election_timeout_max_ms", "election_timeout_min_ms", "heartbeat_interval_ms", "snapshot_logs"];
 
 /// `client`.
 pub(super) const CLIENT: &[&str] = &[

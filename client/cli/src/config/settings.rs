@@ -114,6 +114,8 @@ pub struct RaftTiming {
     pub election_timeout_min_ms: Option<u64>,
     /// The longest silence of the leader before an election, milliseconds.
     pub election_timeout_max_ms: Option<u64>,
+    /// Log entries after which a snapshot is taken.
+    pub snapshot_logs: Option<u64>,
 }
 
 /// `client { … }`
@@ -129,6 +131,10 @@ pub struct ClientSettings {
     pub options: BTreeMap<String, String>,
     /// What tasks may not have.
     pub reserved: ReservedResources,
+    /// The node's whole compute, MHz, where it cannot be found out or must not be used whole.
+    pub cpu_total_compute_mhz: Option<u64>,
+    /// The interface whose address tasks get; that of the default route unless set.
+    pub network_interface: Option<String>,
 }
 
 /// `reserved { … }` in `client`.

@@ -97,6 +97,8 @@ client {
   meta { rack = "r1", "ssd.size" = 5 }
   options = { "user.denylist" = "root" }
   reserved { cpu = 100 memory = 64 disk = 10 }
+  cpu_total_compute = 3000
+  network_interface = "lo"
 }
 plugin "raw_exec" { config { enabled = true } }
 plugin "docker" { config { anything = true } }
@@ -110,7 +112,9 @@ plugin "docker" { config { anything = true } }
     "node_class": "gpu",
     "meta": [{"rack": "r1"}, {"ssd.size": 5}],
     "options": {"user.denylist": "root"},
-    "reserved": [{"cpu": 100, "memory": 64, "disk": 10}]
+    "reserved": [{"cpu": 100, "memory": 64, "disk": 10}],
+    "cpu_total_compute": 3000,
+    "network_interface": "lo"
   },
   "plugin": [{"raw_exec": {"config": {"enabled": true}}}, {"docker": [{"config": {}}]}]
 }"#;
@@ -124,6 +128,10 @@ plugin "docker" { config { anything = true } }
         assert_eq!(client.meta.get("ssd.size").map(String::as_str), Some("5"));
         assert_eq!(client.options.len(), 1);
         let reserved = client.reserved;
+        assert_eq!(
+            (client.cpu_total_compute_mhz, client.network_interface.as_deref()),
+            (Some(3000), Some("lo"))
+        );
         assert_eq!((reserved.cpu_mhz, reserved.memory_mb, reserved.disk_mb), (100, 64, 10));
         assert_eq!(config.warnings.len(), 1, "{name}: {:?}", config.warnings);
         assert!(config.warnings[0].contains("\"docker\""), "{name}: {:?}", config.warnings);

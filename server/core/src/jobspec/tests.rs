@@ -274,3 +274,37 @@ fn groups_of_one_name_are_left_to_validation() {
     let job = parse("job \"a\" {\n group \"g\" {}\n group \"g\" {}\n}").unwrap();
     assert_eq!(job["TaskGroups"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn a_jobspec_is_a_job_that_can_be_registered() {
+    let text = r#"
+job "web" {
+  datacenters = ["dc1"]
+  constraint { attribute = "${attr.kernel.name}" value = "linux" }
+  update { max_parallel = 2 }
+  group "g" {
+    count = 2
+    task "t" {
+      driver = "raw_exec"
+      config { command = "/bin/sh" args = ["-c", "exec sleep ${NOMAD_META_x}"] }
+      template {
+        data = <<EOH
+hello
+EOH
+        destination = "local/x"
+      }
+      service { name = "s" port = "http" check { type = "tcp" interval = "10s" timeout = "2s" } }
+      resources { cpu = 100 memory = 64 network { port "http" {} } }
+    }
+  }
+}"#;
+    let document = serde_json::to_vec(&parse(text).unwrap()).unwrap();
+    let mut job = crate::job::decode_job(&document).unwrap();
+    crate::job::canonicalise(&mut job);
+    assert!(crate::job::validate(&job).is_ok(), "{:?}", crate::job::validate(&job));
+    let task = &job.task_groups[0].tasks[0];
+    assert_eq!(
+        (job.id.as_str(), job.task_groups[0].count, task.driver.as_str()),
+        ("web", Some(2), "raw_exec")
+    );
+}
