@@ -134,3 +134,86 @@ fn successor(eval: &Evaluation, id: [u8; 16], triggered_by: &str) -> Evaluation 
         ..Evaluation::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eval() -> Evaluation {
+        Evaluation {
+            id: vec![0xab; 16],
+            namespace: "default".into(),
+            job_id: "web".into(),
+            priority: 70,
+            r#type: "service".into(),
+            triggered_by: "job-register".into(),
+            status: EvalStatus::Pending.into(),
+            job_modify_index: 8,
+            snapshot_index: 9,
+            modify_time_ns: 100,
+            ..Evaluation::default()
+        }
+    }
+
+    #[test]
+    fn plans_may_be_refused_so_often_and_progress_starts_the_count_anew() {
+        for (job_type, max) in [("service", 5), ("batch", 2)] {
+            let mut attempts = PlanAttempts::new(job_type);
+            let refusals = (1..).take_while(|_| attempts.may_retry(false)).count() + 1;
+            assert_eq!(refusals, max, "{job_type}");
+            assert_eq!(PlanAttempts::new(job_type).max() as usize, max);
+            let mut attempts = PlanAttempts::new(job_type);
+            assert!((0..100).all(|_| attempts.may_retry(true)), "{job_type}");
+        }
+    }
+
+    #[test]
+    fn exhausted_attempts_fail_and_leave_a_blocked_evaluation() {
+        let eligibility = Eligibility { classes: [("c".into(), true)].into(), escaped: false };
+        let (failed, blocked) = attempts_exhausted(&eval(), &eligibility, 5, [1; 16]);
+        assert_eq!(
+            (failed.status(), failed.status_description.as_str()),
+            (EvalStatus::Failed, "maximum attempts reached (5)")
+        );
+        assert_eq!((&failed.blocked_eval, &blocked.previous_eval), (&blocked.id, &failed.id));
+        assert_eq!(
+            (blocked.status(), blocked.triggered_by.as_str()),
+            (EvalStatus::Blocked, "max-plan-attempts")
+        );
+        assert_eq!(blocked.status_description, "created due to placement conflicts");
+        assert_eq!(blocked.class_eligibility, eligibility.classes);
+        assert_eq!((blocked.priority, blocked.job_modify_index, blocked.snapshot_index), (70, 8, 9));
+    }
+
+    #[test]
+    fn an_evaluation_delivered_too_often_is_taken_up_later() {
+        let (failed, follow_up) = delivery_limit_reached(&eval(), 3, 60, 1000, [1; 16]);
+        assert_eq!(failed.status_description, "evaluation reached delivery limit (3)");
+        assert_eq!((failed.status(), &failed.next_eval), (EvalStatus::Failed, &follow_up.id));
+        assert_eq!(
+            (follow_up.status(), follow_up.triggered_by.as_str()),
+            (EvalStatus::Pending, "failed-follow-up")
+        );
+        assert_eq!((follow_up.wait_ns, follow_up.wait_until_ns, follow_up.create_time_ns), (60, 1060, 1000));
+    }
+
+    #[test]
+    fn cancelled_evaluations_say_what_they_gave_way_to() {
+        let successful = Evaluation { id: vec![0x11; 16], ..eval() };
+        let cases = [
+            (cancelled_as_duplicate(&eval(), 7), "existing blocked evaluation exists for job \"web\""),
+            (
+                cancelled_by_success(&eval(), &successful, 7),
+                "evaluation \"11111111-1111-1111-1111-111111111111\" successful",
+            ),
+            (cancelled_as_outdated(&eval(), 7), "canceled after more recent eval was processed"),
+        ];
+        for (cancelled, description) in cases {
+            assert_eq!(
+                (cancelled.status(), cancelled.status_description.as_str()),
+                (EvalStatus::Canceled, description)
+            );
+            assert_eq!(cancelled.modify_time_ns, 7);
+        }
+    }
+}

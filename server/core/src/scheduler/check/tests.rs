@@ -140,9 +140,11 @@ fn a_stop_of_a_terminal_allocation_makes_no_room() {
     assert_eq!(world.check(&plan), [(id(1), RefusalReason::Cpu)].into());
 }
 
+type ViewChange = fn(&mut ClusterView);
+
 #[test]
 fn only_nodes_that_are_open_take_new_allocations() {
-    let cases: [(&str, fn(&mut ClusterView), Option<RefusalReason>); 4] = [
+    let cases: [(&str, ViewChange, Option<RefusalReason>); 4] = [
         ("open", |_| {}, None),
         (
             "ineligible",

@@ -5,6 +5,8 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use ordu_proto::api::job::{self, JobSpec, NetworkResource, TaskGroup};
 use ordu_proto::state::Job;
 
@@ -47,6 +49,8 @@ pub(crate) struct ScheduledGroup {
     pub(crate) ask: Capacity,
     pub(crate) tasks: Vec<ScheduledTask>,
     pub(crate) networks: Vec<NetworkResource>,
+    /// What all those networks need of the node's ports, if anything.
+    pub(crate) ports: Option<PortNeeds>,
     /// Equal for two versions of a group exactly if an allocation can go from one to the other in place.
     pub(crate) shape: [u8; 32],
 }
@@ -58,6 +62,24 @@ pub(crate) struct ScheduledTask {
     pub(crate) cpu_mhz: i64,
     pub(crate) memory_mb: i64,
     pub(crate) networks: Vec<NetworkResource>,
+}
+
+/// Ports that an allocation takes of its node.
+#[derive(Clone, Debug)]
+pub(crate) struct PortNeeds {
+    pub(crate) fixed: Vec<FixedPort>,
+    /// How many the servers choose.
+    pub(crate) dynamic: usize,
+}
+
+/// A port whose number the job chose.
+#[derive(Clone, Debug)]
+pub(crate) struct FixedPort {
+    /// `None` where it is no number of a port, or taken by the group itself: no node can give it.
+    pub(crate) number: Option<u16>,
+    pub(crate) label: String,
+    /// As the job has it.
+    pub(crate) value: i64,
 }
 
 /// What allocations may not share with each other.
@@ -143,18 +165,26 @@ impl ScheduledGroup {
                 .map(str::to_owned)
                 .collect(),
             ask,
+            ports: PortNeeds::of(group.networks.iter().chain(tasks.iter().flat_map(|task| &task.networks))),
             tasks,
             networks: group.networks.clone(),
             shape: shape::of(spec, group),
         }
     }
+}
 
-    /// Whether an allocation of the group takes ports of its node.
-    pub(crate) fn takes_ports(&self) -> bool {
-        let networks = self.networks.iter().chain(self.tasks.iter().flat_map(|task| &task.networks));
-        networks
-            .into_iter()
-            .any(|network| !network.reserved_ports.is_empty() || !network.dynamic_ports.is_empty())
+impl PortNeeds {
+    /// What these networks need together, if they need any.
+    fn of<'a>(networks: impl Iterator<Item = &'a NetworkResource> + Clone) -> Option<PortNeeds> {
+        let mut numbers = BTreeSet::new();
+        let mut fixed = Vec::new();
+        for port in networks.clone().flat_map(|network| &network.reserved_ports) {
+            // The same number twice is no port for the second.
+            let number = u16::try_from(port.value).ok().filter(|&value| value != 0 && numbers.insert(value));
+            fixed.push(FixedPort { number, label: port.label.clone(), value: port.value });
+        }
+        let dynamic = networks.map(|network| network.dynamic_ports.len()).sum();
+        (dynamic > 0 || !fixed.is_empty()).then_some(PortNeeds { fixed, dynamic })
     }
 }
 

@@ -40,7 +40,7 @@ fn a_group_asks_for_the_sum_of_its_tasks_and_its_disk() {
     );
     assert_eq!(group.drivers, ["docker", "raw_exec"]);
     assert_eq!(group.count, 3);
-    assert!(!group.takes_ports());
+    assert!(group.ports.is_none());
 }
 
 #[test]
@@ -63,6 +63,23 @@ fn constraints_on_other_allocations_are_kept_apart() {
     assert_eq!(job.constraints.len(), 1);
     let limits: Vec<u64> = job.groups[0].exclusions.distinct_properties.iter().map(|it| it.limit).collect();
     assert_eq!(limits, [1, 2, 0]);
+}
+
+#[test]
+fn port_needs_are_those_of_the_group_and_its_tasks() {
+    let port = |value| Port { value, ..Default::default() };
+    let mut spec = spec();
+    let reserved_ports = vec![port(80), port(70_000)];
+    spec.task_groups[0].networks = vec![NetworkResource { reserved_ports, ..Default::default() }];
+    let network = NetworkResource {
+        reserved_ports: vec![port(80)],
+        dynamic_ports: vec![port(0)],
+        ..Default::default()
+    };
+    spec.task_groups[0].tasks[0].resources.as_mut().unwrap().networks = vec![network];
+    let needs = read(&spec).groups[0].ports.clone().unwrap();
+    let numbers: Vec<Option<u16>> = needs.fixed.iter().map(|port| port.number).collect();
+    assert_eq!((numbers, needs.dynamic), (vec![Some(80), None, None], 1));
 }
 
 #[test]

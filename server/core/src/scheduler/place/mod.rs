@@ -160,8 +160,9 @@ impl<'j> Placer<'_, 'j> {
             };
             match ports::assign(self.view, choice.slot, group.spec, mix(&id)) {
                 Ok(resources) => break (choice, resources),
-                // The ranking has just seen that the ports are free; a second look counts the node out.
-                Err(_) => ranking.revisit(&mut self.sight(), choice.slot),
+                // The ranking sees no more than that there are ports enough. The node is out, so the
+                // search goes on with the next one and ends.
+                Err(shortage) => ranking.exhaust(self.view, choice.slot, shortage),
             }
         };
         self.write(group, ranking, wish, &choice, resources, id);

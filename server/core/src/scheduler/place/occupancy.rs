@@ -81,8 +81,8 @@ impl<'j> Occupancy<'j> {
     /// Whether one more allocation of the group may go to the node, as far as the job's others are
     /// concerned; else why not, in the words that metrics use.
     pub(crate) fn allows(&self, view: &ClusterView, group: usize, slot: Slot) -> Result<(), String> {
-        let hosts_job = self.of_job.get(&slot).is_some_and(|&count| count > 0);
-        let distinct_in_job = self.job.exclusions.distinct_hosts && hosts_job;
+        let hosts_job = || self.of_job.get(&slot).is_some_and(|&count| count > 0);
+        let distinct_in_job = self.job.exclusions.distinct_hosts && hosts_job();
         let distinct_in_group =
             self.job.groups[group].exclusions.distinct_hosts && self.of_group(group, slot) > 0;
         if distinct_in_job || distinct_in_group {

@@ -3,7 +3,7 @@
 use ordu_proto::api::job::{NetworkResource as Ask, Port as PortAsk};
 use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, NetworkResource, Port};
 
-use crate::scheduler::job::ScheduledGroup;
+use crate::scheduler::job::{PortNeeds, ScheduledGroup};
 use crate::scheduler::view::{ClusterView, NodeFacts, Slot, fold};
 
 /// The first port that is given out where the job does not choose.
@@ -11,12 +11,36 @@ pub(crate) const DYNAMIC_PORT_MIN: u16 = 20_000;
 /// The last one.
 pub(crate) const DYNAMIC_PORT_MAX: u16 = 32_000;
 
+const NO_NETWORKS: &str = "network: no networks available";
+const SELECTION_FAILED: &str = "network: dynamic port selection failed";
+
 /// Why a node cannot give the ports, in the words that metrics use.
 pub(crate) type PortShortage = String;
 
-/// Whether the node can give the group its ports, whatever their numbers come to.
-pub(crate) fn check(view: &ClusterView, slot: Slot, group: &ScheduledGroup) -> Result<(), PortShortage> {
-    assign(view, slot, group, 0).map(drop)
+/// Whether the node can give the group its ports. It is asked of every node, so it counts and writes
+/// nothing; where it says yes, `assign` succeeds.
+pub(crate) fn check(view: &ClusterView, slot: Slot, needs: &PortNeeds) -> Result<(), PortShortage> {
+    let Some(node) = view.node_facts(slot).filter(|node| host_network(node).is_some()) else {
+        return Err(NO_NETWORKS.to_owned());
+    };
+    let (used, reserved) = (view.ports_used(slot), node.reserved_ports.as_slice());
+    let is_taken = |port: u16| used.binary_search(&port).is_ok() || reserved.binary_search(&port).is_ok();
+    if let Some(port) = needs.fixed.iter().find(|port| port.number.is_none_or(is_taken)) {
+        return Err(collision(&port.label, port.value));
+    }
+    // Counting the group's static ports as if they all were in the range errs on the safe side.
+    let wanted = needs.fixed.len() + needs.dynamic;
+    let range = usize::from(DYNAMIC_PORT_MAX - DYNAMIC_PORT_MIN) + 1;
+    if needs.dynamic > 0 && in_range(used) + in_range(reserved) + wanted > range {
+        return Err(SELECTION_FAILED.to_owned());
+    }
+    Ok(())
+}
+
+/// How many of these ascending ports are in the range of dynamic ones.
+fn in_range(ports: &[u16]) -> usize {
+    let below = |bound: u16| ports.partition_point(|&port| port < bound);
+    below(DYNAMIC_PORT_MAX + 1) - below(DYNAMIC_PORT_MIN)
 }
 
 /// The resources of an allocation of the group on the node, with its ports.
@@ -29,7 +53,7 @@ pub(crate) fn assign(
     group: &ScheduledGroup,
     seed: u64,
 ) -> Result<AllocatedResources, PortShortage> {
-    let Some(node) = view.node_facts(slot) else { return Err("network: no networks available".to_owned()) };
+    let Some(node) = view.node_facts(slot) else { return Err(NO_NETWORKS.to_owned()) };
     let mut picker = Picker { node, used: view.ports_used(slot), taken: Vec::new(), seed };
     let task_networks = group.tasks.iter().flat_map(|task| &task.networks);
     for network in group.networks.iter().chain(task_networks) {
@@ -70,26 +94,22 @@ impl Picker<'_> {
     fn reserve(&mut self, ask: &Ask) -> Result<(), PortShortage> {
         for port in &ask.reserved_ports {
             let free = u16::try_from(port.value).ok().filter(|&value| value != 0 && self.is_free(value));
-            let Some(value) = free else {
-                return Err(format!("network: reserved port collision {}={}", port.label, port.value));
-            };
+            let value = free.ok_or_else(|| collision(&port.label, port.value))?;
             self.taken.push(value);
         }
         Ok(())
     }
 
     fn network(&mut self, ask: &Ask) -> Result<NetworkResource, PortShortage> {
-        let of_host = |network: &&NetworkResource| matches!(network.mode.as_str(), "" | "host");
-        let given = self.node.networks.iter().find(of_host);
-        let asks_ports = !ask.reserved_ports.is_empty() || !ask.dynamic_ports.is_empty();
-        if given.is_none() && asks_ports {
-            return Err("network: no networks available".to_owned());
+        let given = host_network(self.node);
+        if given.is_none() && !(ask.reserved_ports.is_empty() && ask.dynamic_ports.is_empty()) {
+            return Err(NO_NETWORKS.to_owned());
         }
         let reserved_ports =
             ask.reserved_ports.iter().map(|port| self.port(port, port.value as i32)).collect();
         let mut dynamic_ports = Vec::with_capacity(ask.dynamic_ports.len());
         for port in &ask.dynamic_ports {
-            let value = self.choose().ok_or_else(|| "network: dynamic port selection failed".to_owned())?;
+            let value = self.choose().ok_or_else(|| SELECTION_FAILED.to_owned())?;
             dynamic_ports.push(self.port(port, i32::from(value)));
         }
         Ok(NetworkResource {
@@ -117,4 +137,13 @@ impl Picker<'_> {
         self.taken.push(port);
         Some(port)
     }
+}
+
+/// The network that ports are taken from, whatever the mode inside: the host's first.
+fn host_network(node: &NodeFacts) -> Option<&NetworkResource> {
+    node.networks.iter().find(|network| matches!(network.mode.as_str(), "" | "host"))
+}
+
+fn collision(label: &str, value: i64) -> PortShortage {
+    format!("network: reserved port collision {label}={value}")
 }

@@ -36,7 +36,6 @@ pub(crate) struct Ranking<'j> {
     /// nodes first, and all plans but one would be refused. It does not depend on the order of the columns,
     /// so every server would choose alike.
     tie_seed: u64,
-    takes_ports: bool,
     heap: BinaryHeap<Candidate>,
     /// Nodes that were scored again; older entries of theirs in the heap are void.
     generations: FxHashMap<Slot, u32>,
@@ -78,17 +77,14 @@ impl<'j> Ranking<'j> {
             group,
             index,
             tie_seed,
-            takes_ports: group.takes_ports(),
             heap: BinaryHeap::new(),
             generations: FxHashMap::default(),
             out: FxHashMap::default(),
             affinity_of_class: vec![None; sight.view.classes().table_len()],
             tally: Tally::new(sight.view),
         };
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(sight.view.node_count());
         let view = sight.view;
-        // Most nodes of a cluster are alike; the term of the last one is often that of the next.
-        let mut last = (Capacity::default(), Capacity::default(), f64::NAN);
         for (page, (facts, _)) in view.pages().enumerate() {
             for row in 0..PAGE {
                 let class = facts.class[row];
@@ -103,10 +99,8 @@ impl<'j> Ranking<'j> {
                 }
                 let slot = (page * PAGE + row) as Slot;
                 if let Some((capacity, used_after)) = ranking.room(sight, slot, class) {
-                    if (last.0, last.1) != (capacity, used_after) {
-                        last = (capacity, used_after, binpack(&capacity, &used_after));
-                    }
-                    let score = ranking.score(sight, slot, node, last.2, false).normalized;
+                    let packed = binpack(&capacity, &used_after);
+                    let score = ranking.score(sight, slot, node, packed, false).normalized;
                     found.push(ranking.candidate(slot, score, facts.id_hash[row], 0));
                 }
             }
@@ -165,6 +159,13 @@ impl<'j> Ranking<'j> {
         }
     }
 
+    /// The node that was chosen cannot give the ports after all.
+    pub(crate) fn exhaust(&mut self, view: &ClusterView, slot: Slot, shortage: ports::PortShortage) {
+        let shortage = Shortage::Ports(shortage);
+        self.tally.exhaust(view.class_number(slot), &shortage, 1);
+        self.out.insert(slot, Out::Exhausted(shortage));
+    }
+
     /// The counts as they stand, with the scores that are told.
     pub(crate) fn metric(&self, sight: &Sight<'_, 'j>, told: &[(Slot, Score)]) -> AllocMetric {
         let mut metric = self.tally.metric(sight.view, sight.datacenters);
@@ -217,7 +218,7 @@ impl<'j> Ranking<'j> {
         } else if after.disk_mb > capacity.disk_mb {
             Shortage::Disk
         } else {
-            match self.takes_ports.then(|| ports::check(sight.view, slot, self.group)) {
+            match self.group.ports.as_ref().map(|needs| ports::check(sight.view, slot, needs)) {
                 None | Some(Ok(())) => return Some((capacity, after)),
                 Some(Err(shortage)) => Shortage::Ports(shortage),
             }

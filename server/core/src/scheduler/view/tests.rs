@@ -48,9 +48,11 @@ fn capacity_is_what_the_node_has_less_what_it_reserves() {
     assert_eq!((capacity.cpu_mhz, capacity.memory_mb, capacity.disk_mb), (3500, 0, 50_000));
 }
 
+type NodeChange = fn(&mut Node);
+
 #[test]
 fn a_node_takes_allocations_only_while_ready_and_eligible() {
-    let cases: [(&str, fn(&mut Node), NodeCondition); 5] = [
+    let cases: [(&str, NodeChange, NodeCondition); 5] = [
         ("ready", |_| {}, NodeCondition::Open),
         ("initializing", |node| node.set_status(NodeStatus::Initializing), NodeCondition::Closed),
         ("ineligible", |node| node.ineligible = true, NodeCondition::Closed),
