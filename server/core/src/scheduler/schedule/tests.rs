@@ -244,7 +244,9 @@ proptest! {
                 (&left.node_id, left.name_index) == (&right.node_id, right.name_index)
             };
             // Other ids are drawn the second time; all else is equal.
-            prop_assert!(decision.plan.place.iter().zip(&again.plan.place).all(|(left, right)| same_places(left, right)));
+            let mut pairs = decision.plan.place.iter().zip(&again.plan.place);
+            prop_assert_eq!(decision.plan.place.len(), again.plan.place.len());
+            prop_assert!(pairs.all(|(left, right)| same_places(left, right)));
             prop_assert_eq!(&decision.plan.stop, &again.plan.stop);
             prop_assert_eq!(&decision.plan.update, &again.plan.update);
             // `apply` panics if the plan check refuses any of it.
@@ -258,7 +260,8 @@ proptest! {
                 if next.plan_is_empty() {
                     break;
                 }
-                prop_assert!(!last.eval.failed_groups.is_empty(), "nothing failed, yet more changes: {:?}", next.plan);
+                let failed = !last.eval.failed_groups.is_empty();
+                prop_assert!(failed, "nothing failed, yet more changes: {:?}", next.plan);
                 prop_assert!(round < 20, "it does not settle: {:?}", next.plan);
                 world.apply(&next.plan);
                 verify(&mut world, &next);
