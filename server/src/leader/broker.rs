@@ -1,0 +1,252 @@
+//! The leader's evaluations that are to be decided, and those that wait for room: the core's broker with
+//! a clock and with waiting.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ordu_core::scheduler::{
+    BlockedEvals, BlockedStats, Blocking, BrokerOptions, BrokerStats, ClusterView, Delivery, EvalBroker,
+    evaluations,
+};
+use ordu_proto::state::Evaluation;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
+
+use crate::clock::now_ns;
+
+/// How long a wait lasts at most before the broker is asked again: wall clocks are set now and then.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What waits for a worker, and what waits for room.
+pub(super) struct Broker {
+    shelves: Mutex<Shelves>,
+    changed: Notify,
+    /// Evaluations that are over and have to be written as such. As many as there are evaluations at most.
+    over: UnboundedSender<Evaluation>,
+}
+
+struct Shelves {
+    ready: EvalBroker,
+    blocked: BlockedEvals,
+}
+
+impl Broker {
+    /// An empty broker, which hands evaluations that it cancels to `over`.
+    pub(super) fn new(over: UnboundedSender<Evaluation>) -> Self {
+        let shelves =
+            Shelves { ready: EvalBroker::new(BrokerOptions::default()), blocked: BlockedEvals::new() };
+        Self { shelves: Mutex::new(shelves), changed: Notify::new(), over }
+    }
+
+    /// Takes in evaluations that are to be decided.
+    pub(super) fn enqueue(&self, evals: impl IntoIterator<Item = Evaluation>) {
+        let now = now_ns();
+        let mut shelves = self.shelves();
+        evals.into_iter().for_each(|eval| shelves.ready.enqueue(eval, now));
+        drop(shelves);
+        self.changed.notify_waiters();
+    }
+
+    /// The best evaluation for one of `schedulers`, once there is one.
+    pub(super) async fn dequeue(&self, schedulers: &[&str]) -> Delivery {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            let now = now_ns();
+            let (delivery, deadline) = {
+                let mut shelves = self.shelves();
+                (shelves.ready.dequeue(schedulers, now), shelves.ready.next_deadline())
+            };
+            if let Some(delivery) = delivery {
+                return delivery;
+            }
+            let wait_ns = deadline.map_or(u64::MAX, |at| u64::try_from(at - now).unwrap_or(0));
+            // Either something changed, or a time has come that something waited for.
+            let wait = Duration::from_nanos(wait_ns).clamp(Duration::from_millis(1), WAIT_MAX);
+            let _ = timeout(wait, changed).await;
+        }
+    }
+
+    /// The evaluation is decided and written. Those that it makes needless are cancelled.
+    pub(super) fn ack(&self, delivery: &Delivery) {
+        let now = now_ns();
+        let outdated = self.shelves().ready.ack(&delivery.eval.id, delivery.token, now);
+        self.changed.notify_waiters();
+        match outdated {
+            Ok(outdated) => {
+                outdated.iter().for_each(|eval| self.cancel(evaluations::cancelled_as_outdated(eval, now)))
+            }
+            Err(error) => tracing::debug!("a decided evaluation was not the worker's any more: {error}"),
+        }
+    }
+
+    /// The evaluation could not be decided; another worker is to try.
+    pub(super) fn nack(&self, delivery: &Delivery) {
+        // One that was taken back already is with another worker.
+        let _ = self.shelves().ready.nack(&delivery.eval.id, delivery.token, now_ns());
+        self.changed.notify_waiters();
+    }
+
+    /// The evaluation's plan begins to wait. Answers whether the evaluation is still the worker's.
+    pub(super) fn pause(&self, delivery: &Delivery) -> bool {
+        self.shelves().ready.pause_timeout(&delivery.eval.id, delivery.token).is_ok()
+    }
+
+    /// The evaluation's plan is applied.
+    pub(super) fn resume(&self, delivery: &Delivery) {
+        // Without a time-out running no one else can have it.
+        let _ = self.shelves().ready.resume_timeout(&delivery.eval.id, delivery.token, now_ns());
+    }
+
+    /// The evaluation found no room in the datacenters of its job.
+    pub(super) fn block(&self, eval: Evaluation, datacenters: &[String]) {
+        let blocking = self.shelves().blocked.block(eval, datacenters);
+        self.settle(blocking);
+    }
+
+    /// As `block`, for one that was blocked before this server led.
+    pub(super) fn restore(&self, eval: Evaluation, datacenters: &[String], view: &ClusterView) {
+        let blocking = self.shelves().blocked.restore(eval, datacenters, view.class_names());
+        self.settle(blocking);
+    }
+
+    fn settle(&self, Blocking { ready, duplicate }: Blocking) {
+        if let Some(duplicate) = duplicate {
+            self.cancel(evaluations::cancelled_as_duplicate(&duplicate, now_ns()));
+        }
+        if ready.is_some() {
+            self.enqueue(ready);
+        }
+    }
+
+    /// A node of the class has more room since the state index `index`.
+    pub(super) fn unblock(&self, class: &str, datacenter: &str, index: u64) {
+        let helped = self.shelves().blocked.unblock(class, datacenter, index);
+        if !helped.is_empty() {
+            tracing::debug!("{} blocked evaluations may find room in {datacenter}", helped.len());
+            self.enqueue(helped);
+        }
+    }
+
+    /// Evaluations whose plans were refused too often are tried again.
+    pub(super) fn unblock_refused_plans(&self) {
+        let refused = self.shelves().blocked.unblock_refused_plans();
+        if !refused.is_empty() {
+            self.enqueue(refused);
+        }
+    }
+
+    /// The evaluation is complete, failed or cancelled. If nothing is missing any more, the blocked
+    /// evaluation of its job has nothing left to do.
+    pub(super) fn finished(&self, eval: &Evaluation, is_success: bool) {
+        let superseded = {
+            let mut shelves = self.shelves();
+            shelves.ready.forget(&eval.id);
+            let is_held = shelves.blocked.contains(&eval.id);
+            if is_success || is_held { shelves.blocked.untrack(&eval.namespace, &eval.job_id) } else { None }
+        };
+        if let Some(superseded) = superseded.filter(|superseded| superseded.id != eval.id) {
+            self.cancel(evaluations::cancelled_by_success(&superseded, eval, now_ns()));
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn flush(&self) {
+        let mut shelves = self.shelves();
+        shelves.ready.flush();
+        shelves.blocked.flush();
+    }
+
+    /// How many evaluations are where.
+    pub(super) fn stats(&self) -> (BrokerStats, BlockedStats) {
+        let shelves = self.shelves();
+        (shelves.ready.stats(), shelves.blocked.stats())
+    }
+
+    fn cancel(&self, eval: Evaluation) {
+        // Without a receiver the term is over, and the next leader finds the evaluation in the table.
+        let _ = self.over.send(eval);
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use ordu_proto::state::EvalStatus;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    fn eval(number: u8, job: &str, status: EvalStatus) -> Evaluation {
+        let mut eval = Evaluation {
+            id: vec![number; 16],
+            namespace: "default".to_owned(),
+            job_id: job.to_owned(),
+            priority: 50,
+            r#type: "service".to_owned(),
+            create_index: number.into(),
+            snapshot_index: number.into(),
+            ..Evaluation::default()
+        };
+        eval.set_status(status);
+        eval
+    }
+
+    fn broker() -> (Broker, UnboundedReceiver<Evaluation>) {
+        let (over, cancelled) = unbounded_channel();
+        (Broker::new(over), cancelled)
+    }
+
+    const DATACENTERS: &[String] = &[];
+
+    #[tokio::test]
+    async fn who_waits_for_an_evaluation_gets_it_when_it_comes() {
+        let (broker, _over) = broker();
+        let mut wait = std::pin::pin!(broker.dequeue(&["service"]));
+        assert!(wait.as_mut().now_or_never().is_none());
+        broker.enqueue([eval(1, "a", EvalStatus::Pending)]);
+        assert_eq!(wait.await.eval.id, [1; 16]);
+    }
+
+    #[tokio::test]
+    async fn a_blocked_evaluation_waits_for_room_and_is_cancelled_by_success() {
+        let (broker, mut over) = broker();
+        let datacenters = ["dc1".to_owned()];
+        broker.block(eval(1, "a", EvalStatus::Blocked), &datacenters);
+        broker.block(eval(2, "b", EvalStatus::Blocked), &datacenters);
+        broker.finished(&eval(3, "b", EvalStatus::Complete), true);
+        let cancelled = over.recv().await.unwrap();
+        assert_eq!((&cancelled.id, cancelled.status()), (&vec![2; 16], EvalStatus::Canceled));
+        assert!(cancelled.status_description.ends_with("successful"), "{}", cancelled.status_description);
+        broker.unblock("class", "dc1", 9);
+        assert_eq!(broker.dequeue(&["service"]).await.eval.id, [1; 16]);
+    }
+
+    #[tokio::test]
+    async fn the_older_of_two_blocked_evaluations_of_a_job_is_cancelled() {
+        let (broker, mut over) = broker();
+        broker.block(eval(1, "a", EvalStatus::Blocked), DATACENTERS);
+        broker.block(eval(2, "a", EvalStatus::Blocked), DATACENTERS);
+        assert_eq!(over.recv().await.unwrap().id, [1; 16]);
+        assert_eq!(1, broker.stats().1.blocked);
+    }
+
+    #[tokio::test]
+    async fn waiting_evaluations_of_a_job_but_the_newest_are_cancelled_by_an_acknowledgement() {
+        let (broker, mut over) = broker();
+        broker.enqueue((1..=3).map(|number| eval(number, "a", EvalStatus::Pending)));
+        let first = broker.dequeue(&["service"]).await;
+        assert!(broker.pause(&first));
+        broker.resume(&first);
+        broker.ack(&first);
+        assert_eq!(over.recv().await.unwrap().id, [2; 16]);
+        assert_eq!(broker.dequeue(&["service"]).await.eval.id, [3; 16]);
+        assert!(!broker.pause(&first), "it is not the worker's any more");
+    }
+}

@@ -1,0 +1,115 @@
+//! One decision of the scheduler: reads everything of one state, puts the plans under way into the view,
+//! and lets the core decide.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
+use ordu_core::state::{Corrupt, Reader, Table, key, read, reader::ReaderExt};
+use ordu_proto::raft::LogId;
+use ordu_proto::state::{Allocation, Evaluation, Job};
+
+use super::Duties;
+use super::heavy::heavy;
+use super::ids::fresh_id;
+use super::jobs::Parsed;
+use super::worker::is_open;
+use crate::clock::now_ns;
+
+/// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
+const HEAVY_PAIRS: usize = 20_000;
+
+/// What the scheduler decided.
+pub(super) struct Decided {
+    pub(super) decision: Decision,
+    /// The latest of the plans under way that the decision reckons with.
+    pub(super) placed_around: Option<u64>,
+}
+
+/// Everything that a decision looks at, of one state.
+struct Sight {
+    eval: Evaluation,
+    job_row: Option<Job>,
+    job: Option<Parsed>,
+    older: BTreeMap<(u64, u64), Arc<ScheduledJob>>,
+    allocs: Vec<Allocation>,
+    view: ViewSnapshot,
+    index: u64,
+    placed_around: Option<u64>,
+}
+
+impl Duties {
+    /// Decides an evaluation on the present state; `None` if there is nothing to decide any more.
+    /// `around_plans`: as if all plans under way had been applied.
+    pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, Corrupt> {
+        let Some(mut sight) = self.look(eval_id, around_plans)? else { return Ok(None) };
+        let wanted = sight.job.as_ref().map_or(0, |job| job.wanted);
+        let pairs = (sight.allocs.len() + wanted).saturating_mul(sight.view.node_count());
+        let decision = heavy(pairs >= HEAVY_PAIRS, || {
+            let older = &sight.older;
+            let input = ScheduleInput {
+                eval: &sight.eval,
+                job_row: sight.job_row.as_ref(),
+                job: sight.job.as_ref().map(|parsed| &*parsed.job),
+                versions: &|create_index, version| older.get(&(create_index, version)).cloned(),
+                allocs: &sight.allocs,
+                view: &mut sight.view,
+                snapshot_index: sight.index,
+                now_ns: now_ns(),
+            };
+            schedule(input, &mut fresh_id)
+        });
+        Ok(Some(Decided { decision, placed_around: sight.placed_around }))
+    }
+
+    /// Whether the evaluation is still to be decided.
+    pub(super) fn is_open(&self, eval_id: &[u8]) -> Result<bool, Corrupt> {
+        let eval = self.context.state.read(|reader| read::eval(reader, eval_id))?;
+        Ok(eval.as_ref().is_some_and(is_open))
+    }
+
+    fn look(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Sight>, Corrupt> {
+        // While the guard is held nothing is applied, so that the view and the rows are of one state.
+        let machine = self.context.state.machine();
+        self.context.state.read(move |reader| {
+            let mut view = machine.view.snapshot();
+            drop(machine);
+            let Some(eval) = read::eval(reader, eval_id)?.filter(is_open) else { return Ok(None) };
+            let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
+            let job_row = read::job(reader, &eval.namespace, &eval.job_id)?;
+            let job = match &job_row {
+                Some(row) => self.jobs.get(reader, row)?,
+                None => None,
+            };
+            let allocs = read::allocs_of_job(reader, &eval.namespace, &eval.job_id)?;
+            let older = self.older_versions(reader, job_row.as_ref(), &allocs)?;
+            let placed_around = if around_plans { self.in_flight.overlay(&mut view, reader)? } else { None };
+            let index = position.map_or(0, |position| position.index);
+            Ok(Some(Sight { eval, job_row, job, older, allocs, view, index, placed_around }))
+        })
+    }
+
+    /// The versions by which allocations of the job run.
+    fn older_versions(
+        &self,
+        reader: &dyn Reader,
+        job_row: Option<&Job>,
+        allocs: &[Allocation],
+    ) -> Result<BTreeMap<(u64, u64), Arc<ScheduledJob>>, Corrupt> {
+        let mut older = BTreeMap::new();
+        let Some(row) = job_row else { return Ok(older) };
+        for alloc in allocs {
+            let version = (alloc.job_create_index, alloc.job_version);
+            if older.contains_key(&version) {
+                continue;
+            }
+            // The specification outlives the row of its version, and the scheduler needs no more of it.
+            let (create_index, version_number) = version;
+            let row = Job { create_index, version: version_number, ..row.clone() };
+            if let Some(parsed) = self.jobs.get(reader, &row)? {
+                older.insert(version, parsed.job);
+            }
+        }
+        Ok(older)
+    }
+}

@@ -1,0 +1,255 @@
+//! Keeps the leader's broker and node tracker in step with the state: everything from the tables when the
+//! term begins, then what is applied, in the order of the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ordu_core::scheduler::is_terminal;
+use ordu_core::state::reader::decode;
+use ordu_core::state::{Change, Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
+use ordu_proto::raft::LogId;
+use ordu_proto::state::{EvalStatus, Evaluation, Node, NodeStatus};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Duties;
+use super::heavy::heavy;
+use crate::feed::FeedEvent;
+
+/// Follows the state for as long as it runs.
+pub(super) async fn run(duties: Arc<Duties>, mut feed: UnboundedReceiver<FeedEvent>) {
+    let mut loaded = load(&duties);
+    while let Some(event) = feed.recv().await {
+        match event {
+            FeedEvent::Applied { changes, .. } => {
+                let new: Vec<&(u64, Change)> = changes.iter().filter(|(index, _)| *index > loaded).collect();
+                if let Err(corrupt) = follow(&duties, &new) {
+                    tracing::error!("the leader cannot follow the state: {corrupt}");
+                }
+            }
+            // A leader installs no snapshots, but what is void is void.
+            FeedEvent::Restored => {
+                duties.broker.flush();
+                loaded = load(&duties);
+            }
+        }
+    }
+}
+
+/// Takes in what the tables hold. Answers the index of the state that it was read from.
+fn load(duties: &Duties) -> u64 {
+    match heavy(true, || duties.context.state.read(Open::read)) {
+        Ok(open) => {
+            let view = duties.context.state.machine().view.snapshot();
+            let (pending, blocked, nodes) = (open.pending.len(), open.blocked.len(), open.ready_nodes.len());
+            open.ready_nodes.into_iter().for_each(|id| duties.liveness.node_changed(id, true));
+            duties.broker.enqueue(open.pending);
+            for (eval, datacenters) in open.blocked {
+                duties.broker.restore(eval, &datacenters, &view);
+            }
+            tracing::info!(
+                "leading in term {} with {pending} evaluations to decide, {blocked} blocked ones and {nodes} nodes",
+                duties.term
+            );
+            open.index
+        }
+        Err(corrupt) => {
+            tracing::error!("the leader cannot read what is to be done: {corrupt}");
+            0
+        }
+    }
+}
+
+/// What is to be done by the tables.
+#[derive(Default)]
+struct Open {
+    index: u64,
+    pending: Vec<Evaluation>,
+    /// With the datacenters of their jobs.
+    blocked: Vec<(Evaluation, Vec<String>)>,
+    ready_nodes: Vec<Id>,
+}
+
+/// An evaluation's status alone: most evaluations are over, and decoding the rest of them would take most
+/// of the time.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct StatusOnly {
+    #[prost(enumeration = "EvalStatus", tag = "10")]
+    status: i32,
+}
+
+impl Open {
+    fn read(reader: &dyn Reader) -> Result<Open, Corrupt> {
+        let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
+        let mut open = Open { index: position.map_or(0, |position| position.index), ..Open::default() };
+        reader.scan_prefix(Table::Evals, &[], &mut |_, bytes| {
+            let StatusOnly { status } = decode(Table::Evals, bytes)?;
+            match EvalStatus::try_from(status) {
+                Ok(EvalStatus::Pending) => open.pending.push(decode(Table::Evals, bytes)?),
+                Ok(EvalStatus::Blocked) => {
+                    let eval: Evaluation = decode(Table::Evals, bytes)?;
+                    let datacenters = datacenters(reader, &eval)?;
+                    open.blocked.push((eval, datacenters));
+                }
+                _ => {}
+            }
+            Ok(true)
+        })?;
+        read::each(reader, Table::Nodes, &[], &mut |node: Node| {
+            if node.status() == NodeStatus::Ready {
+                open.ready_nodes.extend(Id::try_from(node.id.as_slice()));
+            }
+            Ok(())
+        })?;
+        Ok(open)
+    }
+}
+
+/// Those of the evaluation's job; none if it is gone.
+fn datacenters(reader: &dyn Reader, eval: &Evaluation) -> Result<Vec<String>, Corrupt> {
+    Ok(read::job(reader, &eval.namespace, &eval.job_id)?.map(|job| job.datacenters).unwrap_or_default())
+}
+
+/// Nodes with more room, each with the index of the latest change that gave it.
+type Freed<'a> = BTreeMap<&'a [u8], u64>;
+
+fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
+    let mut freed = Freed::new();
+    let mut pending = Vec::new();
+    for (index, change) in changes {
+        match change {
+            Change::Eval(eval) => match eval.status() {
+                EvalStatus::Pending => pending.push((**eval).clone()),
+                EvalStatus::Blocked => {
+                    let datacenters = duties.context.state.read(|reader| datacenters(reader, eval))?;
+                    duties.broker.block((**eval).clone(), &datacenters);
+                }
+                EvalStatus::Complete => duties.broker.finished(eval, eval.failed_groups.is_empty()),
+                EvalStatus::Failed | EvalStatus::Canceled => duties.broker.finished(eval, false),
+                EvalStatus::Unspecified => {}
+            },
+            Change::Alloc { old: Some(old), new } => {
+                if !is_terminal(old) && new.as_ref().is_none_or(|new| is_terminal(new)) {
+                    freed.insert(&old.node_id, *index);
+                }
+            }
+            Change::Node { old, new } => {
+                let Some(node) = new.as_ref().or(old.as_ref()) else { continue };
+                if let Ok(id) = Id::try_from(node.id.as_slice()) {
+                    let is_ready = new.as_ref().is_some_and(|new| new.status() == NodeStatus::Ready);
+                    duties.liveness.node_changed(id, is_ready);
+                }
+                if let Some(new) = new
+                    && has_more_to_offer(old.as_deref(), new)
+                {
+                    freed.insert(&new.id, *index);
+                }
+            }
+            Change::Job { .. } | Change::Alloc { old: None, .. } => {}
+        }
+    }
+    if !pending.is_empty() {
+        duties.broker.enqueue(pending);
+    }
+    if !freed.is_empty() {
+        unblock(duties, &freed);
+    }
+    Ok(())
+}
+
+/// Whether something may fit on the node that did not before.
+fn has_more_to_offer(old: Option<&Node>, new: &Node) -> bool {
+    let is_open = |node: &Node| node.status() == NodeStatus::Ready && !node.ineligible && !node.drain;
+    let offers_the_same = |old: &Node| {
+        old.computed_class == new.computed_class
+            && old.resources == new.resources
+            && old.reserved == new.reserved
+            && old.attributes == new.attributes
+            && old.meta == new.meta
+    };
+    is_open(new) && !old.is_some_and(|old| is_open(old) && offers_the_same(old))
+}
+
+/// Many nodes are of few classes: each class is told once.
+fn unblock(duties: &Duties, freed: &Freed<'_>) {
+    let mut classes: BTreeMap<(String, String), u64> = BTreeMap::new();
+    {
+        let machine = duties.context.state.machine();
+        for (node, index) in freed {
+            if let Some((class, datacenter)) = machine.view.class_and_datacenter(node) {
+                let latest = classes.entry((class.to_owned(), datacenter.to_owned())).or_default();
+                *latest = (*latest).max(*index);
+            }
+        }
+    }
+    for ((class, datacenter), index) in classes {
+        duties.broker.unblock(&class, &datacenter, index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ordu_core::state::{MemoryTables, Write};
+    use ordu_proto::state::{DriverInfo, Job, NodeEvent};
+    use prost::Message;
+
+    use super::*;
+
+    fn node() -> Node {
+        let mut node = Node { id: vec![1; 16], ..Node::default() };
+        node.set_status(NodeStatus::Ready);
+        node
+    }
+
+    type Edit = fn(&mut Node);
+
+    #[test]
+    fn only_a_change_for_the_better_offers_more() {
+        let cases: [(&str, Edit, Edit, bool); 6] = [
+            ("nothing", |_| {}, |_| {}, false),
+            ("an event", |_| {}, |new| new.events.push(NodeEvent::default()), false),
+            ("eligible again", |old| old.ineligible = true, |_| {}, true),
+            ("up again", |old| old.set_status(NodeStatus::Down), |_| {}, true),
+            ("another class", |_| {}, |new| "c".clone_into(&mut new.computed_class), true),
+            ("drained", |old| old.computed_class.push('c'), |new| new.drain = true, false),
+        ];
+        for (name, before, after, expected) in cases {
+            let (mut old, mut new) = (node(), node());
+            new.drivers.insert("d".to_owned(), DriverInfo { update_time_ns: 1, ..DriverInfo::default() });
+            before(&mut old);
+            after(&mut new);
+            assert_eq!(expected, has_more_to_offer(Some(&old), &new), "{name}");
+        }
+        assert!(has_more_to_offer(None, &node()));
+    }
+
+    #[test]
+    fn a_term_begins_with_what_the_tables_hold_open() {
+        let eval = |number: u8, status: EvalStatus| {
+            let mut eval =
+                Evaluation { id: vec![number; 16], job_id: "j".to_owned(), ..Evaluation::default() };
+            eval.set_status(status);
+            Write { table: Table::Evals, key: eval.id.clone(), value: Some(eval.encode_to_vec()) }
+        };
+        let job = Job { id: "j".to_owned(), datacenters: vec!["dc1".to_owned()], ..Job::default() };
+        let down = Node { id: vec![2; 16], status: NodeStatus::Down.into(), ..Node::default() };
+        let row = |table, key: &[u8], value: Vec<u8>| Write { table, key: key.to_vec(), value: Some(value) };
+        let mut tables = MemoryTables::default();
+        tables.commit([
+            eval(1, EvalStatus::Pending),
+            eval(2, EvalStatus::Complete),
+            eval(3, EvalStatus::Blocked),
+            eval(4, EvalStatus::Canceled),
+            row(Table::Jobs, &key::job("", "j"), job.encode_to_vec()),
+            row(Table::Nodes, &[1; 16], node().encode_to_vec()),
+            row(Table::Nodes, &[2; 16], down.encode_to_vec()),
+            row(Table::Meta, key::meta::APPLIED, LogId { term: 1, index: 7 }.encode_to_vec()),
+        ]);
+        let open = Open::read(&tables).unwrap();
+        assert_eq!(open.index, 7);
+        assert_eq!(open.pending.iter().map(|eval| eval.id[0]).collect::<Vec<_>>(), [1]);
+        let blocked: Vec<_> =
+            open.blocked.iter().map(|(eval, datacenters)| (eval.id[0], datacenters.concat())).collect();
+        assert_eq!(blocked, [(3, "dc1".to_owned())]);
+        assert_eq!(open.ready_nodes, [[1; 16]]);
+    }
+}

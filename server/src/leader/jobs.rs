@@ -1,0 +1,76 @@
+//! Jobs as the scheduler reads them, parsed once a version.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ordu_core::job::parse_spec;
+use ordu_core::scheduler::ScheduledJob;
+use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_proto::state::Job;
+use rustc_hash::FxHashMap;
+
+/// Versions of jobs that are kept parsed.
+const PARSED_JOBS_MAX: usize = 1024;
+/// Bytes of the specifications that they were parsed from.
+const PARSED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Namespace, id, create index, version.
+type Version = (String, String, u64, u64);
+
+/// A job and what it amounts to.
+#[derive(Clone)]
+pub(super) struct Parsed {
+    pub(super) job: Arc<ScheduledJob>,
+    /// Allocations that it wants, of all groups.
+    pub(super) wanted: usize,
+}
+
+/// The versions read last.
+#[derive(Default)]
+pub(super) struct JobCache(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    parsed: FxHashMap<Version, (Parsed, usize)>,
+    order: VecDeque<Version>,
+    bytes: usize,
+}
+
+impl JobCache {
+    /// The job of `row`; `None` where its specification is not kept any more.
+    pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Parsed>, Corrupt> {
+        let version = (row.namespace.clone(), row.id.clone(), row.create_index, row.version);
+        if let Some((parsed, _)) = self.kept().parsed.get(&version) {
+            return Ok(Some(parsed.clone()));
+        }
+        let Some(json) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?
+        else {
+            return Ok(None);
+        };
+        let spec = parse_spec(&json).map_err(|error| {
+            Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
+        })?;
+        let wanted = spec.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0)).sum();
+        let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &spec)), wanted };
+        self.kept().keep(version, parsed.clone(), json.len());
+        Ok(Some(parsed))
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, version: Version, parsed: Parsed, bytes: usize) {
+        if self.parsed.insert(version.clone(), (parsed, bytes)).is_some() {
+            return;
+        }
+        self.order.push_back(version);
+        self.bytes += bytes;
+        while self.order.len() > PARSED_JOBS_MAX || self.bytes > PARSED_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.bytes -= self.parsed.remove(&oldest).map_or(0, |(_, bytes)| bytes);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Which nodes were heard of lately, as the leader knows it, and those that were not, which go down.
+
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ordu_core::state::Id;
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::{NodeStatusChange, NodeStatusUpdate};
+use ordu_proto::state::NodeStatus;
+use ordu_store::runtime::random_bytes;
+use rustc_hash::FxHashMap;
+use tokio::time::{Instant, sleep};
+
+use crate::writer::Writer;
+
+/// Nodes that go down in one entry.
+const NODES_DOWN_PER_ENTRY_MAX: usize = 256;
+
+/// What a node is given beyond its time to live: servers tell the leader of their nodes once a second, a
+/// telling may take a second, and one may fail.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often the leader looks for silent nodes, as a part of their time to live.
+const LOOKS_PER_TTL: u32 = 20;
+
+/// When nodes were last heard of. It exists on every server and does nothing where none leads.
+#[derive(Debug, Default)]
+pub struct Liveness(Mutex<Option<Tracked>>);
+
+#[derive(Debug)]
+struct Tracked {
+    term: u64,
+    /// Nodes that are ready, by id.
+    heard: FxHashMap<Id, Instant>,
+}
+
+impl Liveness {
+    /// These nodes are alive.
+    pub fn note_alive(&self, nodes: &[Id]) {
+        if let Some(tracked) = &mut *self.tracked() {
+            let now = Instant::now();
+            for id in nodes {
+                if let Some(heard) = tracked.heard.get_mut(id) {
+                    *heard = now;
+                }
+            }
+        }
+    }
+
+    /// This server leads: from here on nodes are tracked.
+    pub(super) fn begin(&self, term: u64) {
+        *self.tracked() = Some(Tracked { term, heard: FxHashMap::default() });
+    }
+
+    /// The term is over, unless another has begun.
+    pub(super) fn end(&self, term: u64) {
+        let mut tracked = self.tracked();
+        if tracked.as_ref().is_some_and(|tracked| tracked.term == term) {
+            *tracked = None;
+        }
+    }
+
+    /// A node's row was written: a ready one has just been heard of, any other is not waited for.
+    pub(super) fn node_changed(&self, id: Id, is_ready: bool) {
+        if let Some(tracked) = &mut *self.tracked() {
+            if is_ready {
+                tracked.heard.insert(id, Instant::now());
+            } else {
+                tracked.heard.remove(&id);
+            }
+        }
+    }
+
+    /// Nodes that were not heard of for longer than `silence`, in the order of their ids.
+    fn silent(&self, silence: Duration) -> Vec<Id> {
+        let Some(tracked) = &*self.tracked() else { return Vec::new() };
+        let now = Instant::now();
+        let is_silent = |(_, heard): &(&Id, &Instant)| now.duration_since(**heard) > silence;
+        let mut silent: Vec<Id> = tracked.heard.iter().filter(is_silent).map(|(id, _)| *id).collect();
+        silent.sort_unstable();
+        silent
+    }
+
+    /// This server did not run for a while and could not hear anyone.
+    fn forgive(&self, pause: Duration) {
+        if let Some(tracked) = &mut *self.tracked() {
+            let now = Instant::now();
+            tracked.heard.values_mut().for_each(|heard| *heard = (*heard + pause).min(now));
+        }
+    }
+
+    fn tracked(&self) -> MutexGuard<'_, Option<Tracked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds silent nodes for as long as it runs and has each batch of them written down.
+pub(super) async fn track<F: Future<Output = ()>>(
+    liveness: &Liveness,
+    ttl: Duration,
+    mut down: impl FnMut(Vec<Id>) -> F,
+) {
+    let interval = (ttl / LOOKS_PER_TTL).clamp(Duration::from_millis(20), Duration::from_millis(500));
+    loop {
+        let slept = Instant::now();
+        sleep(interval).await;
+        let late = slept.elapsed().saturating_sub(interval);
+        if late > interval * 4 {
+            tracing::warn!("this server stood still for {} ms; nodes get that time too", late.as_millis());
+            liveness.forgive(late);
+        }
+        for nodes in liveness.silent(ttl + GRACE).chunks(NODES_DOWN_PER_ENTRY_MAX) {
+            down(nodes.to_vec()).await;
+        }
+    }
+}
+
+/// Writes down that nodes are down. What fails is tried again by the next round, if this server leads then.
+pub(super) async fn write_down(writer: Writer, term: u64, nodes: Vec<Id>) {
+    let change = |id: &Id| NodeStatusChange {
+        node_id: id.to_vec(),
+        status: NodeStatus::Down.into(),
+        event_message: "Node heartbeat missed".to_owned(),
+    };
+    let changes = nodes.iter().map(change).collect();
+    let command =
+        Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
+    match writer.write_as_leader(term, command).await {
+        Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
+        Err(error) => {
+            tracing::warn!("{} silent nodes could not be written down as down: {error}", nodes.len())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+    use tokio::task::JoinSet;
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn tracked(nodes: &[Id]) -> (Arc<Liveness>, mpsc::UnboundedReceiver<Vec<Id>>, JoinSet<()>) {
+        let liveness = Arc::new(Liveness::default());
+        liveness.begin(1);
+        nodes.iter().for_each(|id| liveness.node_changed(*id, true));
+        let (sender, down) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let tracker = liveness.clone();
+        tasks.spawn(async move {
+            let write = |nodes: Vec<Id>| {
+                nodes.iter().for_each(|id| tracker.node_changed(*id, false));
+                sender.send(nodes).unwrap();
+                std::future::ready(())
+            };
+            track(&tracker, TTL, write).await;
+        });
+        (liveness, down, tasks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_node_goes_down_after_its_time_and_one_that_speaks_does_not() {
+        let (quiet, loud) = ([1; 16], [2; 16]);
+        let (liveness, mut down, mut tasks) = tracked(&[quiet, loud]);
+        let start = Instant::now();
+        tasks.spawn(async move {
+            loop {
+                liveness.note_alive(&[loud]);
+                sleep(Duration::from_secs(3)).await;
+            }
+        });
+        assert_eq!(down.recv().await.unwrap(), [quiet]);
+        let after = start.elapsed();
+        assert!(after > TTL && after < TTL + GRACE + Duration::from_secs(1), "{after:?}");
+        assert!(
+            timeout(TTL * 10, down.recv()).await.is_err(),
+            "the other one is alive, the first is down for good"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_server_stood_still_is_not_held_against_nodes() {
+        let node = [1; 16];
+        let (_liveness, mut down, _tasks) = tracked(&[node]);
+        tokio::task::yield_now().await;
+        advance(TTL * 5).await;
+        assert!(timeout(TTL, down.recv()).await.is_err());
+        assert_eq!(down.recv().await.unwrap(), [node]);
+    }
+
+    #[test]
+    fn nothing_is_tracked_where_no_term_is_and_a_term_ends_only_itself() {
+        let liveness = Liveness::default();
+        liveness.node_changed([1; 16], true);
+        assert!(liveness.tracked().is_none());
+        liveness.begin(2);
+        liveness.end(1);
+        assert!(liveness.tracked().is_some());
+        liveness.end(2);
+        assert!(liveness.tracked().is_none());
+    }
+}

@@ -1,0 +1,164 @@
+//! Takes plans that wait, checks them against the state and all that is proposed, and proposes what fits
+//! of many of them in one entry. `apply` checks again, where the log is total.
+
+use std::sync::Arc;
+
+use ordu_core::state::{Corrupt, read};
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{Plan, PlanApply, PlanResult};
+use ordu_store::state_machine::State;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::entry::{self, Checked};
+use super::queue::Waiting;
+use super::{InFlight, PlanOutcome, PlanQueue};
+use crate::leader::heavy::heavy;
+use crate::writer::Writer;
+
+/// Plans in one entry.
+const PLANS_PER_ENTRY_MAX: usize = 256;
+/// Bytes of plans in one entry; a larger plan is cut.
+const PLAN_BYTES_PER_ENTRY_MAX: usize = 1024 * 1024;
+/// Entries of plans that are proposed and not yet applied. While one is synced the next is on its way.
+const PLAN_ENTRIES_IN_FLIGHT_MAX: usize = 2;
+/// Placements from which on a check is worth a thread of its own.
+const HEAVY_PLACEMENTS: usize = 500;
+
+/// The plan applier of one term.
+pub(in super::super) struct Applier {
+    pub(in super::super) term: u64,
+    pub(in super::super) state: State,
+    pub(in super::super) writer: Writer,
+    pub(in super::super) queue: Arc<PlanQueue>,
+    pub(in super::super) in_flight: Arc<InFlight>,
+}
+
+/// A plan that is proposed, and who waits for its outcome.
+struct Proposed {
+    checked: Checked,
+    waiting: Waiting,
+}
+
+impl Applier {
+    /// Applies plans for as long as it runs.
+    pub(in super::super) async fn run(self) {
+        let applier = Arc::new(self);
+        let entries = Arc::new(Semaphore::new(PLAN_ENTRIES_IN_FLIGHT_MAX));
+        let mut proposals = JoinSet::new();
+        loop {
+            // The semaphore is never closed. Plans that come while all entries are taken gather.
+            let Ok(entry) = entries.clone().acquire_owned().await else { return };
+            while proposals.try_join_next().is_some() {}
+            let batch = applier.queue.take(PLANS_PER_ENTRY_MAX, PLAN_BYTES_PER_ENTRY_MAX).await;
+            let Some(proposed) = applier.check(batch) else { continue };
+            let applier = applier.clone();
+            proposals.spawn(async move {
+                applier.propose(proposed).await;
+                drop(entry);
+            });
+        }
+    }
+
+    /// What is to be proposed of the plans; those of which nothing is left are answered here.
+    fn check(&self, mut batch: Vec<Waiting>) -> Option<Vec<Proposed>> {
+        let plans: Vec<Plan> = batch.iter_mut().map(|waiting| std::mem::take(&mut waiting.plan)).collect();
+        let placements: usize = plans.iter().map(|plan| plan.place.len()).sum();
+        let checked = heavy(placements >= HEAVY_PLACEMENTS, || self.check_plans(plans));
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(corrupt) => {
+                tracing::error!("plans cannot be checked: {corrupt}");
+                self.fail(batch, &corrupt.to_string());
+                return None;
+            }
+        };
+        let mut proposed = Vec::new();
+        for (checked, waiting) in checked.into_iter().zip(batch) {
+            if checked.is_empty() {
+                self.in_flight.settle(waiting.number);
+                let refused = checked.refused.len();
+                answer(waiting, Ok(PlanOutcome { refused, ..PlanOutcome::default() }));
+            } else {
+                self.in_flight.proposed(waiting.number, &checked.plan);
+                proposed.push(Proposed { checked, waiting });
+            }
+        }
+        (!proposed.is_empty()).then_some(proposed)
+    }
+
+    fn check_plans(&self, plans: Vec<Plan>) -> Result<Vec<Checked>, Corrupt> {
+        // The view and the rows are of one state: while the guard is held nothing is applied.
+        let machine = self.state.machine();
+        self.state.read(move |reader| {
+            let mut view = machine.view.snapshot();
+            drop(machine);
+            self.in_flight.overlay_proposed(&mut view, reader)?;
+            let mut corrupt = None;
+            let checked = entry::check(&view, plans, &mut |id| {
+                read::alloc(reader, id).unwrap_or_else(|error| {
+                    corrupt = Some(error);
+                    None
+                })
+            });
+            corrupt.map_or(Ok(checked), Err)
+        })
+    }
+
+    async fn propose(&self, mut proposed: Vec<Proposed>) {
+        let plans: Vec<Plan> = proposed.iter_mut().map(|it| std::mem::take(&mut it.checked.plan)).collect();
+        let written = match <[Plan; 1]>::try_from(plans) {
+            Ok([plan]) => self.write_one(plan).await.map(|(index, result)| (index, vec![result])),
+            Err(plans) => self.write(plans).await,
+        };
+        for it in &proposed {
+            self.in_flight.settle(it.waiting.number);
+        }
+        match written {
+            Ok((index, results)) => {
+                for (Proposed { checked, waiting }, result) in proposed.into_iter().zip(results) {
+                    answer(waiting, Ok(checked.outcome(index, &result)));
+                }
+            }
+            Err(reason) => proposed.into_iter().for_each(|it| answer(it.waiting, Err(reason.clone()))),
+        }
+    }
+
+    /// A single plan may be larger than an entry.
+    async fn write_one(&self, plan: Plan) -> Result<(u64, PlanResult), String> {
+        let mut last_index = 0;
+        let mut results = Vec::new();
+        for part in entry::split(plan, PLAN_BYTES_PER_ENTRY_MAX) {
+            let (index, result) = self.write(vec![part]).await?;
+            last_index = index;
+            results.extend(result);
+        }
+        Ok((last_index, entry::merge(results)))
+    }
+
+    async fn write(&self, plans: Vec<Plan>) -> Result<(u64, Vec<PlanResult>), String> {
+        let count = plans.len();
+        let command = Command::PlanApply(PlanApply { plans });
+        let written =
+            self.writer.write_as_leader(self.term, command).await.map_err(|error| error.to_string())?;
+        match written.answer {
+            Answer::PlanApplied(applied) if applied.results.len() == count => {
+                Ok((written.index, applied.results))
+            }
+            other => Err(format!("the answer to {count} plans was {other:?}")),
+        }
+    }
+
+    fn fail(&self, batch: Vec<Waiting>, reason: &str) {
+        for waiting in batch {
+            self.in_flight.settle(waiting.number);
+            answer(waiting, Err(reason.to_owned()));
+        }
+    }
+}
+
+fn answer(waiting: Waiting, outcome: Result<PlanOutcome, String>) {
+    // The worker may have been ended with its term.
+    let _ = waiting.outcome.send(outcome);
+}

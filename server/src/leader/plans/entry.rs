@@ -1,0 +1,181 @@
+//! How checked plans become log entries, and what `apply` says becomes the outcome of each.
+
+use std::collections::BTreeSet;
+
+use ordu_core::scheduler::{AllocLookup, ClusterView, PlanCheck, accepted_part};
+use ordu_proto::command::{Plan, PlanResult};
+use prost::Message;
+
+use super::PlanOutcome;
+
+/// A plan without what does not fit, and how much that was.
+#[derive(Debug, PartialEq)]
+pub(super) struct Checked {
+    pub(super) plan: Plan,
+    pub(super) refused: BTreeSet<Vec<u8>>,
+    /// Whether what is left stops or updates anything, which is never refused.
+    pub(super) changes_others: bool,
+}
+
+impl Checked {
+    /// Whether nothing is left to propose.
+    pub(super) fn is_empty(&self) -> bool {
+        is_empty(&self.plan)
+    }
+
+    /// What became of the plan, given what became of what was left of it.
+    pub(super) fn outcome(&self, index: u64, result: &PlanResult) -> PlanOutcome {
+        let refused_later = result.refused_nodes.iter().filter(|node| !self.refused.contains(*node)).count();
+        PlanOutcome {
+            index,
+            refused: self.refused.len() + refused_later,
+            progress: result.placed > 0 || self.changes_others,
+        }
+    }
+}
+
+fn is_empty(plan: &Plan) -> bool {
+    plan.place.is_empty() && plan.stop.is_empty() && plan.update.is_empty()
+}
+
+/// Checks plans one after the other against the view, each as if those before it had taken effect.
+pub(super) fn check(view: &ClusterView, plans: Vec<Plan>, lookup: &mut AllocLookup<'_>) -> Vec<Checked> {
+    let mut check = PlanCheck::new(view);
+    let mut check_one = |plan: Plan| {
+        let verdict = check.verdict(&plan, lookup);
+        for (node, reason) in &verdict.refused {
+            let node = ordu_core::state::Id::try_from(node.as_slice())
+                .map(uuid::Uuid::from_bytes)
+                .unwrap_or_default();
+            tracing::debug!(
+                "the plan of job {:?} is refused on node {node}: {}",
+                plan.job_id,
+                reason.as_str()
+            );
+        }
+        let plan = accepted_part(plan, &verdict, lookup);
+        let changes_others = !plan.stop.is_empty() || !plan.update.is_empty();
+        Checked { plan, refused: verdict.refused_nodes(), changes_others }
+    };
+    plans.into_iter().map(&mut check_one).collect()
+}
+
+/// Cuts a plan that is too large for one entry into several: what stops and what takes a new version
+/// first, then what is placed. A plan that takes effect whole or not at all stays whole.
+pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
+    if plan.all_at_once || plan.encoded_len() <= bytes_max {
+        return vec![plan];
+    }
+    let (place, stop, update) =
+        (std::mem::take(&mut plan.place), std::mem::take(&mut plan.stop), std::mem::take(&mut plan.update));
+    let mut parts = Vec::new();
+    let mut bytes = 0;
+    let mut part = plan.clone();
+    let mut add = |item_bytes: usize, put: &mut dyn FnMut(&mut Plan)| {
+        if bytes + item_bytes > bytes_max && !is_empty(&part) {
+            parts.push(std::mem::replace(&mut part, plan.clone()));
+            bytes = 0;
+        }
+        bytes += item_bytes;
+        put(&mut part);
+    };
+    // Every item has a tag and a length of a few bytes beside its own.
+    const FRAME: usize = 6;
+    for item in stop {
+        add(item.encoded_len() + FRAME, &mut |part| part.stop.push(item.clone()));
+    }
+    for item in update {
+        add(item.encoded_len() + FRAME, &mut |part| part.update.push(item.clone()));
+    }
+    for item in place {
+        add(item.encoded_len() + FRAME, &mut |part| part.place.push(item.clone()));
+    }
+    parts.push(part);
+    parts
+}
+
+/// What became of a plan that was cut, from what became of its parts.
+pub(super) fn merge(results: impl IntoIterator<Item = PlanResult>) -> PlanResult {
+    let mut refused = BTreeSet::new();
+    let mut placed = 0;
+    for result in results {
+        refused.extend(result.refused_nodes);
+        placed += result.placed;
+    }
+    PlanResult { refused_nodes: refused.into_iter().collect(), placed }
+}
+
+#[cfg(test)]
+mod tests {
+    use ordu_proto::command::PlanStop;
+    use ordu_proto::state::{
+        AllocatedResources, AllocatedTaskResources, Allocation, DesiredStatus, Node, NodeResources,
+        NodeStatus,
+    };
+
+    use super::*;
+
+    fn view() -> ClusterView {
+        let mut view = ClusterView::new();
+        for number in [8, 9] {
+            let resources =
+                NodeResources { cpu_mhz: 1000, memory_mb: 1000, disk_mb: 1000, ..Default::default() };
+            let mut node = Node { id: vec![number; 16], resources: Some(resources), ..Node::default() };
+            node.set_status(NodeStatus::Ready);
+            view.node_upserted(&node);
+        }
+        view
+    }
+
+    fn alloc(number: u8, node: u8, cpu_mhz: i64) -> Allocation {
+        let task = AllocatedTaskResources { cpu_mhz, ..Default::default() };
+        let resources = AllocatedResources { tasks: [("t".to_owned(), task)].into(), ..Default::default() };
+        Allocation {
+            id: vec![number; 16],
+            node_id: vec![node; 16],
+            desired_status: DesiredStatus::Run.into(),
+            resources: Some(resources),
+            ..Allocation::default()
+        }
+    }
+
+    fn plan(place: Vec<Allocation>) -> Plan {
+        Plan { place, ..Plan::default() }
+    }
+
+    #[test]
+    fn what_fits_of_many_plans_goes_on_and_the_rest_is_refused_node_by_node() {
+        let plans = vec![
+            plan(vec![alloc(1, 8, 600)]),
+            plan(vec![alloc(2, 8, 600), alloc(3, 9, 600)]),
+            plan(vec![alloc(4, 9, 600)]),
+        ];
+        let checked = check(&view(), plans, &mut |_| None);
+        let left = |at: usize| checked[at].plan.place.iter().map(|alloc| alloc.id[0]).collect::<Vec<_>>();
+        assert_eq!([left(0), left(1), left(2)], [vec![1], vec![3], vec![]]);
+        assert!(checked[2].is_empty() && !checked[1].is_empty());
+        let outcome = checked[1].outcome(7, &PlanResult { placed: 1, ..PlanResult::default() });
+        assert_eq!(outcome, PlanOutcome { index: 7, refused: 1, progress: true });
+        let later = PlanResult { refused_nodes: vec![vec![8; 16], vec![9; 16]], placed: 0 };
+        assert_eq!(checked[1].outcome(7, &later), PlanOutcome { index: 7, refused: 2, progress: false });
+    }
+
+    #[test]
+    fn a_plan_that_is_too_large_is_cut_and_loses_nothing() {
+        let mut large = plan((0..100).map(|number| alloc(number, 8, 1)).collect());
+        large.job_id = "large".to_owned();
+        large.stop = vec![PlanStop { alloc_id: vec![200; 16], ..PlanStop::default() }];
+        let parts = split(large.clone(), 1000);
+        assert!(
+            parts.len() > 2 && parts.iter().all(|part| part.encoded_len() <= 1100 && part.job_id == "large")
+        );
+        assert_eq!(parts[0].stop, large.stop, "what stops goes first");
+        let together: Vec<Allocation> = parts.into_iter().flat_map(|part| part.place).collect();
+        assert_eq!(together, large.place);
+        let whole = Plan { all_at_once: true, ..large };
+        assert_eq!(split(whole.clone(), 1000), [whole]);
+        let refused = |node: u8, placed| PlanResult { refused_nodes: vec![vec![node; 16]], placed };
+        let merged = merge([refused(1, 3), refused(1, 4), refused(2, 0)]);
+        assert_eq!(merged, PlanResult { refused_nodes: vec![vec![1; 16], vec![2; 16]], placed: 7 });
+    }
+}

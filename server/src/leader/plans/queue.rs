@@ -1,0 +1,133 @@
+//! Plans that wait for the applier, higher priority first, then in the order in which they were made.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ordu_proto::command::Plan;
+use prost::Message;
+use tokio::sync::{Notify, oneshot};
+
+use super::in_flight::PlanNumber;
+use super::{InFlight, PlanOutcome};
+
+/// A plan that waits. There are as many as evaluations in hand at most.
+pub(super) struct Waiting {
+    pub(super) plan: Plan,
+    pub(super) number: PlanNumber,
+    pub(super) bytes: usize,
+    pub(super) outcome: oneshot::Sender<Result<PlanOutcome, String>>,
+}
+
+/// The queue between workers and the applier.
+pub(in super::super) struct PlanQueue {
+    in_flight: Arc<InFlight>,
+    waiting: Mutex<BinaryHeap<Waiting>>,
+    arrived: Notify,
+}
+
+/// A plan that was submitted.
+pub(in super::super) struct Submitted(oneshot::Receiver<Result<PlanOutcome, String>>);
+
+impl Submitted {
+    /// What became of the plan.
+    ///
+    /// # Errors
+    /// With a sentence, if that is not known.
+    pub(in super::super) async fn outcome(self) -> Result<PlanOutcome, String> {
+        self.0.await.unwrap_or_else(|_| Err("the plan applier has ended".to_owned()))
+    }
+}
+
+impl PlanQueue {
+    /// An empty queue.
+    pub(in super::super) fn new(in_flight: Arc<InFlight>) -> Self {
+        Self { in_flight, waiting: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Takes a plan; from here on it is under way.
+    pub(in super::super) fn submit(&self, plan: Plan) -> Submitted {
+        let (outcome, receiver) = oneshot::channel();
+        let number = self.in_flight.begin(&plan);
+        let bytes = plan.encoded_len();
+        self.waiting().push(Waiting { plan, number, bytes, outcome });
+        self.arrived.notify_one();
+        Submitted(receiver)
+    }
+
+    /// The best plans, once there are any: at least one, and together within these bounds if they are more.
+    pub(super) async fn take(&self, plans_max: usize, bytes_max: usize) -> Vec<Waiting> {
+        loop {
+            let batch = self.take_now(plans_max, bytes_max);
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take_now(&self, plans_max: usize, bytes_max: usize) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = waiting.peek()
+            && (batch.is_empty() || (batch.len() < plans_max && bytes + next.bytes <= bytes_max))
+        {
+            bytes += next.bytes;
+            batch.extend(waiting.pop());
+        }
+        batch
+    }
+
+    /// How many plans wait.
+    pub(in super::super) fn len(&self) -> usize {
+        self.waiting().len()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BinaryHeap<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn rank(&self) -> (i32, Reverse<PlanNumber>) {
+        (self.plan.priority, Reverse(self.number))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_taken_by_priority_and_age_within_the_bounds() {
+        let queue = PlanQueue::new(Arc::default());
+        for (job, priority) in [("a", 50), ("b", 90), ("c", 50), ("d", 10)] {
+            queue.submit(Plan { job_id: job.to_owned(), priority, ..Plan::default() });
+        }
+        let jobs = |batch: Vec<Waiting>| batch.into_iter().map(|it| it.plan.job_id).collect::<Vec<_>>();
+        assert_eq!(jobs(queue.take_now(2, 1000)), ["b", "a"]);
+        assert_eq!(jobs(queue.take_now(2, 0)), ["c"], "one is taken whatever its size");
+        assert_eq!(jobs(queue.take_now(2, 1000)), ["d"]);
+        assert_eq!(0, queue.len());
+    }
+}

@@ -1,0 +1,147 @@
+//! Scheduler workers: each evaluation goes its way from the broker over the scheduler and the plan
+//! applier to its end. As many are decided at once as there are workers; many more wait for the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
+use ordu_proto::state::{EvalStatus, Evaluation};
+use ordu_store::runtime::random_bytes;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Duties;
+use super::decide::Decided;
+use super::ids::fresh_id;
+use crate::clock::now_ns;
+
+/// Evaluations in hand: decided, or waiting for the log to take what was decided.
+const EVALS_IN_HAND_MAX: usize = 1024;
+
+/// What evaluations name as their scheduler. Those that have none here fail with a sentence that says so.
+const SCHEDULERS: [&str; 4] = ["service", "batch", "system", "sysbatch"];
+
+/// How often an evaluation is handed out, as its failure tells it.
+const DELIVERY_LIMIT: u32 = 3;
+
+/// A failed evaluation is taken up again after this and up to [`FOLLOW_UP_SPREAD`] more by chance.
+const FOLLOW_UP_DELAY: Duration = Duration::from_secs(60);
+const FOLLOW_UP_SPREAD: Duration = Duration::from_secs(300);
+
+/// Hands evaluations to workers for as long as it runs.
+pub(super) async fn run(duties: Arc<Duties>) {
+    let in_hand = Arc::new(Semaphore::new(EVALS_IN_HAND_MAX));
+    let mut evaluations = JoinSet::new();
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = in_hand.clone().acquire_owned().await else { return };
+        while let Some(ended) = evaluations.try_join_next() {
+            if let Err(panic) = ended {
+                tracing::error!(
+                    "a scheduler worker has failed, its evaluation is tried again later: {panic}"
+                );
+            }
+        }
+        let delivery = duties.broker.dequeue(&SCHEDULERS).await;
+        let duties = duties.clone();
+        evaluations.spawn(async move {
+            evaluate(&duties, delivery).await;
+            drop(place);
+        });
+    }
+}
+
+async fn evaluate(duties: &Duties, delivery: Delivery) {
+    match attempt(duties, &delivery).await {
+        Ok(()) => duties.broker.ack(&delivery),
+        Err(reason) => {
+            let job = &delivery.eval.job_id;
+            tracing::warn!("an evaluation of job {job:?} is not decided and will be tried again: {reason}");
+            duties.broker.nack(&delivery);
+        }
+    }
+}
+
+/// Decides the evaluation and has everything written that follows, or tells why that cannot be.
+async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
+    let mut attempts = evaluations::PlanAttempts::new(&delivery.eval.r#type);
+    let mut around_plans = true;
+    duties.context.state.wait_applied(delivery.eval.modify_index).await;
+    loop {
+        duties.in_flight.room().await;
+        let worker = duties.workers.acquire().await.map_err(|error| error.to_string())?;
+        let decided =
+            duties.decide(&delivery.eval.id, around_plans).map_err(|corrupt| corrupt.to_string())?;
+        let Some(Decided { decision, placed_around }) = decided else { return Ok(()) };
+        if let Some(plan_number) = placed_around
+            && !decision.eval.failed_groups.is_empty()
+        {
+            // Plans under way may be refused, and nothing would tell that their room is free after all: before
+            // it is said that there is none, look at what has become of them.
+            drop(worker);
+            duties.in_flight.settled(plan_number).await;
+            around_plans = false;
+            continue;
+        }
+        around_plans = true;
+        if decision.plan_is_empty() {
+            drop(worker);
+            return finish(duties, decision.eval, decision.blocked).await;
+        }
+        let Decision { plan, eval, blocked, eligibility, .. } = decision;
+        if !duties.broker.pause(delivery) {
+            return Err("it took too long and was given to another worker".to_owned());
+        }
+        let submitted = duties.plans.submit(plan);
+        drop(worker);
+        let outcome = submitted.outcome().await;
+        duties.broker.resume(delivery);
+        let outcome = outcome?;
+        duties.context.state.wait_applied(outcome.index).await;
+        if outcome.refused == 0 {
+            return finish(duties, eval, blocked).await;
+        }
+        tracing::debug!("the plan of job {:?} was refused on {} nodes", eval.job_id, outcome.refused);
+        if !attempts.may_retry(outcome.progress) {
+            let (failed, blocked) =
+                evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), fresh_id());
+            return finish(duties, failed, Some(blocked)).await;
+        }
+    }
+}
+
+async fn finish(duties: &Duties, eval: Evaluation, blocked: Option<Evaluation>) -> Result<(), String> {
+    let evals = std::iter::once(eval).chain(blocked).collect();
+    duties.evals.submit(evals).await.map_err(|error| error.to_string())
+}
+
+/// Ends evaluations that were handed out too often, for as long as it runs.
+pub(super) async fn reap_failed(duties: Arc<Duties>) {
+    loop {
+        let delivery = duties.broker.dequeue(&[FAILED_QUEUE]).await;
+        let now = now_ns();
+        let spread_ns = u64::from_be_bytes(random_bytes()) % nanoseconds(FOLLOW_UP_SPREAD).unsigned_abs();
+        let wait_ns = nanoseconds(FOLLOW_UP_DELAY).saturating_add_unsigned(spread_ns);
+        let (failed, follow_up) =
+            evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, fresh_id());
+        let written = match duties.is_open(&delivery.eval.id) {
+            Ok(true) => finish(&duties, failed, Some(follow_up)).await,
+            Ok(false) => Ok(()),
+            Err(corrupt) => Err(corrupt.to_string()),
+        };
+        match written {
+            Ok(()) => duties.broker.ack(&delivery),
+            // Its time-out brings it back here.
+            Err(reason) => tracing::warn!("an evaluation that failed cannot be written: {reason}"),
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Whether an evaluation is still to be decided.
+pub(super) fn is_open(eval: &Evaluation) -> bool {
+    matches!(eval.status(), EvalStatus::Pending | EvalStatus::Blocked)
+}

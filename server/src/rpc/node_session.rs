@@ -1,0 +1,88 @@
+//! The sessions of node agents: each a stream on which a node says what it is and how its allocations do,
+//! and is told what to run.
+
+mod assignments;
+mod hello;
+mod live;
+mod reports;
+mod session;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use ordu_proto::node::{FromNode, ToNode, node_server};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+pub use self::live::LiveSessions;
+use self::reports::Reports;
+use self::session::Session;
+use crate::context::Context;
+
+/// Sessions that a server holds at one time.
+const SESSIONS_MAX: usize = 20_000;
+/// Messages that wait for one agent to take them. One that takes none for a while loses its session.
+const OUTBOUND_QUEUE_MAX: usize = 4;
+/// Pause between attempts to write something for which there is no leader.
+const WRITE_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// The service that node agents open their sessions at.
+pub struct NodeService {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    /// Dropped with the service, which ends it.
+    _tasks: JoinSet<()>,
+}
+
+/// What the sessions of a server share.
+struct Shared {
+    context: Context,
+    live: Arc<LiveSessions>,
+    reports: Reports,
+}
+
+impl NodeService {
+    /// A service for this server's agents. To be called from inside a tokio runtime.
+    pub fn new(context: Context, live: Arc<LiveSessions>) -> Self {
+        let mut tasks = JoinSet::new();
+        let reports = reports::start(context.writer.clone(), &mut tasks);
+        Self {
+            shared: Arc::new(Shared { context, live, reports }),
+            places: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            _tasks: tasks,
+        }
+    }
+}
+
+impl Drop for NodeService {
+    fn drop(&mut self) {
+        self.shared.live.end_all();
+    }
+}
+
+#[tonic::async_trait]
+impl node_server::Node for NodeService {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<ToNode, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<FromNode>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let from = request.remote_addr().map_or_else(|| "an agent".to_owned(), |addr| addr.to_string());
+        let full =
+            || Status::resource_exhausted(format!("this server holds {SESSIONS_MAX} sessions already"));
+        let place = self.places.clone().try_acquire_owned().map_err(|_| full())?;
+        let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
+        let session = Session::new(self.shared.clone(), request.into_inner(), outbound, from);
+        // It ends by itself when the stream is closed from either side, or with all sessions.
+        tokio::spawn(async move {
+            session.run().await;
+            drop(place);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(queued))))
+    }
+}

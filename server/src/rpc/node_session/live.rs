@@ -1,0 +1,143 @@
+//! Which nodes have a session with this server, and when they last spoke on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ordu_core::state::Id;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A node that spoke within this time is told to the leader as alive. Longer than the second between two
+/// tellings, so that each word of a node is told at least once.
+const TOLD_FOR: Duration = Duration::from_millis(1500);
+
+/// The sessions of this server, by node.
+#[derive(Debug, Default)]
+pub struct LiveSessions {
+    sessions: Mutex<Registry>,
+    closing: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    opened: u64,
+    by_node: BTreeMap<Id, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    heard_at: Instant,
+    ended: CancellationToken,
+}
+
+impl LiveSessions {
+    /// The nodes that spoke just now: to be asked for once a second.
+    pub fn alive(&self) -> Vec<Id> {
+        let now = Instant::now();
+        let spoke = |entry: &Entry| now.duration_since(entry.heard_at) <= TOLD_FOR;
+        self.registry().by_node.iter().filter(|(_, entry)| spoke(entry)).map(|(id, _)| *id).collect()
+    }
+
+    /// How many nodes have a session here.
+    pub fn count(&self) -> usize {
+        self.registry().by_node.len()
+    }
+
+    /// Ends all sessions, now and for good: the server leaves service.
+    pub fn end_all(&self) {
+        self.closing.cancel();
+    }
+
+    /// Opens the node's session. One that it has already ends: an agent has one, so that is a former one
+    /// whose end was not noticed.
+    pub(super) fn open(self: &Arc<Self>, node: Id) -> LiveSession {
+        let ended = self.closing.child_token();
+        let mut registry = self.registry();
+        registry.opened += 1;
+        let number = registry.opened;
+        let entry = Entry { number, heard_at: Instant::now(), ended: ended.clone() };
+        if let Some(former) = registry.by_node.insert(node, entry) {
+            former.ended.cancel();
+        }
+        LiveSession { live: self.clone(), node, number, ended }
+    }
+
+    /// Completes when all sessions are to end.
+    pub(super) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session in the registry; dropping it takes it out.
+pub(super) struct LiveSession {
+    live: Arc<LiveSessions>,
+    node: Id,
+    number: u64,
+    ended: CancellationToken,
+}
+
+impl LiveSession {
+    /// The node spoke.
+    pub(super) fn heard(&self) {
+        if let Some(entry) = self.live.registry().by_node.get_mut(&self.node) {
+            entry.heard_at = Instant::now();
+        }
+    }
+
+    /// Completes when the session is to end: the node has opened another one, or the server leaves service.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for LiveSession {
+    fn drop(&mut self) {
+        let mut registry = self.live.registry();
+        if registry.by_node.get(&self.node).is_some_and(|entry| entry.number == self.number) {
+            registry.by_node.remove(&self.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const NODE: Id = [1; 16];
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_is_told_as_alive_when_it_spoke_lately() {
+        let live = Arc::new(LiveSessions::default());
+        let session = live.open(NODE);
+        assert_eq!(live.alive(), [NODE]);
+        advance(Duration::from_secs(2)).await;
+        assert!(live.alive().is_empty());
+        session.heard();
+        assert_eq!(live.alive(), [NODE]);
+        drop(session);
+        assert_eq!(0, live.count());
+    }
+
+    #[tokio::test]
+    async fn a_newer_session_ends_the_former_and_stays_when_that_goes() {
+        let live = Arc::new(LiveSessions::default());
+        let former = live.open(NODE);
+        let newer = live.open(NODE);
+        assert!(former.ended().now_or_never().is_some());
+        drop(former);
+        assert_eq!(1, live.count());
+        assert!(newer.ended().now_or_never().is_none());
+        live.end_all();
+        assert!(newer.ended().now_or_never().is_some());
+        assert!(live.open(NODE).ended().now_or_never().is_some(), "a session after the end ends at once");
+    }
+}

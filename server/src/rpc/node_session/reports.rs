@@ -1,0 +1,75 @@
+//! What agents report of their allocations, the reports of many sessions in one log entry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::{AllocClientState, AllocClientUpdate};
+use tokio::task::JoinSet;
+
+use super::WRITE_RETRY_PAUSE;
+use crate::error::WriteError;
+use crate::leader::batcher::{BatchBounds, Batcher, NotWritten};
+use crate::writer::Writer;
+
+/// Takes reports; a submission returns once its updates are applied here.
+pub(super) type Reports = Batcher<AllocClientState>;
+
+/// How reports are gathered: fifty entries a second at most, more only when they are full.
+const REPORT_BATCH: BatchBounds = BatchBounds {
+    spacing: Duration::from_millis(20),
+    items_max: 2048,
+    bytes_max: 1024 * 1024,
+    queue_max: 1024,
+};
+
+/// Starts the one batcher of a server.
+pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
+    let (reports, runs) = Batcher::new(REPORT_BATCH, move |updates| write(writer.clone(), latest(updates)));
+    tasks.spawn(runs);
+    reports
+}
+
+/// A report says how an allocation is, so the latest of an allocation says it all.
+fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
+    let by_alloc: BTreeMap<Vec<u8>, AllocClientState> =
+        updates.into_iter().map(|update| (update.alloc_id.clone(), update)).collect();
+    by_alloc.into_values().collect()
+}
+
+/// Writes until it is written: agents forget what is acknowledged, and while there is no leader the queue
+/// keeps further reports waiting.
+async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
+    loop {
+        let command = Command::AllocClientUpdate(AllocClientUpdate { updates: updates.clone() });
+        match writer.write(command).await {
+            Ok(_) => return Ok(()),
+            Err(error @ (WriteError::Refused { .. } | WriteError::Stopped)) => {
+                tracing::warn!("{} reports of allocations are not taken: {error}", updates.len());
+                return Err(NotWritten(error.to_string()));
+            }
+            // A report that is applied twice says the same twice.
+            Err(error @ (WriteError::NoLeader | WriteError::Unknown(_))) => {
+                tracing::debug!("{} reports of allocations wait: {error}", updates.len());
+                tokio::time::sleep(WRITE_RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_report_of_an_allocation_counts() {
+        let report = |alloc: u8, text: &str| AllocClientState {
+            alloc_id: vec![alloc; 16],
+            client_description: text.to_owned(),
+            ..AllocClientState::default()
+        };
+        let kept = latest(vec![report(1, "first"), report(2, "only"), report(1, "last")]);
+        let texts: Vec<&str> = kept.iter().map(|update| update.client_description.as_str()).collect();
+        assert_eq!(texts, ["last", "only"]);
+    }
+}

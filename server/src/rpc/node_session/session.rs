@@ -1,0 +1,344 @@
+//! One session with one node agent, from its introduction to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt};
+use ordu_core::state::{Id, read};
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::{AllocClientState, NodeRegister};
+use ordu_proto::node::{
+    AllocUpdates, AllocUpdatesAck, FromNode, HeartbeatAck, Hello, Refused, ToNode, Welcome, from_node,
+    to_node,
+};
+use ordu_proto::state::NodeStatus;
+use ordu_store::runtime::random_bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
+
+use super::assignments::Assignments;
+use super::hello::{self, Introduction};
+use super::live::LiveSession;
+use super::{Shared, WRITE_RETRY_PAUSE};
+use crate::error::WriteError;
+use crate::leader::batcher::NotWritten;
+use crate::watch::{Key, Watch};
+
+/// An agent that has opened a stream introduces itself within this time.
+const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Reports that wait to be written; while there are more, the agent is not listened to.
+const REPORTS_IN_HAND_MAX: usize = 16;
+/// Updates in one report.
+const UPDATES_PER_REPORT_MAX: usize = 4096;
+/// Between two readings of the node's allocations. The first change after a rest is read at once.
+const SYNC_SPACING: Duration = Duration::from_millis(50);
+
+/// Why a session ends.
+#[derive(Debug)]
+enum End {
+    /// The agent has gone, or takes nothing.
+    Gone,
+    /// The node has another session, or the server leaves service.
+    Over,
+    /// The agent is told why the server will not have it.
+    Refused(String),
+    /// The stream cannot go on.
+    Broken(Status),
+}
+
+/// A stream that an agent has opened.
+pub(super) struct Session<S> {
+    shared: Arc<Shared>,
+    inbound: S,
+    outbound: mpsc::Sender<Result<ToNode, Status>>,
+    from: String,
+}
+
+type Ack = Pin<Box<dyn Future<Output = (u64, Result<(), NotWritten>)> + Send>>;
+
+/// A session of a node that is registered.
+struct Welcomed {
+    introduction: Introduction,
+    live: LiveSession,
+    watch: Watch,
+    changed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    assignments: Assignments,
+    /// Reports on their way into the log.
+    acks: FuturesUnordered<Ack>,
+    heard_at: Instant,
+    /// The state says that the node is not ready, though it speaks.
+    is_down: bool,
+    /// When the node's allocations are to be read, if they are.
+    sync_at: Option<Instant>,
+    synced_at: Option<Instant>,
+}
+
+impl<S> Session<S>
+where
+    S: Stream<Item = Result<FromNode, Status>> + Unpin + Send,
+{
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        inbound: S,
+        outbound: mpsc::Sender<Result<ToNode, Status>>,
+        from: String,
+    ) -> Self {
+        Self { shared, inbound, outbound, from }
+    }
+
+    /// Speaks with the agent until one of them has had enough.
+    pub(super) async fn run(mut self) {
+        let end = match self.welcome().await {
+            Ok(mut welcomed) => {
+                let node = welcomed.introduction.node.name.clone();
+                tracing::info!("node {node:?} has a session from {}", self.from);
+                let end = self.speak(&mut welcomed).await.err().unwrap_or(End::Gone);
+                tracing::info!("the session of node {node:?} from {} has ended", self.from);
+                end
+            }
+            Err(end) => end,
+        };
+        match end {
+            End::Gone | End::Over => {}
+            End::Refused(text) => {
+                tracing::warn!("a session from {} is refused: {text}", self.from);
+                // If it does not take this either, it finds the stream closed.
+                let _ = self.send(to_node::Message::Refused(Refused { text })).await;
+            }
+            End::Broken(status) => {
+                tracing::warn!("a session from {} cannot go on: {}", self.from, status.message());
+                let _ = self.outbound.try_send(Err(status));
+            }
+        }
+    }
+
+    /// From the stream's opening to the welcome and all that the node is to run.
+    async fn welcome(&mut self) -> Result<Welcomed, End> {
+        let first =
+            timeout(HELLO_WAIT_MAX, next_message(&mut self.inbound)).await.map_err(|_| End::Gone)??;
+        let from_node::Message::Hello(hello) = first else {
+            return Err(End::Broken(Status::invalid_argument(
+                "a session begins with the node's introduction",
+            )));
+        };
+        let introduction = hello::check(hello).map_err(End::Refused)?;
+        self.register(&introduction).await?;
+        let id = introduction.id;
+        let context = &self.shared.context;
+        let watch = context.watches.watch(vec![Key::NodeAllocs(id), Key::Node(id)]);
+        let mut welcomed = Welcomed {
+            changed: Box::pin(watch.armed().changed()),
+            live: self.shared.live.open(id),
+            watch,
+            assignments: Assignments::new(id),
+            acks: FuturesUnordered::new(),
+            heard_at: Instant::now(),
+            is_down: false,
+            sync_at: None,
+            synced_at: None,
+            introduction,
+        };
+        self.send(to_node::Message::Welcome(Welcome {
+            heartbeat_ttl_ms: self.heartbeat_ttl_ms(),
+            servers: self.servers(),
+        }))
+        .await?;
+        self.look_at_node(&mut welcomed)?;
+        self.sync(&mut welcomed).await?;
+        Ok(welcomed)
+    }
+
+    async fn speak(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
+        let closed = self.outbound.clone();
+        loop {
+            let silent_at = welcomed.heard_at + self.heartbeat_ttl() * 2;
+            let sync_at = welcomed.sync_at.unwrap_or(silent_at);
+            let listens = welcomed.acks.len() < REPORTS_IN_HAND_MAX;
+            tokio::select! {
+                message = next_message(&mut self.inbound), if listens => self.receive(welcomed, message?).await?,
+                Some((sequence, written)) = welcomed.acks.next(), if !welcomed.acks.is_empty() => {
+                    // What was not written is not acknowledged, and the agent sends it again.
+                    if written.is_ok() {
+                        self.send(to_node::Message::AllocUpdatesAck(AllocUpdatesAck { sequence })).await?;
+                    }
+                }
+                () = &mut welcomed.changed => self.note_change(welcomed).await?,
+                () = sleep_until(sync_at), if welcomed.sync_at.is_some() => self.sync(welcomed).await?,
+                () = sleep_until(silent_at) => {
+                    if listens {
+                        return Err(End::Gone);
+                    }
+                    // It was not listened to; that is not its fault.
+                    welcomed.heard_at = Instant::now();
+                }
+                () = closed.closed() => return Err(End::Gone),
+                () = welcomed.live.ended() => return Err(End::Over),
+            }
+        }
+    }
+
+    async fn receive(&mut self, welcomed: &mut Welcomed, message: from_node::Message) -> Result<(), End> {
+        welcomed.heard_at = Instant::now();
+        welcomed.live.heard();
+        match message {
+            from_node::Message::Hello(hello) => self.introduce_again(welcomed, hello).await?,
+            from_node::Message::Heartbeat(_) => {
+                let ack = HeartbeatAck { heartbeat_ttl_ms: self.heartbeat_ttl_ms(), servers: self.servers() };
+                self.send(to_node::Message::HeartbeatAck(ack)).await?;
+            }
+            from_node::Message::AllocUpdates(updates) => self.take_report(welcomed, updates)?,
+        }
+        self.bring_back(welcomed).await
+    }
+
+    async fn introduce_again(&mut self, welcomed: &mut Welcomed, hello: Hello) -> Result<(), End> {
+        let introduction = hello::check(hello).map_err(End::Refused)?;
+        if introduction.id != welcomed.introduction.id {
+            return Err(End::Refused("a node keeps its id for as long as its session lasts".to_owned()));
+        }
+        self.register(&introduction).await?;
+        welcomed.introduction = introduction;
+        self.send(to_node::Message::Welcome(Welcome {
+            heartbeat_ttl_ms: self.heartbeat_ttl_ms(),
+            servers: self.servers(),
+        }))
+        .await
+    }
+
+    fn take_report(&self, welcomed: &Welcomed, report: AllocUpdates) -> Result<(), End> {
+        let AllocUpdates { sequence, mut updates } = report;
+        if updates.len() > UPDATES_PER_REPORT_MAX {
+            let text =
+                format!("a report holds {} updates, {UPDATES_PER_REPORT_MAX} are allowed", updates.len());
+            return Err(End::Broken(Status::invalid_argument(text)));
+        }
+        updates.retain(|update| self.may_report(welcomed.introduction.id, update));
+        let reports = self.shared.reports.clone();
+        welcomed.acks.push(Box::pin(async move { (sequence, reports.submit(updates).await) }));
+        Ok(())
+    }
+
+    /// A node reports of its own allocations only. Of one that is not known here yet `apply` decides.
+    fn may_report(&self, node: Id, update: &AllocClientState) -> bool {
+        let found = self.shared.context.state.read(|reader| read::alloc(reader, &update.alloc_id));
+        match found {
+            Ok(Some(alloc)) if alloc.node_id != node => {
+                tracing::warn!("a node reported of an allocation of another node; that is ignored");
+                false
+            }
+            Ok(_) => true,
+            Err(corrupt) => {
+                tracing::error!("an allocation cannot be read: {corrupt}");
+                false
+            }
+        }
+    }
+
+    /// Something changed about the node or its allocations.
+    async fn note_change(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
+        // Armed before anything is read, so that no later change is missed.
+        welcomed.changed = Box::pin(welcomed.watch.armed().changed());
+        self.look_at_node(welcomed)?;
+        let rested = welcomed.synced_at.map_or_else(Instant::now, |synced_at| synced_at + SYNC_SPACING);
+        welcomed.sync_at.get_or_insert(rested);
+        self.bring_back(welcomed).await
+    }
+
+    fn look_at_node(&self, welcomed: &mut Welcomed) -> Result<(), End> {
+        let node = self.shared.context.state.read(|reader| read::node(reader, &welcomed.introduction.id));
+        let node = node.map_err(|corrupt| End::Broken(Status::internal(corrupt.to_string())))?;
+        welcomed.is_down = node.is_none_or(|node| node.status() != NodeStatus::Ready);
+        Ok(())
+    }
+
+    /// A node that speaks and is down for the servers comes back by registering.
+    async fn bring_back(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
+        if welcomed.is_down && welcomed.heard_at.elapsed() < self.heartbeat_ttl() {
+            tracing::info!("node {:?} was down and speaks again", welcomed.introduction.node.name);
+            self.register(&welcomed.introduction).await?;
+            welcomed.is_down = false;
+        }
+        Ok(())
+    }
+
+    /// Has the node registered, however long there is no leader, while the agent waits.
+    async fn register(&self, introduction: &Introduction) -> Result<(), End> {
+        let context = &self.shared.context;
+        let known = context.state.read(|reader| read::node(reader, &introduction.id));
+        if let Ok(Some(row)) = &known
+            && hello::is_registered(row, &introduction.node)
+        {
+            return Ok(());
+        }
+        let written = async {
+            loop {
+                let command = Command::NodeRegister(NodeRegister {
+                    node: Some(introduction.node.clone()),
+                    eval_seed: random_bytes::<16>().to_vec(),
+                });
+                match context.writer.write(command).await {
+                    Ok(_) => return Ok(()),
+                    Err(WriteError::Refused { text, .. }) => return Err(End::Refused(text)),
+                    Err(WriteError::Stopped) => return Err(End::Over),
+                    Err(WriteError::NoLeader | WriteError::Unknown(_)) => {
+                        tokio::time::sleep(WRITE_RETRY_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            written = written => written,
+            () = self.outbound.closed() => Err(End::Gone),
+            () = self.shared.live.closing() => Err(End::Over),
+        }
+    }
+
+    /// Tells the agent what it was not told yet of what it is to run.
+    async fn sync(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
+        welcomed.sync_at = None;
+        welcomed.synced_at = Some(Instant::now());
+        let assignments = &mut welcomed.assignments;
+        let messages = self.shared.context.state.read(|reader| assignments.next(reader));
+        let messages = messages.map_err(|corrupt| End::Broken(Status::internal(corrupt.to_string())))?;
+        for message in messages {
+            self.send(to_node::Message::AllocSync(message)).await?;
+        }
+        Ok(())
+    }
+
+    /// An agent that does not take a message for a whole time to live is gone.
+    async fn send(&self, message: to_node::Message) -> Result<(), End> {
+        let message = Ok(ToNode { message: Some(message) });
+        self.outbound.send_timeout(message, self.heartbeat_ttl()).await.map_err(|_| End::Gone)
+    }
+
+    fn heartbeat_ttl(&self) -> Duration {
+        self.shared.context.options.heartbeat_ttl
+    }
+
+    fn heartbeat_ttl_ms(&self) -> u32 {
+        u32::try_from(self.heartbeat_ttl().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn servers(&self) -> Vec<String> {
+        self.shared.context.cluster.members().into_iter().map(|member| member.server.rpc_addr).collect()
+    }
+}
+
+/// The next message that this release knows.
+async fn next_message(
+    inbound: &mut (impl Stream<Item = Result<FromNode, Status>> + Unpin),
+) -> Result<from_node::Message, End> {
+    loop {
+        match inbound.next().await {
+            Some(Ok(FromNode { message: Some(message) })) => return Ok(message),
+            // A message of a later release.
+            Some(Ok(FromNode { message: None })) => {}
+            Some(Err(_)) | None => return Err(End::Gone),
+        }
+    }
+}
