@@ -1,0 +1,125 @@
+//! The agent's life: takes its data directory, goes on with what runs there, and keeps a session with
+//! some server until it is told to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_proto::node::Hello;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::alloc::runner::NodeContext;
+use crate::alloc::store::Store;
+use crate::alloc::table::TableHandle;
+use crate::environment::NodeFacts;
+use crate::error::Error;
+use crate::fingerprint;
+use crate::identity::DataDir;
+use crate::limits::{RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN, REFUSED_PAUSE, SESSION_GOOD};
+use crate::options::AgentOptions;
+use crate::reports::Reports;
+use crate::servers::ServerList;
+use crate::session::{self, End, SessionContext};
+use crate::supervisor::handle::{SupervisorHandle, SupervisorPlace};
+
+/// Runs a node agent until `shutdown`. Tasks outlive it, unless the options have it stop them. Fails
+/// only at the start: a data directory in use or unreadable, or no server named.
+pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(), Error> {
+    if options.servers.is_empty() {
+        return Err(Error::NoServers);
+    }
+    let data = DataDir::open(&options.data_dir).await?;
+    let identity = data.identity()?;
+    let node = fingerprint::node(&options, &identity, &data.allocs());
+    tracing::info!("node {:?} ({}) in datacenter {:?} starts", node.name, identity.id, node.datacenter);
+    let place = data.supervisor();
+    let supervisor = SupervisorHandle::begin(SupervisorPlace {
+        program: options.supervisor_program.clone(),
+        socket: place.join("socket"),
+        log: place.join("log"),
+        state: place,
+    });
+    let reports = Arc::new(Reports::default());
+    let context = NodeContext {
+        facts: NodeFacts::new(&node, identity.id.to_string(), &options.region),
+        raw_exec_enabled: options.raw_exec_enabled,
+        supervisor: supervisor.clone(),
+        reports: Arc::clone(&reports),
+        store: Store::new(data.alloc_states()),
+        allocs_directory: data.allocs(),
+    };
+    let table = TableHandle::begin(Arc::new(context)).map_err(Error::io("read", &data.alloc_states()))?;
+    let session = SessionContext {
+        hello: Hello { node: Some(node), secret_id: identity.secret.to_string() },
+        reports,
+        table: table.clone(),
+        servers: ServerList::new(options.servers.clone()),
+        lagging_since: None,
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = keep_session(session) => {}
+    }
+    if options.stop_tasks_on_shutdown {
+        tracing::info!("the node agent stops its tasks");
+        table.stop_all().await;
+        supervisor.quit().await;
+    }
+    tracing::info!("the node agent ends");
+    // The lock is held until here: the next agent must not find tasks that this one still stops.
+    drop(data);
+    Ok(())
+}
+
+/// One session after another, for ever.
+async fn keep_session(mut context: SessionContext) {
+    let mut failures = 0;
+    while let Some(server) = context.servers.next() {
+        let began = Instant::now();
+        let end = session::speak(&mut context, &server).await;
+        if began.elapsed() > SESSION_GOOD {
+            failures = 0;
+        }
+        let pause = match end {
+            End::Refused(text) => {
+                tracing::error!("server {server} refuses this node: {text}");
+                jittered(REFUSED_PAUSE)
+            }
+            End::Lost(text) => {
+                tracing::warn!("no session with server {server}: {text}");
+                pause_after(failures, context.servers.len())
+            }
+        };
+        failures += 1;
+        sleep(pause).await;
+    }
+}
+
+/// The first round through the servers is quick; each further one doubles the pause up to its bound.
+fn pause_after(failures: u32, servers: usize) -> Duration {
+    let rounds = failures / u32::try_from(servers.max(1)).unwrap_or(u32::MAX);
+    jittered((RECONNECT_PAUSE_MIN * 2_u32.pow(rounds.min(8))).min(RECONNECT_PAUSE_MAX))
+}
+
+/// Between a half and all of it: nodes that lost one server at once do not meet at the next one at once.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_each_round_and_stay_within_their_bounds() {
+        for failures in 0..100 {
+            let pause = pause_after(failures, 3);
+            assert!(
+                pause >= RECONNECT_PAUSE_MIN / 2 && pause <= RECONNECT_PAUSE_MAX,
+                "{failures}: {pause:?}"
+            );
+        }
+        assert!(pause_after(2, 3) < RECONNECT_PAUSE_MIN, "every server is tried before the pause grows");
+        assert!(pause_after(99, 3) >= RECONNECT_PAUSE_MAX / 2);
+    }
+}

@@ -1,0 +1,299 @@
+//! All allocations of the node: what the servers say they are, and what becomes of those that they do
+//! not name any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::signal::Signal;
+use ordu_proto::node::AllocSync;
+use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::runner::{AllocHandle, Assignment, Desired, NodeContext};
+use super::store::{Phase, StoredTasks};
+use crate::files;
+use crate::limits::OUTBOUND_QUEUE_MAX;
+use crate::spec::JobSpec;
+use crate::supervisor::protocol::TaskReport;
+
+/// Namespace, job, create index and version.
+type SpecKey = (String, String, u64, u64);
+
+enum Command {
+    Sync(AllocSync),
+    StopAll(oneshot::Sender<()>),
+}
+
+/// Gives the table work; it is done in order.
+#[derive(Clone)]
+pub(crate) struct TableHandle {
+    commands: mpsc::Sender<Command>,
+    acted_on: Arc<AtomicU64>,
+}
+
+impl TableHandle {
+    /// Reads what was written down, goes on with it, and begins to take orders. The table ends with its
+    /// last handle; tasks do not.
+    pub(crate) fn begin(node: Arc<NodeContext>) -> io::Result<Self> {
+        let (commands, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
+        let mut table =
+            Table { node, allocs: BTreeMap::new(), specs: BTreeMap::new(), removing: JoinSet::new() };
+        let acted_on = table.restore()?;
+        tokio::spawn(table.run(received));
+        Ok(Self { commands, acted_on: Arc::new(AtomicU64::new(acted_on)) })
+    }
+
+    /// The newest state of the servers that this node has acted on.
+    pub(crate) fn acted_on(&self) -> u64 {
+        self.acted_on.load(Ordering::Relaxed)
+    }
+
+    /// Acts on what a server says. Full or not, the order of calls is the order of acting.
+    pub(crate) async fn sync(&self, sync: AllocSync) {
+        match sync.full {
+            true if sync.state_index > 0 => self.acted_on.store(sync.state_index, Ordering::Relaxed),
+            _ => {
+                self.acted_on.fetch_max(sync.state_index, Ordering::Relaxed);
+            }
+        }
+        // The table lives as long as this handle.
+        let _ = self.commands.send(Command::Sync(sync)).await;
+    }
+
+    /// Stops every task and waits until they have ended.
+    pub(crate) async fn stop_all(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.commands.send(Command::StopAll(done)).await.is_ok() {
+            // The table answers or is gone, and then nothing is left to wait for.
+            let _ = stopped.await;
+        }
+    }
+}
+
+struct Table {
+    node: Arc<NodeContext>,
+    allocs: BTreeMap<Uuid, AllocHandle>,
+    /// What the present session has sent.
+    specs: BTreeMap<SpecKey, Vec<u8>>,
+    removing: JoinSet<()>,
+}
+
+impl Table {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut swept = false;
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Sync(sync)) => {
+                        let full = sync.full;
+                        self.sync(sync);
+                        if full && !swept {
+                            swept = true;
+                            self.sweep().await;
+                        }
+                    }
+                    Some(Command::StopAll(done)) => {
+                        self.stop_all().await;
+                        // Whoever asked may have given up.
+                        let _ = done.send(());
+                    }
+                    None => return,
+                },
+                Some(_) = self.removing.join_next() => {}
+            }
+        }
+    }
+
+    /// What the predecessor wrote down. Answers the newest state index among it.
+    fn restore(&mut self) -> io::Result<u64> {
+        let mut acted_on = 0;
+        for (id, stored, tasks) in self.node.store.load()? {
+            acted_on = acted_on.max(stored.state_index);
+            let assignment = assignment(stored.allocation, stored.spec_json, stored.state_index);
+            let desired = desired(&assignment.allocation);
+            let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, true);
+            handle.set_desired(desired);
+            self.allocs.insert(id, handle);
+        }
+        if !self.allocs.is_empty() {
+            tracing::info!("{} allocations are known from before", self.allocs.len());
+        }
+        Ok(acted_on)
+    }
+
+    fn sync(&mut self, sync: AllocSync) {
+        if sync.full {
+            self.specs.clear();
+        }
+        for spec in sync.specs {
+            let key = (spec.namespace, spec.job_id, spec.job_create_index, spec.job_version);
+            self.specs.insert(key, spec.spec_json);
+        }
+        let mut named = BTreeSet::new();
+        for allocation in sync.allocs {
+            let Ok(id) = Uuid::from_slice(&allocation.id) else {
+                tracing::error!("a server sent an allocation whose id is none; it is ignored");
+                continue;
+            };
+            named.insert(id);
+            match self.allocs.contains_key(&id) {
+                true => self.change(id, allocation, sync.state_index, sync.full),
+                false => self.add(id, allocation, sync.state_index),
+            }
+        }
+        let mut gone: Vec<Uuid> = sync.removed.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect();
+        if sync.full {
+            gone.extend(self.allocs.keys().filter(|id| !named.contains(id)));
+        }
+        for id in gone {
+            self.remove(id);
+        }
+    }
+
+    fn add(&mut self, id: Uuid, allocation: Allocation, state_index: u64) {
+        use ClientStatus::{Complete, Failed, Lost};
+        if matches!(allocation.client_status(), Complete | Failed | Lost) {
+            return;
+        }
+        let Some(spec_json) = self.specs.get(&spec_key(&allocation)).cloned() else {
+            tracing::error!("a server sent allocation {id} without its job's specification; it does not run");
+            return;
+        };
+        tracing::info!("allocation {id} of job {:?} is assigned to this node", allocation.job_id);
+        let desired = desired(&allocation);
+        let assignment = assignment(allocation, spec_json, state_index);
+        let tasks = StoredTasks::default();
+        let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, false);
+        handle.set_desired(desired);
+        self.allocs.insert(id, handle);
+    }
+
+    fn change(&mut self, id: Uuid, allocation: Allocation, state_index: u64, full: bool) {
+        let Some(handle) = self.allocs.get(&id) else { return };
+        if full {
+            // The servers' knowledge is compared once a session: a report that was committed just
+            // before this agent or a server ended need not be sent again.
+            let known = handle.context.board.client_state(id);
+            let agrees = known.client_status == allocation.client_status
+                && known.client_description == allocation.client_description
+                && known.task_states == allocation.task_states;
+            match agrees {
+                true => self.node.reports.forget(id),
+                false => self.node.reports.push(id, known),
+            }
+        }
+        let present = handle.context.assignment();
+        if allocation.alloc_modify_index < present.allocation.alloc_modify_index {
+            return;
+        }
+        handle.set_desired(desired(&allocation));
+        if allocation.alloc_modify_index == present.allocation.alloc_modify_index {
+            return;
+        }
+        let same_spec = spec_key(&allocation) == spec_key(&present.allocation);
+        let spec_json = match self.specs.get(&spec_key(&allocation)) {
+            Some(spec_json) => spec_json.clone(),
+            None if same_spec => present.spec_json.clone(),
+            None => {
+                tracing::error!("a server changed allocation {id} without its job's specification");
+                return;
+            }
+        };
+        handle.set_assignment(assignment(allocation, spec_json, state_index));
+    }
+
+    /// Stops an allocation and removes all that there is of it.
+    fn remove(&mut self, id: Uuid) {
+        let Some(handle) = self.allocs.remove(&id) else { return };
+        tracing::info!("allocation {id} is gone from the servers' state and is removed");
+        handle.set_desired(Desired::Stop);
+        let node = Arc::clone(&self.node);
+        self.removing.spawn(async move {
+            handle.over().await;
+            let directory = handle.context.directory.clone();
+            // With the handle goes its writer, which would write the files again.
+            drop(handle);
+            node.reports.forget(id);
+            let store = node.store.clone();
+            let removed = tokio::task::spawn_blocking(move || {
+                files::remove(&directory)?;
+                store.remove(id)
+            });
+            match removed.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("files of allocation {id} stay behind: {error}"),
+                Err(error) => tracing::warn!("files of allocation {id} stay behind: {error}"),
+            }
+        });
+    }
+
+    /// Once the servers have said what there is: tasks of allocations that are not (their state was lost
+    /// here) are killed, and ended attempts that nobody will ask for are forgotten.
+    async fn sweep(&self) {
+        for report in self.node.supervisor.list().await {
+            let alloc = Uuid::parse_str(&report.key.alloc).ok().and_then(|id| self.allocs.get(&id));
+            match (alloc, &report.exit) {
+                (Some(handle), Some(_)) if is_past(handle, &report) => {
+                    self.node.supervisor.forget(&report.key).await;
+                }
+                (Some(_), _) => {}
+                (None, Some(_)) => self.node.supervisor.forget(&report.key).await,
+                (None, None) if self.is_being_removed() => {}
+                (None, None) => {
+                    tracing::warn!("{} runs, but no server knows it: it is killed", report.key);
+                    self.node.supervisor.signal(&report.key, Signal::SIGKILL as i32, true).await;
+                }
+            }
+        }
+    }
+
+    fn is_being_removed(&self) -> bool {
+        !self.removing.is_empty()
+    }
+
+    async fn stop_all(&mut self) {
+        for handle in self.allocs.values() {
+            handle.set_desired(Desired::Stop);
+        }
+        for handle in self.allocs.values() {
+            handle.over().await;
+        }
+        while self.removing.join_next().await.is_some() {}
+    }
+}
+
+/// Whether the task has gone on since that attempt.
+fn is_past(handle: &AllocHandle, report: &TaskReport) -> bool {
+    let task = handle.context.board.task(&report.key.task);
+    task.phase() == Phase::Dead || task.attempt > report.key.attempt
+}
+
+fn spec_key(allocation: &Allocation) -> SpecKey {
+    (
+        allocation.namespace.clone(),
+        allocation.job_id.clone(),
+        allocation.job_create_index,
+        allocation.job_version,
+    )
+}
+
+fn assignment(allocation: Allocation, spec_json: Vec<u8>, state_index: u64) -> Assignment {
+    // One that cannot be read has no group, so the allocation is refused with a sentence of its own.
+    let job = JobSpec::parse(&spec_json).unwrap_or_else(|text| {
+        tracing::error!("allocation of job {:?}: {text}", allocation.job_id);
+        JobSpec::default()
+    });
+    Assignment { allocation, job, spec_json, state_index }
+}
+
+fn desired(allocation: &Allocation) -> Desired {
+    let is_lost = allocation.client_status() == ClientStatus::Lost;
+    match allocation.desired_status() {
+        DesiredStatus::Run | DesiredStatus::Unspecified if !is_lost => Desired::Run,
+        _ => Desired::Stop,
+    }
+}

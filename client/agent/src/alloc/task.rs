@@ -1,0 +1,305 @@
+//! The life of one task: set up, started, waited for, restarted by its policy, killed when asked to.
+//! Every step that could happen twice is written down before it is taken, so that the agent's
+//! successor goes on where this one stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::sync::watch;
+
+use super::board::{DEAD, PENDING, RUNNING};
+use super::directory::TaskDirectories;
+use super::events;
+use super::program;
+use super::restart::{self, Decision, RestartCount};
+use super::runner::{AllocContext, Assignment};
+use super::store::Phase;
+use crate::limits::KILL_TIMEOUT_MAX;
+use crate::spec::TaskSpec;
+use crate::supervisor::handle::Started;
+use crate::supervisor::now_ns;
+use crate::supervisor::protocol::{Exit, TaskKey};
+
+/// What is wanted of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Run,
+    Stop(StopReason),
+}
+
+/// Why a task is stopped; it shows in the task's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// The servers, the operator or the agent's end.
+    Asked,
+    SiblingFailed(String),
+    LeaderDead,
+}
+
+/// Runs one task to its end.
+pub(crate) struct TaskRunner {
+    pub(crate) alloc: Arc<AllocContext>,
+    pub(crate) name: String,
+    pub(crate) order: watch::Receiver<Order>,
+}
+
+/// What follows from a step.
+enum Next {
+    Again,
+    Over,
+}
+
+impl TaskRunner {
+    /// Returns when the task is dead. May be cancelled at any point: what is written down is enough to
+    /// go on.
+    pub(crate) async fn run(mut self) {
+        if self.alloc.board.task(&self.name).state.events.is_empty() {
+            self.alloc.board.event(&self.name, events::received());
+        }
+        loop {
+            let assignment = self.alloc.assignment();
+            let next = match self.phase() {
+                Phase::New => self.set_up(&assignment).await,
+                Phase::Launching => self.launch(&assignment).await,
+                Phase::Running => self.wait(&assignment).await,
+                Phase::Waiting => self.wait_for_restart().await,
+                Phase::Dead => Next::Over,
+            };
+            if matches!(next, Next::Over) {
+                break;
+            }
+        }
+        self.alloc.board.flush().await;
+    }
+
+    fn phase(&self) -> Phase {
+        self.alloc.board.task(&self.name).phase()
+    }
+
+    fn key(&self) -> TaskKey {
+        let attempt = self.alloc.board.task(&self.name).attempt;
+        TaskKey { alloc: self.alloc.id.to_string(), task: self.name.clone(), attempt }
+    }
+
+    fn stop_reason(&self) -> Option<StopReason> {
+        match &*self.order.borrow() {
+            Order::Run => None,
+            Order::Stop(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// Waits for the order to stop. Without anybody who could give it, it never comes.
+    async fn stop_ordered(&mut self) -> StopReason {
+        let stopped = self.order.wait_for(|order| *order != Order::Run).await;
+        match stopped.map(|order| order.clone()) {
+            Ok(Order::Stop(reason)) => reason,
+            Ok(Order::Run) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Directories, and everything that would make a start fail for certain.
+    async fn set_up(&self, assignment: &Assignment) -> Next {
+        if let Some(reason) = self.stop_reason() {
+            self.say_why(&reason);
+            return self.die(false);
+        }
+        let Some(task) = assignment.task(&self.name) else {
+            return self.fail_setup("the job has no such task any more");
+        };
+        if let Some(part) = task.unsupported() {
+            return self.fail_setup(&format!("this node does not support the block \"{part}\" of a task"));
+        }
+        self.alloc.board.event(&self.name, events::building_directory());
+        let directories = self.directories();
+        let user = task.user.clone();
+        let built = tokio::task::spawn_blocking(move || directories.build(&user)).await;
+        match built {
+            Ok(Ok(())) => {
+                self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));
+                Next::Again
+            }
+            Ok(Err(error)) => self.fail_setup(&format!("failed to build the task directory: {error}")),
+            Err(_) => self.fail_setup("failed to build the task directory"),
+        }
+    }
+
+    fn fail_setup(&self, text: &str) -> Next {
+        self.alloc.board.event(&self.name, events::setup_failure(text));
+        self.die(true)
+    }
+
+    fn directories(&self) -> TaskDirectories {
+        TaskDirectories::new(&self.alloc.directory, &self.name)
+    }
+
+    /// Starts the attempt. It may have been started by the agent's predecessor, so an order to stop is
+    /// obeyed only after the supervisor has been asked.
+    async fn launch(&self, assignment: &Assignment) -> Next {
+        let started =
+            match program::of_task(&self.alloc, assignment, &self.name, self.key(), &self.directories()) {
+                Ok(start) => {
+                    self.alloc.board.flush().await;
+                    self.alloc.node.supervisor.start(start).await
+                }
+                Err(text) => Started::Failed(text),
+            };
+        match started {
+            Started::Attempt(report) | Started::Other(report) => {
+                self.alloc.board.update(&self.name, |task| {
+                    task.attempt = report.key.attempt;
+                    task.set_phase(Phase::Running);
+                    task.state.state = RUNNING.into();
+                    if task.state.started_at_ns == 0 {
+                        task.state.started_at_ns = report.started_at_ns;
+                    }
+                });
+                self.alloc.board.event(&self.name, events::started());
+                Next::Again
+            }
+            Started::Failed(text) => {
+                self.alloc.board.event(&self.name, events::driver_failure(&text));
+                self.decide(restart::after_failed_start())
+            }
+        }
+    }
+
+    /// Until it ends by itself, or until it has been stopped.
+    async fn wait(&mut self, assignment: &Assignment) -> Next {
+        let key = self.key();
+        let supervisor = self.alloc.node.supervisor.clone();
+        let ended = supervisor.wait_exit(&key);
+        tokio::pin!(ended);
+        let stopped = tokio::select! {
+            exit = &mut ended => Err(exit),
+            reason = self.stop_ordered() => Ok(reason),
+        };
+        let (exit, was_stopped) = match stopped {
+            Err(exit) => (exit, self.stop_reason().is_some()),
+            Ok(reason) => {
+                self.say_why(&reason);
+                (self.kill(assignment.task(&self.name), &key, ended.as_mut()).await, true)
+            }
+        };
+        self.alloc.board.event(&self.name, events::terminated(&exit));
+        let next = if was_stopped {
+            self.alloc.board.event(&self.name, events::killed());
+            self.die(false)
+        } else {
+            self.decide(self.after_exit(assignment, &exit))
+        };
+        // Only now may the supervisor forget how it ended.
+        self.alloc.board.flush().await;
+        supervisor.forget(&key).await;
+        next
+    }
+
+    /// The kill signal to its first process; after the time-out SIGKILL to all of its group.
+    async fn kill(
+        &self,
+        task: Option<&TaskSpec>,
+        key: &TaskKey,
+        mut ended: std::pin::Pin<&mut impl Future<Output = Exit>>,
+    ) -> Exit {
+        let spec = task.cloned().unwrap_or_default();
+        let delay = nanoseconds(spec.shutdown_delay);
+        if !delay.is_zero()
+            && let Ok(exit) = tokio::time::timeout(delay, ended.as_mut()).await
+        {
+            return exit;
+        }
+        let timeout = nanoseconds(spec.kill_timeout).min(KILL_TIMEOUT_MAX);
+        self.alloc
+            .board
+            .event(&self.name, events::killing(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)));
+        let supervisor = &self.alloc.node.supervisor;
+        // A supervisor may go away and come back meanwhile; the time-out runs all the same.
+        let gently = async {
+            supervisor.signal(key, program::kill_signal(&spec) as i32, false).await;
+            ended.as_mut().await
+        };
+        if let Ok(exit) = tokio::time::timeout(timeout, gently).await {
+            return exit;
+        }
+        supervisor.signal(key, Signal::SIGKILL as i32, true).await;
+        ended.await
+    }
+
+    fn say_why(&self, reason: &StopReason) {
+        match reason {
+            StopReason::Asked => {}
+            StopReason::SiblingFailed(sibling) => {
+                self.alloc.board.event(&self.name, events::sibling_failed(sibling));
+            }
+            StopReason::LeaderDead => self.alloc.board.event(&self.name, events::leader_dead()),
+        }
+    }
+
+    fn after_exit(&self, assignment: &Assignment, exit: &Exit) -> Decision {
+        let stored = self.alloc.board.task(&self.name);
+        let mut count =
+            RestartCount { count: stored.restart_count, interval_began_ns: stored.restart_interval_began_ns };
+        let policy = assignment.restart_policy(&self.name);
+        let for_ever = assignment.allocation.job_type != "batch";
+        let jitter = rand::random_range(0.0..1.0);
+        let decision =
+            restart::after_exit(&policy, &mut count, exit.is_success(), for_ever, now_ns(), jitter);
+        self.alloc.board.update(&self.name, |task| {
+            task.restart_count = count.count;
+            task.restart_interval_began_ns = count.interval_began_ns;
+        });
+        decision
+    }
+
+    fn decide(&self, decision: Decision) -> Next {
+        match decision {
+            Decision::Complete => self.die(false),
+            Decision::Fail { reason } => {
+                self.alloc.board.event(&self.name, events::not_restarting(&reason));
+                self.die(true)
+            }
+            Decision::Restart { delay_ns, reason } => {
+                self.alloc.board.event(&self.name, events::restarting(reason, delay_ns));
+                self.alloc.board.update(&self.name, |task| {
+                    task.set_phase(Phase::Waiting);
+                    task.attempt += 1;
+                    task.restart_at_ns = now_ns().saturating_add(delay_ns);
+                    task.state.state = PENDING.into();
+                    task.state.restarts += 1;
+                    task.state.last_restart_ns = now_ns();
+                });
+                Next::Again
+            }
+        }
+    }
+
+    async fn wait_for_restart(&mut self) -> Next {
+        let due_ns = self.alloc.board.task(&self.name).restart_at_ns;
+        // A clock that was set back must not make the task wait longer than it was told to.
+        let delay = nanoseconds(due_ns.saturating_sub(now_ns()));
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {
+                self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));
+                Next::Again
+            }
+            reason = self.stop_ordered() => {
+                self.say_why(&reason);
+                self.die(false)
+            }
+        }
+    }
+
+    fn die(&self, failed: bool) -> Next {
+        self.alloc.board.update(&self.name, |task| {
+            task.set_phase(Phase::Dead);
+            task.state.state = DEAD.into();
+            task.state.failed |= failed;
+            task.state.finished_at_ns = now_ns();
+        });
+        Next::Over
+    }
+}
+
+fn nanoseconds(count: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(count).unwrap_or(0))
+}

@@ -1,0 +1,154 @@
+//! The data directory: that one agent owns it, and the node id and secret that are drawn once and
+//! kept there.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::files;
+use crate::limits::{LOCK_PATIENCE, LOCK_POLL};
+
+/// A data directory that this agent owns until the value is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// Who the node is, and what proves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: Uuid,
+    pub(crate) secret: Uuid,
+}
+
+impl DataDir {
+    /// Makes the directories and takes the lock, which ends with this process however it ends. Tries for
+    /// a moment: a process that the last owner was just starting may still hold it.
+    pub(crate) async fn open(root: &Path) -> Result<Self, Error> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::try_open(root) {
+                Err(Error::DataDirInUse(_)) if Instant::now() < deadline => sleep(LOCK_POLL).await,
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(root: &Path) -> Result<Self, Error> {
+        let root = std::path::absolute(root).map_err(Error::io("find", root))?;
+        // Tasks of other users pass through to their own directory, but see nothing on the way.
+        make_directory(&root, 0o711)?;
+        make_directory(&root.join("alloc"), 0o711)?;
+        make_directory(&root.join("client"), 0o700)?;
+        make_directory(&root.join("client/allocs"), 0o700)?;
+        let path = root.join("client/lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(root)),
+            Err(TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// Where allocations' directories stand.
+    pub(crate) fn allocs(&self) -> PathBuf {
+        self.root.join("alloc")
+    }
+
+    /// Where the agent writes down what it knows of allocations.
+    pub(crate) fn alloc_states(&self) -> PathBuf {
+        self.root.join("client/allocs")
+    }
+
+    /// Where the supervisor lives.
+    pub(crate) fn supervisor(&self) -> PathBuf {
+        self.root.join("client/supervisor")
+    }
+
+    /// Reads the node's id and secret, or draws them.
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        let client = self.root.join("client");
+        let identity = Identity {
+            id: kept_uuid(&client.join("client-id"))?,
+            secret: kept_uuid(&client.join("secret-id"))?,
+        };
+        files::sync_directory(&client).map_err(Error::io("sync", &client))?;
+        Ok(identity)
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).create(path).map_err(Error::io("make the directory", path))?;
+    // The umask of whoever started the agent does not decide who may look into it.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
+}
+
+fn kept_uuid(path: &Path) -> Result<Uuid, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().map_err(|error: uuid::Error| Error::BadIdentity {
+            path: path.to_owned(),
+            text: error.to_string(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let drawn = Uuid::new_v4();
+            files::write_whole(path, drawn.to_string().as_bytes(), 0o600)
+                .map_err(Error::io("write", path))?;
+            Ok(drawn)
+        }
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn id_and_secret_are_drawn_once_and_readable_by_their_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataDir::open(directory.path()).await.unwrap().identity().unwrap();
+        let second = DataDir::open(directory.path()).await.unwrap().identity().unwrap();
+        assert_eq!((first.id, first.secret), (second.id, second.secret));
+        assert_ne!(first.id, first.secret);
+        for name in ["client-id", "secret-id"] {
+            let metadata = fs::metadata(directory.path().join("client").join(name)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_use_is_refused_in_words_until_it_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = DataDir::open(directory.path()).await.unwrap();
+        let refusal = DataDir::open(directory.path()).await.unwrap_err().to_string();
+        assert!(refusal.contains("is in use by another agent"), "{refusal}");
+        drop(held);
+        DataDir::open(directory.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_id_that_is_none_is_refused_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).await.unwrap();
+        let path = directory.path().join("client/client-id");
+        fs::write(&path, "not an id").unwrap();
+        let refusal = data.identity().unwrap_err().to_string();
+        assert!(refusal.contains("client-id holds no node id"), "{refusal}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "not an id");
+    }
+}

@@ -1,0 +1,174 @@
+//! What the servers have yet to hear of allocations: the latest of each, until a server says that it is
+//! committed, whatever becomes of sessions meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ordu_proto::command::AllocClientState;
+use ordu_proto::state::ClientStatus;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// The updates of all allocations.
+#[derive(Default)]
+pub(crate) struct Reports {
+    pending: Mutex<BTreeMap<Uuid, Pending>>,
+    pushed: Notify,
+}
+
+struct Pending {
+    state: AllocClientState,
+    /// Changed since the one in flight was sent.
+    changed: bool,
+    in_flight: Option<InFlight>,
+}
+
+struct InFlight {
+    sequence: u64,
+    since: Instant,
+}
+
+impl Reports {
+    /// The newest state of an allocation.
+    pub(crate) fn push(&self, alloc: Uuid, state: AllocClientState) {
+        let mut pending = self.lock();
+        match pending.get_mut(&alloc) {
+            Some(known) => {
+                known.changed = true;
+                known.state = state;
+            }
+            None => {
+                pending.insert(alloc, Pending { state, changed: true, in_flight: None });
+            }
+        }
+        drop(pending);
+        self.pushed.notify_one();
+    }
+
+    /// Waits until something was pushed since the last wait.
+    pub(crate) async fn pushed(&self) {
+        self.pushed.notified().await;
+    }
+
+    /// Whether there is something to send. What is in flight is not sent again beside itself: the
+    /// older one could be committed last.
+    pub(crate) fn any_to_send(&self) -> bool {
+        self.lock().values().any(|pending| pending.changed && pending.in_flight.is_none())
+    }
+
+    /// Whether any of that is about a task that runs or has ended.
+    pub(crate) fn any_urgent(&self) -> bool {
+        let is_urgent = |pending: &Pending| pending.state.client_status() != ClientStatus::Pending;
+        self.lock()
+            .values()
+            .any(|pending| pending.changed && pending.in_flight.is_none() && is_urgent(pending))
+    }
+
+    /// What goes out under this number now.
+    pub(crate) fn take(&self, sequence: u64, count_max: usize) -> Vec<AllocClientState> {
+        let mut all = self.lock();
+        let ready = all.values_mut().filter(|pending| pending.changed && pending.in_flight.is_none());
+        let send = |pending: &mut Pending| {
+            pending.changed = false;
+            pending.in_flight = Some(InFlight { sequence, since: Instant::now() });
+            pending.state.clone()
+        };
+        ready.take(count_max).map(send).collect()
+    }
+
+    /// What went out under this number is committed.
+    pub(crate) fn acknowledge(&self, sequence: u64) {
+        let is_it =
+            |pending: &Pending| pending.in_flight.as_ref().is_some_and(|sent| sent.sequence == sequence);
+        let mut all = self.lock();
+        all.retain(|_, pending| pending.changed || !is_it(pending));
+        all.values_mut().filter(|pending| is_it(pending)).for_each(|pending| pending.in_flight = None);
+        drop(all);
+        self.pushed.notify_one();
+    }
+
+    /// What has been in flight for this long or longer has to be sent again. Zero: all, since the
+    /// session that it went out on is over.
+    pub(crate) fn give_up(&self, age: Duration) {
+        for pending in self.lock().values_mut() {
+            if pending.in_flight.as_ref().is_some_and(|sent| sent.since.elapsed() >= age) {
+                pending.in_flight = None;
+                pending.changed = true;
+            }
+        }
+        self.pushed.notify_one();
+    }
+
+    /// The servers know this state, or do not know the allocation any more.
+    pub(crate) fn forget(&self, alloc: Uuid) {
+        self.lock().remove(&alloc);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Pending>> {
+        // The map is whole at every moment at which a holder could panic.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(text: &str) -> AllocClientState {
+        AllocClientState { client_description: text.into(), ..AllocClientState::default() }
+    }
+
+    fn texts(states: &[AllocClientState]) -> Vec<&str> {
+        states.iter().map(|state| state.client_description.as_str()).collect()
+    }
+
+    #[test]
+    fn only_the_latest_of_an_allocation_is_sent_and_only_once_while_in_flight() {
+        let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
+        reports.push(alloc, state("old"));
+        reports.push(alloc, state("new"));
+        assert_eq!(texts(&reports.take(1, 10)), ["new"]);
+        reports.push(alloc, state("newer"));
+        assert!(!reports.any_to_send() && reports.take(2, 10).is_empty());
+        reports.acknowledge(1);
+        assert_eq!(texts(&reports.take(3, 10)), ["newer"]);
+        reports.acknowledge(3);
+        assert!(!reports.any_to_send());
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_sent_again() {
+        let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
+        reports.push(alloc, state("a"));
+        reports.take(1, 10);
+        reports.give_up(Duration::from_secs(3600));
+        assert!(!reports.any_to_send());
+        reports.give_up(Duration::ZERO);
+        assert_eq!(texts(&reports.take(2, 10)), ["a"]);
+        reports.acknowledge(1);
+        reports.give_up(Duration::ZERO);
+        assert_eq!(
+            texts(&reports.take(3, 10)),
+            ["a"],
+            "an acknowledgement of an earlier session is not one of this"
+        );
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_the_rest_follows() {
+        let reports = Reports::default();
+        for number in 0..5 {
+            reports.push(Uuid::from_u128(number), state("x"));
+        }
+        assert_eq!([1, 2, 3].map(|sequence| reports.take(sequence, 2).len()), [2, 2, 1]);
+    }
+
+    #[test]
+    fn forgotten_allocations_are_not_sent() {
+        let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
+        reports.push(alloc, state("a"));
+        reports.forget(alloc);
+        assert!(!reports.any_to_send());
+    }
+}

@@ -1,0 +1,231 @@
+//! One session with one server: introduction, heartbeats, reports out, assignments in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_proto::node::node_client::NodeClient;
+use ordu_proto::node::{AllocSync, AllocUpdates, FromNode, Heartbeat, Hello, ToNode, from_node, to_node};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+use crate::alloc::table::TableHandle;
+use crate::limits::{
+    CONNECT_TIMEOUT, HEARTBEAT_TTL_MIN, LAGGING_SERVER_PATIENCE, OUTBOUND_QUEUE_MAX,
+    SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_PER_MESSAGE_MAX, WELCOME_TIMEOUT,
+};
+use crate::reports::Reports;
+use crate::servers::ServerList;
+
+/// How a session ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The server is gone, silent or of no use; the sentence says why.
+    Lost(String),
+    /// The server will not have this node.
+    Refused(String),
+}
+
+/// What outlives sessions.
+pub(crate) struct SessionContext {
+    pub(crate) hello: Hello,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) table: TableHandle,
+    pub(crate) servers: ServerList,
+    /// Since when servers have been sending states that are older than what this node has acted on.
+    pub(crate) lagging_since: Option<Instant>,
+}
+
+/// Speaks with a server until one of them has had enough. May be cancelled at any point.
+pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
+    // What went out on an earlier session is not acknowledged on this one.
+    context.reports.give_up(Duration::ZERO);
+    let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
+    let hello = from_node::Message::Hello(context.hello.clone());
+    if outbound.try_send(FromNode { message: Some(hello) }).is_err() {
+        return End::Lost("the session cannot begin".into());
+    }
+    let welcomed = timeout(WELCOME_TIMEOUT, open(server, queued)).await;
+    let inbound = match welcomed {
+        Ok(Ok(inbound)) => inbound,
+        Ok(Err(text)) => return End::Lost(text),
+        Err(_) => return End::Lost("it does not answer".into()),
+    };
+    let mut session = Session {
+        context,
+        outbound,
+        ttl: WELCOME_TIMEOUT * 2,
+        is_welcome: false,
+        acknowledged_at: Instant::now(),
+        sequence: 0,
+        sent_at: None,
+        send_at: None,
+    };
+    match session.run(inbound).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+/// Connects and opens the stream.
+async fn open(server: &str, queued: mpsc::Receiver<FromNode>) -> Result<Streaming<ToNode>, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{server}"))
+        .map_err(|error| format!("{server:?} is no address: {error}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true);
+    let channel =
+        endpoint.connect().await.map_err(|error| format!("it cannot be reached: {}", root_cause(&error)))?;
+    let mut client = NodeClient::new(channel).max_decoding_message_size(SERVER_MESSAGE_BYTES_MAX);
+    let answer = client.session(ReceiverStream::new(queued)).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+/// The innermost error, which is the one that says something.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+struct Session<'a> {
+    context: &'a mut SessionContext,
+    outbound: mpsc::Sender<FromNode>,
+    /// The node counts as down after this; until the welcome, twice what the welcome may take.
+    ttl: Duration,
+    is_welcome: bool,
+    /// When the server last showed that it takes what is sent.
+    acknowledged_at: Instant,
+    sequence: u64,
+    /// When updates were last sent, and when the next are due.
+    sent_at: Option<Instant>,
+    send_at: Option<Instant>,
+}
+
+/// A type without values: a session never ends well.
+enum Never {}
+
+impl Session<'_> {
+    async fn run(&mut self, mut inbound: Streaming<ToNode>) -> Result<Never, End> {
+        let reports = Arc::clone(&self.context.reports);
+        let mut heartbeat = heartbeats(self.ttl);
+        loop {
+            let silent_after = self.acknowledged_at + self.ttl / 2;
+            let send_at = self.send_at.unwrap_or(silent_after);
+            tokio::select! {
+                message = inbound.message() => {
+                    let message = match message {
+                        Ok(Some(ToNode { message: Some(message) })) => message,
+                        // A message of a later release.
+                        Ok(Some(ToNode { message: None })) => continue,
+                        Ok(None) => return Err(End::Lost("it ended the session".into())),
+                        Err(status) => return Err(End::Lost(status.message().to_owned())),
+                    };
+                    let ttl = self.ttl;
+                    self.receive(message).await?;
+                    if ttl != self.ttl {
+                        heartbeat = heartbeats(self.ttl);
+                    }
+                }
+                _ = heartbeat.tick(), if self.is_welcome => {
+                    self.send(from_node::Message::Heartbeat(Heartbeat {}))?;
+                    reports.give_up(self.ttl / 2);
+                }
+                () = sleep_until(silent_after) => {
+                    return Err(End::Lost("it has not answered for half the time to live".into()));
+                }
+                () = reports.pushed(), if self.is_welcome => self.schedule(),
+                () = sleep_until(send_at), if self.is_welcome && self.send_at.is_some() => self.send_updates()?,
+            }
+        }
+    }
+
+    async fn receive(&mut self, message: to_node::Message) -> Result<(), End> {
+        match message {
+            to_node::Message::Welcome(welcome) => {
+                self.is_welcome = true;
+                self.learn(welcome.heartbeat_ttl_ms, welcome.servers);
+                self.schedule();
+            }
+            to_node::Message::HeartbeatAck(ack) => self.learn(ack.heartbeat_ttl_ms, ack.servers),
+            to_node::Message::AllocUpdatesAck(ack) => {
+                self.acknowledged_at = Instant::now();
+                self.context.reports.acknowledge(ack.sequence);
+            }
+            to_node::Message::AllocSync(sync) => {
+                self.check_freshness(&sync)?;
+                self.context.table.sync(sync).await;
+            }
+            to_node::Message::Refused(refused) => return Err(End::Refused(refused.text)),
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, heartbeat_ttl_ms: u32, servers: Vec<String>) {
+        self.acknowledged_at = Instant::now();
+        if heartbeat_ttl_ms > 0 {
+            self.ttl = Duration::from_millis(heartbeat_ttl_ms.into()).max(HEARTBEAT_TTL_MIN);
+        }
+        self.context.servers.learn(servers);
+    }
+
+    /// A server that lags behind another names too few allocations; acting on that would kill tasks.
+    /// After a while it is believed: the servers may have been restored from an older snapshot.
+    fn check_freshness(&mut self, sync: &AllocSync) -> Result<(), End> {
+        let acted_on = self.context.table.acted_on();
+        if !sync.full || sync.state_index == 0 || sync.state_index >= acted_on {
+            self.context.lagging_since = None;
+            return Ok(());
+        }
+        let since = *self.context.lagging_since.get_or_insert_with(Instant::now);
+        let text = format!(
+            "its state (index {}) is older than what this node has acted on (index {acted_on})",
+            sync.state_index
+        );
+        if since.elapsed() < LAGGING_SERVER_PATIENCE {
+            return Err(End::Lost(text));
+        }
+        tracing::warn!("{text}, and no other server has had a newer one for a while: it is believed");
+        self.context.lagging_since = None;
+        Ok(())
+    }
+
+    /// Something is to be sent: soon if it is news of a task that runs or ended, and never closer to the
+    /// last message than the window.
+    fn schedule(&mut self) {
+        let reports = &self.context.reports;
+        if !reports.any_to_send() {
+            return;
+        }
+        let wait = if reports.any_urgent() { UPDATE_LEAD } else { UPDATE_WINDOW };
+        let spaced = self.sent_at.map(|sent_at| sent_at + UPDATE_WINDOW);
+        let due = (Instant::now() + wait).max(spaced.unwrap_or_else(Instant::now));
+        self.send_at = Some(self.send_at.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    fn send_updates(&mut self) -> Result<(), End> {
+        self.send_at = None;
+        let updates = self.context.reports.take(self.sequence + 1, UPDATES_PER_MESSAGE_MAX);
+        if !updates.is_empty() {
+            self.sequence += 1;
+            self.sent_at = Some(Instant::now());
+            self.send(from_node::Message::AllocUpdates(AllocUpdates { sequence: self.sequence, updates }))?;
+        }
+        self.schedule();
+        Ok(())
+    }
+
+    fn send(&self, message: from_node::Message) -> Result<(), End> {
+        let queued = self.outbound.try_send(FromNode { message: Some(message) });
+        queued.map_err(|_| End::Lost("it does not take what is sent".into()))
+    }
+}
+
+fn heartbeats(ttl: Duration) -> tokio::time::Interval {
+    let mut heartbeats = interval(ttl / 3);
+    heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeats
+}

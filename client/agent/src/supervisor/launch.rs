@@ -1,0 +1,131 @@
+//! How a task's process comes to be, so that no kill at any time starts it twice or loses it: the
+//! supervisor starts its own program again as a launcher, writes down the launcher's pid, and only then
+//! tells it what to execute. A launcher whose supervisor is gone reads nothing and ends. Just before it
+//! becomes the program it leaves a mark in a file: a launcher that ended without one has run nothing, so
+//! the attempt may be started again.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use nix::unistd::{User, geteuid, initgroups, setgid, setsid, setuid};
+use serde::{Deserialize, Serialize};
+
+use super::protocol::Program;
+use crate::limits::SUPERVISOR_FRAME_BYTES_MAX;
+
+/// The argument that makes this program a launcher.
+pub(crate) const LAUNCH_FLAG: &str = "--launch";
+
+/// How this very program is started again: arguments that come before the supervisor's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Launcher {
+    pub(crate) prefix: Vec<OsString>,
+}
+
+impl Launcher {
+    /// Starts a launcher that waits. The stream is where it is told the program and says what failed;
+    /// its end without a word means that the program was executed.
+    pub(crate) fn spawn(&self, stdout: File, stderr: File) -> io::Result<(Child, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        // The link leads to this program even after an upgrade has replaced its file.
+        let child = Command::new("/proc/self/exe")
+            .args(&self.prefix)
+            .arg(LAUNCH_FLAG)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()?;
+        Ok((child, ours))
+    }
+}
+
+/// What a launcher is told.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LaunchOrder {
+    pub(crate) program: Program,
+    /// The file whose being there says that the program was executed.
+    pub(crate) mark: PathBuf,
+}
+
+/// What is written to the launcher: a length and the order as JSON.
+pub(crate) fn encode(order: &LaunchOrder) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(order)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    Ok([length.to_be_bytes().as_slice(), &json].concat())
+}
+
+/// The launcher's whole life: reads the program from its standard input and becomes it.
+pub(crate) fn launch() -> ExitCode {
+    // The copy is closed by a successful exec, which is how the supervisor sees the success.
+    let Ok(stream) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    let mut stream = UnixStream::from(stream);
+    let Ok(order) = read_order(&mut stream) else { return ExitCode::FAILURE };
+    let text = execute(&order);
+    // If the supervisor is gone too, nobody is left to be told.
+    let _ = stream.write_all(text.as_bytes());
+    ExitCode::from(127)
+}
+
+fn read_order(stream: &mut UnixStream) -> io::Result<LaunchOrder> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
+    if length > SUPERVISOR_FRAME_BYTES_MAX {
+        return Err(io::Error::other("the order is too large"));
+    }
+    let mut json = vec![0; length];
+    stream.read_exact(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+/// Returns only what went wrong.
+fn execute(LaunchOrder { program, mark }: &LaunchOrder) -> String {
+    // A session of its own: no terminal, and a process group that holds the whole task.
+    if let Err(error) = setsid() {
+        return format!("cannot begin a session: {error}");
+    }
+    // Here, since what follows may take away the right to write it.
+    if let Err(error) = File::create(mark) {
+        return format!("cannot write {}: {error}", mark.display());
+    }
+    if let Some(user) = &program.user
+        && let Err(text) = become_user(user)
+    {
+        return text;
+    }
+    if let Err(error) = std::env::set_current_dir(&program.directory) {
+        return format!("cannot enter the task directory {}: {error}", program.directory.display());
+    }
+    let command = resolve(&program.directory, &program.command);
+    let error =
+        Command::new(&command).args(&program.args).env_clear().envs(&program.env).stdin(Stdio::null()).exec();
+    format!("failed to execute {}: {error}", command.display())
+}
+
+/// A relative command may stand in the task's `local` or task directory; else PATH is searched.
+fn resolve(directory: &Path, command: &str) -> PathBuf {
+    let candidates = [directory.join("local").join(command), directory.join(command)];
+    candidates.into_iter().find(|candidate| candidate.is_file()).unwrap_or_else(|| PathBuf::from(command))
+}
+
+fn become_user(name: &str) -> Result<(), String> {
+    let user = match User::from_name(name) {
+        Ok(Some(user)) => user,
+        Ok(None) => return Err(format!("there is no user \"{name}\" on this node")),
+        Err(error) => return Err(format!("cannot look up the user \"{name}\": {error}")),
+    };
+    if user.uid == geteuid() {
+        return Ok(());
+    }
+    let refused = |error: nix::Error| format!("cannot run as user \"{name}\": {error}");
+    let name = CString::new(name).map_err(|_| format!("\"{name}\" is no user name"))?;
+    initgroups(&name, user.gid).map_err(refused)?;
+    setgid(user.gid).map_err(refused)?;
+    setuid(user.uid).map_err(refused)
+}

@@ -1,0 +1,210 @@
+//! What the agent and the supervisor say to each other: JSON in length-prefixed frames over a unix
+//! socket. An agent may be newer or older than the supervisor that it finds, so members are only
+//! ever added, with defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use futures::{SinkExt, StreamExt};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+
+use crate::limits::{SUPERVISOR_FRAME_BYTES_MAX, TASK_NAME_BYTES_MAX};
+
+/// One attempt to run a task. Starting is idempotent by this key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct TaskKey {
+    pub(crate) alloc: String,
+    pub(crate) task: String,
+    pub(crate) attempt: u32,
+}
+
+impl TaskKey {
+    /// The stem of the files that the supervisor keeps for this attempt.
+    pub(crate) fn file_stem(&self) -> String {
+        format!("{}.{}.{}", self.alloc, self.attempt, self.task)
+    }
+
+    /// Whether another key names an attempt of the same task.
+    pub(crate) fn same_task(&self, other: &Self) -> bool {
+        self.alloc == other.alloc && self.task == other.task
+    }
+
+    /// A key becomes file names, so nothing in it may climb out of a directory.
+    pub(crate) fn is_safe(&self) -> bool {
+        let plain =
+            |part: &str| !part.is_empty() && part.len() <= TASK_NAME_BYTES_MAX && !part.contains(['/', '\0']);
+        plain(&self.alloc) && plain(&self.task) && !self.alloc.starts_with('.')
+    }
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "task \"{}\" of allocation {} (attempt {})", self.task, self.alloc, self.attempt)
+    }
+}
+
+/// Where a task's output goes: `<directory>/<prefix>.stdout.N` and `.stderr.N`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LogSettings {
+    pub(crate) directory: PathBuf,
+    pub(crate) prefix: String,
+    pub(crate) files_max: u32,
+    pub(crate) file_bytes_max: u64,
+}
+
+/// Everything that is needed to run one attempt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StartTask {
+    pub(crate) key: TaskKey,
+    pub(crate) program: Program,
+    pub(crate) logs: LogSettings,
+}
+
+/// What the launched process executes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub(crate) command: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) directory: PathBuf,
+    /// The user to run as; the supervisor's own if none is named.
+    pub(crate) user: Option<String>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    /// None: nobody saw it (the supervisor itself had ended).
+    pub(crate) code: Option<i32>,
+    /// The signal that ended it, or zero.
+    pub(crate) signal: i32,
+    /// Nanoseconds since 1970.
+    pub(crate) at_ns: i64,
+}
+
+impl Exit {
+    /// An end that nobody saw.
+    pub(crate) fn unknown(at_ns: i64) -> Self {
+        Self { code: None, signal: 0, at_ns }
+    }
+
+    /// Whether the task is known to have done what it was asked to.
+    pub(crate) fn is_success(&self) -> bool {
+        self.code == Some(0) && self.signal == 0
+    }
+}
+
+/// What the supervisor knows of one attempt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TaskReport {
+    pub(crate) key: TaskKey,
+    pub(crate) pid: i32,
+    pub(crate) started_at_ns: i64,
+    pub(crate) exit: Option<Exit>,
+}
+
+/// A question of the agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Run it, unless this attempt was started before.
+    Start(Box<StartTask>),
+    /// Signal the task's first process, or its whole process group.
+    Signal { key: TaskKey, signal: i32, whole_group: bool },
+    /// What is known of one attempt.
+    Status { key: TaskKey },
+    /// The agent has written down how it ended.
+    Forget { key: TaskKey },
+    /// What is known of all.
+    List,
+    /// SIGKILL for every task.
+    KillAll,
+    /// End, unless tasks live.
+    Quit,
+}
+
+/// The supervisor's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Started(TaskReport),
+    /// It could not be executed; nothing runs.
+    StartFailed {
+        text: String,
+    },
+    /// Another attempt of the same task lives.
+    Busy(TaskReport),
+    Status(Option<TaskReport>),
+    Tasks(Vec<TaskReport>),
+    Done,
+    Refused {
+        text: String,
+    },
+}
+
+/// A question with the number that its answer will carry.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RequestFrame {
+    pub(crate) id: u64,
+    pub(crate) request: Request,
+}
+
+/// What the supervisor sends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum SupervisorFrame {
+    Answer {
+        id: u64,
+        answer: Answer,
+    },
+    /// Sent to every connection when a task ends.
+    Exited {
+        key: TaskKey,
+        exit: Exit,
+    },
+}
+
+/// Where frames come from.
+pub(crate) type FrameReader = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
+/// Where frames go.
+pub(crate) type FrameWriter = FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>;
+
+/// Both ends of a connected socket.
+pub(crate) fn frames(stream: UnixStream) -> (FrameReader, FrameWriter) {
+    let codec = LengthDelimitedCodec::builder().max_frame_length(SUPERVISOR_FRAME_BYTES_MAX).new_codec();
+    let (reader, writer) = stream.into_split();
+    (FramedRead::new(reader, codec.clone()), FramedWrite::new(writer, codec))
+}
+
+/// Writes one frame.
+pub(crate) async fn send(writer: &mut FrameWriter, frame: &impl Serialize) -> io::Result<()> {
+    writer.send(Bytes::from(serde_json::to_vec(frame)?)).await
+}
+
+/// Reads one frame; none at the end. May be cancelled without losing anything.
+pub(crate) async fn receive<T: DeserializeOwned>(reader: &mut FrameReader) -> io::Result<Option<T>> {
+    match reader.next().await {
+        Some(bytes) => Ok(Some(serde_json::from_slice(&bytes?)?)),
+        None => Ok(None),
+    }
+}
+
+/// A path to a socket that fits the 107 bytes a unix address has room for. A long one is reached
+/// through the open directory's descriptor, which the caller has to keep until it has connected.
+pub(crate) fn socket_address(path: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
+    use std::os::fd::AsRawFd;
+    const SUN_PATH_BYTES: usize = 107;
+    if path.as_os_str().len() <= SUN_PATH_BYTES {
+        return Ok((path.to_owned(), None));
+    }
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::other(format!("{} is no path for a socket", path.display())));
+    };
+    let directory = std::fs::File::open(directory)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    Ok((short, Some(directory)))
+}

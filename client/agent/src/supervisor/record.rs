@@ -1,0 +1,114 @@
+//! What the supervisor keeps on disk, one small file an attempt, so that its successor knows the
+//! processes. Files are replaced by rename and not synced: they have to outlive a kill of this
+//! process, and after a crash of the machine the processes that they name are gone anyway.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::{Exit, LogSettings, TaskKey, TaskReport};
+
+/// The extension of launchers' marks.
+const MARK: &str = "executed";
+
+/// One attempt, written before its program may run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) key: TaskKey,
+    pub(crate) pid: i32,
+    pub(crate) start_ticks: u64,
+    pub(crate) boot_id: String,
+    pub(crate) started_at_ns: i64,
+    pub(crate) logs: LogSettings,
+    pub(crate) exit: Option<Exit>,
+}
+
+impl Record {
+    pub(crate) fn report(&self) -> TaskReport {
+        TaskReport {
+            key: self.key.clone(),
+            pid: self.pid,
+            started_at_ns: self.started_at_ns,
+            exit: self.exit.clone(),
+        }
+    }
+}
+
+/// The supervisor's directory: records, pipes and the lock.
+pub(crate) struct StateDirectory {
+    tasks: PathBuf,
+    pipes: PathBuf,
+}
+
+impl StateDirectory {
+    /// Makes the directories.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        let directory = Self { tasks: root.join("tasks"), pipes: root.join("pipes") };
+        fs::create_dir_all(&directory.tasks)?;
+        fs::create_dir_all(&directory.pipes)?;
+        Ok(directory)
+    }
+
+    /// Writes a record in the place of an earlier one.
+    pub(crate) fn save(&self, record: &Record) -> io::Result<()> {
+        let path = self.record_path(&record.key);
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, serde_json::to_vec(record)?)?;
+        fs::rename(fresh, path)
+    }
+
+    /// Removes what is kept of an attempt.
+    pub(crate) fn remove(&self, key: &TaskKey) {
+        let pipes = ["stdout", "stderr"].map(|output| self.pipe_path(key, output));
+        for path in [self.record_path(key), self.mark_path(key)].into_iter().chain(pipes) {
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                super::say(&format!("{} stays behind: {error}", path.display()));
+            }
+        }
+    }
+
+    /// All records that can be read. One that cannot was being written when the machine went down.
+    pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.tasks)?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == MARK) {
+                continue;
+            }
+            let record = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            match record {
+                Some(record) if path.extension().is_some_and(|extension| extension == "json") => {
+                    records.push(record);
+                }
+                _ => {
+                    super::say(&format!("{} is no whole record and is dropped", path.display()));
+                    fs::remove_file(&path)?;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Where the pipe of one of the attempt's outputs (`stdout`, `stderr`) stands.
+    pub(crate) fn pipe_path(&self, key: &TaskKey, output: &str) -> PathBuf {
+        self.pipes.join(format!("{}.{output}", key.file_stem()))
+    }
+
+    /// Where the launcher says that it has become the program.
+    pub(crate) fn mark_path(&self, key: &TaskKey) -> PathBuf {
+        self.tasks.join(format!("{}.{MARK}", key.file_stem()))
+    }
+
+    /// Makes sure that a mark is that of the launcher which is about to be started.
+    pub(crate) fn clear_mark(&self, key: &TaskKey) -> io::Result<()> {
+        crate::files::remove(&self.mark_path(key))
+    }
+
+    fn record_path(&self, key: &TaskKey) -> PathBuf {
+        self.tasks.join(format!("{}.json", key.file_stem()))
+    }
+}

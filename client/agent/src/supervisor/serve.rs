@@ -1,0 +1,159 @@
+//! The supervisor's socket and its idle end.
+
+use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::launch::Launcher;
+use super::protocol::{self, Answer, Request, RequestFrame, SupervisorFrame};
+use super::say;
+use super::tasks::Tasks;
+use crate::limits::{ADOPTED_POLL, EXIT_QUEUE_MAX, SUPERVISOR_IDLE};
+
+/// Signals that someone may have had this process ignore. A handler (that does nothing but wake us)
+/// takes the place of that: what is handled is reset to its default in a program that is executed, what
+/// is ignored would stay ignored in every task.
+const HANDLED_SIGNALS: [SignalKind; 10] = [
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+    SignalKind::terminate(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+    SignalKind::alarm(),
+    SignalKind::io(),
+    SignalKind::window_change(),
+    SignalKind::pipe(),
+];
+
+/// Supervises until idle, or until asked to quit.
+pub(crate) async fn run(socket: PathBuf, state: &Path, launcher: Launcher) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(state.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(io::Error::other(format!("another supervisor holds {}", state.display())));
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Whatever a task leaves behind when its parents end comes to this process and is reaped by it.
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let mut child_ended = signal(SignalKind::child())?;
+    let _handlers = HANDLED_SIGNALS.map(signal);
+    let tasks = Tasks::open(state, launcher)?;
+    let listener = listen(&socket)?;
+    say(&format!("process {} supervises with {}", std::process::id(), state.display()));
+
+    let (quit, mut asked_to_quit) = mpsc::channel::<()>(1);
+    let mut adopted = tokio::time::interval(ADOPTED_POLL);
+    let mut busy_at = Instant::now();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    tokio::task::spawn_local(serve(Rc::clone(&tasks), stream, quit.clone()));
+                }
+            }
+            _ = child_ended.recv() => tasks.reap(),
+            _ = adopted.tick() => {
+                tasks.poll_adopted();
+                if tasks.any_alive() || tasks.connections.get() > 0 {
+                    busy_at = Instant::now();
+                } else if busy_at.elapsed() > SUPERVISOR_IDLE {
+                    break;
+                }
+            }
+            _ = asked_to_quit.recv() => break,
+        }
+    }
+    // Gone before the lock is: whoever starts next must not lose its own.
+    fs::remove_file(&socket)?;
+    say("ends: it is idle or was asked to");
+    // The answer to whoever asked is still on its way.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    Ok(())
+}
+
+fn listen(socket: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = socket.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    if let Err(error) = fs::remove_file(socket)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let (address, _directory) = protocol::socket_address(socket)?;
+    UnixListener::bind(address)
+}
+
+/// One connection: answers in any order, and the ends of tasks.
+async fn serve(tasks: Rc<Tasks>, stream: UnixStream, quit: mpsc::Sender<()>) {
+    tasks.connections.set(tasks.connections.get() + 1);
+    let (mut reader, mut writer) = protocol::frames(stream);
+    let mut exits = tasks.subscribe();
+    let (answers, mut outbound) = mpsc::channel(EXIT_QUEUE_MAX);
+    loop {
+        let frame = tokio::select! {
+            request = protocol::receive::<RequestFrame>(&mut reader) => {
+                let request = match request {
+                    Ok(Some(request)) => request,
+                    Ok(None) => break,
+                    Err(error) => {
+                        say(&format!("a connection is closed, its request cannot be read: {error}"));
+                        break;
+                    }
+                };
+                let (tasks, answers, quit) = (Rc::clone(&tasks), answers.clone(), quit.clone());
+                tokio::task::spawn_local(async move {
+                    let answer = answer(&tasks, request.request, &quit).await;
+                    // A connection that is gone takes no answer; the agent asks again on the next.
+                    let _ = answers.send(SupervisorFrame::Answer { id: request.id, answer }).await;
+                });
+                continue;
+            }
+            answer = outbound.recv() => match answer {
+                Some(answer) => answer,
+                None => break,
+            },
+            // A connection that fell behind is closed: the agent comes back and asks for all.
+            exit = exits.recv() => match exit {
+                Ok((key, exit)) => SupervisorFrame::Exited { key, exit },
+                Err(_) => break,
+            },
+        };
+        if protocol::send(&mut writer, &frame).await.is_err() {
+            break;
+        }
+    }
+    tasks.connections.set(tasks.connections.get() - 1);
+}
+
+async fn answer(tasks: &Rc<Tasks>, request: Request, quit: &mpsc::Sender<()>) -> Answer {
+    match request {
+        Request::Start(task) => tasks.start(*task).await,
+        Request::Signal { key, signal, whole_group } => tasks.signal(&key, signal, whole_group),
+        Request::Status { key } => Answer::Status(tasks.status(&key)),
+        Request::Forget { key } => tasks.forget(&key),
+        Request::List => Answer::Tasks(tasks.list()),
+        Request::KillAll => {
+            tasks.kill_all();
+            Answer::Done
+        }
+        Request::Quit if tasks.any_alive() => Answer::Refused { text: "tasks are running".into() },
+        Request::Quit => {
+            // A second request while the first is being obeyed changes nothing.
+            let _ = quit.try_send(());
+            Answer::Done
+        }
+    }
+}
