@@ -1,0 +1,247 @@
+//! Sessions: heartbeats, servers that die, fall silent, refuse or lag behind, and reports that have to
+//! arrive all the same.
+
+mod support;
+
+use ordu_proto::state::{ClientStatus, DesiredStatus};
+use support::jobs::{Assigned, shell};
+use support::node::TestNode;
+use support::server::{A_WHILE, TestServer};
+use support::{eventually, is_alive};
+
+const LONG: &str = "echo $$ > local/pid; exec sleep 600";
+
+#[tokio::test]
+async fn a_node_introduces_itself_with_a_secret_and_proves_to_be_alive() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    eventually("heartbeats", || (server.state().heartbeats >= 3).then_some(())).await;
+    let state = server.state();
+    assert_eq!(state.hellos.len(), 1);
+    let introduced = state.hellos[0].node.as_ref().unwrap();
+    assert_eq!(introduced.id.len(), 16);
+    assert_eq!(introduced.attributes["driver.raw_exec"], "1");
+    assert_eq!((introduced.datacenter.as_str(), introduced.status), ("dc1", 0));
+    assert_eq!(state.hellos[0].secret_id.len(), 36);
+    assert!(introduced.secret_hash.is_empty());
+}
+
+#[tokio::test]
+async fn when_a_server_dies_the_node_moves_to_another_and_its_tasks_do_not_notice() {
+    let (first, second) = (TestServer::start().await, TestServer::start().await);
+    // The agent is told of the first only, and learns of the second there.
+    first.state().servers = vec![first.address.clone(), second.address.clone()];
+    let mut node = TestNode::new();
+    node.run(&[&first.address]);
+    let mut job = Assigned::new("service", vec![shell("t", LONG)]);
+    first.assign(&job);
+    first.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    second.assign(&job);
+    first.die();
+    eventually("a session with the second server", || (!second.state().hellos.is_empty()).then_some(()))
+        .await;
+    second.reported(&job, ClientStatus::Running).await;
+    assert!(is_alive(pid));
+    second.stop(&mut job);
+    second.reported(&job, ClientStatus::Complete).await;
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_left() {
+    let (first, second) = (TestServer::start().await, TestServer::start().await);
+    let mut node = TestNode::new();
+    node.run(&[&first.address]);
+    first.state().servers = vec![second.address.clone()];
+    eventually("the list to be learned", || (first.state().heartbeats > 1).then_some(())).await;
+    first.state().acknowledges_heartbeats = false;
+    eventually("a session with the second server", || (!second.state().hellos.is_empty()).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn updates_are_sent_again_until_they_are_acknowledged_even_to_another_server() {
+    let (first, second) = (TestServer::start().await, TestServer::start().await);
+    first.state().acknowledges_updates = false;
+    let mut node = TestNode::new();
+    node.run(&[&first.address]);
+    let job = Assigned::new("batch", vec![shell("t", "exit 3")]);
+    second.assign(&job);
+    first.assign(&job);
+    let last = |server: &TestServer| server.state().updates.last().cloned();
+    let sent = eventually("the same update twice", || {
+        let state = first.state();
+        let failed = |update: &&ordu_proto::node::AllocUpdates| {
+            update.updates.iter().any(|update| update.client_status() == ClientStatus::Failed)
+        };
+        (state.updates.iter().filter(failed).count() >= 2).then(|| state.updates.clone())
+    })
+    .await;
+    let numbers: Vec<u64> = sent.iter().map(|update| update.sequence).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "numbers rise by one");
+
+    first.state().servers = vec![second.address.clone()];
+    let heartbeats = first.state().heartbeats;
+    eventually("the list to be learned", || (first.state().heartbeats > heartbeats + 1).then_some(())).await;
+    first.die();
+    second.reported(&job, ClientStatus::Failed).await;
+    assert_eq!(last(&second).unwrap().sequence, 1, "numbers begin anew with each session");
+    let count = second.state().updates.len();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(second.state().updates.len(), count, "what is acknowledged is not sent again");
+}
+
+#[tokio::test]
+async fn a_server_that_knows_the_state_is_not_told_again() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let job = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    tokio::time::sleep(A_WHILE).await;
+    let count = server.state().updates.len();
+    server.end_sessions();
+    eventually("the agent's return", || (server.state().hellos.len() == 2).then_some(())).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(server.state().updates.len(), count);
+}
+
+#[tokio::test]
+async fn many_changes_go_out_in_few_messages() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let jobs: Vec<Assigned> = (0..20).map(|_| Assigned::new("batch", vec![shell("t", "exit 0")])).collect();
+    let began = std::time::Instant::now();
+    for job in &jobs {
+        server.assign(job);
+    }
+    for job in &jobs {
+        server.reported(job, ClientStatus::Complete).await;
+    }
+    let windows = began.elapsed().as_millis() / 200 + 2;
+    let messages = server.state().updates.len() as u128;
+    assert!(messages <= windows, "{messages} messages in {windows} windows");
+}
+
+#[tokio::test]
+async fn a_refused_node_asks_again_and_does_not_hurry() {
+    let server = TestServer::start().await;
+    server.state().refuses = Some("the node's secret does not match".into());
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    eventually("the first try", || (server.state().hellos.len() == 1).then_some(())).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(server.state().hellos.len(), 1);
+    server.state().refuses = None;
+    eventually("the second try", || (server.state().hellos.len() == 2).then_some(())).await;
+    eventually("heartbeats", || (server.state().heartbeats > 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn allocations_that_the_servers_do_not_know_any_more_are_stopped_and_removed() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let told = Assigned::new("service", vec![shell("t", LONG)]);
+    let untold = Assigned::new("service", vec![shell("t", LONG)]);
+    let ended = Assigned::new("batch", vec![shell("t", "true")]);
+    for job in [&told, &untold, &ended] {
+        server.assign(job);
+    }
+    let (told_pid, untold_pid) = (node.pid(&told, "t").await, node.pid(&untold, "t").await);
+    server.reported(&ended, ClientStatus::Complete).await;
+    let is_gone = |job: &Assigned| {
+        let state = node.path().join(format!("client/allocs/{}.assignment", job.uuid()));
+        (!node.file(job, "").exists() && !state.exists()).then_some(())
+    };
+    assert!(is_gone(&ended).is_none(), "an ended allocation's files stay until it is removed");
+
+    server.remove(&told, true);
+    eventually("the end of what was removed", || is_gone(&told)).await;
+    assert!(!is_alive(told_pid) && is_alive(untold_pid));
+
+    server.remove(&untold, false);
+    server.remove(&ended, false);
+    server.end_sessions();
+    eventually("the end of what a full set does not name", || is_gone(&untold)).await;
+    eventually("the end of what had ended before", || is_gone(&ended)).await;
+    assert!(!is_alive(untold_pid));
+    eventually("the end of the supervisor's records", || node.supervisor_records().is_empty().then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_server_that_lags_behind_does_not_make_the_node_stop_what_it_has_not_heard_of() {
+    let (ahead, behind) = (TestServer::start().await, TestServer::start().await);
+    ahead.state().state_index = 200;
+    behind.state().state_index = 150;
+    let mut node = TestNode::new();
+    let job = Assigned::new("service", vec![shell("t", LONG)]);
+    ahead.assign(&job);
+    ahead.state().servers = vec![behind.address.clone()];
+    node.run(&[&ahead.address]);
+    ahead.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    let first = ahead.state().hellos.len();
+    ahead.end_sessions();
+    eventually("the lagging server's turn", || (!behind.state().hellos.is_empty()).then_some(())).await;
+    eventually("the return to the first", || (ahead.state().hellos.len() > first).then_some(())).await;
+    assert!(is_alive(pid));
+    behind.state().state_index = 200;
+    behind.assign(&job);
+    let before = behind.state().heartbeats;
+    ahead.die();
+    eventually("a session with the one that caught up", || {
+        (behind.state().heartbeats > before).then_some(())
+    })
+    .await;
+    assert!(is_alive(pid));
+}
+
+#[tokio::test]
+async fn an_older_version_of_an_allocation_changes_nothing() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let mut job = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&job);
+    let pid = node.pid(&job, "t").await;
+    server.reported(&job, ClientStatus::Running).await;
+    server.change(&mut job, |job| job.allocation.desired_description = "newer".into());
+    // A second allocation shows that what was sent before it has been taken.
+    let marker = |server: &TestServer| {
+        let marker = Assigned::new("batch", vec![shell("t", "true")]);
+        server.assign(&marker);
+        marker
+    };
+    server.reported(&marker(&server), ClientStatus::Complete).await;
+    let mut old = job.clone();
+    old.allocation.alloc_modify_index = 11;
+    old.allocation.desired_status = DesiredStatus::Stop.into();
+    server.assign(&old);
+    server.reported(&marker(&server), ClientStatus::Complete).await;
+    assert!(is_alive(pid));
+}
+
+#[tokio::test]
+async fn what_is_stopped_before_it_was_seen_is_reported_complete_and_never_runs() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    let mut job = Assigned::new("service", vec![shell("t", LONG)]);
+    job.allocation.desired_status = DesiredStatus::Stop.into();
+    server.assign(&job);
+    node.run(&[&server.address]);
+    server.reported(&job, ClientStatus::Complete).await;
+    assert!(!node.file(&job, "").exists());
+}
+
+#[tokio::test]
+async fn an_agent_that_knows_no_server_says_so() {
+    let node = TestNode::new();
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let refusal = ordu_agent::run(node.options(&[]), shutdown).await.unwrap_err().to_string();
+    assert!(refusal.contains("client.servers"), "{refusal}");
+}

@@ -1,0 +1,157 @@
+//! Nodes: an agent in this process, or as a process of its own that can be killed.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use ordu_agent::{AgentOptions, Error, SupervisorProgram};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::jobs::Assigned;
+use super::{eventually, is_alive, kill_all_with};
+
+const HARNESS: &str = env!("CARGO_BIN_EXE_ordu-agent-harness");
+
+/// A data directory and whatever runs on it. Dropping it ends all of that.
+pub(crate) struct TestNode {
+    directory: TempDir,
+    running: Option<(CancellationToken, JoinHandle<Result<(), Error>>)>,
+    process: Option<Child>,
+}
+
+impl TestNode {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), running: None, process: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn options(&self, servers: &[&str]) -> AgentOptions {
+        AgentOptions {
+            servers: servers.iter().map(|server| (*server).to_owned()).collect(),
+            raw_exec_enabled: true,
+            supervisor_program: SupervisorProgram {
+                program: PathBuf::from(HARNESS),
+                args: vec![OsString::from("node-supervisor")],
+            },
+            ..AgentOptions::new(self.path())
+        }
+    }
+
+    /// Runs an agent in this process.
+    pub(crate) fn run(&mut self, servers: &[&str]) {
+        self.run_with(self.options(servers));
+    }
+
+    pub(crate) fn run_with(&mut self, options: AgentOptions) {
+        let token = CancellationToken::new();
+        let running = tokio::spawn(ordu_agent::run(options, token.clone()));
+        self.running = Some((token, running));
+    }
+
+    /// Ends the agent in this process as a shutdown does.
+    pub(crate) async fn shut_down(&mut self) {
+        let (token, running) = self.running.take().expect("an agent runs");
+        token.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    /// Runs an agent as a process.
+    pub(crate) fn spawn(&mut self, servers: &[&str]) {
+        let child = Command::new(HARNESS)
+            .arg("agent")
+            .arg(self.path())
+            .args(servers)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.process = Some(child);
+    }
+
+    /// kill -9 of the agent's process.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.process.take().expect("an agent runs as a process");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path().join("client/supervisor/socket")
+    }
+
+    /// The supervisor's process number, once there is one other than `not`.
+    pub(crate) async fn supervisor_pid(&self, not: Option<i32>) -> i32 {
+        let log = self.path().join("client/supervisor/log");
+        eventually("a supervisor", || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            let line = text.lines().rev().find(|line| line.contains("supervises with"))?;
+            let pid = line.split("process ").nth(1)?.split(' ').next()?.parse().ok()?;
+            (Some(pid) != not && is_alive(pid)).then_some(pid)
+        })
+        .await
+    }
+
+    /// A file below the allocation's directory.
+    pub(crate) fn file(&self, assigned: &Assigned, path: &str) -> PathBuf {
+        self.path().join("alloc").join(assigned.uuid().to_string()).join(path)
+    }
+
+    /// What a file holds, once it holds something that `is_it`.
+    pub(crate) async fn text(&self, assigned: &Assigned, path: &str, is_it: impl Fn(&str) -> bool) -> String {
+        let file = self.file(assigned, path);
+        eventually(&format!("{} with what is wanted", file.display()), || {
+            std::fs::read_to_string(&file).ok().filter(|text| is_it(text))
+        })
+        .await
+    }
+
+    /// The number that a task's script wrote (`echo $$ > …/pid`).
+    pub(crate) async fn pid(&self, assigned: &Assigned, task: &str) -> i32 {
+        let text = self.text(assigned, &format!("{task}/local/pid"), |text| text.ends_with('\n')).await;
+        text.trim().parse().unwrap()
+    }
+
+    /// The records that the supervisor keeps.
+    pub(crate) fn supervisor_records(&self) -> Vec<Value> {
+        let of = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
+        self.record_paths().iter().filter_map(of).collect()
+    }
+
+    /// Puts another in the place of the only one.
+    pub(crate) fn replace_supervisor_record(&self, record: &Value) {
+        let paths = self.record_paths();
+        assert_eq!(paths.len(), 1);
+        std::fs::write(&paths[0], serde_json::to_vec(record).unwrap()).unwrap();
+    }
+
+    fn record_paths(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.path().join("client/supervisor/tasks")) else {
+            return Vec::new();
+        };
+        let is_record = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+        entries.flatten().map(|entry| entry.path()).filter(is_record).collect()
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Some((token, running)) = self.running.take() {
+            token.cancel();
+            running.abort();
+        }
+        if self.process.is_some() {
+            self.kill();
+        }
+        let mut end = Command::new(HARNESS);
+        end.arg("node-supervisor").arg("--socket").arg(self.socket()).arg("--end").stdin(Stdio::null());
+        // A test that fails is reported as it is, whatever becomes of its processes.
+        let _ = end.status();
+        // Tasks whose supervisor was killed as the last of this test.
+        kill_all_with(&format!("NOMAD_ALLOC_DIR={}", self.path().display()));
+    }
+}

@@ -1,0 +1,253 @@
+//! The scripted server.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::Stream;
+use ordu_proto::command::AllocClientState;
+use ordu_proto::node::node_server::{Node, NodeServer};
+use ordu_proto::node::{
+    AllocSync, AllocUpdates, AllocUpdatesAck, FromNode, HeartbeatAck, Hello, Refused, ToNode, Welcome,
+    from_node, to_node,
+};
+use ordu_proto::state::{ClientStatus, DesiredStatus, TaskState};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::eventually;
+use super::jobs::Assigned;
+
+type Outbound = mpsc::Sender<Result<ToNode, Status>>;
+
+/// What the server does and has seen. Tests change and read it.
+pub(crate) struct State {
+    pub(crate) heartbeat_ttl_ms: u32,
+    pub(crate) servers: Vec<String>,
+    pub(crate) refuses: Option<String>,
+    pub(crate) acknowledges_updates: bool,
+    pub(crate) acknowledges_heartbeats: bool,
+    pub(crate) state_index: u64,
+    pub(crate) hellos: Vec<Hello>,
+    pub(crate) heartbeats: usize,
+    pub(crate) updates: Vec<AllocUpdates>,
+    assigned: Vec<Assigned>,
+    latest: BTreeMap<Vec<u8>, AllocClientState>,
+    sessions: Vec<Outbound>,
+}
+
+/// A server on a port of its own.
+pub(crate) struct TestServer {
+    pub(crate) address: String,
+    pub(crate) state: Arc<Mutex<State>>,
+    serving: JoinHandle<()>,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(Mutex::new(State {
+            heartbeat_ttl_ms: 600,
+            servers: Vec::new(),
+            refuses: None,
+            acknowledges_updates: true,
+            acknowledges_heartbeats: true,
+            state_index: 100,
+            hellos: Vec::new(),
+            heartbeats: 0,
+            updates: Vec::new(),
+            assigned: Vec::new(),
+            latest: BTreeMap::new(),
+            sessions: Vec::new(),
+        }));
+        let service = NodeServer::new(Service { state: Arc::clone(&state) });
+        let incoming = TcpListenerStream::new(listener);
+        let serving = tokio::spawn(async move {
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+        Self { address, state, serving }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Takes no more connections and ends those that there are.
+    pub(crate) fn die(&self) {
+        self.serving.abort();
+        self.state().sessions.clear();
+    }
+
+    /// Ends the sessions; the agent may come back.
+    pub(crate) fn end_sessions(&self) {
+        self.state().sessions.clear();
+    }
+
+    /// Assigns an allocation, to the agent that is connected and to those that come.
+    pub(crate) fn assign(&self, assigned: &Assigned) {
+        let mut state = self.state();
+        state.assigned.push(assigned.clone());
+        state.push_change(assigned, true);
+    }
+
+    /// Changes an assigned allocation, as the servers do: with a newer index.
+    pub(crate) fn change(&self, assigned: &mut Assigned, change: impl FnOnce(&mut Assigned)) {
+        let mut state = self.state();
+        change(assigned);
+        state.state_index += 1;
+        assigned.allocation.alloc_modify_index = state.state_index;
+        let known = state.assigned.iter_mut().find(|known| known.id() == assigned.id());
+        *known.expect("it was assigned") = assigned.clone();
+        state.push_change(assigned, true);
+    }
+
+    /// Wants it stopped.
+    pub(crate) fn stop(&self, assigned: &mut Assigned) {
+        self.change(assigned, |assigned| assigned.allocation.desired_status = DesiredStatus::Stop.into());
+    }
+
+    /// The allocation is gone from the state. `tell`: connected agents hear of it.
+    pub(crate) fn remove(&self, assigned: &Assigned, tell: bool) {
+        let mut state = self.state();
+        state.assigned.retain(|known| known.id() != assigned.id());
+        if tell {
+            state.push(AllocSync { removed: vec![assigned.id()], ..AllocSync::default() });
+        }
+    }
+
+    /// The latest that was reported of an allocation.
+    pub(crate) fn latest(&self, assigned: &Assigned) -> Option<AllocClientState> {
+        self.state().latest.get(&assigned.id()).cloned()
+    }
+
+    /// Waits until an allocation has this status, and answers all that is reported of it.
+    pub(crate) async fn reported(&self, assigned: &Assigned, status: ClientStatus) -> AllocClientState {
+        let what = format!("{status:?} of {}", assigned.uuid());
+        eventually(&what, || self.latest(assigned).filter(|state| state.client_status() == status)).await
+    }
+
+    /// Waits until a task's latest state is as wanted.
+    pub(crate) async fn task(
+        &self,
+        assigned: &Assigned,
+        name: &str,
+        is_it: impl Fn(&TaskState) -> bool,
+    ) -> TaskState {
+        eventually(&format!("a state of task {name}"), || {
+            self.latest(assigned)?.task_states.get(name).filter(|state| is_it(state)).cloned()
+        })
+        .await
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl State {
+    fn push_change(&mut self, assigned: &Assigned, with_spec: bool) {
+        let specs = if with_spec { vec![assigned.spec_of_job()] } else { Vec::new() };
+        let allocs = vec![assigned.allocation.clone()];
+        self.push(AllocSync { allocs, specs, state_index: self.state_index, ..AllocSync::default() });
+    }
+
+    fn push(&mut self, sync: AllocSync) {
+        let message = ToNode { message: Some(to_node::Message::AllocSync(sync)) };
+        self.sessions.retain(|session| session.try_send(Ok(message.clone())).is_ok());
+    }
+
+    /// Rows as the servers have them: with what was committed of the node's reports.
+    fn full(&self) -> AllocSync {
+        let row = |assigned: &Assigned| {
+            let mut row = assigned.allocation.clone();
+            if let Some(reported) = self.latest.get(&row.id) {
+                row.client_status = reported.client_status;
+                row.client_description = reported.client_description.clone();
+                row.task_states = reported.task_states.clone();
+            }
+            row
+        };
+        AllocSync {
+            full: true,
+            allocs: self.assigned.iter().map(row).collect(),
+            specs: self.assigned.iter().map(Assigned::spec_of_job).collect(),
+            removed: Vec::new(),
+            state_index: self.state_index,
+        }
+    }
+}
+
+struct Service {
+    state: Arc<Mutex<State>>,
+}
+
+#[tonic::async_trait]
+impl Node for Service {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<ToNode, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<FromNode>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (outbound, queued) = mpsc::channel(256);
+        let weak = outbound.downgrade();
+        self.state.lock().unwrap().sessions.push(outbound);
+        let state = Arc::clone(&self.state);
+        let mut inbound = request.into_inner();
+        tokio::spawn(async move {
+            while let Ok(Some(FromNode { message: Some(message) })) = inbound.message().await {
+                let Some(outbound) = weak.upgrade() else { return };
+                let answers = answer(&mut state.lock().unwrap(), message);
+                for message in answers {
+                    let _ = outbound.send(Ok(ToNode { message: Some(message) })).await;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(queued))))
+    }
+}
+
+fn answer(state: &mut State, message: from_node::Message) -> Vec<to_node::Message> {
+    match message {
+        from_node::Message::Hello(hello) => {
+            state.hellos.push(hello);
+            if let Some(text) = &state.refuses {
+                return vec![to_node::Message::Refused(Refused { text: text.clone() })];
+            }
+            let welcome =
+                Welcome { heartbeat_ttl_ms: state.heartbeat_ttl_ms, servers: state.servers.clone() };
+            vec![to_node::Message::Welcome(welcome), to_node::Message::AllocSync(state.full())]
+        }
+        from_node::Message::Heartbeat(_) => {
+            state.heartbeats += 1;
+            let ack =
+                HeartbeatAck { heartbeat_ttl_ms: state.heartbeat_ttl_ms, servers: state.servers.clone() };
+            let answers = state.acknowledges_heartbeats.then_some(to_node::Message::HeartbeatAck(ack));
+            answers.into_iter().collect()
+        }
+        from_node::Message::AllocUpdates(updates) => {
+            state.updates.push(updates.clone());
+            if !state.acknowledges_updates {
+                return Vec::new();
+            }
+            for update in updates.updates {
+                state.latest.insert(update.alloc_id.clone(), update);
+            }
+            vec![to_node::Message::AllocUpdatesAck(AllocUpdatesAck { sequence: updates.sequence })]
+        }
+    }
+}
+
+/// Longer than any window or tick of an agent whose time to live is that of the test server.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(700);

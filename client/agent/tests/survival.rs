@@ -1,0 +1,260 @@
+//! Kills: of the agent, of the supervisor, of both. A task is never started twice, never lost, and how
+//! it ended is known wherever anybody could have seen it.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod support;
+
+use ordu_proto::state::ClientStatus;
+use support::jobs::{Assigned, shell};
+use support::node::TestNode;
+use support::server::TestServer;
+use support::{eventually, is_alive, kill};
+
+/// Writes down each start, and lives until it is told to end.
+const LONG: &str = "echo $$ >> ../alloc/data/starts; echo $$ > local/pid; echo begins; \
+                    while [ ! -e local/end ]; do sleep 0.05; done; echo ends; exit 7";
+
+fn starts(node: &TestNode, job: &Assigned) -> usize {
+    let text = std::fs::read_to_string(node.file(job, "alloc/data/starts")).unwrap_or_default();
+    text.lines().count()
+}
+
+fn let_end(node: &TestNode, job: &Assigned) {
+    std::fs::write(node.file(job, "t/local/end"), "").unwrap();
+}
+
+fn exit_message(server: &TestServer, job: &Assigned) -> String {
+    let state = server.latest(job).unwrap().task_states["t"].clone();
+    let terminated = state.events.iter().find(|event| event.r#type == "Terminated");
+    terminated.map(|event| event.display_message.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_killed_agents_successor_finds_its_tasks_running_and_sees_them_end() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    for round in 0..3 {
+        node.kill();
+        assert!(is_alive(pid), "round {round}");
+        let before = server.state().hellos.len();
+        node.spawn(&[&server.address]);
+        eventually("the agent's return", || (server.state().hellos.len() > before).then_some(())).await;
+    }
+    let_end(&node, &job);
+    server.reported(&job, ClientStatus::Failed).await;
+    assert_eq!(exit_message(&server, &job), "Exit Code: 7");
+    assert_eq!(starts(&node, &job), 1);
+    let state = &server.latest(&job).unwrap().task_states["t"];
+    let started = state.events.iter().filter(|event| event.r#type == "Started").count();
+    assert_eq!(started, 1, "{:?}", state.events);
+    let secrets: Vec<_> = server.state().hellos.iter().map(|hello| hello.secret_id.clone()).collect();
+    assert!(secrets.windows(2).all(|pair| pair[0] == pair[1]), "the node stays who it is");
+}
+
+#[tokio::test]
+async fn exit_codes_of_tasks_that_ended_without_an_agent_are_known() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    node.kill();
+    let_end(&node, &job);
+    eventually("the task's end", || (!is_alive(pid)).then_some(())).await;
+    node.spawn(&[&server.address]);
+    server.reported(&job, ClientStatus::Failed).await;
+    assert_eq!(exit_message(&server, &job), "Exit Code: 7");
+    assert_eq!(node.text(&job, "alloc/logs/t.stdout.0", |_| true).await, "begins\nends\n");
+    assert_eq!(starts(&node, &job), 1);
+    eventually("the end of the supervisor's record", || node.supervisor_records().is_empty().then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn an_agent_without_any_server_goes_on_with_what_was_written_down() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let script = "echo $$ >> ../alloc/data/starts; [ $(wc -l < ../alloc/data/starts) -gt 1 ] && exec sleep 600; \
+                  echo $$ > local/pid; while [ ! -e local/end ]; do sleep 0.05; done; exit 7";
+    let job = Assigned::new("service", vec![shell("t", script)]).restarts(1);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    node.pid(&job, "t").await;
+    node.kill();
+    server.die();
+    node.spawn(&[&server.address]);
+    let_end(&node, &job);
+    eventually("the restart by policy", || (starts(&node, &job) == 2).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_killed_supervisors_successor_takes_the_tasks_over_with_their_output() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let script = "echo $$ >> ../alloc/data/starts; echo $$ > local/pid; echo begins; i=0; \
+                  while [ ! -e local/end ]; do i=$((i+1)); echo \"line $i\"; sleep 0.02; done; echo ends";
+    let mut job = Assigned::new("service", vec![shell("t", script)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    let first = node.supervisor_pid(None).await;
+    kill(first);
+    node.supervisor_pid(Some(first)).await;
+    assert!(is_alive(pid) && starts(&node, &job) == 1);
+    let lines_now = node.text(&job, "alloc/logs/t.stdout.0", |_| true).await.lines().count();
+    let text = node.text(&job, "alloc/logs/t.stdout.0", |text| text.lines().count() > lines_now + 5).await;
+    let expected: Vec<String> = (1..text.lines().count()).map(|number| format!("line {number}")).collect();
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), expected, "output goes on without a gap");
+    // It can still be stopped, though it is nobody's child.
+    server.stop(&mut job);
+    server.reported(&job, ClientStatus::Complete).await;
+    assert!(!is_alive(pid) && starts(&node, &job) == 1);
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_that_no_supervisor_saw_is_unknown_and_counts_as_a_failure() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let pid = node.pid(&job, "t").await;
+    let supervisor = node.supervisor_pid(None).await;
+    node.kill();
+    kill(supervisor);
+    assert!(is_alive(pid), "tasks live on without either");
+    let_end(&node, &job);
+    eventually("the task's end", || (!is_alive(pid)).then_some(())).await;
+    node.spawn(&[&server.address]);
+    let failed = server.reported(&job, ClientStatus::Failed).await;
+    assert!(exit_message(&server, &job).contains("not known"), "{failed:?}");
+    assert_eq!(starts(&node, &job), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_was_given_the_number_of_a_task_is_not_touched() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let mut job = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let supervisor = node.supervisor_pid(None).await;
+    node.kill();
+    kill(supervisor);
+    // What a reused number looks like: the record's process number is that of a process which was
+    // started at another time.
+    let mut stranger =
+        tokio::process::Command::new("/bin/sleep").arg("600").kill_on_drop(true).spawn().unwrap();
+    let mut record = node.supervisor_records().remove(0);
+    record["pid"] = serde_json::json!(stranger.id());
+    node.replace_supervisor_record(&record);
+    node.spawn(&[&server.address]);
+    server.reported(&job, ClientStatus::Failed).await;
+    server.stop(&mut job);
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
+}
+
+#[tokio::test]
+async fn an_agent_that_lost_what_it_wrote_down_does_not_start_running_tasks_again() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    // The attempt that runs is the second: the lost state is not simply begun anew.
+    let script = "echo $$ >> ../alloc/data/starts; [ $(wc -l < ../alloc/data/starts) -gt 1 ] || exit 1; \
+                  echo $$ > local/pid; exec sleep 600";
+    let mut job = Assigned::new("service", vec![shell("t", script)]).restarts(2);
+    server.assign(&job);
+    server.task(&job, "t", |state| state.restarts == 1 && state.state == "running").await;
+    let pid = node.pid(&job, "t").await;
+    node.kill();
+    let states = node.path().join("client/allocs");
+    std::fs::remove_dir_all(&states).unwrap();
+    std::fs::create_dir(&states).unwrap();
+    let before = server.state().updates.len();
+    node.spawn(&[&server.address]);
+    eventually("the agent's report", || (server.state().updates.len() > before).then_some(())).await;
+    server.task(&job, "t", |state| state.restarts == 0 && state.state == "running").await;
+    assert!(is_alive(pid));
+    server.stop(&mut job);
+    server.reported(&job, ClientStatus::Complete).await;
+    assert!(!is_alive(pid));
+    assert_eq!(starts(&node, &job), 2);
+}
+
+#[tokio::test]
+async fn agents_and_supervisors_killed_at_any_moment_of_many_starts_double_and_lose_nothing() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let jobs: Vec<Assigned> = (0..24).map(|_| Assigned::new("batch", vec![shell("t", LONG)])).collect();
+    for (number, job) in jobs.iter().enumerate() {
+        server.assign(job);
+        if number % 6 == 5 {
+            // Somewhere in the middle of the starts, a little later each time.
+            tokio::time::sleep(std::time::Duration::from_millis(7 * number as u64)).await;
+            if number % 12 == 11 {
+                kill(node.supervisor_pid(None).await);
+            }
+            node.kill();
+            node.spawn(&[&server.address]);
+        }
+    }
+    for job in &jobs {
+        let what = format!("one start of {}", job.uuid());
+        eventually(&what, || (starts(&node, job) == 1).then_some(())).await;
+    }
+    for job in &jobs {
+        let_end(&node, job);
+    }
+    for job in &jobs {
+        server.reported(job, ClientStatus::Failed).await;
+        assert_eq!(starts(&node, job), 1, "{}", job.uuid());
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_in_use_is_refused_in_words() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    eventually("the first agent", || (!server.state().hellos.is_empty()).then_some(())).await;
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let refusal = ordu_agent::run(node.options(&[&server.address]), shutdown).await.unwrap_err().to_string();
+    assert!(refusal.contains("is in use by another agent"), "{refusal}");
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_leaves_its_tasks_unless_told_to_stop_them() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let job = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&job);
+    let pid = node.pid(&job, "t").await;
+    server.reported(&job, ClientStatus::Running).await;
+    node.shut_down().await;
+    assert!(is_alive(pid));
+    let supervisor = node.supervisor_pid(None).await;
+
+    let mut options = node.options(&[&server.address]);
+    options.stop_tasks_on_shutdown = true;
+    let before = server.state().hellos.len();
+    node.run_with(options);
+    eventually("the second agent", || (server.state().hellos.len() > before).then_some(())).await;
+    node.shut_down().await;
+    assert!(!is_alive(pid));
+    eventually("the supervisor's end", || (!is_alive(supervisor)).then_some(())).await;
+    assert_eq!(starts(&node, &job), 1);
+}
