@@ -174,6 +174,27 @@ async fn allocations_that_the_servers_do_not_know_any_more_are_stopped_and_remov
 }
 
 #[tokio::test]
+async fn files_of_an_allocation_that_is_over_stay_while_the_servers_know_it() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let (over, gone) = (
+        Assigned::new("batch", vec![shell("t", "echo kept")]),
+        Assigned::new("batch", vec![shell("t", "true")]),
+    );
+    server.assign(&over);
+    server.assign(&gone);
+    server.reported(&over, ClientStatus::Complete).await;
+    server.reported(&gone, ClientStatus::Complete).await;
+    server.remove(&over, false);
+    server.remove(&gone, false);
+    server.state().over.push(over.id());
+    server.end_sessions();
+    eventually("the removal of the other", || (!node.file(&gone, "").exists()).then_some(())).await;
+    assert_eq!(node.text(&over, "alloc/logs/t.stdout.0", |_| true).await, "kept\n");
+}
+
+#[tokio::test]
 async fn a_server_that_lags_behind_does_not_make_the_node_stop_what_it_has_not_heard_of() {
     let (ahead, behind) = (TestServer::start().await, TestServer::start().await);
     ahead.state().state_index = 200;

@@ -40,8 +40,13 @@ impl TableHandle {
     /// last handle; tasks do not.
     pub(crate) fn begin(node: Arc<NodeContext>) -> io::Result<Self> {
         let (commands, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
-        let mut table =
-            Table { node, allocs: BTreeMap::new(), specs: BTreeMap::new(), removing: JoinSet::new() };
+        let mut table = Table {
+            node,
+            allocs: BTreeMap::new(),
+            specs: BTreeMap::new(),
+            removed_before_sweep: Some(BTreeSet::new()),
+            background: JoinSet::new(),
+        };
         let acted_on = table.restore()?;
         tokio::spawn(table.run(received));
         Ok(Self { commands, acted_on: Arc::new(AtomicU64::new(acted_on)) })
@@ -79,22 +84,26 @@ struct Table {
     allocs: BTreeMap<Uuid, AllocHandle>,
     /// What the present session has sent.
     specs: BTreeMap<SpecKey, Vec<u8>>,
-    removing: JoinSet<()>,
+    /// Those that this table removes itself; of no interest once it has swept.
+    removed_before_sweep: Option<BTreeSet<Uuid>>,
+    /// What is done beside taking orders.
+    background: JoinSet<()>,
 }
 
 impl Table {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        // Asked once the servers have said what there is; the answer may take as long as a supervisor.
+        let mut listing = JoinSet::new();
         let mut swept = false;
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Sync(sync)) => {
-                        let full = sync.full;
-                        self.sync(sync);
-                        if full && !swept {
-                            swept = true;
-                            self.sweep().await;
+                        if sync.full && !std::mem::replace(&mut swept, true) {
+                            let supervisor = self.node.supervisor.clone();
+                            listing.spawn(async move { supervisor.list().await });
                         }
+                        self.sync(sync);
                     }
                     Some(Command::StopAll(done)) => {
                         self.stop_all().await;
@@ -103,7 +112,8 @@ impl Table {
                     }
                     None => return,
                 },
-                Some(_) = self.removing.join_next() => {}
+                Some(Ok(reports)) = listing.join_next() => self.sweep(reports),
+                Some(_) = self.background.join_next() => {}
             }
         }
     }
@@ -133,7 +143,7 @@ impl Table {
             let key = (spec.namespace, spec.job_id, spec.job_create_index, spec.job_version);
             self.specs.insert(key, spec.spec_json);
         }
-        let mut named = BTreeSet::new();
+        let mut named: BTreeSet<Uuid> = sync.over.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect();
         for allocation in sync.allocs {
             let Ok(id) = Uuid::from_slice(&allocation.id) else {
                 tracing::error!("a server sent an allocation whose id is none; it is ignored");
@@ -212,7 +222,8 @@ impl Table {
         tracing::info!("allocation {id} is gone from the servers' state and is removed");
         handle.set_desired(Desired::Stop);
         let node = Arc::clone(&self.node);
-        self.removing.spawn(async move {
+        self.removed_before_sweep.as_mut().map(|removed| removed.insert(id));
+        self.background.spawn(async move {
             handle.over().await;
             let directory = handle.context.directory.clone();
             // With the handle goes its writer, which would write the files again.
@@ -231,28 +242,30 @@ impl Table {
         });
     }
 
-    /// Once the servers have said what there is: tasks of allocations that are not (their state was lost
-    /// here) are killed, and ended attempts that nobody will ask for are forgotten.
-    async fn sweep(&self) {
-        for report in self.node.supervisor.list().await {
-            let alloc = Uuid::parse_str(&report.key.alloc).ok().and_then(|id| self.allocs.get(&id));
-            match (alloc, &report.exit) {
-                (Some(handle), Some(_)) if is_past(handle, &report) => {
-                    self.node.supervisor.forget(&report.key).await;
-                }
-                (Some(_), _) => {}
-                (None, Some(_)) => self.node.supervisor.forget(&report.key).await,
-                (None, None) if self.is_being_removed() => {}
-                (None, None) => {
-                    tracing::warn!("{} runs, but no server knows it: it is killed", report.key);
-                    self.node.supervisor.signal(&report.key, Signal::SIGKILL as i32, true).await;
-                }
+    /// Tasks of allocations that this node has not, since their state was lost here, are killed; ended
+    /// attempts that nobody will ask for are forgotten.
+    fn sweep(&mut self, reports: Vec<TaskReport>) {
+        let removed = self.removed_before_sweep.take().unwrap_or_default();
+        for report in reports {
+            let alloc = Uuid::parse_str(&report.key.alloc).ok();
+            let has_ended = report.exit.is_some();
+            let is_wanted = match alloc.and_then(|id| self.allocs.get(&id)) {
+                Some(handle) => !(has_ended && is_past(handle, &report)),
+                None => alloc.is_some_and(|id| removed.contains(&id)),
+            };
+            if is_wanted {
+                continue;
             }
+            let supervisor = self.node.supervisor.clone();
+            self.background.spawn(async move {
+                if !has_ended {
+                    tracing::warn!("{} runs, but no server knows it: it is killed", report.key);
+                    supervisor.signal(&report.key, Signal::SIGKILL as i32, true).await;
+                    supervisor.wait_exit(&report.key).await;
+                }
+                supervisor.forget(&report.key).await;
+            });
         }
-    }
-
-    fn is_being_removed(&self) -> bool {
-        !self.removing.is_empty()
     }
 
     async fn stop_all(&mut self) {
@@ -262,7 +275,7 @@ impl Table {
         for handle in self.allocs.values() {
             handle.over().await;
         }
-        while self.removing.join_next().await.is_some() {}
+        while self.background.join_next().await.is_some() {}
     }
 }
 

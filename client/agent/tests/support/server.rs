@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) hellos: Vec<Hello>,
     pub(crate) heartbeats: usize,
     pub(crate) updates: Vec<AllocUpdates>,
+    /// Allocations that are over and still known.
+    pub(crate) over: Vec<Vec<u8>>,
     assigned: Vec<Assigned>,
     latest: BTreeMap<Vec<u8>, AllocClientState>,
     sessions: Vec<Outbound>,
@@ -61,6 +63,7 @@ impl TestServer {
             hellos: Vec::new(),
             heartbeats: 0,
             updates: Vec::new(),
+            over: Vec::new(),
             assigned: Vec::new(),
             latest: BTreeMap::new(),
             sessions: Vec::new(),
@@ -182,8 +185,9 @@ impl State {
             full: true,
             allocs: self.assigned.iter().map(row).collect(),
             specs: self.assigned.iter().map(Assigned::spec_of_job).collect(),
-            removed: Vec::new(),
             state_index: self.state_index,
+            over: self.over.clone(),
+            ..AllocSync::default()
         }
     }
 }
