@@ -2,6 +2,7 @@
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{AllocClientUpdate, Done};
+use ordu_proto::state::ClientStatus;
 
 use super::Step;
 use super::entry::Entry;
@@ -17,7 +18,9 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> St
             continue;
         }
         let mut new = old.clone();
-        new.set_client_status(update.client_status());
+        if update.client_status() != ClientStatus::Unspecified {
+            new.set_client_status(update.client_status());
+        }
         new.client_description = update.client_description;
         new.task_states = update.task_states;
         entry.put_alloc(Some(old), new)?;

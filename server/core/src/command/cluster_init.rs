@@ -6,12 +6,18 @@ use ordu_proto::state::ClusterMeta;
 
 use super::refuse;
 
-pub(super) fn apply(cluster: &mut ClusterMeta, index: u64, command: ClusterInit) -> Result<Answer, Refusal> {
+pub(super) fn apply(
+    cluster: &mut ClusterMeta,
+    index: u64,
+    feature_level: u32,
+    command: ClusterInit,
+) -> Result<Answer, Refusal> {
     if cluster.cluster_id.is_empty() {
         cluster.cluster_id = command.cluster_id;
     } else if cluster.cluster_id != command.cluster_id {
         return Err(refuse(409, "the cluster has another id"));
     }
-    cluster.feature_level = cluster.feature_level.max(super::FEATURE_LEVEL);
+    // The entry's level, not this release's: servers of two releases must write the same row.
+    cluster.feature_level = cluster.feature_level.max(feature_level);
     Ok(Answer::Done(Done { index }))
 }

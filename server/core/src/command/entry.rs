@@ -1,7 +1,7 @@
 //! One entry under way: writes rows with everything that hangs on them (secondary keys, table indexes,
 //! counts, summaries, statuses), so that no command can forget a part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node};
 use sha2::{Digest, Sha256};
@@ -24,11 +24,14 @@ pub(super) struct Entry<'t, 'b> {
     /// The cluster's time.
     pub(super) time_ns: i64,
     summaries: BTreeMap<(String, String), SummaryDraft>,
+    /// Specifications that an allocation has left for a newer version: namespace, job id, the job's create
+    /// index, version.
+    left_specs: BTreeSet<(String, String, u64, u64)>,
 }
 
 impl<'t, 'b> Entry<'t, 'b> {
     pub(super) fn new(tx: &'t mut Tx<'b>, index: u64, time_ns: i64) -> Self {
-        Self { tx, index, time_ns, summaries: BTreeMap::new() }
+        Self { tx, index, time_ns, summaries: BTreeMap::new(), left_specs: BTreeSet::new() }
     }
 
     /// The tables as the entries before and this one have left them so far.
@@ -44,7 +47,12 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     /// Writes a version of a job with its specification, and drops versions beyond `kept_max`.
-    pub(super) fn put_job_version(&mut self, job: &Job, spec_json: Vec<u8>, kept_max: usize) -> Result<(), Corrupt> {
+    pub(super) fn put_job_version(
+        &mut self,
+        job: &Job,
+        spec_json: Vec<u8>,
+        kept_max: usize,
+    ) -> Result<(), Corrupt> {
         self.tx.put(Table::JobVersions, key::job_version(&job.namespace, &job.id, job.version), job);
         self.tx.put(
             Table::JobSpecs,
@@ -56,20 +64,25 @@ impl<'t, 'b> Entry<'t, 'b> {
             return Ok(());
         }
         let mut kept = read::job_versions(self.reader(), &job.namespace, &job.id)?;
+        if kept.len() <= kept_max {
+            return Ok(());
+        }
+        let in_use = self.versions_in_use(&job.namespace, &job.id)?;
         while kept.len() > kept_max {
             // The newest stable version is what an automatic revert goes back to: it outlives its turn.
             let newest_stable = kept.iter().position(|version| version.stable);
             let last = kept.len() - 1;
             let dropped = kept.remove(if newest_stable == Some(last) { last - 1 } else { last });
-            self.drop_job_version(&dropped)?;
+            self.drop_job_version(&dropped, &in_use);
         }
         Ok(())
     }
 
     /// Removes a job: the live row, its versions, and what shows of its summary.
     pub(super) fn remove_job(&mut self, job: &Job) -> Result<(), Corrupt> {
+        let in_use = self.versions_in_use(&job.namespace, &job.id)?;
         for version in read::job_versions(self.reader(), &job.namespace, &job.id)? {
-            self.drop_job_version(&version)?;
+            self.drop_job_version(&version, &in_use);
         }
         self.tx.delete(Table::Jobs, key::job(&job.namespace, &job.id));
         self.tx.touch(Table::Jobs, self.index);
@@ -80,14 +93,30 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     /// A version goes; its specification stays for as long as an allocation runs by it.
-    fn drop_job_version(&mut self, version: &Job) -> Result<(), Corrupt> {
+    fn drop_job_version(&mut self, version: &Job, in_use: &BTreeSet<(u64, u64)>) {
         let Job { namespace, id, create_index, version, .. } = version;
         self.tx.delete(Table::JobVersions, key::job_version(namespace, id, *version));
-        let in_use = read::allocs_of_job(self.reader(), namespace, id)?
-            .iter()
-            .any(|alloc| alloc.job_create_index == *create_index && alloc.job_version == *version);
-        if !in_use {
+        if !in_use.contains(&(*create_index, *version)) {
             self.tx.delete(Table::JobSpecs, key::job_spec(namespace, id, *create_index, *version));
+        }
+    }
+
+    /// The versions that allocations of a job id run or ran by: the jobs' create indexes and versions.
+    fn versions_in_use(&self, namespace: &str, id: &str) -> Result<BTreeSet<(u64, u64)>, Corrupt> {
+        let allocs = read::allocs_of_job(self.reader(), namespace, id)?;
+        Ok(allocs.iter().map(|alloc| (alloc.job_create_index, alloc.job_version)).collect())
+    }
+
+    /// Removes the specifications that no version and no allocation needs any more.
+    fn drop_left_specs(&mut self) -> Result<(), Corrupt> {
+        for (namespace, id, create_index, version) in std::mem::take(&mut self.left_specs) {
+            let kept = read::job_version(self.reader(), &namespace, &id, version)?;
+            if kept.is_some_and(|kept| kept.create_index == create_index) {
+                continue;
+            }
+            if !self.versions_in_use(&namespace, &id)?.contains(&(create_index, version)) {
+                self.tx.delete(Table::JobSpecs, key::job_spec(&namespace, &id, create_index, version));
+            }
         }
         Ok(())
     }
@@ -97,6 +126,9 @@ impl<'t, 'b> Entry<'t, 'b> {
         let old = read::eval(self.reader(), &eval.id)?;
         match &old {
             Some(old) => {
+                // Its place in the secondary table and in its job's counts is by them.
+                eval.namespace.clone_from(&old.namespace);
+                eval.job_id.clone_from(&old.job_id);
                 eval.create_index = old.create_index;
                 eval.create_time_ns = old.create_time_ns;
             }
@@ -131,6 +163,10 @@ impl<'t, 'b> Entry<'t, 'b> {
             self.tx.put_bytes(Table::AllocsByJob, by_job, Vec::new());
             self.tx.put_bytes(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), Vec::new());
         }
+        if let Some(old) = old.as_ref().filter(|old| old.job_version != new.job_version) {
+            let Allocation { namespace, job_id, job_create_index, job_version, .. } = old;
+            self.left_specs.insert((namespace.clone(), job_id.clone(), *job_create_index, *job_version));
+        }
         if old.as_ref().is_none_or(|old| old.eval_id != new.eval_id) {
             if let Some(old) = &old {
                 self.tx.delete(Table::AllocsByEval, key::by_id(&old.eval_id, &old.id));
@@ -158,7 +194,8 @@ impl<'t, 'b> Entry<'t, 'b> {
     pub(super) fn summary(&mut self, namespace: &str, job_id: &str) -> Result<&mut JobSummary, Corrupt> {
         let at = (namespace.to_owned(), job_id.to_owned());
         if !self.summaries.contains_key(&at) {
-            let before: Option<JobSummary> = self.tx.row(Table::JobSummaries, &key::job(namespace, job_id))?;
+            let before: Option<JobSummary> =
+                self.tx.row(Table::JobSummaries, &key::job(namespace, job_id))?;
             let now = before.clone().unwrap_or_else(|| JobSummary {
                 namespace: namespace.to_owned(),
                 job_id: job_id.to_owned(),
@@ -172,6 +209,7 @@ impl<'t, 'b> Entry<'t, 'b> {
 
     /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
+        self.drop_left_specs()?;
         for ((namespace, job_id), mut draft) in std::mem::take(&mut self.summaries) {
             self.settle_status(&namespace, &job_id, &draft.now)?;
             let at = key::job(&namespace, &job_id);
@@ -209,6 +247,9 @@ impl<'t, 'b> Entry<'t, 'b> {
 fn is_open(status: EvalStatus) -> bool {
     matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
 }
+
+/// Nomad's priority of an evaluation whose job is not known.
+pub(super) const UNKNOWN_JOB_PRIORITY: i32 = 50;
 
 /// A pending evaluation of a job. Indexes and times are set when it is written.
 pub fn new_eval(id: Id, job: &Job, triggered_by: &str) -> Evaluation {

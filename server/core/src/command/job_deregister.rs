@@ -4,8 +4,8 @@ use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{JobDeregister, JobDeregistered};
 use ordu_proto::state::Job;
 
-use super::entry::{Entry, new_eval};
 use super::Step;
+use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, new_eval};
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Id, read};
 
@@ -16,11 +16,16 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
     let job = existing.clone().unwrap_or_else(|| Job {
         namespace: command.namespace.clone(),
         id: command.job_id.clone(),
-        priority: DEREGISTER_PRIORITY,
+        priority: UNKNOWN_JOB_PRIORITY,
         r#type: "service".to_owned(),
         ..Job::default()
     });
-    let job_modify_index = if existing.is_some() { entry.index } else { 0 };
+    let job_modify_index = match &existing {
+        // Stopped before: nothing is written.
+        Some(existing) if existing.stop && !command.purge => existing.job_modify_index,
+        Some(_) => entry.index,
+        None => 0,
+    };
     let evaluated = !(job.periodic || job.parameterized);
     if let Some(existing) = existing {
         if command.purge {
@@ -42,9 +47,6 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
         job_modify_index,
     })))
 }
-
-/// Nomad's priority of an evaluation whose job is not known.
-const DEREGISTER_PRIORITY: i32 = 50;
 
 fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
     let spec_json = read::spec_of(entry.reader(), &job)?;

@@ -9,7 +9,7 @@ use crate::state::{Id, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
     let Some(job) = read::job(entry.reader(), &command.namespace, &command.job_id)? else {
-        return Ok(Err(refuse(404, "job not found")));
+        return Ok(Err(refuse(500, "job not found")));
     };
     if job.periodic {
         return Ok(Err(refuse(500, "can't evaluate periodic job")));

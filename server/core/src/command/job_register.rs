@@ -24,12 +24,16 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
     }
 
     let unchanged = match &existing {
-        Some(existing) => existing.stop == job.stop && read::spec_of(entry.reader(), existing)? == command.spec_json,
+        Some(existing) => {
+            existing.stop == job.stop && read::spec_of(entry.reader(), existing)? == command.spec_json
+        }
         None => false,
     };
     let job = match existing {
         Some(existing) if unchanged => existing,
-        existing => write(entry, existing, job, command.spec_json, command.groups.iter().map(|group| &group.name))?,
+        existing => {
+            write(entry, existing, job, command.spec_json, command.groups.iter().map(|group| &group.name))?
+        }
     };
     let eval_id = Id::try_from(command.eval_id.as_slice()).ok();
     if let Some(id) = eval_id {
@@ -37,7 +41,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
     }
     Ok(Ok(Answer::JobRegistered(JobRegistered {
         index: entry.index,
-        eval_id: command.eval_id,
+        eval_id: eval_id.map(Vec::from).unwrap_or_default(),
         eval_create_index: if eval_id.is_some() { entry.index } else { 0 },
         job_modify_index: job.job_modify_index,
     })))

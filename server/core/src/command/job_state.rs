@@ -1,6 +1,8 @@
 //! What follows for a job from its evaluations and allocations: status and summary.
 
-use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
+use ordu_proto::state::{
+    Allocation, ClientStatus, DesiredStatus, Evaluation, Job, JobSummary, TaskGroupSummary,
+};
 
 /// Whether an allocation is over, or was told to be: it holds no resources and keeps no job running.
 pub(super) fn is_terminal(alloc: &Allocation) -> bool {
@@ -35,6 +37,10 @@ pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
 pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, new: &Allocation) {
     let was_live = old.is_some_and(|old| !is_terminal(old));
     summary.live_allocations += i64::from(!is_terminal(new)) - i64::from(was_live);
+    // A summary is of one job: allocations of a former job of the same id are not in its groups.
+    if summary.create_index != new.job_create_index {
+        return;
+    }
     let Some(group) = summary.groups.get_mut(&new.task_group) else { return };
     let before = old.map(Allocation::client_status);
     let now = new.client_status();
@@ -59,7 +65,7 @@ pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, ne
 pub(super) fn count_queued(summary: &mut JobSummary, eval: &Evaluation) {
     for (name, queued) in &eval.queued_allocations {
         if let Some(group) = summary.groups.get_mut(name) {
-            group.queued = *queued;
+            group.queued = (*queued).max(0);
         }
     }
 }

@@ -120,7 +120,7 @@ impl Machine {
         let step = if fenced {
             Ok(Err(super::refuse(409, "the leader that proposed this no longer leads")))
         } else {
-            self.dispatch(tx, at, command)
+            self.dispatch(tx, at, envelope.feature_level, command)
         };
         let outcome = match step? {
             Ok(answer) => Outcome { outcome: Some(answer) },
@@ -139,9 +139,9 @@ impl Machine {
         Ok(Applied { outcome, changes })
     }
 
-    fn dispatch(&mut self, tx: &mut Tx<'_>, at: LogPosition, command: Command) -> Step {
+    fn dispatch(&mut self, tx: &mut Tx<'_>, at: LogPosition, feature_level: u32, command: Command) -> Step {
         if let Command::ClusterInit(command) = command {
-            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, command));
+            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, feature_level, command));
         }
         let mut entry = Entry::new(tx, at.index, self.cluster.time_ns);
         let answer = match command {

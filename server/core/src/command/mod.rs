@@ -12,6 +12,8 @@ mod machine;
 mod node_register;
 mod node_status_update;
 mod plan_apply;
+#[cfg(test)]
+mod tests;
 
 pub use entry::new_eval;
 pub use machine::{Applied, Fatal, LogPosition, Machine};

@@ -26,6 +26,8 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeRegister) -> Step {
     node.computed_class = computed_class(&node);
     node.set_status(NodeStatus::Ready);
     node.status_description.clear();
+    // The history is the servers' to write.
+    node.events.clear();
     if let Some(old) = &old {
         node.ineligible = old.ineligible;
         node.drain = old.drain;

@@ -24,7 +24,12 @@ pub fn job(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Option<Job>
 }
 
 /// A version of a job as it was written.
-pub fn job_version(reader: &dyn Reader, namespace: &str, id: &str, version: u64) -> Result<Option<Job>, Corrupt> {
+pub fn job_version(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+    version: u64,
+) -> Result<Option<Job>, Corrupt> {
     reader.row(Table::JobVersions, &key::job_version(namespace, id, version))
 }
 

@@ -112,7 +112,8 @@ impl<'a> Tx<'a> {
 
     /// The entry took effect: its writes join the batch, its changes are handed out.
     pub fn keep_entry(&mut self) -> Vec<Change> {
-        self.batch.append(&mut self.entry);
+        // One by one: `append` would rebuild the whole batch for every entry of it.
+        self.batch.extend(std::mem::take(&mut self.entry));
         self.indexes = self.entry_indexes;
         std::mem::take(&mut self.entry_changes)
     }
@@ -244,7 +245,10 @@ mod tests {
         assert_eq!(rows(&[]), seen(&tx, "b", Some("a"), 9));
 
         tx.drop_entry();
-        assert_eq!(rows(&[("a", "batch"), ("b", "base"), ("e", "batch"), ("f", "base")]), seen(&tx, "", None, 9));
+        assert_eq!(
+            rows(&[("a", "batch"), ("b", "base"), ("e", "batch"), ("f", "base")]),
+            seen(&tx, "", None, 9)
+        );
     }
 
     #[test]

@@ -1,0 +1,131 @@
+//! What holds for every command: request ids, fences, time, feature levels.
+
+use ordu_proto::command::{ClusterInit, Envelope};
+
+use super::super::{FEATURE_LEVEL, Fatal};
+use super::*;
+use crate::limits::ANSWERED_REQUESTS_MAX;
+
+fn with_id(request: u64, command: Command) -> Vec<u8> {
+    envelope(Some(id(request)), 0, 5, command).encode_to_vec()
+}
+
+fn outcome(mut applied: Vec<Applied>) -> Answer {
+    applied.remove(0).outcome.outcome.unwrap()
+}
+
+#[test]
+fn a_retry_finds_the_first_answer_in_its_batch_after_it_and_after_a_reload() {
+    let mut world = World::new();
+    let first = with_id(1, registered("a", "{1}", 1));
+    let retry = with_id(1, registered("a", "{2}", 2));
+    let mut both = world.batch(&[first, retry.clone()]);
+    let (second, first) = (both.pop().unwrap(), both.pop().unwrap());
+    assert_eq!(first.outcome, second.outcome);
+    assert!(!first.changes.is_empty() && second.changes.is_empty());
+    let hash = world.hash();
+    assert_eq!(first.outcome.outcome, Some(outcome(world.batch(std::slice::from_ref(&retry)))));
+    world.reload();
+    assert_eq!(first.outcome.outcome, Some(outcome(world.batch(&[retry]))));
+    assert_eq!((hash, 0), (world.hash(), world.job("a").version));
+}
+
+#[test]
+fn a_refusal_is_remembered_too() {
+    let mut world = World::new();
+    let enforced = JobRegister {
+        enforce_index: true,
+        enforced_job_modify_index: 5,
+        ..register(job("a"), "{}", Some(1))
+    };
+    let first = outcome(world.batch(&[with_id(1, Command::JobRegister(enforced))]));
+    assert!(matches!(first, Answer::Refused(_)));
+    assert_eq!(first, outcome(world.batch(&[with_id(1, registered("a", "{}", 1))])));
+    assert!(!world.has_job("a"));
+}
+
+#[test]
+fn the_oldest_answers_make_room_for_new_ones() {
+    let mut world = World::new();
+    let command = || Command::EvalUpdate(EvalUpdate::default());
+    let many: Vec<Vec<u8>> =
+        (1..=ANSWERED_REQUESTS_MAX as u64).map(|request| with_id(request, command())).collect();
+    world.batch(&many);
+    let rows = |world: &World| world.tables.iter().filter(|(table, ..)| *table == Table::Requests).count();
+    assert_eq!(ANSWERED_REQUESTS_MAX, rows(&world));
+    world.batch(&[with_id(0, command())]);
+    assert_eq!(ANSWERED_REQUESTS_MAX, rows(&world));
+    for reload in [false, true] {
+        if reload {
+            world.reload();
+        }
+        // The last of the first ones is found; the very first has made room.
+        let found = outcome(world.batch(&[with_id(ANSWERED_REQUESTS_MAX as u64, command())]));
+        assert_eq!(
+            found,
+            Answer::Done(ordu_proto::command::Done { index: 10 + ANSWERED_REQUESTS_MAX as u64 })
+        );
+    }
+    let again = outcome(world.batch(&[with_id(1, command())]));
+    assert_eq!(again, Answer::Done(ordu_proto::command::Done { index: world.index }));
+    assert_eq!(ANSWERED_REQUESTS_MAX, rows(&world));
+}
+
+#[test]
+fn what_a_deposed_leader_proposed_takes_no_effect() {
+    let mut world = World::new();
+    let before = world.state_rows();
+    let fenced = |term| envelope(None, term, 5, registered("a", "{1}", 1)).encode_to_vec();
+    for term in [world.term - 1, world.term + 1] {
+        let answer = outcome(world.batch(&[fenced(term)]));
+        assert!(matches!(answer, Answer::Refused(ref refusal) if refusal.status == 409));
+        assert_eq!(before, world.state_rows());
+    }
+    outcome(world.batch(&[fenced(world.term)]));
+    assert!(world.has_job("a"));
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let mut world = World::new();
+    for (proposed, expected) in [(100, 100), (50, 100), (-7, 100), (101, 101)] {
+        world.batch(&[
+            envelope(None, 0, proposed, registered("a", &format!("{proposed}"), 1)).encode_to_vec()
+        ]);
+        assert_eq!((expected, expected), (world.machine.cluster().time_ns, world.job("a").submit_time_ns));
+    }
+    world.reload();
+    assert_eq!(101, world.machine.cluster().time_ns);
+}
+
+#[test]
+fn what_this_release_does_not_know_is_fatal() {
+    let mut world = World::new();
+    let known = envelope(None, 0, 5, registered("a", "{1}", 1));
+    let newer = Envelope { feature_level: FEATURE_LEVEL + 1, ..known.clone() };
+    // A command of a number that no release has yet: field 999, an empty message.
+    let unknown = [Envelope { command: None, ..known }.encode_to_vec(), vec![0xba, 0x3e, 0]].concat();
+    let cases = [(newer.encode_to_vec(), true), (unknown, true), (Vec::new(), true), (vec![0xff], false)];
+    for (bytes, is_too_new) in cases {
+        let mut tx = Tx::new(&world.tables, Default::default());
+        let at = LogPosition { term: 1, index: 11 };
+        let fatal = world.machine.apply(&mut tx, at, &bytes).unwrap_err();
+        assert_eq!(is_too_new, matches!(fatal, Fatal::TooNew { index: 11, .. }), "{fatal}");
+        assert_eq!(!is_too_new, matches!(fatal, Fatal::Undecodable { index: 11, .. }), "{fatal}");
+        assert!(tx.finish().0.is_empty());
+    }
+}
+
+#[test]
+fn the_first_cluster_id_stays() {
+    let mut world = World::new();
+    let init = |byte| Command::ClusterInit(ClusterInit { cluster_id: vec![byte; 16] });
+    world.accept(init(1));
+    world.accept(init(1));
+    assert_eq!(409, world.refused(init(2)).0);
+    world.reload();
+    assert_eq!(
+        (vec![1; 16], 1),
+        (world.machine.cluster().cluster_id.clone(), world.machine.cluster().feature_level)
+    );
+}
