@@ -1,0 +1,205 @@
+//! What a handler answers, and how it is put on the wire: headers, layout, compression.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use openraft::async_runtime::WatchReceiver;
+use serde::Serialize;
+
+use super::error::HttpError;
+use super::pretty;
+use super::request::Request;
+use crate::cluster::Cluster;
+
+const INDEX: HeaderName = HeaderName::from_static("x-nomad-index");
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-nomad-knownleader");
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-nomad-lastcontact");
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+/// What Prometheus calls its text format.
+pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How current this server's state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freshness {
+    pub(super) known_leader: bool,
+    pub(super) last_contact_ms: u64,
+}
+
+impl Freshness {
+    /// What holds now.
+    pub(super) fn of(cluster: &Cluster) -> Self {
+        // Every read asks: one field is looked at, where `Cluster::metrics` clones them all.
+        let leader = cluster.raft().metrics().borrow_watched().current_leader;
+        let last_contact_ms = if leader == Some(cluster.id()) { 0 } else { cluster.last_contact_ms() };
+        Self { known_leader: leader.is_some(), last_contact_ms }
+    }
+}
+
+/// A body with what belongs to it. The same for everyone who asked the same, so it can be shared.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub(super) status: StatusCode,
+    content_type: &'static str,
+    /// The index of what was read or written; none for what has no index.
+    pub(super) index: Option<u64>,
+    pub(super) body: Bytes,
+    pub(super) gzipped: bool,
+}
+
+impl Encoded {
+    /// A JSON document, as the request wants it laid out and compressed.
+    pub(super) fn json(request: &Request, index: Option<u64>, json: Vec<u8>) -> Self {
+        let json = if request.pretty { pretty::lay_out(&json) } else { json };
+        Self::of(request, StatusCode::OK, JSON, index, json)
+    }
+
+    /// Anything, compressed as the request wants it.
+    pub(super) fn of(
+        request: &Request,
+        status: StatusCode,
+        content_type: &'static str,
+        index: Option<u64>,
+        body: Vec<u8>,
+    ) -> Self {
+        match Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok()) {
+            Some(compressed) => Self { status, content_type, index, body: compressed.into(), gzipped: true },
+            None => Self { status, content_type, index, body: body.into(), gzipped: false },
+        }
+    }
+
+    /// An error that is itself the state of what was read.
+    pub(super) fn text(status: StatusCode, index: Option<u64>, text: &'static str) -> Self {
+        Self { status, content_type: TEXT, index, body: Bytes::from_static(text.as_bytes()), gzipped: false }
+    }
+}
+
+fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    // Most bodies are small and wanted soon.
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2 + 64), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    encoded: Arc<Encoded>,
+    freshness: Option<Freshness>,
+}
+
+impl Answer {
+    /// What was read, and how current it is.
+    pub(super) fn read(encoded: Arc<Encoded>, freshness: Freshness) -> Self {
+        Self { encoded, freshness: Some(freshness) }
+    }
+
+    /// What was written at `index`.
+    pub(super) fn written(request: &Request, index: u64, document: &impl Serialize) -> Self {
+        Self::plain(Encoded::json(request, Some(index), encode(document)))
+    }
+
+    /// What has no index.
+    pub(super) fn local(request: &Request, document: &impl Serialize) -> Self {
+        Self::plain(Encoded::json(request, None, encode(document)))
+    }
+
+    /// Any body.
+    pub(super) fn plain(encoded: Encoded) -> Self {
+        Self { encoded: Arc::new(encoded), freshness: None }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let Encoded { status, content_type, index, body, gzipped } = &*self.encoded;
+        let mut response = Response::new(Body::from(body.clone()));
+        *response.status_mut() = *status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(index) = index {
+            headers.insert(INDEX, HeaderValue::from(*index));
+        }
+        if let Some(freshness) = self.freshness {
+            let known = if freshness.known_leader { "true" } else { "false" };
+            headers.insert(KNOWN_LEADER, HeaderValue::from_static(known));
+            headers.insert(LAST_CONTACT, HeaderValue::from(freshness.last_contact_ms));
+        }
+        if *gzipped {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        response
+    }
+}
+
+/// The response to a request that failed.
+pub(super) fn error_response(error: HttpError) -> Response {
+    let mut response = Response::new(Body::from(error.text));
+    *response.status_mut() = error.status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    response
+}
+
+/// A document's JSON.
+pub(super) fn encode(document: &impl Serialize) -> Vec<u8> {
+    // The documents hold texts, numbers, lists and maps by text, and a vector takes every byte.
+    serde_json::to_vec(document).expect("the API's documents are JSON by their types")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use axum::http::HeaderMap;
+    use axum::http::header::ACCEPT_ENCODING;
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    fn request(query: &str, gzip: bool) -> Request {
+        let mut headers = HeaderMap::new();
+        if gzip {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        Request::read(String::new(), query, &headers).unwrap()
+    }
+
+    #[test]
+    fn answers_are_compressed_and_laid_out_for_those_who_ask_only() {
+        let plain = Encoded::json(&request("", false), None, b"[1]".to_vec());
+        assert_eq!((&b"[1]"[..], false), (&*plain.body, plain.gzipped));
+        let pretty = Encoded::json(&request("pretty", false), None, b"[1]".to_vec());
+        assert_eq!(&b"[\n    1\n]\n"[..], &*pretty.body);
+        let both = Encoded::json(&request("pretty=1", true), Some(3), b"[1]".to_vec());
+        let mut decoded = String::new();
+        GzDecoder::new(&*both.body).read_to_string(&mut decoded).unwrap();
+        assert_eq!("[\n    1\n]\n", decoded);
+        let headers = Answer::plain(both).into_response().headers().clone();
+        assert_eq!("gzip", headers["content-encoding"]);
+        assert_eq!("application/json", headers["content-type"]);
+        assert_eq!("3", headers["x-nomad-index"]);
+    }
+
+    #[test]
+    fn reads_say_how_current_they_are_and_writes_do_not() {
+        let freshness = Freshness { known_leader: false, last_contact_ms: 1_234 };
+        let missing = Encoded::text(StatusCode::NOT_FOUND, Some(9), "job not found");
+        let response = Answer::read(Arc::new(missing), freshness).into_response();
+        assert_eq!(404, response.status().as_u16());
+        let headers = response.headers();
+        assert_eq!("false", headers["X-Nomad-KnownLeader"]);
+        assert_eq!("1234", headers["X-Nomad-LastContact"]);
+        assert_eq!("9", headers["X-Nomad-Index"]);
+        assert_eq!("text/plain; charset=utf-8", headers["Content-Type"]);
+        let written = Answer::written(&request("", false), 5, &()).into_response();
+        assert!(written.headers().get("X-Nomad-KnownLeader").is_none());
+        assert_eq!("5", written.headers()["X-Nomad-Index"]);
+    }
+}

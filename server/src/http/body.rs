@@ -1,0 +1,116 @@
+//! Reading a body within its bound.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+
+use super::error::HttpError;
+
+/// How long a body may take to arrive.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
+/// How long, and how many bytes, of a body that is too large are still read: a client that is busy
+/// sending would otherwise see its connection reset and never the refusal.
+const DISCARD_WITHIN: Duration = Duration::from_secs(5);
+const DISCARD_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// The whole body, of at most `bytes_max`.
+pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
+    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if let Some(told) = told
+        && told > bytes_max as u64
+    {
+        if told <= DISCARD_BYTES_MAX {
+            discard(body).await;
+        }
+        return Err(too_large(bytes_max));
+    }
+    match tokio::time::timeout(ARRIVE_WITHIN, collect(body, bytes_max)).await {
+        Ok(collected) => collected,
+        Err(_) => Err(HttpError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the request's body did not arrive within {} s", ARRIVE_WITHIN.as_secs()),
+        )),
+    }
+}
+
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| HttpError::bad_request(format!("the body cannot be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + more.len() + data.len() > bytes_max {
+            discard(body).await;
+            return Err(too_large(bytes_max));
+        }
+        // Most bodies are one piece and are not copied.
+        match first.is_empty() {
+            true => first = data,
+            false => more.extend_from_slice(&data),
+        }
+    }
+    if more.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + more.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&more);
+    Ok(whole.freeze())
+}
+
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if seen > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Nothing hangs on whether all of it came.
+    let _ = tokio::time::timeout(DISCARD_WITHIN, discarding).await;
+}
+
+fn too_large(bytes_max: usize) -> HttpError {
+    let text = format!("the request's body is larger than the {bytes_max} bytes that are taken here");
+    HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use futures::stream;
+
+    use super::*;
+
+    fn in_pieces(pieces: &[&'static str]) -> Body {
+        let pieces: Vec<Result<Bytes, std::io::Error>> =
+            pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_whole_whatever_pieces_it_comes_in() {
+        let headers = HeaderMap::new();
+        for pieces in [&[][..], &["abc"], &["a", "b", "c"], &["", "ab", "", "c"]] {
+            let read = read(&headers, in_pieces(pieces), 3).await.unwrap();
+            assert_eq!(pieces.concat().as_bytes(), &*read);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_bound_is_refused_with_and_without_a_length() {
+        let refused = read(&HeaderMap::new(), in_pieces(&["ab", "cd"]), 3).await.unwrap_err();
+        assert_eq!(StatusCode::PAYLOAD_TOO_LARGE, refused.status);
+        assert!(refused.text.contains("3 bytes"), "{}", refused.text);
+        let claim = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99999999999"))]);
+        let endless = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(Err(refused), read(&claim, endless, 3).await);
+    }
+}

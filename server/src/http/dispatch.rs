@@ -1,0 +1,113 @@
+//! The way of every request: route, options, body, handler, response; and no way out but an answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use super::answer::{Answer, error_response};
+use super::error::HttpError;
+use super::request::{Request, percent_decode};
+use super::routes::{Handler, Matched, ROUTES, Route};
+use super::{Api, blocking, body};
+
+/// The bound on a request's path and query, bytes.
+const TARGET_BYTES_MAX: usize = 16 * 1024;
+
+/// What a handler that is not a plain read is called with.
+pub(super) struct Call {
+    pub(super) api: Arc<Api>,
+    pub(super) request: Arc<Request>,
+    pub(super) body: Bytes,
+}
+
+/// Answers a request.
+pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let target_bytes = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+    let matched = api.matcher.find(&parts.method, parts.uri.path());
+    let refusal = match matched {
+        _ if target_bytes > TARGET_BYTES_MAX => HttpError::new(
+            StatusCode::URI_TOO_LONG,
+            format!("the path and the query are longer than {TARGET_BYTES_MAX} bytes"),
+        ),
+        Matched::Route(number, id) => {
+            // A panic is a fault of ours: it is told as one, and costs no other request.
+            let answering = AssertUnwindSafe(answer(&api, &ROUTES[number], id, &parts, body)).catch_unwind();
+            let answered = answering.await.unwrap_or_else(|panic| Err(of_panic(&parts, &*panic)));
+            let (response, waited) = match answered {
+                Ok((answer, waited)) => (answer.into_response(), waited),
+                Err(error) => (error_response(error), false),
+            };
+            // The time of one who waits for news is the news', not ours.
+            let took = (!waited).then(|| started.elapsed());
+            api.telemetry.note(number, response.status(), took);
+            return response;
+        }
+        Matched::WrongMethod => HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "Invalid method"),
+        Matched::Unknown => HttpError::new(StatusCode::NOT_FOUND, "404 page not found"),
+    };
+    api.telemetry.note_unrouted(refusal.status);
+    error_response(refusal)
+}
+
+/// The answer, and whether it waited for a change.
+async fn answer(
+    api: &Arc<Api>,
+    route: &'static Route,
+    raw_id: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Answer, bool), HttpError> {
+    let id = percent_decode(raw_id)
+        .filter(|id| !id.contains('\0'))
+        .ok_or_else(|| HttpError::bad_request("the path is not a text in percent-encoding"))?;
+    let request = Request::read(id, parts.uri.query().unwrap_or_default(), &parts.headers)?;
+    match &route.handler {
+        Handler::Read(keys, find, size) => {
+            request.check_region(&api.context.options.region)?;
+            let waits = route.info.blocks && request.index > 0;
+            let read = blocking::Read { route, keys: *keys, find: *find, size: *size };
+            Ok((blocking::read(api, read, Arc::new(request)).await?, waits))
+        }
+        Handler::Local(local) => Ok((local(api, &request)?, false)),
+        Handler::Act(act) => {
+            request.check_region(&api.context.options.region)?;
+            let bytes_max = route.info.body_bytes_max;
+            let body =
+                if bytes_max > 0 { body::read(&parts.headers, body, bytes_max).await? } else { Bytes::new() };
+            let call = Call { api: api.clone(), request: Arc::new(request), body };
+            Ok((act(call).await?, false))
+        }
+    }
+}
+
+fn of_panic(parts: &Parts, panic: &(dyn std::any::Any + Send)) -> HttpError {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no words".to_owned());
+    tracing::error!(method = %parts.method, path = parts.uri.path(), said, "a request's handler panicked");
+    HttpError::internal("the server met a fault of its own while it handled the request; its log says more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let (parts, ()) = axum::http::Request::get("/v1/jobs").body(()).unwrap().into_parts();
+        let handler = async { panic!("at {}", 7) };
+        let panic = AssertUnwindSafe(handler).catch_unwind().await.map(|(): ()| ()).unwrap_err();
+        assert_eq!(StatusCode::INTERNAL_SERVER_ERROR, of_panic(&parts, &*panic).status);
+    }
+}

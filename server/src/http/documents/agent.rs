@@ -1,0 +1,406 @@
+//! What a server says of itself and of the servers it knows.
+
+use std::collections::BTreeMap;
+
+use ordu_store::types::Server;
+use serde::Serialize;
+
+use crate::cluster::{Cluster, Member};
+use crate::options::ServerOptions;
+
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of raft's protocol that clients expect where server ids are not addresses.
+const RAFT_PROTOCOL: &str = "3";
+
+/// `host:port` taken apart; port 0 where there is none.
+fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0))
+}
+
+/// A server as a member of the gossip pool that Nomad would have.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct MemberDocument {
+    name: String,
+    addr: String,
+    port: u16,
+    tags: BTreeMap<&'static str, String>,
+    status: &'static str,
+    protocol_min: u8,
+    protocol_max: u8,
+    protocol_cur: u8,
+    delegate_min: u8,
+    delegate_max: u8,
+    delegate_cur: u8,
+}
+
+impl MemberDocument {
+    fn of(options: &ServerOptions, id: Option<u64>, server: &Server) -> Self {
+        let (rpc_host, rpc_port) = host_and_port(&server.rpc_addr);
+        let (_, serf_port) = host_and_port(&server.serf_addr);
+        let tags = [
+            ("role", "nomad".to_owned()),
+            ("region", options.region.clone()),
+            ("dc", server.datacenter.clone()),
+            ("id", id.map(|id| id.to_string()).unwrap_or_default()),
+            ("rpc_addr", rpc_host.to_owned()),
+            ("port", rpc_port.to_string()),
+            ("expect", options.bootstrap_expect.to_string()),
+            ("build", VERSION.to_owned()),
+            ("vsn", "1".to_owned()),
+            ("raft_vsn", RAFT_PROTOCOL.to_owned()),
+        ];
+        Self {
+            // Nomad's name of a member is unique among all regions.
+            name: format!("{}.{}", server.name, options.region),
+            addr: rpc_host.to_owned(),
+            port: if serf_port == 0 { rpc_port } else { serf_port },
+            tags: tags.into_iter().collect(),
+            status: "alive",
+            protocol_min: 1,
+            protocol_max: 5,
+            protocol_cur: 2,
+            delegate_min: 2,
+            delegate_max: 5,
+            delegate_cur: 4,
+        }
+    }
+
+    fn itself(options: &ServerOptions, id: Option<u64>) -> Self {
+        let server = Server {
+            name: options.name.clone(),
+            rpc_addr: options.rpc_advertise.clone(),
+            http_addr: options.http_advertise.clone(),
+            datacenter: options.datacenter.clone(),
+            serf_addr: options.serf_advertise.clone(),
+        };
+        Self::of(options, id, &server)
+    }
+}
+
+/// The servers that this one knows.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Members {
+    server_name: String,
+    server_region: String,
+    #[serde(rename = "ServerDC")]
+    server_dc: String,
+    members: Vec<MemberDocument>,
+}
+
+impl Members {
+    /// The members of the cluster; before there is one, this server alone.
+    pub(crate) fn of(options: &ServerOptions, members: &[Member]) -> Self {
+        let member = |member: &Member| MemberDocument::of(options, Some(member.id), &member.server);
+        let mut known: Vec<MemberDocument> = members.iter().map(member).collect();
+        if known.is_empty() {
+            known.push(MemberDocument::itself(options, None));
+        }
+        Self {
+            server_name: options.name.clone(),
+            server_region: options.region.clone(),
+            server_dc: options.datacenter.clone(),
+            members: known,
+        }
+    }
+}
+
+/// The agent's configuration as far as clients look at it, itself as a member, and figures.
+#[derive(Serialize)]
+pub(crate) struct AgentSelf {
+    config: Config,
+    member: MemberDocument,
+    stats: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    region: String,
+    datacenter: String,
+    node_name: String,
+    data_dir: String,
+    bind_addr: String,
+    ports: Ports,
+    advertise_addrs: AdvertiseAddresses,
+    server: ServerConfig,
+    client: ClientConfig,
+    version: Version,
+    #[serde(rename = "ACL")]
+    acl: Enabled,
+    #[serde(rename = "TLSConfig")]
+    tls: TlsConfig,
+}
+
+#[derive(Serialize)]
+struct Ports {
+    #[serde(rename = "HTTP")]
+    http: u16,
+    #[serde(rename = "RPC")]
+    rpc: u16,
+    #[serde(rename = "Serf")]
+    serf: u16,
+}
+
+#[derive(Serialize)]
+struct AdvertiseAddresses {
+    #[serde(rename = "HTTP")]
+    http: String,
+    #[serde(rename = "RPC")]
+    rpc: String,
+    #[serde(rename = "Serf")]
+    serf: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerConfig {
+    enabled: bool,
+    bootstrap_expect: u32,
+    num_schedulers: usize,
+    heartbeat_grace: u64,
+    retry_join: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClientConfig {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Enabled {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
+struct TlsConfig {
+    #[serde(rename = "EnableHTTP")]
+    http: bool,
+    #[serde(rename = "EnableRPC")]
+    rpc: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version {
+    version: &'static str,
+    version_prerelease: &'static str,
+    version_metadata: &'static str,
+    revision: &'static str,
+}
+
+impl AgentSelf {
+    pub(crate) fn of(options: &ServerOptions, cluster: &Cluster, applied_index: u64) -> Self {
+        Self {
+            config: Config::of(options),
+            member: MemberDocument::itself(options, Some(cluster.id())),
+            stats: stats(options, cluster, applied_index),
+        }
+    }
+}
+
+impl Config {
+    fn of(options: &ServerOptions) -> Self {
+        Self {
+            region: options.region.clone(),
+            datacenter: options.datacenter.clone(),
+            node_name: options.name.clone(),
+            data_dir: options.data_dir.display().to_string(),
+            bind_addr: options.http_bind.ip().to_string(),
+            ports: Ports {
+                http: options.http_bind.port(),
+                rpc: options.rpc_bind.port(),
+                serf: options.serf_bind.map_or(0, |serf| serf.port()),
+            },
+            advertise_addrs: AdvertiseAddresses {
+                http: options.http_advertise.clone(),
+                rpc: options.rpc_advertise.clone(),
+                serf: options.serf_advertise.clone(),
+            },
+            server: ServerConfig {
+                enabled: true,
+                bootstrap_expect: options.bootstrap_expect,
+                num_schedulers: options.workers,
+                heartbeat_grace: u64::try_from(options.heartbeat_grace.as_nanos()).unwrap_or(u64::MAX),
+                retry_join: options.retry_join.clone(),
+            },
+            client: ClientConfig { enabled: options.with_client },
+            version: Version { version: VERSION, version_prerelease: "", version_metadata: "", revision: "" },
+            acl: Enabled { enabled: false },
+            tls: TlsConfig { http: false, rpc: false },
+        }
+    }
+}
+
+fn stats(
+    options: &ServerOptions,
+    cluster: &Cluster,
+    applied_index: u64,
+) -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
+    let (metrics, leader) = (cluster.metrics(), cluster.leader());
+    let is_leader = metrics.current_leader == Some(metrics.id);
+    let nomad = [
+        ("server", "true".to_owned()),
+        ("leader", is_leader.to_string()),
+        ("leader_addr", leader.map(|leader| leader.server.rpc_addr).unwrap_or_default()),
+        ("bootstrap", (options.bootstrap_expect == 1).to_string()),
+        ("known_regions", "1".to_owned()),
+    ];
+    let raft = [
+        ("state", if is_leader { "Leader" } else { "Follower" }.to_owned()),
+        ("term", metrics.current_term.to_string()),
+        ("applied_index", applied_index.to_string()),
+        ("last_log_index", metrics.last_log_index.unwrap_or(0).to_string()),
+        ("num_peers", cluster.members().len().saturating_sub(1).to_string()),
+        ("last_contact", format!("{}ms", cluster.last_contact_ms())),
+    ];
+    let runtime = [
+        ("version", VERSION.to_owned()),
+        ("kernel.name", std::env::consts::OS.to_owned()),
+        ("arch", std::env::consts::ARCH.to_owned()),
+    ];
+    [
+        ("nomad", nomad.into_iter().collect()),
+        ("raft", raft.into_iter().collect()),
+        ("runtime", runtime.into_iter().collect()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// Whether the agent's parts do their work.
+#[derive(Serialize)]
+pub(crate) struct Health {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<HealthOf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<HealthOf>,
+}
+
+#[derive(Serialize)]
+struct HealthOf {
+    ok: bool,
+    message: &'static str,
+}
+
+impl Health {
+    /// `leader_known` where the server is asked about; whether there is a client to be told of.
+    pub(crate) fn of(leader_known: Option<bool>, client: bool) -> Self {
+        let server = |known| HealthOf { ok: known, message: if known { "ok" } else { "No cluster leader" } };
+        Self {
+            server: leader_known.map(server),
+            client: client.then_some(HealthOf { ok: true, message: "ok" }),
+        }
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        [&self.server, &self.client].into_iter().flatten().all(|part| part.ok)
+    }
+}
+
+/// Who has a voice in raft.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RaftConfiguration {
+    servers: Vec<RaftServer>,
+    // Nomad never fills it.
+    index: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RaftServer {
+    #[serde(rename = "ID")]
+    id: String,
+    node: String,
+    address: String,
+    leader: bool,
+    voter: bool,
+    raft_protocol: &'static str,
+}
+
+impl RaftConfiguration {
+    pub(crate) fn of(members: &[Member]) -> Self {
+        let server = |member: &Member| RaftServer {
+            id: member.id.to_string(),
+            node: member.server.name.clone(),
+            address: member.server.rpc_addr.clone(),
+            leader: member.leader,
+            voter: member.voter,
+            raft_protocol: RAFT_PROTOCOL,
+        };
+        Self { servers: members.iter().map(server).collect(), index: 0 }
+    }
+}
+
+/// A hash that is equal on servers that have applied the same.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StateHash {
+    index: u64,
+    hash: String,
+}
+
+impl StateHash {
+    pub(crate) fn of(index: u64, hash: &[u8; 32]) -> Self {
+        Self { index, hash: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (address, host, port) in [
+            ("10.0.0.1:4647", "10.0.0.1", 4647),
+            ("[::1]:4647", "::1", 4647),
+            ("server-1:4647", "server-1", 4647),
+            ("alone", "alone", 0),
+        ] {
+            assert_eq!((host, port), host_and_port(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_well_when_all_that_is_asked_about_is() {
+        let json = |health: &Health| serde_json::to_value(health).unwrap();
+        let both = Health::of(Some(true), true);
+        let ok = serde_json::json!({"ok": true, "message": "ok"});
+        assert!(both.is_well());
+        assert_eq!(serde_json::json!({"server": ok, "client": ok}), json(&both));
+        assert_eq!(serde_json::json!({"client": ok}), json(&Health::of(None, true)));
+        let leaderless = Health::of(Some(false), false);
+        assert!(!leaderless.is_well());
+        assert_eq!(
+            serde_json::json!({"server": {"ok": false, "message": "No cluster leader"}}),
+            json(&leaderless)
+        );
+    }
+
+    #[test]
+    fn a_state_s_hash_is_sixty_four_digits() {
+        let json = serde_json::to_value(StateHash::of(7, &[0xab; 32])).unwrap();
+        assert_eq!(serde_json::json!({"Index": 7, "Hash": "ab".repeat(32)}), json);
+    }
+
+    #[test]
+    fn raft_s_servers_are_told_by_id_and_address() {
+        let server =
+            Server { name: "a".to_owned(), rpc_addr: "127.0.0.1:4647".to_owned(), ..Server::default() };
+        let members = [Member { id: 7, server, voter: true, leader: true }];
+        assert_eq!(
+            serde_json::json!({"Index": 0, "Servers": [{
+                "ID": "7", "Node": "a", "Address": "127.0.0.1:4647", "Leader": true, "Voter": true,
+                "RaftProtocol": "3",
+            }]}),
+            serde_json::to_value(RaftConfiguration::of(&members)).unwrap()
+        );
+    }
+}

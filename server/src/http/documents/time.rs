@@ -1,0 +1,28 @@
+//! Times as Go writes them.
+
+use jiff::Timestamp;
+
+/// What Go writes for a time that was never set.
+const ZERO: &str = "0001-01-01T00:00:00Z";
+
+/// RFC 3339 of nanoseconds since 1970; 0 stands for never.
+pub(crate) fn rfc3339(ns: i64) -> String {
+    match ns {
+        0 => ZERO.to_owned(),
+        _ => Timestamp::from_nanosecond(i128::from(ns))
+            .map_or_else(|_| ZERO.to_owned(), |time| time.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn a_time_is_utc_and_never_is_the_year_one() {
+        assert_eq!("0001-01-01T00:00:00Z", rfc3339(0));
+        assert_eq!("2026-01-01T00:00:00Z", rfc3339(1_767_225_600_000_000_000));
+        assert_eq!("2026-01-01T00:00:00.5Z", rfc3339(1_767_225_600_500_000_000));
+        assert!(rfc3339(i64::MAX).starts_with("2262-"));
+    }
+}

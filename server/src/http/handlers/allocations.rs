@@ -1,0 +1,118 @@
+//! Reads of allocations: lists, those of a job, an evaluation or a node, and one with its job.
+
+use ordu_core::job::job_document;
+use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_proto::state::{Allocation, Job};
+
+use super::{JsonList, id_of, id_prefix};
+use crate::http::blocking::{Found, View};
+use crate::http::documents::alloc::{self, AllocStub, StubMembers};
+use crate::http::error::HttpError;
+use crate::http::request::{Request, parse_bool};
+use crate::watch::Key;
+
+pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::Table(Table::Allocs)])
+}
+
+pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
+    let (members, namespace) = (members_of(view.request)?, view.request.list_namespace());
+    let mut list = JsonList::new();
+    read::each(view.reader, Table::Allocs, &id_prefix(view.request, "alloc")?, &mut |alloc: Allocation| {
+        if namespace.is_none_or(|namespace| namespace == alloc.namespace) {
+            AllocStub::of(&alloc, members).write(list.next());
+        }
+        Ok(())
+    })?;
+    found(view.reader, list)
+}
+
+pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::JobAllocs(request.namespace().to_owned(), request.id.clone())])
+}
+
+pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
+    let (namespace, id) = (view.request.namespace(), view.request.id.as_str());
+    // Those of an earlier job of the same name are shown only to who wants all.
+    let this_job = match view.request.flag("all")? {
+        true => None,
+        false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
+    };
+    let allocs = read::allocs_of_job(view.reader, namespace, id)?;
+    let shown = |alloc: &&Allocation| this_job.is_none_or(|index| index == alloc.job_create_index);
+    stubs(view, allocs.iter().filter(shown))
+}
+
+pub(crate) fn of_evaluation(view: &View<'_>) -> Result<Found, HttpError> {
+    let allocs = read::allocs_of_eval(view.reader, &id_of(view.request, "eval")?)?;
+    stubs(view, allocs.iter())
+}
+
+pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::NodeAllocs(id_of(request, "node")?)])
+}
+
+pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
+    let mut list = JsonList::new();
+    for alloc in read::allocs_of_node(view.reader, &id_of(view.request, "node")?)? {
+        whole(view.reader, &alloc, list.next())?;
+    }
+    found(view.reader, list)
+}
+
+pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::Alloc(id_of(request, "alloc")?)])
+}
+
+pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
+    let Some(found) = read::alloc(view.reader, &id_of(view.request, "alloc")?)? else {
+        return Ok(Found { index: index(view.reader)?, body: Err("alloc not found") });
+    };
+    let mut document = Vec::new();
+    whole(view.reader, &found, &mut document)?;
+    Ok(Found { index: found.modify_index, body: Ok(document) })
+}
+
+fn stubs<'a>(view: &View<'_>, allocs: impl Iterator<Item = &'a Allocation>) -> Result<Found, HttpError> {
+    let members = members_of(view.request)?;
+    let mut list = JsonList::new();
+    for alloc in allocs {
+        AllocStub::of(alloc, members).write(list.next());
+    }
+    found(view.reader, list)
+}
+
+fn found(reader: &dyn Reader, list: JsonList) -> Result<Found, HttpError> {
+    Ok(Found { index: index(reader)?, body: Ok(list.finish()) })
+}
+
+fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
+    Ok(read::indexes(reader)?.get(Table::Allocs))
+}
+
+/// What the caller wants in the entries of a list.
+fn members_of(request: &Request) -> Result<StubMembers, HttpError> {
+    let task_states = request.given("task_states").and_then(parse_bool).unwrap_or(true);
+    Ok(StubMembers { task_states, resources: request.flag("resources")? })
+}
+
+/// The whole document, with the job as it was when the allocation was made.
+fn whole(reader: &dyn Reader, alloc: &Allocation, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+    let mut job = Vec::new();
+    let Allocation { namespace, job_id, job_create_index, job_version, .. } = alloc;
+    if let Some(spec) = read::job_spec(reader, namespace, job_id, *job_create_index, *job_version)? {
+        let version = read::job_version(reader, namespace, job_id, *job_version)?;
+        // A version can be gone before its specification, or be one of a later job of the same name.
+        let row = version.filter(|row| row.create_index == *job_create_index).unwrap_or_else(|| Job {
+            namespace: namespace.clone(),
+            id: job_id.clone(),
+            r#type: alloc.job_type.clone(),
+            version: *job_version,
+            create_index: *job_create_index,
+            ..Job::default()
+        });
+        job_document(&row, &spec, &mut job);
+    }
+    alloc::write(alloc, &job, out);
+    Ok(())
+}

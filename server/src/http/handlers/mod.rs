@@ -1,0 +1,67 @@
+//! What answers the routes: each handler reads the request, makes one call, and encodes what it got.
+
+pub(super) mod agent;
+pub(super) mod allocations;
+pub(super) mod evaluations;
+pub(super) mod jobs;
+pub(super) mod nodes;
+pub(super) mod operator;
+pub(super) mod registrations;
+
+use axum::http::StatusCode;
+use ordu_core::state::Id;
+
+use super::error::HttpError;
+use super::ids;
+use super::request::Request;
+
+/// A list's JSON, written item by item.
+struct JsonList(Vec<u8>);
+
+impl JsonList {
+    fn new() -> Self {
+        Self(vec![b'['])
+    }
+
+    /// Where the next item is to be written.
+    fn next(&mut self) -> &mut Vec<u8> {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        &mut self.0
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.push(b']');
+        self.0
+    }
+}
+
+/// The id of the path, for a look-up of `what` (`alloc`, `eval`, `node`).
+fn id_of(request: &Request, what: &str) -> Result<Id, HttpError> {
+    ids::parse(&request.id).map_err(|fault| lookup_failed(what, &fault))
+}
+
+/// The beginning of the ids that a list is asked for.
+fn id_prefix(request: &Request, what: &str) -> Result<Vec<u8>, HttpError> {
+    ids::parse_prefix(request.prefix()).map_err(|fault| lookup_failed(what, &fault))
+}
+
+fn lookup_failed(what: &str, fault: &str) -> HttpError {
+    HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{what} lookup failed: index error: {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_commas_between_its_items_only() {
+        assert_eq!(b"[]", &*JsonList::new().finish());
+        let mut list = JsonList::new();
+        for item in ["1", "{}"] {
+            list.next().extend_from_slice(item.as_bytes());
+        }
+        assert_eq!(b"[1,{}]", &*list.finish());
+    }
+}

@@ -1,0 +1,308 @@
+//! The API of one server that keeps everything in memory, asked without a socket.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_store::log::MemoryLog;
+use ordu_store::tables::MemoryDb;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::net::Tcp;
+use crate::options::{RaftTiming, ServerOptions};
+use crate::server::{Server, Storage};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Asked {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn index(&self) -> u64 {
+        self.headers["x-nomad-index"].to_str().unwrap().parse().unwrap()
+    }
+}
+
+struct Fixture {
+    _server: Server,
+    api: Router,
+}
+
+impl Fixture {
+    async fn start() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = ServerOptions {
+            data_dir: PathBuf::from("none"),
+            name: "one".to_owned(),
+            region: "global".to_owned(),
+            datacenter: "dc1".to_owned(),
+            http_bind: any,
+            rpc_bind: any,
+            serf_bind: None,
+            http_advertise: "127.0.0.1:4646".to_owned(),
+            rpc_advertise: "127.0.0.1:4647".to_owned(),
+            serf_advertise: "127.0.0.1:4648".to_owned(),
+            bootstrap_expect: 1,
+            retry_join: Vec::new(),
+            raft: RaftTiming::default(),
+            heartbeat_ttl: Duration::from_secs(10),
+            heartbeat_grace: Duration::from_secs(10),
+            with_client: false,
+            workers: 1,
+        };
+        let storage = Storage::simulated(
+            Arc::new(MemoryLog::default()),
+            Arc::new(MemoryDb::default()),
+            Arc::new(IdentityMemory::new(Identity::draw())),
+        );
+        let server = Server::start(options, storage, Arc::new(Tcp)).await.unwrap();
+        let api = super::service(server.context().clone());
+        let fixture = Self { _server: server, api };
+        let deadline = Instant::now() + DEADLINE;
+        while fixture.get("/v1/status/leader").await.json() == "" {
+            assert!(Instant::now() < deadline, "no leader");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        fixture
+    }
+
+    async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Asked {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let (parts, body) = self.api.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Asked { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, target: &str) -> Asked {
+        self.send("GET", target, &[], "").await
+    }
+
+    async fn register(&self, id: &str, priority: u64) -> Value {
+        let asked = self.send("POST", "/v1/jobs", &[], &registration(id, priority).to_string()).await;
+        assert_eq!(StatusCode::OK, asked.status, "{}", asked.text());
+        asked.json()
+    }
+
+    /// Until the evaluations of a job are over, so that nothing moves its index any more.
+    async fn settled(&self, id: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let evals = self.get(&format!("/v1/job/{id}/evaluations")).await.json();
+            if evals.as_array().unwrap().iter().all(|eval| eval["Status"] != "pending") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{evals}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn registration(id: &str, priority: u64) -> Value {
+    json!({"Job": {
+        "ID": id, "Name": id, "Type": "batch", "Priority": priority, "Datacenters": ["nowhere"],
+        "TaskGroups": [{"Name": "g", "Count": 1, "Tasks": [{
+            "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/true"},
+            "Resources": {"CPU": 20, "MemoryMB": 10},
+        }]}],
+    }})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_registered_read_changed_and_purged() {
+    let api = Fixture::start().await;
+    let empty = api.get("/v1/jobs").await;
+    assert_eq!((json!([]), 0), (empty.json(), empty.index()));
+    assert_eq!("true", empty.headers["x-nomad-knownleader"]);
+    assert_eq!("0", empty.headers["x-nomad-lastcontact"]);
+
+    let id = "some/job";
+    let registered = api.register(id, 50).await;
+    assert_eq!(36, registered["EvalID"].as_str().unwrap().len());
+    assert_eq!((&json!(0), &json!(false), &json!("")), {
+        (&registered["LastContact"], &registered["KnownLeader"], &registered["Warnings"])
+    });
+    api.settled("some%2Fjob").await;
+    for path in ["/v1/job/some/job", "/v1/job/some%2Fjob", "/v1/job/some/job?stale"] {
+        let read = api.get(path).await;
+        assert_eq!(StatusCode::OK, read.status, "{path}: {}", read.text());
+        let job = read.json();
+        assert_eq!((&json!(id), &json!(50), &json!(0)), (&job["ID"], &job["Priority"], &job["Version"]));
+        assert_eq!(job["ModifyIndex"], read.index());
+    }
+    assert_eq!(1, api.get("/v1/jobs?prefix=some").await.json().as_array().unwrap().len());
+    assert_eq!(json!([]), api.get("/v1/jobs?prefix=other").await.json());
+    assert_eq!(1, api.get("/v1/jobs?namespace=*&prefix=some/").await.json().as_array().unwrap().len());
+    let summary = api.send("POST", "/v1/job/some/job/summary", &[], "").await.json();
+    assert_eq!(id, summary["JobID"]);
+
+    api.register(id, 51).await;
+    let versions = api.get("/v1/job/some/job/versions?diffs=true").await;
+    let document = versions.json();
+    let numbers: Vec<&Value> =
+        document["Versions"].as_array().unwrap().iter().map(|version| &version["Version"]).collect();
+    assert_eq!(vec![&json!(1), &json!(0)], numbers);
+    assert_eq!((&Value::Null, &json!(versions.index())), (&document["Diffs"], &document["Index"]));
+
+    let evals = api.get("/v1/job/some/job/evaluations").await.json();
+    let eval = evals[0]["ID"].as_str().unwrap().to_owned();
+    assert_eq!(eval, api.get(&format!("/v1/evaluation/{eval}")).await.json()["ID"]);
+    let listed = api.get(&format!("/v1/evaluations?prefix={}", &eval[..8])).await.json();
+    assert!(listed.as_array().unwrap().iter().any(|listed| listed["ID"] == *eval));
+    assert_eq!(json!([]), api.get("/v1/job/some/job/allocations?all=true").await.json());
+    assert_eq!(json!([]), api.get("/v1/job/some/job/deployments").await.json());
+    assert_eq!(Value::Null, api.get("/v1/job/some/job/deployment").await.json());
+    let evaluated = api.send("PUT", "/v1/job/some/job/evaluate", &[], r#"{"JobID":"some/job"}"#).await;
+    assert_eq!(36, evaluated.json()["EvalID"].as_str().unwrap().len());
+
+    let purged = api.send("DELETE", "/v1/job/some/job?purge=true", &[], "").await;
+    assert_eq!((StatusCode::OK, &json!("")), (purged.status, &purged.json()["VolumeEvalID"]));
+    for (path, text) in
+        [("", "job not found"), ("/summary", "job not found"), ("/versions", "job versions not found")]
+    {
+        let gone = api.get(&format!("/v1/job/some/job{path}")).await;
+        assert_eq!((StatusCode::NOT_FOUND, text), (gone.status, gone.text().as_str()));
+        assert!(gone.index() >= purged.index(), "{path}: {} before {}", gone.index(), purged.index());
+        assert_eq!("text/plain; charset=utf-8", gone.headers["content-type"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocking_query_answers_with_news_or_when_its_time_is_over() {
+    let api = Fixture::start().await;
+    api.register("watched", 50).await;
+    api.settled("watched").await;
+    let first = api.get("/v1/job/watched").await;
+    let target = format!("/v1/job/watched?index={}&wait=10s", first.index());
+    let many: Vec<_> = (0..100).map(|_| api.get(&target)).collect();
+    let started = Instant::now();
+    let change = async {
+        // The others have to wait first; what arrives later would find the news at once.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        api.register("watched", 60).await
+    };
+    let (_, woken) = tokio::join!(change, futures::future::join_all(many));
+    assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&started.elapsed()));
+    for one in woken {
+        assert!(one.index() > first.index());
+        assert_eq!(60, one.json()["Priority"]);
+    }
+
+    api.settled("watched").await;
+    let present = api.get("/v1/job/watched").await;
+    let started = Instant::now();
+    let late = api.get(&format!("/v1/job/watched?index={}&wait=300ms", present.index())).await;
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!((StatusCode::OK, present.index(), present.json()), (late.status, late.index(), late.json()));
+
+    let missing = api.get("/v1/job/later").await;
+    let target = format!("/v1/job/later?index={}&wait=10s", missing.index());
+    let (_, found) = tokio::join!(api.register("later", 50), api.get(&target));
+    assert_eq!((StatusCode::OK, json!("later")), (found.status, found.json()["ID"].clone()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_around_the_jobs_is_told() {
+    let api = Fixture::start().await;
+    for (path, expected) in [
+        ("/v1/status/leader", json!("127.0.0.1:4647")),
+        ("/v1/status/peers", json!(["127.0.0.1:4647"])),
+        ("/v1/agent/servers", json!(["127.0.0.1:4647"])),
+        ("/v1/regions", json!(["global"])),
+        ("/v1/agent/health", json!({"server": {"message": "ok", "ok": true}})),
+        ("/v1/nodes", json!([])),
+        ("/v1/allocations", json!([])),
+    ] {
+        assert_eq!(expected, api.get(path).await.json(), "{path}");
+    }
+    let itself = api.get("/v1/agent/self").await.json();
+    assert_eq!(("one.global", "dc1"), {
+        (itself["member"]["Name"].as_str().unwrap(), itself["member"]["Tags"]["dc"].as_str().unwrap())
+    });
+    assert_eq!("true", itself["stats"]["nomad"]["leader"]);
+    let members = api.get("/v1/agent/members").await.json();
+    assert_eq!((&json!("dc1"), &json!("alive")), (&members["ServerDC"], &members["Members"][0]["Status"]));
+    let raft = api.get("/v1/operator/raft/configuration").await.json();
+    assert_eq!((&json!(true), &json!(true)), (&raft["Servers"][0]["Leader"], &raft["Servers"][0]["Voter"]));
+    let hash = api.get("/v1/operator/ordu/state-hash").await.json();
+    assert_eq!(64, hash["Hash"].as_str().unwrap().len());
+    assert!(hash["Index"].as_u64().unwrap() > 0);
+    let metrics = api.get("/v1/metrics").await.json();
+    assert!(metrics["Gauges"].as_array().unwrap().iter().any(|gauge| gauge["Name"] == "ordu_raft_leads"));
+    let text = api.get("/v1/metrics?format=prometheus").await;
+    assert!(text.text().contains("\nordu_raft_leads 1\n"), "{}", text.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_are_refused_in_nomad_s_words() {
+    let api = Fixture::start().await;
+    let other = registration("other", 50).to_string();
+    let keeps_counts = r#"{"Job":{"ID":"a"},"PreserveCounts":true}"#;
+    for (method, target, body, status, text) in [
+        ("PATCH", "/v1/jobs", "", 405, "Invalid method"),
+        ("GET", "/v1/nonsense", "", 404, "404 page not found"),
+        ("POST", "/v1/jobs", "", 400, "Request body is empty"),
+        ("POST", "/v1/jobs", "{}", 400, "Job must be specified"),
+        ("POST", "/v1/jobs", r#"{"Job":{"ID":""}}"#, 500, "Missing job ID"),
+        ("POST", "/v1/jobs", keeps_counts, 400, "PreserveCounts is not supported"),
+        ("POST", "/v1/job/one", &other, 400, "Job ID does not match name"),
+        ("POST", "/v1/job/none/evaluate", "", 500, "job not found"),
+        ("POST", "/v1/job/none/evaluate", "nonsense", 400, "json: "),
+        ("DELETE", "/v1/job/none?purge=maybe", "", 500, "Failed to parse value of \"purge\""),
+        ("GET", "/v1/jobs?index=abc", "", 400, "Invalid index"),
+        ("GET", "/v1/jobs?wait=abc", "", 400, "Invalid wait time"),
+        ("GET", "/v1/jobs?region=elsewhere", "", 500, "No path to region"),
+        ("GET", "/v1/job/%ff", "", 400, "percent-encoding"),
+        (
+            "GET",
+            "/v1/allocation/abc",
+            "",
+            500,
+            "alloc lookup failed: index error: UUID must be 36 characters",
+        ),
+        ("GET", "/v1/allocations?prefix=abc", "", 500, "Input (without hyphens) must be even length"),
+        ("GET", "/v1/node/00000000-0000-0000-0000-000000000000", "", 404, "node not found"),
+        ("GET", "/v1/evaluation/00000000-0000-0000-0000-000000000000", "", 404, "eval not found"),
+        ("GET", "/v1/agent/health?type=x", "", 400, "\"x\""),
+    ] {
+        let asked = api.send(method, target, &[], body).await;
+        assert_eq!(status, asked.status.as_u16(), "{method} {target} {body}: {}", asked.text());
+        assert!(asked.text().contains(text), "{method} {target} {body}: {}", asked.text());
+    }
+    assert_eq!(0, api.get("/v1/jobs").await.index());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_compressed_for_those_who_take_it() {
+    let api = Fixture::start().await;
+    api.register("large", 50).await;
+    let plain = api.get("/v1/job/large?stale").await;
+    let packed = api.send("GET", "/v1/job/large?stale", &[("accept-encoding", "gzip")], "").await;
+    assert_eq!("gzip", packed.headers["content-encoding"]);
+    assert!(packed.body.len() < plain.body.len());
+    let pretty = api.get("/v1/job/large?stale&pretty").await;
+    assert!(pretty.text().starts_with("{\n    \"") && pretty.text().ends_with("}\n"));
+    assert_eq!(plain.json()["ID"], pretty.json()["ID"]);
+}
