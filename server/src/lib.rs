@@ -1,1 +1,19 @@
-//! ordu-server.
+//! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
+
+pub mod clock;
+pub mod cluster;
+pub mod context;
+pub mod error;
+pub mod feed;
+pub mod http;
+pub mod leader;
+pub mod membership;
+pub mod net;
+pub mod options;
+pub mod peers;
+pub mod raft;
+pub mod read_index;
+pub mod rpc;
+pub mod server;
+pub mod watch;
+pub mod writer;

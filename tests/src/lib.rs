@@ -8,4 +8,5 @@ pub mod http;
 pub mod jobs;
 pub mod load;
 pub mod observe;
+pub mod sim;
 pub mod tidy;

@@ -135,7 +135,7 @@ fn start_logging(config: &AgentConfig) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORDU_LOG").unwrap_or_else(|_| {
         // The libraries below say a lot that is no one's concern until something is wrong with them.
         let level = config.log_level.as_str();
-        let libraries = if matches!(level, "trace" | "debug") { "info" } else { "error" };
+        let libraries = if level == "trace" { "debug" } else { "error" };
         tracing_subscriber::EnvFilter::new(format!(
             "{level},openraft={libraries},h2={libraries},hyper={libraries},tonic={libraries},tower={libraries}"
         ))
@@ -255,7 +255,11 @@ fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions
     options.node_class.clone_from(&settings.node_class);
     options.meta.clone_from(&settings.meta);
     options.servers = settings.servers.iter().map(ToString::to_string).collect();
-    options.raw_exec_enabled = config.raw_exec_enabled;
+    // Nomad's option of old for the driver stands beside its plugin block.
+    let by_option = settings.options.get("driver.raw_exec.enable").is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+    options.raw_exec_enabled = config.raw_exec_enabled || by_option;
+    options.cpu_total_compute_mhz = settings.cpu_total_compute_mhz.and_then(|mhz| i64::try_from(mhz).ok());
+    options.network_interface.clone_from(&settings.network_interface);
     options.http_addr = config.advertised.http.to_string();
     options.reserved.cpu_mhz = i64::try_from(settings.reserved.cpu_mhz).unwrap_or(i64::MAX);
     options.reserved.memory_mb = i64::try_from(settings.reserved.memory_mb).unwrap_or(i64::MAX);

@@ -17,10 +17,6 @@ use crate::writer::Writer;
 /// Nodes that go down in one entry.
 const NODES_DOWN_PER_ENTRY_MAX: usize = 256;
 
-/// What a node is given beyond its time to live: servers tell the leader of their nodes once a second, a
-/// telling may take a second, and one may fail.
-const GRACE: Duration = Duration::from_secs(3);
-
 /// How often the leader looks for silent nodes, as a part of their time to live.
 const LOOKS_PER_TTL: u32 = 20;
 
@@ -95,10 +91,13 @@ impl Liveness {
     }
 }
 
-/// Finds silent nodes for as long as it runs and has each batch of them written down.
+/// Finds silent nodes for as long as it runs and has each batch of them written down. `grace` is what a node
+/// is given beyond its time to live: servers tell the leader of their nodes once a second, a telling may
+/// take a second, and one may fail.
 pub(super) async fn track<F: Future<Output = ()>>(
     liveness: &Liveness,
     ttl: Duration,
+    grace: Duration,
     mut down: impl FnMut(Vec<Id>) -> F,
 ) {
     let interval = (ttl / LOOKS_PER_TTL).clamp(Duration::from_millis(20), Duration::from_millis(500));
@@ -110,7 +109,7 @@ pub(super) async fn track<F: Future<Output = ()>>(
             tracing::warn!("this server stood still for {} ms; nodes get that time too", late.as_millis());
             liveness.forgive(late);
         }
-        for nodes in liveness.silent(ttl + GRACE).chunks(NODES_DOWN_PER_ENTRY_MAX) {
+        for nodes in liveness.silent(ttl + grace).chunks(NODES_DOWN_PER_ENTRY_MAX) {
             down(nodes.to_vec()).await;
         }
     }
@@ -145,6 +144,7 @@ mod tests {
     use super::*;
 
     const TTL: Duration = Duration::from_secs(10);
+    const GRACE: Duration = Duration::from_secs(3);
 
     fn tracked(nodes: &[Id]) -> (Arc<Liveness>, mpsc::UnboundedReceiver<Vec<Id>>, JoinSet<()>) {
         let liveness = Arc::new(Liveness::default());
@@ -159,7 +159,7 @@ mod tests {
                 sender.send(nodes).unwrap();
                 std::future::ready(())
             };
-            track(&tracker, TTL, write).await;
+            track(&tracker, TTL, GRACE, write).await;
         });
         (liveness, down, tasks)
     }

@@ -179,5 +179,6 @@ async fn retry_refused_plans(duties: Arc<Duties>) {
 
 async fn track_nodes(duties: Arc<Duties>) {
     let down = |nodes| liveness::write_down(duties.context.writer.clone(), duties.term, nodes);
-    liveness::track(&duties.liveness, duties.context.options.heartbeat_ttl, down).await;
+    let options = &duties.context.options;
+    liveness::track(&duties.liveness, options.heartbeat_ttl, options.heartbeat_grace, down).await;
 }

@@ -1,0 +1,23 @@
+//! The wall clock's seam: the one place that asks what time it is.
+
+use std::cell::Cell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    static SIMULATED: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
+}
+
+/// From here on, `clock` is the wall clock of this thread: nanoseconds since 1970. For simulations.
+pub fn simulate(clock: fn() -> i64) {
+    SIMULATED.with(|simulated| simulated.set(Some(clock)));
+}
+
+/// Nanoseconds since 1970.
+pub fn now_ns() -> i64 {
+    SIMULATED.with(Cell::get).map_or_else(system_ns, |clock| clock())
+}
+
+fn system_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,131 @@
+//! What this server knows of the cluster: who leads, who belongs, how fresh its own state is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use ordu_store::state_machine::StateMachine;
+use ordu_store::types::{Server, TypeConfig};
+use tokio::time::Instant;
+
+/// Raft with this project's types.
+pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
+
+/// A server of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its raft id.
+    pub id: u64,
+    /// Its name and addresses.
+    pub server: Server,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it leads.
+    pub leader: bool,
+}
+
+/// The cluster as this server knows it. A cheap handle.
+#[derive(Clone)]
+pub struct Cluster {
+    raft: Raft,
+    contact: Arc<Contact>,
+}
+
+/// When the leader was last heard of.
+pub struct Contact {
+    start: Instant,
+    /// Milliseconds since `start`, plus one; 0 for never.
+    at_ms: AtomicU64,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self { start: Instant::now(), at_ms: AtomicU64::new(0) }
+    }
+}
+
+impl Contact {
+    /// The leader was heard of now.
+    pub fn stamp(&self) {
+        self.at_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn age_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.at_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Cluster {
+    /// A handle on what `raft` knows.
+    pub fn new(raft: Raft, contact: Arc<Contact>) -> Self {
+        Self { raft, contact }
+    }
+
+    /// Raft itself.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Raft's figures. A clone, since holding the borrow can block raft.
+    pub fn metrics(&self) -> RaftMetrics<TypeConfig> {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// This server's raft id.
+    pub fn id(&self) -> u64 {
+        *self.raft.node_id()
+    }
+
+    /// Who leads, as far as this server knows.
+    pub fn leader(&self) -> Option<Member> {
+        let metrics = self.metrics();
+        let leader = metrics.current_leader?;
+        members_of(&metrics).into_iter().find(|member| member.id == leader)
+    }
+
+    /// Whether this server leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.metrics().current_leader == Some(self.id())
+    }
+
+    /// Whether a leader is known here.
+    pub fn known_leader(&self) -> bool {
+        self.metrics().current_leader.is_some()
+    }
+
+    /// Milliseconds since the leader was last heard of; 0 at the leader.
+    pub fn last_contact_ms(&self) -> u64 {
+        let metrics = self.metrics();
+        if metrics.current_leader == Some(self.id()) {
+            return 0;
+        }
+        self.contact.age_ms()
+    }
+
+    /// All servers, by id.
+    pub fn members(&self) -> Vec<Member> {
+        members_of(&self.metrics())
+    }
+
+    /// The log index of the membership in force.
+    pub fn membership_index(&self) -> u64 {
+        self.metrics().membership_config.log_id().as_ref().map_or(0, |id| id.index)
+    }
+}
+
+fn members_of(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
+    let membership = metrics.membership_config.membership();
+    let voters: Vec<u64> = membership.voter_ids().collect();
+    let member = |(id, server): (&u64, &Server)| Member {
+        id: *id,
+        server: server.clone(),
+        voter: voters.contains(id),
+        leader: metrics.current_leader == Some(*id),
+    };
+    membership.nodes().map(member).collect()
+}

@@ -1,0 +1,28 @@
+//! What a request handler works with.
+
+use std::sync::Arc;
+
+use ordu_store::state_machine::State;
+
+use crate::cluster::Cluster;
+use crate::options::ServerOptions;
+use crate::read_index::ReadIndex;
+use crate::watch::Watches;
+use crate::writer::Writer;
+
+/// A server's parts, as handlers share them. A cheap handle.
+#[derive(Clone)]
+pub struct Context {
+    /// The server's options.
+    pub options: Arc<ServerOptions>,
+    /// The tables.
+    pub state: State,
+    /// Who waits for changes.
+    pub watches: Arc<Watches>,
+    /// Proposes commands, here or at the leader.
+    pub writer: Writer,
+    /// Confirms that a read here would see all that was acknowledged.
+    pub reads: ReadIndex,
+    /// Who leads and who belongs.
+    pub cluster: Cluster,
+}

@@ -1,0 +1,109 @@
+//! Channels to the other servers: one a peer and purpose, opened when first used and again after a
+//! failure.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use ordu_core::limits::RPC_MESSAGE_BYTES_MAX;
+use ordu_proto::raft::raft_client::RaftClient;
+use ordu_proto::server::server_client::ServerClient;
+use ordu_store::types::Server;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use crate::net::SharedNet;
+
+/// What a channel is for: heartbeats must not queue behind bulk, nor anything behind a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Log entries.
+    Append,
+    /// Heartbeats and votes.
+    Heartbeat,
+    /// Snapshots.
+    Snapshot,
+    /// Everything else that servers ask of each other.
+    Ask,
+}
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// A connection on which nothing moves is probed at this interval …
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(1_000);
+/// … and given up after this time without an answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2_000);
+
+/// The channels, and where the servers are.
+#[derive(Clone)]
+pub struct Peers(Arc<Inner>);
+
+struct Inner {
+    net: SharedNet,
+    channels: Mutex<HashMap<(String, Purpose), Channel>>,
+    /// Where servers say that they are, which is fresher than the membership when an address has changed.
+    addresses: Mutex<HashMap<u64, Server>>,
+}
+
+impl Peers {
+    /// No channels yet.
+    pub fn new(net: SharedNet) -> Self {
+        Self(Arc::new(Inner { net, channels: Mutex::default(), addresses: Mutex::default() }))
+    }
+
+    /// A server has said where it is.
+    pub fn met(&self, id: u64, server: Server) {
+        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, server);
+    }
+
+    /// Where a server is: as it said last, else as the membership has it.
+    pub fn address_of(&self, id: u64, membership: &Server) -> String {
+        let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.get(&id).unwrap_or(membership).rpc_addr.clone()
+    }
+
+    /// A channel to `host:port`. It connects when it is first used.
+    pub fn channel(&self, host_port: &str, purpose: Purpose) -> Result<Channel, tonic::Status> {
+        let mut channels = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host_port.to_owned(), purpose);
+        if let Some(channel) = channels.get(&key) {
+            return Ok(channel.clone());
+        }
+        let channel = self.open(host_port)?;
+        channels.insert(key, channel.clone());
+        Ok(channel)
+    }
+
+    fn open(&self, host_port: &str) -> Result<Channel, tonic::Status> {
+        let bad = |error| tonic::Status::invalid_argument(format!("{host_port:?} is no address: {error}"));
+        let endpoint = Endpoint::from_shared(format!("http://{host_port}"))
+            .map_err(bad)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(4 * 1024 * 1024)
+            .initial_connection_window_size(8 * 1024 * 1024);
+        let net = self.0.net.clone();
+        let target = host_port.to_owned();
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+            let connecting = net.connect(target.clone());
+            async move { Ok::<_, std::io::Error>(TokioIo::new(connecting.await?)) }
+        })))
+    }
+
+    /// Raft's client.
+    pub fn raft(&self, host_port: &str, purpose: Purpose) -> Result<RaftClient<Channel>, tonic::Status> {
+        Ok(RaftClient::new(self.channel(host_port, purpose)?)
+            .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX))
+    }
+
+    /// The client of the servers' own questions.
+    pub fn server(&self, host_port: &str) -> Result<ServerClient<Channel>, tonic::Status> {
+        Ok(ServerClient::new(self.channel(host_port, Purpose::Ask)?)
+            .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX))
+    }
+}

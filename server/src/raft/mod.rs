@@ -1,0 +1,5 @@
+//! Raft between servers: the client's and the service's side of it over gRPC.
+
+pub mod network;
+pub mod service;
+mod wire;

@@ -1,0 +1,301 @@
+//! Raft's client side: what this server sends to another.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use openraft::OptionalSend;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{RPCOption, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use ordu_proto::raft::raft_client::RaftClient;
+use ordu_proto::raft::{SnapshotChunk, SnapshotHeader, snapshot_chunk};
+use ordu_store::codec::{log_id_to_pb, required_vote, stored_membership_to_pb, vote_to_pb};
+use ordu_store::snapshot::SnapshotData;
+use ordu_store::types::{Server, Snapshot, TypeConfig, Vote};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::wire;
+use crate::membership::ClusterId;
+use crate::peers::{Peers, Purpose};
+
+/// A stream of appends that has something under way and no answer for this long is given up. A deadline
+/// for each answer would end a follower whose disk is slow once.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a snapshot may take.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Makes clients for raft.
+pub struct Network {
+    /// Channels.
+    pub peers: Peers,
+    /// This cluster.
+    pub cluster_id: ClusterId,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, server: &Server) -> Client {
+        self.client(target, server, Purpose::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, server: &Server) -> Client {
+        self.client(target, server, Purpose::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, server: &Server) -> Client {
+        self.client(target, server, Purpose::Snapshot)
+    }
+}
+
+impl Network {
+    fn client(&self, target: u64, server: &Server, purpose: Purpose) -> Client {
+        let (peers, cluster_id) = (self.peers.clone(), self.cluster_id.clone());
+        Client { peers, cluster_id, target, server: server.clone(), purpose }
+    }
+}
+
+/// Raft's client of one other server.
+pub struct Client {
+    peers: Peers,
+    cluster_id: ClusterId,
+    target: u64,
+    server: Server,
+    purpose: Purpose,
+}
+
+type Failure = RPCError<TypeConfig>;
+
+impl Client {
+    fn raft(&self) -> Result<RaftClient<Channel>, Failure> {
+        let address = self.peers.address_of(self.target, &self.server);
+        self.peers.raft(&address, self.purpose).map_err(failure)
+    }
+}
+
+fn unreachable(text: impl ToString) -> Failure {
+    RPCError::Unreachable(Unreachable::from_string(text))
+}
+
+/// A peer that cannot be reached is left alone for a while; whatever else went wrong is tried again.
+fn failure(status: Status) -> Failure {
+    match status.code() {
+        Code::Cancelled | Code::DeadlineExceeded => RPCError::Network(NetworkError::from_string(status.message())),
+        _ => unreachable(status.message()),
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match timeout(limit, call).await {
+        Ok(reply) => reply.map(tonic::Response::into_inner).map_err(failure),
+        Err(_) => Err(unreachable(format!("no answer in {} ms", limit.as_millis()))),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Client {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Failure> {
+        let message = wire::append_to_pb(self.cluster_id.get(), self.target, &request);
+        let reply = within(option.hard_ttl(), self.raft()?.append(message)).await?;
+        wire::append_reply_from_pb(reply).map_err(unreachable)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Failure>>, Failure>>
+    where
+        S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let (target, cluster_id) = (self.target, self.cluster_id.get());
+        Box::pin(async move {
+            let mut client = self.raft()?;
+            let under_way = UnderWay::default();
+            let sent = under_way.clone();
+            let messages = input.map(move |request| {
+                sent.begin();
+                wire::append_to_pb(cluster_id.clone(), target, &request)
+            });
+            let opening = client.append_stream(messages);
+            let limit = option.hard_ttl().max(Duration::from_secs(1));
+            let replies = within(limit, opening).await?;
+            let replies: BoxStream<'s, _> = Box::pin(stream::unfold(Some((replies, under_way)), |state| async move {
+                let (mut replies, under_way) = state?;
+                match under_way.watched(replies.message()).await {
+                    Ok(Some(reply)) => {
+                        under_way.end();
+                        let result = wire::stream_reply_from_pb(reply).map_err(unreachable);
+                        let goes_on = matches!(result, Ok(Ok(_)));
+                        Some((result, goes_on.then_some((replies, under_way))))
+                    }
+                    Ok(None) => None,
+                    Err(status) => Some((Err(failure(status)), None)),
+                }
+            }));
+            Ok(replies)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Failure> {
+        let message = wire::vote_request_to_pb(self.cluster_id.get(), self.target, &request);
+        let reply = within(option.hard_ttl(), self.raft()?.vote(message)).await?;
+        wire::vote_reply_from_pb(&reply).map_err(unreachable)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, Failure> {
+        let message = wire::vote_request_to_pb(self.cluster_id.get(), self.target, &request);
+        let reply = within(option.hard_ttl(), self.raft()?.pre_vote(message)).await?;
+        wire::vote_reply_from_pb(&reply).map_err(unreachable)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let mut client = self.raft()?;
+        let (chunks, messages) = mpsc::channel(4);
+        let (cluster_id, target) = (self.cluster_id.get(), self.target);
+        let sender = tokio::spawn(send_snapshot(chunks, cluster_id, target, vote, snapshot));
+        let installing = within(SNAPSHOT_TIMEOUT, client.install_snapshot(ReceiverStream::new(messages)));
+        let reply = tokio::select! {
+            reply = installing => reply,
+            closed = cancel => {
+                sender.abort();
+                return Err(StreamingError::Closed(closed));
+            }
+        };
+        sender.abort();
+        let vote = required_vote(reply?.vote.as_ref()).map_err(unreachable)?;
+        Ok(SnapshotResponse { vote })
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Failure> {
+        let message = wire::transfer_to_pb(self.cluster_id.get(), self.target, &request);
+        let reply = within(option.hard_ttl(), self.raft()?.transfer_leader(message)).await?;
+        wire::transfer_reply_from_pb(&request, reply).map_err(unreachable)
+    }
+}
+
+/// Reads a snapshot and passes its pieces on as fast as they are taken.
+async fn send_snapshot(
+    chunks: mpsc::Sender<SnapshotChunk>,
+    cluster_id: Vec<u8>,
+    target: u64,
+    vote: Vote,
+    snapshot: Snapshot,
+) {
+    let send = |chunk| chunks.send(SnapshotChunk { chunk: Some(chunk) });
+    let data = snapshot.snapshot;
+    let blocks = data.directory().is_some();
+    let reading = data.clone();
+    let files = match in_background(blocks, move || reading.files()).await {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::error!(%error, "a snapshot cannot be read; the server that needs it must wait");
+            return;
+        }
+    };
+    let mut pieces = data.chunks(&files);
+    let header = SnapshotHeader {
+        cluster_id,
+        target,
+        vote: Some(vote_to_pb(&vote)),
+        last_log_id: snapshot.meta.last_log_id.as_ref().map(log_id_to_pb),
+        membership: Some(stored_membership_to_pb(&snapshot.meta.last_membership)),
+        files,
+    };
+    if send(snapshot_chunk::Chunk::Header(header)).await.is_err() {
+        return;
+    }
+    loop {
+        let read = in_background(blocks, move || pieces.read_next().map(|piece| (piece, pieces))).await;
+        match read {
+            Ok((Some(piece), rest)) => {
+                pieces = rest;
+                if send(snapshot_chunk::Chunk::Data(piece)).await.is_err() {
+                    return;
+                }
+            }
+            Ok((None, _)) => return,
+            Err(error) => {
+                // The stream ends short of what its header says, which the receiver refuses.
+                tracing::error!(%error, "a snapshot cannot be read to its end");
+                return;
+            }
+        }
+    }
+}
+
+async fn in_background<T: Send + 'static>(
+    blocks: bool,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    if blocks { tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)? } else { work() }
+}
+
+/// Appends on a stream that are not answered yet, each with the time it was sent.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<VecDeque<Instant>>>);
+
+impl UnderWay {
+    fn begin(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());
+    }
+
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).front().copied()
+    }
+
+    /// `reply`, unless something is under way for too long.
+    async fn watched<T>(&self, reply: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let mut reply = std::pin::pin!(reply);
+        loop {
+            if let Ok(reply) = timeout(STALL_TIMEOUT / 4, &mut reply).await {
+                return reply;
+            }
+            if self.oldest().is_some_and(|oldest| oldest.elapsed() > STALL_TIMEOUT) {
+                return Err(Status::deadline_exceeded("an append has no answer for seconds"));
+            }
+        }
+    }
+}

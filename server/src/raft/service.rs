@@ -1,0 +1,153 @@
+//! Raft's service side: what other servers send to this one.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use openraft::raft::AppendEntriesResponse;
+use ordu_proto::raft as pb;
+use ordu_proto::raft::raft_server;
+use ordu_store::codec::{required_vote, vote_to_pb};
+use ordu_store::snapshot::meta_of;
+use ordu_store::state_machine::State;
+use ordu_store::types::Snapshot;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::wire;
+use crate::cluster::{Contact, Raft};
+use crate::membership::ClusterId;
+
+/// The service.
+pub struct Service {
+    /// Raft itself.
+    pub raft: Raft,
+    /// The tables, which take in snapshots.
+    pub state: State,
+    /// This cluster.
+    pub cluster_id: ClusterId,
+    /// Stamped when the leader is heard of.
+    pub contact: Arc<Contact>,
+}
+
+fn broken(error: io::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn fatal(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("raft has stopped here: {error}"))
+}
+
+impl Service {
+    fn check(&self, cluster_id: &[u8], target: u64) -> Result<(), Status> {
+        self.cluster_id.check(cluster_id)?;
+        if target != *self.raft.node_id() {
+            return Err(Status::failed_precondition(format!(
+                "this is server {}, the message is for {target}",
+                self.raft.node_id()
+            )));
+        }
+        Ok(())
+    }
+}
+
+type Replies = Pin<Box<dyn Stream<Item = Result<pb::AppendReply, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl raft_server::Raft for Service {
+    async fn append(&self, request: Request<pb::AppendRequest>) -> Result<Response<pb::AppendReply>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id, request.target)?;
+        let append = wire::append_from_pb(request).map_err(broken)?;
+        let reply = self.raft.append_entries(append).await.map_err(fatal)?;
+        if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+            self.contact.stamp();
+        }
+        Ok(Response::new(wire::append_reply_to_pb(&reply)))
+    }
+
+    type AppendStreamStream = Replies;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<pb::AppendRequest>>,
+    ) -> Result<Response<Replies>, Status> {
+        let mut messages = request.into_inner();
+        // The first message is looked at before the stream is taken, so that a foreign one is refused in
+        // words.
+        let Some(first) = messages.message().await? else { return Ok(Response::new(Box::pin(futures::stream::empty()))) };
+        self.check(&first.cluster_id, first.target)?;
+        let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
+        let first = futures::stream::iter([Ok(first)]);
+        let appends = tokio_stream::StreamExt::map_while(first.chain(messages), move |message| {
+            let checked = message.and_then(|message| {
+                cluster_id.check(&message.cluster_id)?;
+                wire::append_from_pb(message).map_err(broken)
+            });
+            // A broken message or connection ends the stream; the leader opens another.
+            checked.inspect_err(|status| tracing::debug!(%status, "a stream of appends ends")).ok()
+        });
+        let replies = self.raft.stream_append(appends).map(move |result| {
+            let result = result.map_err(fatal)?;
+            if !matches!(result, Err(openraft::raft::StreamAppendError::HigherVote(_))) {
+                contact.stamp();
+            }
+            Ok(wire::stream_reply_to_pb(&result))
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteReply>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id, request.target)?;
+        let vote = wire::vote_request_from_pb(&request).map_err(broken)?;
+        let reply = self.raft.vote(vote).await.map_err(fatal)?;
+        Ok(Response::new(wire::vote_reply_to_pb(&reply)))
+    }
+
+    async fn pre_vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteReply>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id, request.target)?;
+        let vote = wire::vote_request_from_pb(&request).map_err(broken)?;
+        let reply = self.raft.pre_vote(vote).await.map_err(fatal)?;
+        Ok(Response::new(wire::vote_reply_to_pb(&reply)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderReply>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id, request.target)?;
+        let transfer = wire::transfer_from_pb(&request).map_err(broken)?;
+        let reply = self.raft.handle_transfer_leader(transfer).await.map_err(fatal)?;
+        Ok(Response::new(wire::transfer_reply_to_pb(&reply)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<pb::SnapshotChunk>>,
+    ) -> Result<Response<pb::SnapshotReply>, Status> {
+        let mut chunks = request.into_inner();
+        let header = match chunks.message().await?.and_then(|first| first.chunk) {
+            Some(pb::snapshot_chunk::Chunk::Header(header)) => header,
+            _ => return Err(Status::invalid_argument("a snapshot begins with its header")),
+        };
+        self.check(&header.cluster_id, header.target)?;
+        let vote = required_vote(header.vote.as_ref()).map_err(broken)?;
+        let meta = meta_of(&header).map_err(broken)?;
+        let size_bytes: u64 = header.files.iter().map(|file| file.size_bytes).sum();
+        tracing::info!(last = ?meta.last_log_id, size_bytes, "receiving a snapshot from the leader");
+        let mut receiver = self.state.db().receive(&header).map_err(broken)?;
+        while let Some(chunk) = chunks.message().await? {
+            match chunk.chunk {
+                Some(pb::snapshot_chunk::Chunk::Data(data)) => receiver.write(&data).map_err(broken)?,
+                _ => return Err(Status::invalid_argument("a piece of a snapshot without data")),
+            }
+        }
+        let snapshot = Snapshot { meta, snapshot: receiver.finish().map_err(broken)? };
+        let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
+        self.contact.stamp();
+        Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))
+    }
+}

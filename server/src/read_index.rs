@@ -1,0 +1,109 @@
+//! Linearizable reads at any server: the leader confirms by a quorum that it still leads, this server
+//! waits until it has applied what was committed then. Reads that wait share a round.
+
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use ordu_core::limits::LEADER_WAIT_MS_MAX;
+use ordu_proto::server::ReadIndexRequest;
+use ordu_store::state_machine::State;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::cluster::Cluster;
+use crate::error::ReadError;
+use crate::membership::ClusterId;
+use crate::peers::Peers;
+
+type Asker = oneshot::Sender<Result<u64, ReadError>>;
+
+/// Confirms reads. A cheap handle.
+#[derive(Clone)]
+pub struct ReadIndex {
+    state: State,
+    askers: mpsc::UnboundedSender<Asker>,
+}
+
+/// How long one round may take before another is tried.
+const ROUND_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+impl ReadIndex {
+    /// Starts the rounds of this server.
+    pub fn start(cluster: Cluster, state: State, peers: Peers, cluster_id: ClusterId) -> Self {
+        let (askers, asked) = mpsc::unbounded_channel();
+        let rounds = Rounds { cluster, peers, cluster_id };
+        tokio::spawn(rounds.run(asked));
+        Self { state, askers }
+    }
+
+    /// Returns once a read of this server's state sees all that was acknowledged before the call.
+    pub async fn confirm(&self) -> Result<(), ReadError> {
+        let index = self.index().await?;
+        if self.state.applied_index() < index {
+            let applied = self.state.wait_applied(index);
+            timeout(Duration::from_millis(LEADER_WAIT_MS_MAX), applied)
+                .await
+                .map_err(|_| ReadError::Unconfirmed(format!("log entry {index} is not applied here yet")))?;
+        }
+        Ok(())
+    }
+
+    /// The log index that a read has to wait for.
+    pub async fn index(&self) -> Result<u64, ReadError> {
+        let (asker, answer) = oneshot::channel();
+        let stopped = || ReadError::Unconfirmed("this server is shutting down".to_owned());
+        self.askers.send(asker).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+struct Rounds {
+    cluster: Cluster,
+    peers: Peers,
+    cluster_id: ClusterId,
+}
+
+impl Rounds {
+    async fn run(self, mut asked: mpsc::UnboundedReceiver<Asker>) {
+        let mut askers = Vec::new();
+        // All who ask while a round is under way share the next: a round answers only those who asked
+        // before it began.
+        while asked.recv_many(&mut askers, usize::MAX).await > 0 {
+            let answer = self.round().await;
+            for asker in askers.drain(..) {
+                // Whoever asked may have gone.
+                let _ = asker.send(answer.clone());
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<u64, ReadError> {
+        let start = Instant::now();
+        let mut last = ReadError::NoLeader;
+        while start.elapsed() < Duration::from_millis(LEADER_WAIT_MS_MAX) {
+            let attempt = timeout(ROUND_TIMEOUT, self.attempt()).await;
+            match attempt {
+                Ok(Ok(index)) => return Ok(index),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = ReadError::Unconfirmed("no answer in a second".to_owned()),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(last)
+    }
+
+    async fn attempt(&self) -> Result<u64, ReadError> {
+        let leader = self.cluster.leader().ok_or(ReadError::NoLeader)?;
+        let unconfirmed = |reason: String| ReadError::Unconfirmed(reason);
+        if leader.id == self.cluster.id() {
+            let confirmed = self.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex).await;
+            let (read_log_id, _) = confirmed.map_err(|error| unconfirmed(error.to_string()))?;
+            return Ok(read_log_id.log_id().index);
+        }
+        let address = self.peers.address_of(leader.id, &leader.server);
+        let mut client = self.peers.server(&address).map_err(|status| unconfirmed(status.to_string()))?;
+        let request = ReadIndexRequest { cluster_id: self.cluster_id.get() };
+        let reply = client.read_index(request).await.map_err(|status| unconfirmed(status.message().to_owned()))?;
+        reply.into_inner().log_id.map(|id| id.index).ok_or_else(|| unconfirmed("an empty answer".to_owned()))
+    }
+}

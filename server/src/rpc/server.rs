@@ -1,0 +1,127 @@
+//! What other servers ask of this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use openraft::errors::ClientWriteError;
+use ordu_core::state::Id;
+use ordu_proto::server::{
+    Applied, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest, ProposeReply,
+    ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest, propose_result, server_server,
+};
+use ordu_store::types::Command;
+use prost::Message;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use crate::context::Context;
+use crate::leader::Liveness;
+use crate::membership::{ClusterId, Discovery, Known, admit};
+use crate::peers::Peers;
+
+/// The service.
+pub struct Service {
+    /// This server's parts.
+    pub context: Context,
+    /// Who this server is.
+    pub identity: ClusterId,
+    /// Who was heard of.
+    pub known: Known,
+    /// Channels.
+    pub peers: Peers,
+    /// Which nodes are alive, for a leader.
+    pub liveness: Arc<Liveness>,
+}
+
+/// How long a membership change may take.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Service {
+    fn must_lead(&self) -> Result<(), Status> {
+        if self.context.cluster.is_leader() {
+            return Ok(());
+        }
+        Err(Status::unavailable("this server does not lead"))
+    }
+}
+
+#[tonic::async_trait]
+impl server_server::Server for Service {
+    async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+        let request = request.into_inner();
+        let id = self.identity.server_id();
+        if let Some(peer) = request.me.filter(|peer| peer.id != id && peer.region == self.context.options.region) {
+            if let Some(server) = &peer.server {
+                self.peers.met(peer.id, server.clone());
+            }
+            self.known.note(peer, request.cluster_id, request.settled);
+        }
+        Ok(Response::new(GreetReply {
+            me: Some(Discovery::me(&self.context.options, id)),
+            cluster_id: self.identity.get(),
+            known: self.known.peers(),
+            settled: self.identity.settled(),
+            leader_id: self.context.cluster.leader().map_or(0, |leader| leader.id),
+        }))
+    }
+
+    async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        let count = request.commands.len();
+        let commands = request.commands.into_iter().map(Command);
+        let mut results = Vec::with_capacity(count);
+        match self.context.cluster.raft().client_write_many(commands).await {
+            Ok(mut answers) => {
+                while let Some(answer) = answers.next().await {
+                    results.push(match answer {
+                        Ok(Ok(written)) => propose_result::Result::Applied(Applied {
+                            log_index: written.log_id.index,
+                            outcome: written.response.0.unwrap_or_default().encode_to_vec(),
+                        }),
+                        Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
+                            propose_result::Result::NotProposed("this server does not lead".to_owned())
+                        }
+                        Ok(Err(error)) => propose_result::Result::Unknown(error.to_string()),
+                        Err(error) => propose_result::Result::Unknown(error.to_string()),
+                    });
+                }
+            }
+            Err(error) => results.push(propose_result::Result::Unknown(error.to_string())),
+        }
+        results.resize_with(count, || propose_result::Result::Unknown("raft gave no answer".to_owned()));
+        let results = results.into_iter().map(|result| ProposeResult { result: Some(result) }).collect();
+        Ok(Response::new(ProposeReply { results }))
+    }
+
+    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
+        self.identity.check(&request.into_inner().cluster_id)?;
+        self.must_lead()?;
+        let index = self.context.reads.index().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(ReadIndexReply { log_id: Some(ordu_proto::raft::LogId { term: 0, index }) }))
+    }
+
+    async fn node_liveness(
+        &self,
+        request: Request<NodeLivenessRequest>,
+    ) -> Result<Response<NodeLivenessReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        self.must_lead()?;
+        let ids: Vec<Id> = request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
+        self.liveness.note_alive(&ids);
+        Ok(Response::new(NodeLivenessReply {}))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        self.must_lead()?;
+        let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
+        timeout(JOIN_TIMEOUT, admit(&self.context.cluster, peer))
+            .await
+            .map_err(|_| Status::deadline_exceeded("the membership change takes too long"))??;
+        Ok(Response::new(JoinReply {}))
+    }
+}

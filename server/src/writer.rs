@@ -1,0 +1,228 @@
+//! Proposes commands from any server: here where this server leads, else at the leader.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use ordu_core::command::envelope;
+use ordu_core::limits::{FORWARD_BATCH_MAX, LEADER_WAIT_MS_MAX, WRITE_WAIT_MS_MAX};
+use ordu_proto::command::envelope::Command as Payload;
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{Outcome, Refusal};
+use ordu_proto::server::{ProposeRequest, propose_result};
+use ordu_store::runtime::random_bytes;
+use ordu_store::state_machine::State;
+use ordu_store::types::Command;
+use prost::Message;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::clock::now_ns;
+use crate::cluster::Cluster;
+use crate::error::WriteError;
+use crate::membership::ClusterId;
+use crate::peers::Peers;
+
+/// A write that was decided.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The log index at which it was decided.
+    pub index: u64,
+    /// What was decided; never a refusal.
+    pub answer: Answer,
+}
+
+/// Proposes commands. A cheap handle.
+#[derive(Clone)]
+pub struct Writer {
+    cluster: Cluster,
+    state: State,
+    forward: Forward,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Decided(u64, Outcome),
+    /// It is not in any log.
+    NotProposed,
+    /// It may be.
+    Unknown(String),
+    Stopped,
+}
+
+/// A pause between attempts; a new leader is looked for meanwhile.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+impl Writer {
+    /// A writer of this server.
+    pub fn new(cluster: Cluster, state: State, peers: Peers, cluster_id: ClusterId) -> Self {
+        Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state }
+    }
+
+    /// Proposes `command` and returns once it is decided and applied here.
+    ///
+    /// It carries a request id, so that it is tried again after a lost reply or a change of leaders and
+    /// takes effect once.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; only [`WriteError::Unknown`] leaves open whether it takes effect.
+    pub async fn write(&self, command: Payload) -> Result<Written, WriteError> {
+        let bytes: Bytes = envelope(Some(random_bytes()), 0, now_ns(), command).encode_to_vec().into();
+        let start = Instant::now();
+        let mut unknown = None;
+        loop {
+            let waited = start.elapsed();
+            let attempt = match self.cluster.leader() {
+                _ if waited >= Duration::from_millis(WRITE_WAIT_MS_MAX) => break,
+                None if waited >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
+                None => Attempt::NotProposed,
+                Some(leader) if leader.id == self.cluster.id() => self.propose(bytes.clone()).await,
+                Some(leader) => {
+                    let left = Duration::from_millis(WRITE_WAIT_MS_MAX).saturating_sub(waited);
+                    let address = self.forward.peers.address_of(leader.id, &leader.server);
+                    self.forward.send(address, bytes.clone(), left).await
+                }
+            };
+            match attempt {
+                Attempt::Decided(index, outcome) => {
+                    self.state.wait_applied(index).await;
+                    return decided(index, outcome);
+                }
+                Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
+                Attempt::NotProposed => {}
+                Attempt::Unknown(reason) => unknown = Some(reason),
+            }
+            self.wait_for_another_leader().await;
+        }
+        Err(unknown.map_or(WriteError::NoLeader, WriteError::Unknown))
+    }
+
+    /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
+    /// again.
+    pub async fn write_as_leader(&self, term: u64, command: Payload) -> Result<Written, WriteError> {
+        let bytes = envelope(None, term, now_ns(), command).encode_to_vec().into();
+        match self.propose(bytes).await {
+            Attempt::Decided(index, outcome) => decided(index, outcome),
+            Attempt::NotProposed => Err(WriteError::NoLeader),
+            Attempt::Unknown(reason) => Err(WriteError::Unknown(reason)),
+            Attempt::Stopped => Err(WriteError::Stopped),
+        }
+    }
+
+    async fn propose(&self, bytes: Bytes) -> Attempt {
+        match self.cluster.raft().client_write(Command(bytes)).await {
+            Ok(response) => Attempt::Decided(response.log_id.index, response.data.0.unwrap_or_default()),
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                Attempt::Unknown("its leader was deposed before it was committed".to_owned())
+            }
+            Err(RaftError::APIError(_)) => Attempt::NotProposed,
+            Err(RaftError::Fatal(_)) => Attempt::Stopped,
+        }
+    }
+
+    /// Waits for news of a leader, but not for long: an attempt may also have failed for other reasons.
+    async fn wait_for_another_leader(&self) {
+        let mut metrics = self.cluster.raft().server_metrics();
+        let before = metrics.borrow_watched().current_leader;
+        let pause = if before.is_none() { RETRY_PAUSE * 10 } else { RETRY_PAUSE };
+        let news = async {
+            while metrics.changed().await.is_ok() && metrics.borrow_watched().current_leader == before {}
+        };
+        // Either the leader has changed, or it is time to try again.
+        let _ = tokio::time::timeout(pause, news).await;
+    }
+}
+
+fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
+    match outcome.outcome {
+        Some(Answer::Refused(Refusal { status, text })) => {
+            Err(WriteError::Refused { status: u16::try_from(status).unwrap_or(500), text })
+        }
+        Some(answer) => Ok(Written { index, answer }),
+        None => Err(WriteError::Unknown("the leader gave an answer that this release does not know".to_owned())),
+    }
+}
+
+/// Messages under way to one leader at a time. While they are, further writes gather into the next.
+const FORWARD_IN_FLIGHT_MAX: usize = 4;
+
+type Waiting = (Bytes, oneshot::Sender<Attempt>);
+
+/// Sends writes to leaders, many in one message.
+#[derive(Clone)]
+struct Forward {
+    peers: Peers,
+    cluster_id: ClusterId,
+    queues: Arc<Mutex<HashMap<String, mpsc::Sender<Waiting>>>>,
+}
+
+impl Forward {
+    async fn send(&self, address: String, bytes: Bytes, timeout: Duration) -> Attempt {
+        let (reply, attempt) = oneshot::channel();
+        let queue = self.queue(address);
+        if queue.send((bytes, reply)).await.is_err() {
+            return Attempt::NotProposed;
+        }
+        match tokio::time::timeout(timeout, attempt).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(_)) => Attempt::Unknown("the forwarding ended".to_owned()),
+            Err(_) => Attempt::Unknown("the leader did not answer in time".to_owned()),
+        }
+    }
+
+    fn queue(&self, address: String) -> mpsc::Sender<Waiting> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues.entry(address).or_insert_with_key(|address| {
+            let (sender, waiting) = mpsc::channel(4 * FORWARD_BATCH_MAX);
+            tokio::spawn(run_queue(self.peers.clone(), self.cluster_id.clone(), address.clone(), waiting));
+            sender
+        });
+        queue.clone()
+    }
+}
+
+async fn run_queue(peers: Peers, cluster_id: ClusterId, address: String, mut waiting: mpsc::Receiver<Waiting>) {
+    let in_flight = Arc::new(Semaphore::new(FORWARD_IN_FLIGHT_MAX));
+    let mut batch = Vec::new();
+    loop {
+        let Ok(permit) = in_flight.clone().acquire_owned().await else { return };
+        if waiting.recv_many(&mut batch, FORWARD_BATCH_MAX).await == 0 {
+            return;
+        }
+        let batch = std::mem::take(&mut batch);
+        let (peers, cluster_id, address) = (peers.clone(), cluster_id.get(), address.clone());
+        tokio::spawn(async move {
+            send_batch(&peers, cluster_id, &address, batch).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn send_batch(peers: &Peers, cluster_id: Vec<u8>, address: &str, batch: Vec<Waiting>) {
+    let (commands, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let request = ProposeRequest { cluster_id, commands };
+    let results = match peers.server(address) {
+        Ok(mut client) => client.propose(request).await.map(|reply| reply.into_inner().results),
+        Err(status) => Err(status),
+    };
+    let mut results = results.map(Vec::into_iter);
+    for reply in replies {
+        let attempt = match &mut results {
+            Ok(results) => match results.next().and_then(|result| result.result) {
+                Some(propose_result::Result::Applied(applied)) => match Outcome::decode(&*applied.outcome) {
+                    Ok(outcome) => Attempt::Decided(applied.log_index, outcome),
+                    Err(error) => Attempt::Unknown(format!("the leader's answer cannot be read: {error}")),
+                },
+                Some(propose_result::Result::NotProposed(_)) => Attempt::NotProposed,
+                Some(propose_result::Result::Unknown(reason)) => Attempt::Unknown(reason),
+                None => Attempt::Unknown("the leader's answer has no result for it".to_owned()),
+            },
+            Err(status) => Attempt::Unknown(format!("the leader at {address}: {}", status.message())),
+        };
+        // Whoever waited may have gone.
+        let _ = reply.send(attempt);
+    }
+}

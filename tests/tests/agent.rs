@@ -1,0 +1,141 @@
+//! Tasks outlive the node agent; nodes that fall silent are replaced.
+
+use std::time::Duration;
+
+use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes};
+use ordu_tests::jobs::{job, sleeper};
+use ordu_tests::observe::{
+    Keeper, allocation_with_status, no_process, only_process, register, running_allocations,
+};
+
+/// A silent node is found dead within its time to live and the grace after it.
+const DOWN_WITHIN: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_lives_through_the_death_of_its_agent() {
+    let mut cluster = Cluster::start_three().await;
+    let leader = cluster.leader().await;
+    let client = cluster.client(leader);
+    let keeper = Keeper::start(client, sleeper("keeper")).await;
+    for round in 0..3 {
+        cluster.nodes[0].kill();
+        assert!(processes::is_alive(keeper.pid()), "round {round}: the task died with its agent");
+        cluster.start_node(0);
+        // The agent that is back serves: a new job runs, beside the old one.
+        let next = sleeper(&format!("next-{round}"));
+        let line = next.command_line.clone();
+        register(client, &next.job).await;
+        running_allocations(client, &format!("next-{round}"), 1).await;
+        only_process(&line);
+        keeper.check_never_restarted(client).await;
+    }
+    let stopped = client.delete("/v1/job/keeper").await.expect("the server answers");
+    assert_eq!(stopped.status, 200, "{}", stopped.text());
+    // The agent that did not start it ends it.
+    allocation_with_status(client, "keeper", "complete").await;
+    assert!(!processes::is_alive(keeper.pid()), "the task outlived its job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_was_away_knows_the_exit_codes_of_what_ended_meanwhile() {
+    let mut cluster = Cluster::start(Shape { servers: 1, ..Shape::default() }).await;
+    let client = cluster.client(0);
+    let gate = cluster.root().path().join("gate");
+    for (id, code) in [("good", 0), ("bad", 3)] {
+        let script = format!("while [ ! -e {} ]; do sleep 0.05; done; exit {code}", gate.display());
+        let mut task = job(id, "batch", "dc1", "/bin/sh", &["-c", &script]);
+        task["TaskGroups"][0]["RestartPolicy"] = serde_json::json!({"Attempts": 0, "Mode": "fail", "Interval": 60_000_000_000_u64, "Delay": 1_000_000_000});
+        task["TaskGroups"][0]["ReschedulePolicy"] = serde_json::json!({"Attempts": 0, "Unlimited": false});
+        register(client, &task).await;
+        running_allocations(client, id, 1).await;
+    }
+    let shells = |code: i32| {
+        processes::with_command_line(&format!(
+            "/bin/sh -c while [ ! -e {} ]; do sleep 0.05; done; exit {code}",
+            gate.display()
+        ))
+    };
+    cluster.nodes[0].kill();
+    std::fs::write(&gate, "open").expect("the test's folder can be written to");
+    eventually_now("both tasks have ended", SETTLE_WITHIN, || {
+        let left: Vec<i32> =
+            [shells(0), shells(3)].concat().into_iter().filter(|p| processes::is_alive(*p)).collect();
+        holds(left.is_empty(), || format!("{left:?} still run"))
+    })
+    .await;
+    cluster.start_node(0);
+    for (id, status, code) in [("good", "complete", 0), ("bad", "failed", 3)] {
+        let allocation = allocation_with_status(client, id, status).await;
+        let events = &allocation["TaskStates"]["task"]["Events"];
+        let ended = events.as_array().into_iter().flatten().find(|event| event["Type"] == "Terminated");
+        let ended = ended.unwrap_or_else(|| panic!("{id} has no event of its end: {events}"));
+        assert_eq!(ended["ExitCode"].as_i64().unwrap_or(0), code, "{ended}");
+        assert_eq!(allocation["TaskStates"]["task"]["Restarts"].as_u64().unwrap_or(0), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_falls_silent_goes_down_and_its_work_moves() {
+    let mut cluster = Cluster::start(Shape { nodes: 2, ..Shape::default() }).await;
+    let leader = cluster.leader().await;
+    let client = cluster.client(leader);
+    register(client, &sleeper("wanderer").job).await;
+    let first = running_allocations(client, "wanderer", 1).await.remove(0);
+    let name = first["NodeName"].as_str().unwrap_or_default().to_owned();
+    let silent =
+        cluster.nodes.iter().position(|node| node.name == name).expect("it runs on one of the nodes");
+    // Not killed but hung: its connections stay open, only the heartbeats stop.
+    cluster.nodes[silent].pause();
+
+    let node = format!("/v1/node/{}", first["NodeID"].as_str().unwrap_or_default());
+    eventually("the silent node is down", DOWN_WITHIN, async || {
+        let found = client.json(&node).await.map_err(|error| error.to_string())?;
+        holds(found["Status"] == "down", || format!("it is {}", found["Status"]))
+    })
+    .await;
+    let second = running_allocations(client, "wanderer", 1).await.remove(0);
+    assert_ne!(second["ID"], first["ID"]);
+    assert_ne!(second["NodeID"], first["NodeID"], "the replacement is on the node that is down");
+    let lost = client.json(&format!("/v1/allocation/{}", first["ID"].as_str().unwrap_or_default())).await;
+    assert_eq!(lost.expect("the lost allocation is kept")["ClientStatus"], "lost");
+
+    // When it comes back it is ready again and gives up what was replaced.
+    cluster.nodes[silent].resume();
+    cluster.wait_for_nodes(2).await;
+    let lines = second_copy_ended(&first, &second);
+    eventually_now("only the replacement runs", SETTLE_WITHIN, lines).await;
+}
+
+/// Looks whether of the two copies of one service only the second still has a process.
+fn second_copy_ended<'a>(
+    first: &'a serde_json::Value,
+    second: &'a serde_json::Value,
+) -> impl FnMut() -> Result<(), String> + 'a {
+    let task = &first["Job"]["TaskGroups"][0]["Tasks"][0]["Config"];
+    let line = format!(
+        "{} {}",
+        task["command"].as_str().unwrap_or_default(),
+        task["args"][0].as_str().unwrap_or_default()
+    );
+    move || {
+        let found = processes::with_command_line(&line);
+        holds(found.len() == 1, || format!("{found:?} run `{line}` for {} and {}", first["ID"], second["ID"]))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_a_job_ends_its_whole_process_group() {
+    let cluster = Cluster::start(Shape { servers: 1, ..Shape::default() }).await;
+    let client = cluster.client(0);
+    let child = sleeper("unused").command_line;
+    let parent = job("family", "service", "dc1", "/bin/sh", &["-c", &format!("{child} & {child}; wait")]);
+    register(client, &parent).await;
+    running_allocations(client, "family", 1).await;
+    eventually_now("both children run", SETTLE_WITHIN, || {
+        let found = processes::with_command_line(&child);
+        holds(found.len() == 2, || format!("{found:?}"))
+    })
+    .await;
+    client.delete("/v1/job/family").await.expect("the server answers");
+    no_process(&child).await;
+}

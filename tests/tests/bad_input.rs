@@ -1,0 +1,214 @@
+//! What cannot be right is refused in words and changes nothing.
+
+use std::time::{Duration, Instant};
+
+use ordu_tests::harness::{Cluster, Shape};
+use ordu_tests::http::{Client, Connection};
+use ordu_tests::jobs::{registration, unplaceable};
+use ordu_tests::observe::register;
+
+/// The documented bound on a request's body, in bytes.
+const BODY_BYTES_MAX: usize = 4 << 20;
+const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A request, the statuses that may answer it, and words that the answer must hold.
+type Refusal<'a> = (&'a str, String, Option<&'a [u8]>, &'a [u16], &'a str);
+
+async fn check(client: Client, (method, path, body, statuses, words): Refusal<'_>) {
+    let what = format!(
+        "{method} {path} {}",
+        String::from_utf8_lossy(&body.unwrap_or_default()[..body.map_or(0, |b| b.len().min(80))])
+    );
+    let response = client.send(method, &path, body).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let text = response.text();
+    assert!(statuses.contains(&response.status), "{what}: {} {text}", response.status);
+    assert!(!text.trim().is_empty() && text.contains(words), "{what}: {text:?} does not say {words:?}");
+    assert!(text.len() < 2_000, "{what}: a refusal of {} bytes", text.len());
+}
+
+/// What tells whether anything was changed: all tables' indexes and the jobs.
+async fn state(client: Client) -> String {
+    let mut parts = Vec::new();
+    for path in ["/v1/jobs", "/v1/evaluations", "/v1/allocations"] {
+        let response = client.get(path).await.expect("the server answers");
+        assert_eq!(response.status, 200);
+        parts.push(format!("{path} {} {}", response.index(), response.text()));
+    }
+    parts.join("\n")
+}
+
+async fn quiet_cluster() -> (Cluster, usize) {
+    let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
+    let follower = cluster.follower().await;
+    let client = cluster.client(follower);
+    register(client, &unplaceable("there")).await;
+    ordu_tests::harness::eventually(
+        "its evaluation has ended",
+        ordu_tests::harness::SETTLE_WITHIN,
+        async || {
+            let found = client.json("/v1/job/there/evaluations").await.map_err(|error| error.to_string())?;
+            let done = found.as_array().is_some_and(|evals| {
+                !evals.is_empty()
+                    && evals.iter().all(|eval| eval["Status"] != "pending")
+                    && evals.iter().any(|eval| eval["Status"] == "blocked")
+            });
+            ordu_tests::harness::holds(done, || found.to_string())
+        },
+    )
+    .await;
+    (cluster, follower)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_are_refused_in_words_and_change_nothing() {
+    let (cluster, follower) = quiet_cluster().await;
+    let client = cluster.client(follower);
+    let before = state(client).await;
+
+    let faults: &[u16] = &[400, 422, 500];
+    let cases: Vec<Refusal<'_>> = vec![
+        // Bodies.
+        ("POST", "/v1/jobs".into(), Some(b"{nope"), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(b"\xff\xfe\x00"), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(b""), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(b"[]"), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(b"7"), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(b"{}"), &[400], "Job must be specified"),
+        ("POST", "/v1/jobs".into(), Some(br#"{"Job": 7}"#), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(br#"{"Job": {"ID": 7}}"#), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(br#"{"Job": {"ID": "x", "TaskGroups": "many"}}"#), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(br#"{"Job": {"ID": "x", "Priority": "high"}}"#), &[400], ""),
+        ("POST", "/v1/jobs".into(), Some(br#"{"Job": {"ID": "x", "Priority": 1e99}}"#), &[400], ""),
+        ("PUT", "/v1/job/there".into(), Some(b"{}"), &[400], "Job must be specified"),
+        (
+            "PUT",
+            "/v1/job/there".into(),
+            Some(br#"{"Job": {"ID": "other"}}"#),
+            &[400],
+            "Job ID does not match",
+        ),
+        ("POST", "/v1/job/there/evaluate".into(), Some(b"nonsense"), &[400], ""),
+        // Jobs that make no sense.
+        (
+            "POST",
+            "/v1/jobs".into(),
+            Some(br#"{"Job": {"ID": "x", "Name": "x"}}"#),
+            faults,
+            "Missing job task groups",
+        ),
+        (
+            "POST",
+            "/v1/jobs".into(),
+            Some(br#"{"Job": {"ID": "a b", "Name": "x"}}"#),
+            faults,
+            "Job ID contains a space",
+        ),
+        (
+            "POST",
+            "/v1/jobs".into(),
+            Some(br#"{"Job": {"ID": "x", "Type": "nonsense"}}"#),
+            faults,
+            "Invalid job type",
+        ),
+        // What is not there.
+        ("GET", "/v1/job/none".into(), None, &[404], "job not found"),
+        ("GET", "/v1/job/none/summary".into(), None, &[404], "job not found"),
+        ("GET", "/v1/job/none/versions".into(), None, &[404], "job versions not found"),
+        ("POST", "/v1/job/none/evaluate".into(), Some(br#"{"JobID": "none"}"#), &[404, 500], "job not found"),
+        ("GET", format!("/v1/allocation/{NO_ID}"), None, &[404], "alloc not found"),
+        ("GET", format!("/v1/evaluation/{NO_ID}"), None, &[404], "eval not found"),
+        ("GET", format!("/v1/node/{NO_ID}"), None, &[404], "node not found"),
+        ("GET", "/v1/allocation/abc".into(), None, &[400, 404, 500], "UUID must be 36 characters"),
+        // Methods.
+        ("PATCH", "/v1/jobs".into(), None, &[405], "Invalid method"),
+        ("DELETE", "/v1/jobs".into(), None, &[405], "Invalid method"),
+        ("PATCH", "/v1/job/there".into(), None, &[405], "Invalid method"),
+        ("POST", "/v1/job/there/allocations".into(), None, &[405], "Invalid method"),
+        ("DELETE", "/v1/job/there/evaluate".into(), None, &[405], "Invalid method"),
+        ("POST", "/v1/nodes".into(), None, &[405], "Invalid method"),
+        ("DELETE", "/v1/allocations".into(), None, &[405], "Invalid method"),
+        // Queries.
+        ("GET", "/v1/jobs?index=abc".into(), None, &[400], "Invalid index"),
+        ("GET", "/v1/jobs?index=-1".into(), None, &[400], "Invalid index"),
+        ("GET", "/v1/jobs?index=1&wait=abc".into(), None, &[400], "Invalid wait time"),
+        (
+            "DELETE",
+            "/v1/job/there?purge=maybe".into(),
+            None,
+            &[400, 500],
+            "Failed to parse value of \"purge\"",
+        ),
+        ("GET", "/v1/jobs?region=elsewhere".into(), None, &[400, 404, 500], "No path to region"),
+    ];
+    assert!(cases.len() > 30);
+    for case in cases {
+        check(client, case).await;
+    }
+    let unknown = client.get("/v1/nonsense").await.expect("the server answers");
+    assert_eq!(unknown.status, 404);
+    assert_eq!(state(client).await, before, "a refused request changed something");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_over_the_bound_are_refused_however_they_are_sent() {
+    let (cluster, follower) = quiet_cluster().await;
+    let client = cluster.client(follower).with_timeout(Duration::from_secs(30));
+    let before = state(client).await;
+    let mut job = unplaceable("large");
+    job["Meta"] = serde_json::json!({ "filling": "x".repeat(BODY_BYTES_MAX) });
+    let body = registration(&job).to_string();
+
+    let refused = client.send("POST", "/v1/jobs", Some(body.as_bytes())).await.expect("the server answers");
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert!(!refused.text().trim().is_empty(), "a refusal without a reason");
+
+    // Without a length told beforehand.
+    let head = "POST /v1/jobs HTTP/1.1\r\nHost: ordu\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let request = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let mut connection = Connection::open(client.address()).await.expect("the server is there");
+    let answer = connection.exchange(request.as_bytes()).await.expect("the server answers");
+    assert_eq!(answer.status, 413);
+
+    // One that only claims to be large is refused before it has arrived.
+    let head = "POST /v1/jobs HTTP/1.1\r\nHost: ordu\r\nContent-Length: 99999999999\r\n\r\n{";
+    let mut connection = Connection::open(client.address()).await.expect("the server is there");
+    let answer = tokio::time::timeout(Duration::from_secs(10), connection.exchange(head.as_bytes())).await;
+    assert_eq!(answer.expect("a claim is answered at once").expect("the server answers").status, 413);
+    assert_eq!(state(client).await, before, "a refused request changed something");
+
+    // Just below the bound there is room.
+    job["Meta"] = serde_json::json!({ "filling": "x".repeat(BODY_BYTES_MAX - 4_096) });
+    register(client, &job).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_http_does_not_harm_the_server() {
+    let (cluster, follower) = quiet_cluster().await;
+    let client = cluster.client(follower);
+    let before = state(client).await;
+    let long_line = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
+    let many_headers = format!("GET /v1/jobs HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100_000)).into_bytes();
+    let binary = b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n".to_vec();
+    for garbage in [long_line, many_headers, binary, b"\r\n\r\n\r\n".to_vec()] {
+        let mut connection = Connection::open(client.address()).await.expect("the server is there");
+        // Refused or closed, or left to wait for a request; never accepted.
+        let answer = tokio::time::timeout(Duration::from_secs(2), connection.exchange(&garbage)).await;
+        if let Ok(Ok(answer)) = answer {
+            assert!((400..600).contains(&answer.status), "garbage was answered with {}", answer.status);
+        }
+        assert_eq!(client.get("/v1/jobs").await.expect("the server still answers").status, 200);
+    }
+    assert_eq!(state(client).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocking_query_without_news_answers_the_present_in_time() {
+    let (cluster, follower) = quiet_cluster().await;
+    let client = cluster.client(follower);
+    let first = client.get("/v1/job/there").await.expect("the server answers");
+    let started = Instant::now();
+    let second = client.get(&format!("/v1/job/there?index={}&wait=1s", first.index())).await;
+    let second = second.expect("the server answers");
+    assert!(started.elapsed() >= Duration::from_millis(900), "it did not wait: {:?}", started.elapsed());
+    assert_eq!((second.status, second.index(), second.text()), (200, first.index(), first.text()));
+}

@@ -1,0 +1,123 @@
+//! A leader that is cut off from the other servers: it acknowledges nothing, does not lie, and falls in line.
+
+use std::time::Duration;
+
+use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
+use ordu_tests::http::Client;
+use ordu_tests::jobs::{registration, sleeper, unplaceable};
+use ordu_tests::load::{Load, Pressure};
+use ordu_tests::observe::{Keeper, job_ids, register, wait_for_jobs};
+
+/// A cut-off server may hold a request for some seconds before it gives up.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A write that may end in a refusal or in silence, never in an acknowledgement.
+async fn must_not_be_acknowledged(client: Client, id: &str) {
+    match client.with_timeout(PATIENCE).post("/v1/jobs", &registration(&unplaceable(id))).await {
+        Ok(response) => {
+            assert_ne!(
+                response.status,
+                200,
+                "a leader without a quorum acknowledged {id}: {}",
+                response.text()
+            )
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}"),
+    }
+}
+
+/// A default read that may be refused or wait, never answer from a state that may be old.
+async fn must_not_be_read(client: Client, path: &str) {
+    match client.with_timeout(PATIENCE).get(path).await {
+        Ok(response) => {
+            assert!(
+                response.status >= 500,
+                "GET {path} at a cut-off leader: {} {}",
+                response.status,
+                response.text()
+            )
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
+    let mut cluster = Cluster::start(Shape { links: true, ..Shape::default() }).await;
+    let old = cluster.leader().await;
+    let others: Vec<usize> = (0..cluster.servers.len()).filter(|number| *number != old).collect();
+    let keeper = Keeper::start(cluster.client(others[0]), sleeper("keeper")).await;
+    register(cluster.client(old), &unplaceable("before")).await;
+    for server in 0..cluster.servers.len() {
+        wait_for_jobs(cluster.client(server), "before", &["before".to_owned()].into()).await;
+    }
+
+    let links = cluster.links.clone().expect("this cluster has links");
+    for other in &others {
+        links.cut(old, *other);
+    }
+    let cut_off = cluster.client(old);
+    // At once, while it still believes that it leads, and at the same time as the others choose anew.
+    let (.., successor) = tokio::join!(
+        must_not_be_acknowledged(cut_off, "cut-1"),
+        must_not_be_acknowledged(cut_off, "cut-2"),
+        must_not_be_read(cut_off, "/v1/job/before"),
+        must_not_be_read(cut_off, "/v1/jobs"),
+        cluster.leader_among(&others)
+    );
+    assert_ne!(successor, old);
+
+    // The majority goes on, and the one that is cut off says nothing of it.
+    let load = Load::start(&[cluster.servers[successor].http], "during", Pressure::default());
+    eventually("the majority acknowledges", SETTLE_WITHIN, async || {
+        holds(load.acknowledged() >= 100, || format!("{} so far", load.acknowledged()))
+    })
+    .await;
+    must_not_be_read(cut_off, "/v1/jobs?prefix=during").await;
+    must_not_be_acknowledged(cut_off, "cut-3").await;
+    let record = load.finish().await;
+
+    // Stale reads answer from what it has and say what they are worth.
+    eventually("stale reads say that no leader is known", SETTLE_WITHIN, async || {
+        let read = cut_off.get("/v1/job/before?stale").await.map_err(|error| error.to_string())?;
+        assert_eq!(read.status, 200, "{}", read.text());
+        assert_eq!(read.json()["ID"], "before");
+        holds(read.header("X-Nomad-KnownLeader") == Some("false"), || {
+            format!("X-Nomad-KnownLeader is {:?}", read.header("X-Nomad-KnownLeader"))
+        })
+    })
+    .await;
+    assert!(job_ids(cut_off, "during").await.is_empty(), "what was written during the cut has passed it");
+
+    links.heal();
+    cluster.leader().await;
+    for server in 0..cluster.servers.len() {
+        wait_for_jobs(cluster.client(server), "during", &record.acknowledged).await;
+    }
+    cluster.wait_for_equal_states().await;
+    register(cluster.client(old), &unplaceable("after")).await;
+    keeper.check_never_restarted(cluster.client(old)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_off_follower_does_not_unseat_the_leader_when_it_comes_back() {
+    let mut cluster = Cluster::start(Shape { links: true, nodes: 0, ..Shape::default() }).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.follower().await;
+    let links = cluster.links.clone().expect("this cluster has links");
+    for other in (0..cluster.servers.len()).filter(|other| *other != follower) {
+        links.cut(follower, other);
+    }
+    let cut_off = cluster.client(follower);
+    eventually("the cut-off follower knows no leader", SETTLE_WITHIN, async || {
+        let read = cut_off.get("/v1/jobs?stale").await.map_err(|error| error.to_string())?;
+        holds(read.header("X-Nomad-KnownLeader") == Some("false"), || "it still names one".into())
+    })
+    .await;
+    must_not_be_acknowledged(cut_off, "cut").await;
+    register(cluster.client(leader), &unplaceable("during")).await;
+    links.heal();
+    assert_eq!(cluster.leader().await, leader, "the leader was unseated by one that had been cut off");
+    wait_for_jobs(cut_off, "during", &["during".to_owned()].into()).await;
+    cluster.wait_for_equal_states().await;
+}

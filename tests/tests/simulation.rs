@@ -1,0 +1,30 @@
+//! Seeded simulations of three servers in one process.
+
+use ordu_tests::sim::{Faults, run};
+
+const FAULTS: Faults = Faults { crashes: 3, partitions: 2 };
+
+/// Seeds that every change is tested with; more by the environment variable `ORDU_SIM_SEEDS`, a count.
+fn seeds() -> Vec<u64> {
+    let more = std::env::var("ORDU_SIM_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    (1..=6).chain((0..more).map(|number| 1_000 + number)).collect()
+}
+
+#[test]
+fn two_runs_of_one_seed_give_one_trace() {
+    let first = run(1, FAULTS).unwrap();
+    let second = run(1, FAULTS).unwrap();
+    assert!(first.acknowledged > 100, "only {} registrations were acknowledged", first.acknowledged);
+    assert_eq!(first.trace, second.trace);
+}
+
+#[test]
+fn what_was_acknowledged_survives_crashes_and_partitions_and_all_servers_agree() {
+    for seed in seeds() {
+        let report = run(seed, FAULTS).unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.trace.contains("Crash("), "seed {seed} had no crash");
+        assert!(report.trace.contains("Partition("), "seed {seed} had no partition");
+        assert!(report.acknowledged > 100, "seed {seed}: only {} registrations acknowledged", report.acknowledged);
+        println!("seed {seed}: {} acknowledged, {} without an answer", report.acknowledged, report.unanswered);
+    }
+}
