@@ -258,3 +258,32 @@ async fn an_agent_that_ends_leaves_its_tasks_unless_told_to_stop_them() {
     eventually("the supervisor's end", || (!is_alive(supervisor)).then_some(())).await;
     assert_eq!(starts(&node, &job), 1);
 }
+
+#[tokio::test]
+async fn a_data_directory_may_have_a_path_longer_than_a_sockets_address() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::below(&"long-".repeat(30));
+    node.run(&[&server.address]);
+    let job = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let first = node.supervisor_pid(None).await;
+    kill(first);
+    node.supervisor_pid(Some(first)).await;
+    let_end(&node, &job);
+    server.reported(&job, ClientStatus::Failed).await;
+    assert_eq!(starts(&node, &job), 1);
+}
+
+#[tokio::test]
+async fn a_supervisor_with_nothing_to_do_ends_by_itself() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", "true")]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Complete).await;
+    let supervisor = node.supervisor_pid(None).await;
+    node.kill();
+    eventually("the supervisor's end", || (!is_alive(supervisor)).then_some(())).await;
+}

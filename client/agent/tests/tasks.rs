@@ -324,6 +324,44 @@ async fn a_stopped_group_loses_its_leader_first() {
 }
 
 #[tokio::test]
+async fn what_whoever_started_the_agent_had_open_does_not_stay_open() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    let mut options = node.options(&[&server.address]);
+    let harness = std::mem::replace(&mut options.supervisor_program.program, "/bin/sh".into());
+    let script = "ulimit -Sn 400; exec 7>/dev/null; exec \"$0\" node-supervisor \"$@\"";
+    options.supervisor_program.args = vec!["-c".into(), script.into(), harness.into()];
+    node.run_with(options);
+    let script = "ls /proc/$$/fd > local/open; ulimit -Sn >> local/open";
+    let job = Assigned::new("batch", vec![shell("t", script)]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Complete).await;
+    let supervisor = node.supervisor_pid(None).await;
+    let held = std::fs::read_link(format!("/proc/{supervisor}/fd/7")).ok();
+    assert_ne!(held, Some("/dev/null".into()));
+    let text = node.text(&job, "t/local/open", |_| true).await;
+    // Besides its three streams the shell has what it redirects; the limit is that of whoever began.
+    assert!(!text.lines().any(|line| line == "7"), "{text}");
+    assert_eq!(text.lines().last(), Some("400"));
+}
+
+#[tokio::test]
+async fn a_task_whose_environment_is_too_large_fails_and_the_others_run() {
+    let (server, _node) = node_with_server().await;
+    // Each is within what a specification may hold; together they are more than any program takes.
+    let env: BTreeMap<String, String> =
+        (0..20).map(|number| (format!("E{number}"), "x".repeat(1024 * 1024))).collect();
+    let large = Assigned::new("batch", vec![with(shell("t", "true"), "Env", json!(env))]);
+    let small = Assigned::new("batch", vec![shell("t", "true")]);
+    server.assign(&large);
+    server.assign(&small);
+    let failed = server.reported(&large, ClientStatus::Failed).await;
+    let text = message(&failed.task_states["t"], "Driver Failure").to_owned();
+    assert!(text.contains("too large"), "{text}");
+    server.reported(&small, ClientStatus::Complete).await;
+}
+
+#[tokio::test]
 async fn signals_that_whoever_started_the_agent_ignored_reach_tasks_again() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

@@ -1,6 +1,6 @@
 //! The life of one task: set up, started, waited for, restarted by its policy, killed when asked to.
-//! Every step that could happen twice is written down before it is taken, so that the agent's
-//! successor goes on where this one stopped.
+//! Every step can be taken again by the agent's successor without happening twice: starts are idempotent
+//! by attempt, and the supervisor forgets how an attempt ended only when that is written down here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,25 +134,22 @@ impl TaskRunner {
     }
 
     /// Starts the attempt. It may have been started by the agent's predecessor, so an order to stop is
-    /// obeyed only after the supervisor has been asked.
+    /// obeyed only after the supervisor has been asked. The disk is not waited for: a successor that
+    /// finds an older state asks the supervisor for the older attempt, which is not forgotten before a
+    /// newer state is written down, and so comes to this very one.
     async fn launch(&self, assignment: &Assignment) -> Next {
-        let started =
-            match program::of_task(&self.alloc, assignment, &self.name, self.key(), &self.directories()) {
-                Ok(start) => {
-                    self.alloc.board.flush().await;
-                    self.alloc.node.supervisor.start(start).await
-                }
-                Err(text) => Started::Failed(text),
-            };
+        let start = program::of_task(&self.alloc, assignment, &self.name, self.key(), &self.directories());
+        let started = match start {
+            Ok(start) => self.alloc.node.supervisor.start(start).await,
+            Err(text) => Started::Failed(text),
+        };
         match started {
             Started::Attempt(report) | Started::Other(report) => {
                 self.alloc.board.update(&self.name, |task| {
                     task.attempt = report.key.attempt;
                     task.set_phase(Phase::Running);
                     task.state.state = RUNNING.into();
-                    if task.state.started_at_ns == 0 {
-                        task.state.started_at_ns = report.started_at_ns;
-                    }
+                    task.state.started_at_ns = report.started_at_ns;
                 });
                 self.alloc.board.event(&self.name, events::started());
                 Next::Again

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use futures::SinkExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -190,8 +191,16 @@ async fn converse(
                 if matches!(request, Request::Quit) {
                     quit_id = Some(last_id);
                 }
+                let bytes = match protocol::encode(&RequestFrame { id: last_id, request }) {
+                    Ok(bytes) => bytes,
+                    Err(text) => {
+                        // Who asked may have been cancelled meanwhile.
+                        let _ = answer.send(Answer::Refused { text });
+                        continue;
+                    }
+                };
                 waiting.insert(last_id, answer);
-                if protocol::send(&mut writer, &RequestFrame { id: last_id, request }).await.is_err() {
+                if writer.send(bytes).await.is_err() {
                     return false;
                 }
             }

@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{User, geteuid, initgroups, setgid, setsid, setuid};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,9 @@ pub(crate) struct LaunchOrder {
     pub(crate) program: Program,
     /// The file whose being there says that the program was executed.
     pub(crate) mark: PathBuf,
+    /// How many files the program may open until it raises that: as many as the supervisor might
+    /// before it raised its own limit.
+    pub(crate) open_files_max: u64,
 }
 
 /// What is written to the launcher: a length and the order as JSON.
@@ -85,10 +89,15 @@ fn read_order(stream: &mut UnixStream) -> io::Result<LaunchOrder> {
 }
 
 /// Returns only what went wrong.
-fn execute(LaunchOrder { program, mark }: &LaunchOrder) -> String {
+fn execute(LaunchOrder { program, mark, open_files_max }: &LaunchOrder) -> String {
     // A session of its own: no terminal, and a process group that holds the whole task.
     if let Err(error) = setsid() {
         return format!("cannot begin a session: {error}");
+    }
+    let limited = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, (*open_files_max).min(hard), hard));
+    if let Err(error) = limited {
+        return format!("cannot set the limit of open files: {error}");
     }
     // Here, since what follows may take away the right to write it.
     if let Err(error) = File::create(mark) {

@@ -70,10 +70,23 @@ fn supervise(args: &[OsString], socket: &Path, state: &Path) -> io::Result<()> {
     let all: Vec<OsString> = std::env::args_os().skip(1).collect();
     let prefix = all[..all.len().saturating_sub(args.len())].to_vec();
     let (socket, state) = (std::path::absolute(socket)?, std::path::absolute(state)?);
+    close_inherited();
     // Fails only where this process already leads a session, which is as good.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/")?;
     block_on(serve::run(socket, &state, launch::Launcher { prefix }))
+}
+
+/// Whatever else whoever started the agent had open: it would stay open for as long as tasks run, and
+/// someone may wait for its end.
+fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory that was just read is among them and is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
 }
 
 fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {

@@ -180,9 +180,22 @@ pub(crate) fn frames(stream: UnixStream) -> (FrameReader, FrameWriter) {
     (FramedRead::new(reader, codec.clone()), FramedWrite::new(writer, codec))
 }
 
+/// The bytes of a frame, or a sentence if it is larger than the other side takes.
+pub(crate) fn encode(frame: &impl Serialize) -> Result<Bytes, String> {
+    let bytes = serde_json::to_vec(frame).map_err(|error| format!("a request cannot be written: {error}"))?;
+    if bytes.len() > SUPERVISOR_FRAME_BYTES_MAX {
+        return Err(format!(
+            "a request of {} bytes is larger than the supervisor takes ({SUPERVISOR_FRAME_BYTES_MAX}): \
+             the task's arguments and environment are too large",
+            bytes.len()
+        ));
+    }
+    Ok(Bytes::from(bytes))
+}
+
 /// Writes one frame.
 pub(crate) async fn send(writer: &mut FrameWriter, frame: &impl Serialize) -> io::Result<()> {
-    writer.send(Bytes::from(serde_json::to_vec(frame)?)).await
+    writer.send(encode(frame).map_err(io::Error::other)?).await
 }
 
 /// Reads one frame; none at the end. May be cancelled without losing anything.

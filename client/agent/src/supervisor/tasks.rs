@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -67,6 +68,7 @@ pub(crate) struct Tasks {
     directory: StateDirectory,
     launcher: Launcher,
     boot_id: String,
+    open_files_max: u64,
     entries: RefCell<BTreeMap<TaskKey, Entry>>,
     /// One start of a task at a time, so that two agents' worth of requests cannot race.
     starting: RefCell<StartLocks>,
@@ -84,6 +86,7 @@ impl Tasks {
             directory: StateDirectory::open(state)?,
             launcher,
             boot_id: process::boot_id(),
+            open_files_max: raise_open_files()?,
             entries: RefCell::default(),
             starting: RefCell::default(),
             open_logs: OpenLogs::default(),
@@ -256,7 +259,11 @@ impl Tasks {
         self.directory.save(&record)?;
         let entry = Entry { record, child: Some(child), launching: true, announced: false, readers };
         self.entries.borrow_mut().insert(key.clone(), entry);
-        let order = LaunchOrder { program: task.program.clone(), mark: self.directory.mark_path(key) };
+        let order = LaunchOrder {
+            program: task.program.clone(),
+            mark: self.directory.mark_path(key),
+            open_files_max: self.open_files_max,
+        };
         stream.set_nonblocking(true)?;
         let mut stream = tokio::net::UnixStream::from_std(stream)?;
         let conversation = async {
@@ -395,6 +402,14 @@ impl Tasks {
             }
         }
     }
+}
+
+/// Each task takes four descriptors here, so the supervisor takes all that it may have. Answers what the
+/// limit was, which is what tasks get.
+fn raise_open_files() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(soft)
 }
 
 /// A child of ours keeps its number until it is reaped; another's process is looked at first.

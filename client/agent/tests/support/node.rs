@@ -17,18 +17,27 @@ const HARNESS: &str = env!("CARGO_BIN_EXE_ordu-agent-harness");
 
 /// A data directory and whatever runs on it. Dropping it ends all of that.
 pub(crate) struct TestNode {
-    directory: TempDir,
+    /// Removed with everything below it.
+    _directory: TempDir,
+    path: PathBuf,
     running: Option<(CancellationToken, JoinHandle<Result<(), Error>>)>,
     process: Option<Child>,
 }
 
 impl TestNode {
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), running: None, process: None }
+        Self::below("")
+    }
+
+    /// With a data directory of this name below one of its own.
+    pub(crate) fn below(name: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        Self { _directory: directory, path, running: None, process: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
     }
 
     pub(crate) fn options(&self, servers: &[&str]) -> AgentOptions {
