@@ -243,6 +243,7 @@ async fn what_stands_around_the_jobs_is_told() {
     });
     assert_eq!("true", itself["stats"]["nomad"]["leader"]);
     let members = api.get("/v1/agent/members").await.json();
+    assert_eq!(itself["member"]["Name"], members["Members"][0]["Name"]);
     assert_eq!((&json!("dc1"), &json!("alive")), (&members["ServerDC"], &members["Members"][0]["Status"]));
     let raft = api.get("/v1/operator/raft/configuration").await.json();
     assert_eq!((&json!(true), &json!(true)), (&raft["Servers"][0]["Leader"], &raft["Servers"][0]["Voter"]));

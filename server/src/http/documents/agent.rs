@@ -53,8 +53,7 @@ impl MemberDocument {
             ("raft_vsn", RAFT_PROTOCOL.to_owned()),
         ];
         Self {
-            // Nomad's name of a member is unique among all regions.
-            name: format!("{}.{}", server.name, options.region),
+            name: server.name.clone(),
             addr: rpc_host.to_owned(),
             port: if serf_port == 0 { rpc_port } else { serf_port },
             tags: tags.into_iter().collect(),
@@ -70,7 +69,8 @@ impl MemberDocument {
 
     fn itself(options: &ServerOptions, id: Option<u64>) -> Self {
         let server = Server {
-            name: options.name.clone(),
+            // As members are named: unique among all regions.
+            name: format!("{}.{}", options.name, options.region),
             rpc_addr: options.rpc_advertise.clone(),
             http_addr: options.http_advertise.clone(),
             datacenter: options.datacenter.clone(),
