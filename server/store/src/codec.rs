@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::vote::RaftLeaderId;
 use openraft::vote::leader_id_std::CommittedLeaderId;
-use openraft::EntryPayload;
 use ordu_proto::raft as pb;
 use prost::Message;
 
@@ -67,7 +67,8 @@ pub fn membership_from_pb(membership: &pb::Membership) -> io::Result<Membership>
     let configs: Vec<BTreeSet<u64>> =
         membership.configs.iter().map(|set| set.ids.iter().copied().collect()).collect();
     let servers: BTreeMap<u64, pb::Server> = membership.servers.clone();
-    Membership::new(configs, servers).map_err(|error| invalid(format!("a membership that cannot be: {error}")))
+    Membership::new(configs, servers)
+        .map_err(|error| invalid(format!("a membership that cannot be: {error}")))
 }
 
 /// A stored membership as a message.
@@ -99,14 +100,20 @@ pub fn entry_to_pb(entry: &Entry) -> pb::Entry {
 
 /// A log entry from a message.
 pub fn entry_from_pb(entry: pb::Entry) -> io::Result<Entry> {
-    let log_id = entry.log_id.as_ref().map(log_id_from_pb).ok_or_else(|| invalid("an entry without a log id"))?;
+    let log_id =
+        entry.log_id.as_ref().map(log_id_from_pb).ok_or_else(|| invalid("an entry without a log id"))?;
     let payload = match entry.payload {
         Some(pb::entry::Payload::Blank(_)) => EntryPayload::Blank,
         Some(pb::entry::Payload::Command(bytes)) => EntryPayload::Normal(Command(bytes)),
         Some(pb::entry::Payload::Membership(membership)) => {
             EntryPayload::Membership(membership_from_pb(&membership)?)
         }
-        None => return Err(invalid(format!("entry {} has a payload that this release does not know", log_id.index))),
+        None => {
+            return Err(invalid(format!(
+                "entry {} has a payload that this release does not know",
+                log_id.index
+            )));
+        }
     };
     Ok(Entry::new(log_id, payload))
 }

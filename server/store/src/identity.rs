@@ -24,7 +24,11 @@ pub struct Identity {
 impl Identity {
     /// A new server's.
     pub fn draw() -> Self {
-        Self { server_id: u64::from_be_bytes(random_bytes()).max(1), cluster_id: Vec::new(), settled: Vec::new() }
+        Self {
+            server_id: u64::from_be_bytes(random_bytes()).max(1),
+            cluster_id: Vec::new(),
+            settled: Vec::new(),
+        }
     }
 }
 
@@ -64,7 +68,8 @@ impl IdentityStore for IdentityFile {
     fn save(&self, identity: &Identity) -> io::Result<()> {
         let settled: Vec<String> = identity.settled.iter().map(u64::to_string).collect();
         let cluster: String = identity.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = format!("server {}\ncluster {cluster}\nsettled {}\n", identity.server_id, settled.join(","));
+        let text =
+            format!("server {}\ncluster {cluster}\nsettled {}\n", identity.server_id, settled.join(","));
         let next = self.0.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(text.as_bytes())?;
@@ -82,7 +87,11 @@ fn parse(text: &str) -> Option<Identity> {
     Some(Identity {
         server_id: field("server")?.parse().ok()?,
         cluster_id: (0..cluster.len()).step_by(2).map(byte).collect::<Option<_>>()?,
-        settled: settled.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?,
+        settled: settled
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(|id| id.parse().ok())
+            .collect::<Option<_>>()?,
     })
 }
 

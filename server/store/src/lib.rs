@@ -5,6 +5,7 @@
 //! the log replays onto the applied id they were flushed with.
 
 pub mod codec;
+mod directory;
 pub mod identity;
 pub mod log;
 pub mod runtime;

@@ -11,6 +11,7 @@ use ordu_proto::raft::{self as pb, SnapshotFile, SnapshotHeader};
 use prost::Message;
 
 use crate::codec::{self, invalid};
+use crate::directory::Directory;
 use crate::types::SnapshotMeta;
 
 /// The name of the file that says what a checkpoint holds. It is written last: a directory without it
@@ -20,7 +21,7 @@ const HEADER_FILE: &str = "ordu-snapshot";
 /// Where a snapshot's bytes are.
 #[derive(Clone, Debug)]
 enum Source {
-    Directory(Arc<PathBuf>),
+    Directory(Arc<Directory>),
     Memory(Bytes),
 }
 
@@ -58,7 +59,7 @@ impl SnapshotData {
         if let Some(parent) = path.parent() {
             sync_directory(parent)?;
         }
-        Ok(Self { meta, source: Source::Directory(Arc::new(path)) })
+        Ok(Self { meta, source: Source::Directory(Arc::new(Directory::kept(path))) })
     }
 
     /// The snapshot in `path`; `None` where it was not completed.
@@ -69,14 +70,22 @@ impl SnapshotData {
             Err(error) => return Err(error),
         };
         let header: SnapshotHeader = codec::decode("a snapshot's header", &bytes)?;
-        Ok(Some(Self { meta: meta_of(&header)?, source: Source::Directory(Arc::new(path)) }))
+        Ok(Some(Self { meta: meta_of(&header)?, source: Source::Directory(Arc::new(Directory::kept(path))) }))
     }
 
     /// The directory, of a snapshot that is in one.
     pub fn directory(&self) -> Option<&Path> {
         match &self.source {
-            Source::Directory(path) => Some(path),
+            Source::Directory(directory) => Some(directory.path()),
             Source::Memory(_) => None,
+        }
+    }
+
+    /// Has the directory removed once no handle of this snapshot is left: a transfer to a slow server goes
+    /// on from a snapshot that a newer one has replaced.
+    pub(crate) fn doom(&self) {
+        if let Source::Directory(directory) = &self.source {
+            directory.doom();
         }
     }
 
@@ -96,11 +105,12 @@ impl SnapshotData {
                 size_bytes: bytes.len() as u64,
                 crc32: crc32fast::hash(bytes),
             }]),
-            Source::Directory(path) => {
+            Source::Directory(directory) => {
                 let mut files = Vec::new();
-                for file in std::fs::read_dir(path.as_path())? {
+                for file in std::fs::read_dir(directory.path())? {
                     let file = file?;
-                    let name = file.file_name().into_string().map_err(|_| invalid("a file name that is no text"))?;
+                    let name =
+                        file.file_name().into_string().map_err(|_| invalid("a file name that is no text"))?;
                     if name == HEADER_FILE {
                         continue;
                     }
@@ -153,10 +163,10 @@ impl SnapshotChunks {
                 self.offset = end;
                 Ok((!chunk.is_empty()).then_some(chunk))
             }
-            Source::Directory(path) => loop {
+            Source::Directory(directory) => loop {
                 let Some(file) = &mut self.open else {
                     let Some(name) = self.names.pop() else { return Ok(None) };
-                    self.open = Some(File::open(path.join(name))?);
+                    self.open = Some(File::open(directory.path().join(name))?);
                     continue;
                 };
                 let mut chunk = Vec::with_capacity(SNAPSHOT_CHUNK_BYTES);
@@ -190,30 +200,28 @@ enum Target {
 impl SnapshotReceiver {
     /// Into a fresh directory at `path`, which is removed if the snapshot does not get through.
     pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
+        check_names(header)?;
         std::fs::create_dir_all(&path)?;
         Self::new(header, Target::Directory { path, file: None, complete: false })
     }
 
     /// Into memory.
     pub fn into_memory(header: &pb::SnapshotHeader) -> io::Result<Self> {
+        check_names(header)?;
         Self::new(header, Target::Memory(Vec::new()))
     }
 
     fn new(header: &pb::SnapshotHeader, target: Target) -> io::Result<Self> {
-        for file in &header.files {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            if file.name.is_empty() || file.name.starts_with('.') || !file.name.chars().all(plain) {
-                return Err(invalid(format!("a snapshot with a file named {:?}", file.name)));
-            }
-        }
+        // First of all, so that the target is removed again whatever else is wrong with the header.
         let mut receiver = Self {
-            meta: meta_of(header)?,
+            meta: SnapshotMeta::default(),
             files: header.files.clone(),
             at: 0,
             left_bytes: 0,
             hasher: crc32fast::Hasher::new(),
             target,
         };
+        receiver.meta = meta_of(header)?;
         receiver.open_file()?;
         Ok(receiver)
     }
@@ -251,8 +259,11 @@ impl SnapshotReceiver {
                 Ok(SnapshotData::in_memory(self.meta.clone(), std::mem::take(memory).into()))
             }
             Target::Directory { path, complete, .. } => {
+                let snapshot = SnapshotData::complete_directory(path.clone(), self.meta.clone())?;
                 *complete = true;
-                SnapshotData::complete_directory(path.clone(), self.meta.clone())
+                // Nothing is left of one that raft has no use for; installing moves it away.
+                snapshot.doom();
+                Ok(snapshot)
             }
         }
     }
@@ -291,6 +302,18 @@ impl Drop for SnapshotReceiver {
             tracing::warn!(%error, path = %path.display(), "what was received of a snapshot cannot be removed");
         }
     }
+}
+
+/// A peer's names become names of files here: nothing but plain ones, and not that of our own file.
+fn check_names(header: &pb::SnapshotHeader) -> io::Result<()> {
+    for file in &header.files {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let is_plain = !file.name.is_empty() && !file.name.starts_with('.') && file.name.chars().all(plain);
+        if !is_plain || file.name == HEADER_FILE {
+            return Err(invalid(format!("a snapshot with a file named {:?}", file.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a directory durable.

@@ -47,8 +47,9 @@ pub struct StateMachine(Arc<Shared>);
 /// # Errors
 /// When the tables cannot be read.
 pub fn open(db: Arc<dyn TablesDb>, observer: Arc<dyn Observer>) -> io::Result<(StateMachine, State)> {
-    let (position, machine) =
-        tables::read(&*db, |reader| Ok::<_, io::Error>((position(reader)?, Machine::load(reader).map_err(invalid)?)))?;
+    let (position, machine) = tables::read(&*db, |reader| {
+        Ok::<_, io::Error>((position(reader)?, Machine::load(reader).map_err(invalid)?))
+    })?;
     let (applied, _) = watch::channel(position.last_log_id.map_or(0, |id| id.index));
     let shared = Arc::new(Shared {
         db,
@@ -67,8 +68,10 @@ pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
         position.last_log_id = Some(codec::log_id_from_pb(&codec::decode("the applied log id", &bytes)?));
     }
     if let Some(bytes) = reader.get(Table::Meta, key::meta::MEMBERSHIP).map_err(invalid)? {
-        position.last_membership =
-            codec::stored_membership_from_pb(&codec::decode::<pb::StoredMembership>("the membership", &bytes)?)?;
+        position.last_membership = codec::stored_membership_from_pb(&codec::decode::<pb::StoredMembership>(
+            "the membership",
+            &bytes,
+        )?)?;
     }
     Ok(position)
 }
@@ -162,7 +165,8 @@ impl Shared {
 
 fn position_rows(position: &SnapshotMeta) -> Vec<Write> {
     let mut rows = Vec::with_capacity(2);
-    let mut put = |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
+    let mut put =
+        |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
     if let Some(log_id) = &position.last_log_id {
         put(key::meta::APPLIED, codec::log_id_to_pb(log_id).encode_to_vec());
     }
@@ -194,11 +198,20 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         SnapshotBuilder(self.0.db.clone())
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        let db = self.0.db.clone();
-        in_background(self.0.db.blocks(), move || db.install(&snapshot)).await?;
-        let machine = tables::read(&*self.0.db, Machine::load).map_err(invalid)?;
-        *self.0.machine.write().unwrap_or_else(PoisonError::into_inner) = machine;
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let shared = self.0.clone();
+        in_background(self.0.db.blocks(), move || {
+            // Held until both are new: who reads tables and machine sees them as of one applied id.
+            let mut machine = shared.machine.write().unwrap_or_else(PoisonError::into_inner);
+            shared.db.install(&snapshot)?;
+            *machine = tables::read(&*shared.db, Machine::load).map_err(invalid)?;
+            Ok(())
+        })
+        .await?;
         *self.0.position.lock().unwrap_or_else(PoisonError::into_inner) = meta.clone();
         let index = meta.last_log_id.map_or(0, |id| id.index);
         self.0.applied.send_replace(index);

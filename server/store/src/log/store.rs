@@ -5,8 +5,8 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
 use openraft::OptionalSend;
+use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
 use ordu_core::limits::APPEND_BYTES_MAX;
 use ordu_proto::raft as pb;
 use prost::Message;
@@ -97,7 +97,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
         let last_purged_log_id = self.log_id_marker(Marker::Purged)?;
         let last_log_id = match self.db.last()? {
-            Some((_, bytes)) => Some(codec::entry_from_pb(codec::decode("the last log entry", &bytes)?)?.log_id),
+            Some((_, bytes)) => {
+                Some(codec::entry_from_pb(codec::decode("the last log entry", &bytes)?)?.log_id)
+            }
             None => last_purged_log_id,
         };
         Ok(LogState { last_purged_log_id, last_log_id })

@@ -76,6 +76,9 @@ impl TablesDb for MemoryDb {
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
         let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
         let tables = decode(bytes.clone())?;
+        if position(&tables)? != snapshot.meta {
+            return Err(invalid("a snapshot that is not of what its header says"));
+        }
         let mut state = self.state();
         state.now = tables;
         state.flushed = state.now.clone();
@@ -105,7 +108,8 @@ fn decode(mut bytes: Bytes) -> io::Result<MemoryTables> {
     let short = |_| invalid("a snapshot that ends in the middle of a row");
     while bytes.has_remaining() {
         let number = usize::from(bytes.try_get_u8().map_err(short)?);
-        let table = *Table::ALL.get(number).ok_or_else(|| invalid(format!("a snapshot with a table {number}")))?;
+        let table =
+            *Table::ALL.get(number).ok_or_else(|| invalid(format!("a snapshot with a table {number}")))?;
         let mut part = || -> io::Result<Vec<u8>> {
             let length = usize::try_from(bytes.try_get_u64().map_err(short)?).map_err(invalid)?;
             if length > bytes.remaining() {

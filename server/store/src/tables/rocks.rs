@@ -11,12 +11,13 @@ use ordu_core::state::{Corrupt, Reader, Table, Write};
 use ordu_proto::raft::SnapshotHeader;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
-    SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options,
+    ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use super::TablesDb;
 use crate::codec::invalid;
+use crate::directory::Directory;
 use crate::runtime::random_bytes;
 use crate::snapshot::{SnapshotData, SnapshotReceiver, sync_directory};
 use crate::state_machine::position;
@@ -41,8 +42,9 @@ pub struct RocksDb {
 
 #[derive(Clone)]
 struct Open {
+    // Dropped before its directory.
     db: Arc<DB>,
-    path: PathBuf,
+    directory: Arc<Directory>,
 }
 
 impl RocksDb {
@@ -63,9 +65,27 @@ impl RocksDb {
             Err(error) => return Err(error),
         };
         let path = root.join(&name);
+        if !path.is_dir() {
+            // Opening would make empty tables, and the log that led to them may be purged.
+            let what = format!("{} names {name:?}, which is not there", root.join(CURRENT_FILE).display());
+            return Err(invalid(what));
+        }
         let db = Arc::new(open_db(&path)?);
         let current = clean_up(root, &name)?;
-        Ok(Self { root: root.to_owned(), open: RwLock::new(Open { db, path }), current: RwLock::new(current) })
+        let installed = SnapshotData::open_directory(path.clone())?;
+        let directory = Arc::new(Directory::kept(path));
+        let tables = Self {
+            root: root.to_owned(),
+            open: RwLock::new(Open { db, directory }),
+            current: RwLock::new(current),
+        };
+        let last = |snapshot: Option<SnapshotData>| snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
+        if last(installed) > last(tables.current_snapshot()?) {
+            // A crash came between the switch to these tables and their first snapshot. The log may be
+            // purged up to where they stand, so an older snapshot would serve no one.
+            tables.checkpoint()?;
+        }
+        Ok(tables)
     }
 
     fn opened(&self) -> Open {
@@ -74,18 +94,17 @@ impl RocksDb {
 
     fn keep_as_current(&self, snapshot: SnapshotData) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = current.replace(snapshot)
-            && let Some(path) = old.directory()
-            && let Err(error) = std::fs::remove_dir_all(path)
-        {
-            tracing::warn!(%error, path = %path.display(), "the former snapshot cannot be removed");
+        if let Some(old) = current.replace(snapshot) {
+            old.doom();
         }
     }
 
     fn checkpoint_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let path = self.root.join(fresh_name("snapshot"));
         // Flushes all column families together first, since their write-ahead log is off.
-        Checkpoint::new(db).and_then(|checkpoint| checkpoint.create_checkpoint(&path)).map_err(io::Error::other)?;
+        Checkpoint::new(db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(&path))
+            .map_err(io::Error::other)?;
         // What the checkpoint covers is read from itself: nothing can have come between.
         let pinned = DB::open_cf_for_read_only(&db_options(), &path, Table::ALL.map(Table::name), false)
             .map_err(io::Error::other)?;
@@ -148,18 +167,22 @@ impl TablesDb for RocksDb {
         let path = self.root.join(&name);
         std::fs::rename(from, &path)?;
         sync_directory(&self.root)?;
-        let db = Arc::new(open_db(&path)?);
-        switch(&self.root, &name)?;
-        let checkpoint = self.checkpoint_of(&db)?;
-        debug_assert_eq!(checkpoint.meta, snapshot.meta);
-        let old = std::mem::replace(
-            &mut *self.open.write().unwrap_or_else(PoisonError::into_inner),
-            Open { db, path },
-        );
-        // Readers that still hold the former tables keep its files open; the names can go.
-        if let Err(error) = std::fs::remove_dir_all(&old.path) {
-            tracing::warn!(%error, path = %old.path.display(), "the former tables cannot be removed");
+        let directory = Arc::new(Directory::kept(path));
+        // Until it is switched to.
+        directory.doom();
+        let db = Arc::new(open_db(directory.path())?);
+        let found = position(&RocksReader { db: &db, snapshot: None })?;
+        if found != snapshot.meta {
+            let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
+            return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
         }
+        directory.keep();
+        switch(&self.root, &name)?;
+        self.checkpoint_of(&db)?;
+        let new = Open { db, directory };
+        let old = std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), new);
+        // Readers may still hold the former tables; they go with the last of them.
+        old.directory.doom();
         Ok(())
     }
 
@@ -190,7 +213,9 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
         let is_left_over = if name.starts_with("snapshot-") {
             match SnapshotData::open_directory(entry.path())? {
                 Some(snapshot)
-                    if current.as_ref().is_none_or(|best| best.meta.last_log_id < snapshot.meta.last_log_id) =>
+                    if current
+                        .as_ref()
+                        .is_none_or(|best| best.meta.last_log_id < snapshot.meta.last_log_id) =>
                 {
                     if let Some(path) = current.replace(snapshot).as_ref().and_then(SnapshotData::directory) {
                         std::fs::remove_dir_all(path)?;
@@ -218,7 +243,8 @@ fn db_options() -> Options {
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);
     options.set_max_open_files(256);
-    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false));
+    options
+        .set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false));
     options
 }
 
