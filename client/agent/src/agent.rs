@@ -51,6 +51,10 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
     let table = TableHandle::begin(Arc::new(context)).map_err(Error::io("read", &data.alloc_states()))?;
     let session = SessionContext {
         hello: Hello { node: Some(node), secret_id: identity.secret.to_string() },
+        fingerprint: {
+            let (options, alloc_dir) = (options.clone(), data.allocs());
+            Box::new(move || fingerprint::node(&options, &identity, &alloc_dir))
+        },
         reports,
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Once;
 
 use nix::sys::statvfs::statvfs;
 use nix::sys::utsname::uname;
@@ -18,6 +19,7 @@ use crate::supervisor::now_ns;
 pub(crate) const RAW_EXEC: &str = "raw_exec";
 /// Assumed where neither the kernel nor the processor tells its frequency, as in some virtual machines.
 const CORE_MHZ_UNKNOWN: i64 = 1000;
+const BYTES_FREE: &str = "unique.storage.bytesfree";
 /// The signals that tasks may be sent, for constraints on them.
 const SIGNALS: &str = "SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGKILL,SIGPIPE,\
                        SIGPROF,SIGQUIT,SIGSEGV,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,\
@@ -55,6 +57,20 @@ pub(crate) fn node(options: &AgentOptions, identity: &Identity, alloc_dir: &Path
     }
 }
 
+/// Whether a node is another than it said: free space, times and a processor's present frequency change
+/// all the time and are no news.
+pub(crate) fn is_news(before: &Node, now: &Node) -> bool {
+    let lasting = |node: &Node| {
+        let mut node = node.clone();
+        node.attributes
+            .retain(|name, _| ![BYTES_FREE, "cpu.frequency", "cpu.totalcompute"].contains(&name.as_str()));
+        node.resources.iter_mut().for_each(|resources| (resources.disk_mb, resources.cpu_mhz) = (0, 0));
+        node.drivers.values_mut().for_each(|driver| driver.update_time_ns = 0);
+        node
+    };
+    lasting(before) != lasting(now)
+}
+
 fn raw_exec(enabled: bool) -> DriverInfo {
     let attributes = enabled.then(|| ("driver.raw_exec".to_owned(), "true".to_owned()));
     DriverInfo {
@@ -70,13 +86,15 @@ fn raw_exec(enabled: bool) -> DriverInfo {
 fn cpu(attributes: &mut BTreeMap<String, String>, total_override: Option<i64>) -> i64 {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = all_values(&cpuinfo, "processor").count().max(1);
-    let mhz = core_mhz(&cpuinfo).unwrap_or_else(|| {
-        tracing::warn!(
+    let mhz =
+        core_mhz(&cpuinfo).unwrap_or_else(|| {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| tracing::warn!(
             "this machine does not tell its processors' frequency: {CORE_MHZ_UNKNOWN} MHz are assumed; \
              set cpu_total_compute if that is wrong"
-        );
-        CORE_MHZ_UNKNOWN
-    });
+        ));
+            CORE_MHZ_UNKNOWN
+        });
     let total = i64::try_from(cores).ok().and_then(|cores| cores.checked_mul(mhz)).unwrap_or(i64::MAX);
     let total = total_override.unwrap_or(total);
     attributes.insert("cpu.arch".into(), arch().into());
@@ -128,7 +146,7 @@ fn storage(attributes: &mut BTreeMap<String, String>, alloc_dir: &Path) -> i64 {
     let total_bytes = space.blocks() * space.fragment_size();
     let free_bytes = space.blocks_available() * space.fragment_size();
     attributes.insert("unique.storage.bytestotal".into(), total_bytes.to_string());
-    attributes.insert("unique.storage.bytesfree".into(), free_bytes.to_string());
+    attributes.insert(BYTES_FREE.into(), free_bytes.to_string());
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     if let Some(volume) = volume_of(&mounts, alloc_dir) {
         attributes.insert("unique.storage.volume".into(), volume);
@@ -151,7 +169,8 @@ fn network_attributes(
     interface: Option<&str>,
 ) -> Vec<NetworkResource> {
     let Some(address) = network::advertised(interface) else {
-        tracing::warn!("this node has no network address that tasks could use");
+        static SAID: Once = Once::new();
+        SAID.call_once(|| tracing::warn!("this node has no network address that tasks could use"));
         return Vec::new();
     };
     attributes.insert("unique.network.ip-address".into(), address.ip.to_string());
@@ -237,6 +256,20 @@ mod tests {
         assert!(!node.drivers[RAW_EXEC].detected);
         assert_eq!(node.attributes["cpu.totalcompute"], "4321");
         assert_eq!(node.resources.unwrap().cpu_mhz, 4321);
+    }
+
+    #[test]
+    fn free_space_is_no_news_and_another_address_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = AgentOptions { raw_exec_enabled: true, ..AgentOptions::new(directory.path()) };
+        let before = node(&options, &identity(), directory.path());
+        let mut now = before.clone();
+        now.attributes.insert(BYTES_FREE.into(), "1".into());
+        now.resources.as_mut().unwrap().disk_mb = 1;
+        now.drivers.get_mut(RAW_EXEC).unwrap().update_time_ns = 1;
+        assert!(!is_news(&before, &now));
+        now.attributes.insert("unique.network.ip-address".into(), "192.0.2.1".into());
+        assert!(is_news(&before, &now));
     }
 
     #[test]

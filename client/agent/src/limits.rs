@@ -23,6 +23,8 @@ pub(crate) const HEARTBEAT_TTL_MIN: Duration = Duration::from_millis(150);
 pub(crate) const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// See [`RECONNECT_PAUSE_MIN`].
 pub(crate) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often a node looks at itself again, in case its address or hardware has changed.
+pub(crate) const FINGERPRINT_INTERVAL: Duration = Duration::from_secs(60);
 /// A session that lasted this long was a good one: the pauses begin anew.
 pub(crate) const SESSION_GOOD: Duration = Duration::from_secs(5);
 /// How long the node looks for a server whose state is not older than what it has acted on.

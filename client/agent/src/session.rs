@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use ordu_proto::node::node_client::NodeClient;
 use ordu_proto::node::{AllocSync, AllocUpdates, FromNode, Heartbeat, Hello, ToNode, from_node, to_node};
+use ordu_proto::state::Node;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
 use crate::alloc::table::TableHandle;
+use crate::fingerprint;
 use crate::limits::{
-    CONNECT_TIMEOUT, HEARTBEAT_TTL_MIN, LAGGING_SERVER_PATIENCE, OUTBOUND_QUEUE_MAX,
+    CONNECT_TIMEOUT, FINGERPRINT_INTERVAL, HEARTBEAT_TTL_MIN, LAGGING_SERVER_PATIENCE, OUTBOUND_QUEUE_MAX,
     SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_PER_MESSAGE_MAX, WELCOME_TIMEOUT,
 };
 use crate::reports::Reports;
@@ -31,6 +33,8 @@ pub(crate) enum End {
 /// What outlives sessions.
 pub(crate) struct SessionContext {
     pub(crate) hello: Hello,
+    /// Looks at the node again. It reads files of the kernel, which does not take long.
+    pub(crate) fingerprint: Box<dyn Fn() -> Node + Send + Sync>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
@@ -112,6 +116,7 @@ impl Session<'_> {
     async fn run(&mut self, mut inbound: Streaming<ToNode>) -> Result<Never, End> {
         let reports = Arc::clone(&self.context.reports);
         let mut heartbeat = heartbeats(self.ttl);
+        let mut looks = interval_at(Instant::now() + FINGERPRINT_INTERVAL, FINGERPRINT_INTERVAL);
         loop {
             let silent_after = self.acknowledged_at + self.ttl / 2;
             let send_at = self.send_at.unwrap_or(silent_after);
@@ -134,6 +139,7 @@ impl Session<'_> {
                     self.send(from_node::Message::Heartbeat(Heartbeat {}))?;
                     reports.give_up(self.ttl / 2);
                 }
+                _ = looks.tick(), if self.is_welcome => self.introduce_again()?,
                 () = sleep_until(silent_after) => {
                     return Err(End::Lost("it has not answered for half the time to live".into()));
                 }
@@ -170,6 +176,19 @@ impl Session<'_> {
             self.ttl = Duration::from_millis(heartbeat_ttl_ms.into()).max(HEARTBEAT_TTL_MIN);
         }
         self.context.servers.learn(servers);
+    }
+
+    /// Says what the node is, if that has changed.
+    fn introduce_again(&mut self) -> Result<(), End> {
+        let now = (self.context.fingerprint)();
+        let is_news =
+            self.context.hello.node.as_ref().is_none_or(|before| fingerprint::is_news(before, &now));
+        if is_news {
+            tracing::info!("this node has changed and introduces itself again");
+            self.context.hello.node = Some(now);
+            self.send(from_node::Message::Hello(self.context.hello.clone()))?;
+        }
+        Ok(())
     }
 
     /// A server that lags behind another names too few allocations; acting on that would kill tasks.

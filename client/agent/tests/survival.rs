@@ -101,7 +101,8 @@ async fn a_killed_supervisors_successor_takes_the_tasks_over_with_their_output()
     let server = TestServer::start().await;
     let mut node = TestNode::new();
     node.run(&[&server.address]);
-    let script = "echo $$ >> ../alloc/data/starts; echo $$ > local/pid; echo begins; i=0; \
+    let script = "echo $$ >> ../alloc/data/starts; sleep 600 & echo $! > local/child; echo $$ > local/pid; \
+                  echo begins; i=0; \
                   while [ ! -e local/end ]; do i=$((i+1)); echo \"line $i\"; sleep 0.02; done; echo ends";
     let mut job = Assigned::new("service", vec![shell("t", script)]);
     server.assign(&job);
@@ -119,6 +120,8 @@ async fn a_killed_supervisors_successor_takes_the_tasks_over_with_their_output()
     server.stop(&mut job);
     server.reported(&job, ClientStatus::Complete).await;
     assert!(!is_alive(pid) && starts(&node, &job) == 1);
+    let child = node.text(&job, "t/local/child", |_| true).await.trim().parse().unwrap();
+    eventually("the end of the task's child", || (!is_alive(child)).then_some(())).await;
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ async fn batch_tasks_are_complete_or_failed_by_their_exit_code() {
         ("exit 0", ClientStatus::Complete, "Exit Code: 0", "0"),
         ("exit 3", ClientStatus::Failed, "Exit Code: 3", "3"),
         ("kill -9 $$", ClientStatus::Failed, "Exit Code: 137, Signal: 9", "137"),
+        ("kill -40 $$", ClientStatus::Failed, "Exit Code: 168, Signal: 40", "168"),
     ];
     for (script, status, text, code) in cases {
         let job = Assigned::new("batch", vec![shell("t", script)]);

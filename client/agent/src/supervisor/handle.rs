@@ -22,6 +22,8 @@ use crate::options::SupervisorProgram;
 
 /// How often a supervisor that was started is tried until it listens.
 const CONNECT_POLL: Duration = Duration::from_millis(10);
+/// Between two starts of a supervisor that ends at once.
+const SPAWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause after a supervisor could not be started at all.
 const START_AGAIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -230,6 +232,7 @@ async fn converse(
 async fn connect(place: &SupervisorPlace) -> io::Result<UnixStream> {
     let deadline = Instant::now() + SUPERVISOR_START_TIMEOUT;
     let mut child: Option<Child> = None;
+    let mut spawned_at: Option<Instant> = None;
     loop {
         let connected = match protocol::socket_address(&place.socket) {
             Ok((address, _directory)) => UnixStream::connect(address).await,
@@ -249,8 +252,9 @@ async fn connect(place: &SupervisorPlace) -> io::Result<UnixStream> {
             Some(child) => child.try_wait()?.is_some(),
             None => true,
         };
-        if ended {
+        if ended && spawned_at.is_none_or(|spawned_at| spawned_at.elapsed() > SPAWN_PAUSE) {
             child = Some(spawn(place)?);
+            spawned_at = Some(Instant::now());
         }
         sleep(CONNECT_POLL).await;
     }

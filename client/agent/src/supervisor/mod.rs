@@ -6,6 +6,7 @@
 //! by pid, start time and boot, and polls it, since it cannot wait for a process that is not its
 //! child; the exit code of such a task is unknown, and its end counts as a failure.
 
+mod children;
 pub(crate) mod handle;
 pub(crate) mod launch;
 pub(crate) mod logs;

@@ -4,17 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, mkfifo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -25,11 +22,8 @@ use super::launch::{self, LaunchOrder, Launcher};
 use super::logs::{self, OpenLogs};
 use super::protocol::{Answer, Exit, LogSettings, StartTask, TaskKey, TaskReport};
 use super::record::{Record, StateDirectory};
-use super::{now_ns, process, say};
+use super::{children, now_ns, process, say};
 use crate::limits::{EXIT_QUEUE_MAX, LAUNCH_TIMEOUT, LOG_DRAIN};
-
-/// Nomad's code for an end by a signal: this plus the signal's number.
-const SIGNAL_EXIT_BASE: i32 = 128;
 
 /// How often a launcher that was killed is looked at until it is dead.
 const LAUNCHER_DEATH_POLL: Duration = Duration::from_millis(1);
@@ -86,7 +80,7 @@ impl Tasks {
             directory: StateDirectory::open(state)?,
             launcher,
             boot_id: process::boot_id(),
-            open_files_max: raise_open_files()?,
+            open_files_max: children::raise_open_files()?,
             entries: RefCell::default(),
             starting: RefCell::default(),
             open_logs: OpenLogs::default(),
@@ -117,7 +111,7 @@ impl Tasks {
             } else {
                 say(&format!("{key} ended while no supervisor ran"));
                 if same_boot {
-                    kill_leftovers(&record);
+                    children::kill_leftovers(&record);
                 }
                 record.exit = Some(Exit::unknown(now_ns()));
                 self.directory.save(&record)?;
@@ -307,12 +301,12 @@ impl Tasks {
         let mut ended = Vec::new();
         for (key, entry) in self.entries.borrow_mut().iter_mut() {
             let Some(child) = &mut entry.child else { continue };
-            if entry.record.exit.is_some() || !has_ended(entry.record.pid) {
+            if entry.record.exit.is_some() || !children::has_ended(entry.record.pid) {
                 continue;
             }
             let _ = killpg(Pid::from_raw(entry.record.pid), Signal::SIGKILL);
             let exit = match child.try_wait() {
-                Ok(Some(status)) => exit_of(status),
+                Ok(Some(status)) => children::exit_of(status),
                 Ok(None) => continue,
                 Err(_) => Exit::unknown(now_ns()),
             };
@@ -325,7 +319,11 @@ impl Tasks {
                 self.announce_later(key);
             }
         }
-        reap_orphans(&self.entries.borrow());
+        let entries = self.entries.borrow();
+        children::reap_orphans(|pid| {
+            let is_it = |entry: &Entry| entry.child.is_some() && entry.is_alive() && entry.record.pid == pid;
+            entries.values().any(is_it)
+        });
     }
 
     /// Looks at the processes that are not children of this one. True if there are any.
@@ -338,7 +336,7 @@ impl Tasks {
             }
             any = true;
             if !process::is_alive(entry.record.pid, entry.record.start_ticks) {
-                kill_leftovers(&entry.record);
+                children::kill_leftovers(&entry.record);
                 entry.record.exit = Some(Exit::unknown(now_ns()));
                 ended.push((key.clone(), entry.record.clone()));
             }
@@ -404,14 +402,6 @@ impl Tasks {
     }
 }
 
-/// Each task takes four descriptors here, so the supervisor takes all that it may have. Answers what the
-/// limit was, which is what tasks get.
-fn raise_open_files() -> io::Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok(soft)
-}
-
 /// A child of ours keeps its number until it is reaped; another's process is looked at first.
 fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
     let record = &entry.record;
@@ -425,44 +415,6 @@ fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
         true => killpg(pid, signal).or_else(|_| kill(pid, signal)),
         false => kill(pid, signal),
     }
-}
-
-/// What a process of another supervisor's left in its group. The group's number cannot have been given
-/// away while members live, but they may all have gone: only those that were given the task's
-/// environment are killed.
-fn kill_leftovers(record: &Record) {
-    let mark = format!("NOMAD_ALLOC_ID={}", record.key.alloc);
-    for member in process::group_members(record.pid) {
-        let started_after = member.start_ticks >= record.start_ticks && member.session == record.pid;
-        if started_after && member.pid != record.pid && process::has_environment_entry(member.pid, &mark) {
-            let _ = kill(Pid::from_raw(member.pid), Signal::SIGKILL);
-        }
-    }
-}
-
-/// Whether a child waits to be reaped. A real-time signal has no name here, so the look fails; that it
-/// does not find the child alive is what counts.
-fn has_ended(pid: i32) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    !matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
-}
-
-/// Processes that lost their parent come to this one; they are nobody's task.
-fn reap_orphans(entries: &BTreeMap<TaskKey, Entry>) {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    while let Ok(status) = waitid(Id::All, flags) {
-        let Some(pid) = status.pid() else { return };
-        let ours =
-            |entry: &Entry| entry.child.is_some() && entry.is_alive() && entry.record.pid == pid.as_raw();
-        if entries.values().any(ours) || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
-            return;
-        }
-    }
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    let signal = status.signal().unwrap_or(0);
-    Exit { code: status.code().or(Some(SIGNAL_EXIT_BASE + signal)), signal, at_ns: now_ns() }
 }
 
 fn plain_name(name: &str) -> bool {

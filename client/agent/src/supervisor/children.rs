@@ -1,0 +1,64 @@
+//! What the kernel is asked about the processes of tasks, and what is done to those that stay behind.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+
+use super::now_ns;
+use super::process;
+use super::protocol::Exit;
+use super::record::Record;
+
+/// Nomad's code for an end by a signal: this plus the signal's number.
+const SIGNAL_EXIT_BASE: i32 = 128;
+
+/// Whether a child waits to be reaped. A real-time signal has no name here, so the look fails; that it
+/// does not find the child alive is what counts.
+pub(crate) fn has_ended(pid: i32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
+}
+
+/// The end of a child in Nomad's terms.
+pub(crate) fn exit_of(status: ExitStatus) -> Exit {
+    let signal = status.signal().unwrap_or(0);
+    Exit { code: status.code().or(Some(SIGNAL_EXIT_BASE + signal)), signal, at_ns: now_ns() }
+}
+
+/// Processes that lost their parent come to the supervisor and are nobody's task; they are reaped, up to
+/// one that is.
+pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    while let Ok(status) = waitid(Id::All, flags) {
+        let Some(pid) = status.pid() else { return };
+        if is_task(pid.as_raw()) || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a process of another supervisor's left in its group. The group's number cannot have been given
+/// away while members live, but they may all have gone: only those that were given the task's
+/// environment are killed.
+pub(crate) fn kill_leftovers(record: &Record) {
+    let mark = format!("NOMAD_ALLOC_ID={}", record.key.alloc);
+    for member in process::group_members(record.pid) {
+        let started_after = member.start_ticks >= record.start_ticks && member.session == record.pid;
+        if started_after && member.pid != record.pid && process::has_environment_entry(member.pid, &mark) {
+            let _ = kill(Pid::from_raw(member.pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Each task takes four descriptors here, so the supervisor takes all that it may have. Answers what the
+/// limit was, which is what tasks get.
+pub(crate) fn raise_open_files() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(soft)
+}
