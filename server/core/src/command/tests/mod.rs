@@ -5,6 +5,7 @@ mod envelopes;
 mod jobs;
 mod nodes;
 mod plans;
+mod properties;
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{

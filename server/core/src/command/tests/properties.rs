@@ -1,0 +1,313 @@
+//! What holds for every sequence of commands, however it is cut into batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordu_proto::command::{JobEvaluate, PlanUpdate};
+use proptest::prelude::*;
+
+use super::*;
+use crate::scheduler::{Capacity, Usage, is_terminal};
+
+/// A command in few words; numbers are taken modulo what there is.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Register { job: u64, spec: u64 },
+    Deregister { job: u64, purge: bool },
+    Evaluate { job: u64 },
+    EvalStatus { eval: u64, status: i32, queued: i64 },
+    Plan { job: u64, node: u64, cpu_mhz: i64, stop: u64, lost: bool, all_at_once: bool },
+    Update { alloc: u64 },
+    Report { alloc: u64, status: i32 },
+    NodeRegister { node: u64, cpu_mhz: i64 },
+    NodeStatus { node: u64, status: i32 },
+    Retry { entry: u64 },
+    Fenced,
+}
+
+const JOBS: u64 = 3;
+const NODES: u64 = 3;
+const ALLOCS: u64 = 12;
+const EVALS: u64 = 12;
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..JOBS, 0..3u64).prop_map(|(job, spec)| Step::Register { job, spec }),
+        1 => (0..JOBS, any::<bool>()).prop_map(|(job, purge)| Step::Deregister { job, purge }),
+        1 => (0..JOBS).prop_map(|job| Step::Evaluate { job }),
+        3 => (0..EVALS, 1..=5, 0..4i64).prop_map(|(eval, status, queued)| Step::EvalStatus { eval, status, queued }),
+        6 => (0..JOBS, 0..NODES, 1..60i64, 0..ALLOCS, any::<bool>(), any::<bool>()).prop_map(
+            |(job, node, cpu_mhz, stop, lost, all_at_once)| Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once }
+        ),
+        1 => (0..ALLOCS).prop_map(|alloc| Step::Update { alloc }),
+        5 => (0..ALLOCS, 0..=5).prop_map(|(alloc, status)| Step::Report { alloc, status }),
+        3 => (0..NODES, 50..150i64).prop_map(|(node, cpu_mhz)| Step::NodeRegister { node, cpu_mhz }),
+        1 => (0..NODES, 1..=3).prop_map(|(node, status)| Step::NodeStatus { node, status }),
+        1 => any::<u64>().prop_map(|entry| Step::Retry { entry }),
+        1 => Just(Step::Fenced),
+    ]
+}
+
+fn job_id(job: u64) -> String {
+    format!("job-{job}")
+}
+
+/// The envelopes of a sequence. Ids come from the place in it, so most commands find something.
+fn envelopes(steps: &[Step]) -> Vec<Vec<u8>> {
+    let mut world = World::new();
+    let mut written: Vec<Vec<u8>> = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        let place = place as u64;
+        let fence = if matches!(step, Step::Fenced) { world.term + 1 } else { 0 };
+        let bytes = match *step {
+            Step::Retry { entry } if !written.is_empty() => {
+                written[usize::try_from(entry % written.len() as u64).unwrap()].clone()
+            }
+            step => {
+                envelope(Some(id(10_000 + place)), fence, place as i64 * 7 % 50, command(&world, step, place))
+                    .encode_to_vec()
+            }
+        };
+        world.batch(std::slice::from_ref(&bytes));
+        written.push(bytes);
+    }
+    written
+}
+
+fn command(world: &World, step: Step, place: u64) -> Command {
+    let eval = 1_000 + place % EVALS;
+    let alloc_ids: Vec<Vec<u8>> = rows_of(&world.tables, Table::Allocs).map(|(key, _)| key).collect();
+    let eval_rows: Vec<Evaluation> =
+        rows_of(&world.tables, Table::Evals).map(|(_, row)| Evaluation::decode(&row[..]).unwrap()).collect();
+    let pick =
+        |number: u64| alloc_ids.get(number as usize % alloc_ids.len().max(1)).cloned().unwrap_or_default();
+    match step {
+        Step::Register { job, spec } => registered(&job_id(job), &format!("{{{spec}}}"), eval),
+        Step::Deregister { job, purge } => deregister(&job_id(job), purge, eval),
+        Step::Evaluate { job } => Command::JobEvaluate(JobEvaluate {
+            namespace: "default".into(),
+            job_id: job_id(job),
+            eval_id: id(eval).to_vec(),
+            force_reschedule: false,
+        }),
+        Step::EvalStatus { eval, status, queued } => {
+            let chosen = eval_rows.get(eval as usize % eval_rows.len().max(1)).cloned();
+            let evals = chosen.into_iter().map(|mut row| {
+                row.status = status;
+                row.queued_allocations.insert("g".into(), queued);
+                row
+            });
+            Command::EvalUpdate(EvalUpdate { evals: evals.collect() })
+        }
+        Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once } => {
+            let row = read::job(&world.tables, "default", &job_id(job)).unwrap();
+            let place = row.map(|row| placement_of(5_000 + place, &row, 100 + node, cpu_mhz));
+            let status = if lost { ClientStatus::Lost } else { ClientStatus::Unspecified };
+            let stop = PlanStop {
+                alloc_id: pick(stop),
+                desired_status: DesiredStatus::Stop.into(),
+                client_status: status.into(),
+                ..Default::default()
+            };
+            plans(vec![Plan { stop: vec![stop], all_at_once, ..plan(place.into_iter().collect()) }])
+        }
+        Step::Update { alloc } => {
+            let row = read::alloc(&world.tables, &pick(alloc)).unwrap();
+            let version = row.and_then(|row| read::job(&world.tables, "default", &row.job_id).unwrap());
+            let update = PlanUpdate {
+                alloc_id: pick(alloc),
+                job_version: version.map_or(0, |job| job.version),
+                eval_id: id(eval).to_vec(),
+                resources: None,
+            };
+            plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }])
+        }
+        Step::Report { alloc, status } => {
+            let update =
+                AllocClientState { alloc_id: pick(alloc), client_status: status, ..Default::default() };
+            Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] })
+        }
+        Step::NodeRegister { node: number, cpu_mhz } => node_register(node(100 + number, cpu_mhz)),
+        Step::NodeStatus { node, status } => node_status(100 + node, NodeStatus::try_from(status).unwrap()),
+        Step::Retry { .. } | Step::Fenced => registered("fenced", "{}", eval),
+    }
+}
+
+fn rows_of(tables: &MemoryTables, table: Table) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let rows = tables.iter().filter(move |(at, ..)| *at == table);
+    rows.map(|(_, key, value)| (key.to_vec(), value.to_vec()))
+}
+
+fn decoded<M: Message + Default>(tables: &MemoryTables, table: Table) -> Vec<M> {
+    rows_of(tables, table).map(|(_, row)| M::decode(&row[..]).unwrap()).collect()
+}
+
+/// What the view says of every node.
+fn seen(world: &World) -> Vec<(Option<Capacity>, Option<(Usage, u32)>)> {
+    let view = &world.machine.view;
+    (100..100 + NODES)
+        .map(|node| (view.capacity(&id(node)), view.used(&id(node)).filter(|(_, live)| *live > 0)))
+        .collect()
+}
+
+fn check_recounts(world: &World) {
+    let allocs: Vec<Allocation> = decoded(&world.tables, Table::Allocs);
+    let evals: Vec<Evaluation> = decoded(&world.tables, Table::Evals);
+    let live =
+        |job: &str| allocs.iter().filter(|alloc| alloc.job_id == job && !is_terminal(alloc)).count() as i64;
+    let open = |job: &str| {
+        let is_open = |eval: &&Evaluation| {
+            eval.job_id == job && matches!(eval.status(), EvalStatus::Pending | EvalStatus::Blocked)
+        };
+        evals.iter().filter(is_open).count() as i64
+    };
+    let summaries: Vec<JobSummary> = decoded(&world.tables, Table::JobSummaries);
+    for job in (0..JOBS).map(job_id) {
+        let summary = summaries.iter().find(|summary| summary.job_id == job);
+        let counted = summary.map_or((0, 0), |summary| (summary.live_allocations, summary.open_evaluations));
+        assert_eq!((live(&job), open(&job)), counted, "{job}");
+        assert_eq!(world.has_job(&job), summary.is_some_and(|summary| !summary.purged), "{job}");
+        let Some(summary) = summary.filter(|summary| !summary.purged) else { continue };
+        let count = |status: ClientStatus| {
+            let is_counted = |alloc: &&Allocation| {
+                alloc.job_id == job
+                    && alloc.job_create_index == summary.create_index
+                    && alloc.client_status() == status
+            };
+            allocs.iter().filter(is_counted).count() as i64
+        };
+        let group = summary.groups["g"];
+        assert_eq!(
+            [count(ClientStatus::Pending), count(ClientStatus::Running), count(ClientStatus::Lost)],
+            [group.starting, group.running, group.lost],
+        );
+        // These count how often it happened, and a node may correct what it said.
+        assert!(
+            group.complete >= count(ClientStatus::Complete) && group.failed >= count(ClientStatus::Failed)
+        );
+        assert!(group.queued >= 0);
+    }
+    for node in 100..100 + NODES {
+        let on_node = allocs.iter().filter(|alloc| alloc.node_id == id(node) && !is_terminal(alloc));
+        let (cpu_mhz, live) = on_node.fold((0, 0), |(cpu_mhz, live), alloc| {
+            let tasks = &alloc.resources.as_ref().unwrap().tasks;
+            (cpu_mhz + tasks.values().map(|task| task.cpu_mhz).sum::<i64>(), live + 1)
+        });
+        let used = world.machine.view.used(&id(node)).map_or((0, 0), |(usage, live)| (usage.cpu_mhz, live));
+        assert_eq!((cpu_mhz, live), used, "node {node}");
+    }
+}
+
+fn check_rows(world: &World) {
+    let indexes = read::indexes(&world.tables).unwrap();
+    let jobs: Vec<Job> = decoded(&world.tables, Table::Jobs);
+    let versions: Vec<Job> = decoded(&world.tables, Table::JobVersions);
+    for job in jobs.iter().chain(&versions) {
+        let order = [1, job.create_index, job.job_modify_index, job.modify_index, world.index];
+        assert!(order.is_sorted(), "{order:?}");
+    }
+    let greatest = |indexes: Vec<u64>| indexes.into_iter().max().unwrap_or(0);
+    let allocs: Vec<Allocation> = decoded(&world.tables, Table::Allocs);
+    let evals: Vec<Evaluation> = decoded(&world.tables, Table::Evals);
+    let nodes: Vec<Node> = decoded(&world.tables, Table::Nodes);
+    let summaries: Vec<JobSummary> = decoded(&world.tables, Table::JobSummaries);
+    for (table, index) in [
+        (Table::Jobs, greatest(jobs.iter().map(|row| row.modify_index).collect())),
+        (Table::Allocs, greatest(allocs.iter().map(|row| row.modify_index).collect())),
+        (Table::Evals, greatest(evals.iter().map(|row| row.modify_index).collect())),
+        (Table::Nodes, greatest(nodes.iter().map(|row| row.modify_index).collect())),
+        (Table::JobSummaries, greatest(summaries.iter().map(|row| row.modify_index).collect())),
+    ] {
+        assert!(indexes.get(table) >= index, "{}", table.name());
+    }
+    for alloc in &allocs {
+        assert!(
+            alloc.create_index <= alloc.alloc_modify_index && alloc.alloc_modify_index <= alloc.modify_index
+        );
+        assert!(
+            world.has_spec(&alloc.job_id, alloc.job_create_index, alloc.job_version),
+            "a live specification"
+        );
+    }
+    // A specification is there for a version or for an allocation, and for nothing else.
+    let by_versions = versions.iter().map(|job| (job.id.clone(), job.create_index, job.version));
+    let by_allocs =
+        allocs.iter().map(|alloc| (alloc.job_id.clone(), alloc.job_create_index, alloc.job_version));
+    let wanted: BTreeSet<Vec<u8>> = by_versions
+        .chain(by_allocs)
+        .map(|(job, created, version)| key::job_spec("default", &job, created, version))
+        .collect();
+    let specs: BTreeSet<Vec<u8>> = rows_of(&world.tables, Table::JobSpecs).map(|(key, _)| key).collect();
+    assert_eq!(wanted, specs);
+    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+    versions.iter().for_each(|job| *kept.entry(&job.id).or_default() += 1);
+    assert!(kept.values().all(|count| *count <= crate::limits::JOB_VERSIONS_KEPT_MAX));
+    let count = |table| rows_of(&world.tables, table).count();
+    assert_eq!(
+        (allocs.len(), allocs.len(), allocs.len()),
+        (count(Table::AllocsByJob), count(Table::AllocsByNode), count(Table::AllocsByEval))
+    );
+    assert_eq!(evals.len(), count(Table::EvalsByJob));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equal_logs_give_equal_states_however_they_are_batched_and_reloaded(
+        steps in prop::collection::vec(step(), 1..60),
+        cuts in prop::collection::vec((1..7usize, any::<bool>()), 60),
+    ) {
+        let log = envelopes(&steps);
+        let mut single = World::new();
+        for bytes in &log {
+            let before = single.state_rows();
+            let applied = single.batch(std::slice::from_ref(bytes)).remove(0);
+            if matches!(applied.outcome.outcome, Some(Answer::Refused(_))) {
+                prop_assert_eq!(before, single.state_rows());
+                prop_assert!(applied.changes.is_empty());
+            }
+            check_recounts(&single);
+        }
+        check_rows(&single);
+
+        let mut batched = World::new();
+        let mut rest = &log[..];
+        for (size, reload) in cuts.into_iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (now, later) = rest.split_at(size.min(rest.len()));
+            batched.batch(now);
+            if reload {
+                batched.reload();
+            }
+            rest = later;
+        }
+        prop_assert_eq!(single.hash(), batched.hash());
+        prop_assert!(single.tables == batched.tables);
+        prop_assert_eq!(seen(&single), seen(&batched));
+        batched.reload();
+        prop_assert_eq!(seen(&single), seen(&batched));
+    }
+
+    #[test]
+    fn no_bytes_make_apply_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), place in any::<prop::sample::Index>()) {
+        let mut world = World::new();
+        world.accept(node_register(node(100, 100)));
+        world.accept(registered("a", "{1}", 1));
+        let valid = envelope(Some(id(9)), 0, 5, plans(vec![plan(vec![world.placement(50, "a", 100, 10)])])).encode_to_vec();
+        // As they are, and in the middle of an envelope that was one.
+        let at = place.index(valid.len());
+        let spliced = [&valid[..at], &bytes, &valid[at..]].concat();
+        for bytes in [bytes, spliced] {
+            let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
+            let at = LogPosition { term: 3, index: 99 };
+            // An answer or a fatal error: both are words.
+            match world.machine.apply(&mut tx, at, &bytes) {
+                Ok(applied) => prop_assert!(applied.outcome.outcome.is_some()),
+                Err(fatal) => prop_assert!(!fatal.to_string().is_empty()),
+            }
+            world.reload();
+        }
+    }
+}
