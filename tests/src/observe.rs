@@ -116,26 +116,23 @@ pub async fn no_process(command_line: &str) {
     .await;
 }
 
-/// The ids of all jobs under a prefix that a server holds itself.
-pub async fn job_ids(client: Client, prefix: &str) -> BTreeSet<String> {
+/// The ids of all jobs under a prefix that a server holds itself; an error says why it does not tell.
+pub async fn job_ids(client: Client, prefix: &str) -> Result<BTreeSet<String>, String> {
     let path = format!("/v1/jobs?stale&prefix={prefix}");
     let jobs =
-        client.with_timeout(Duration::from_secs(60)).json(&path).await.expect("the server lists its jobs");
+        client.with_timeout(Duration::from_secs(60)).json(&path).await.map_err(|error| error.to_string())?;
     let ids = jobs.as_array().into_iter().flatten().filter_map(|job| job["ID"].as_str().map(str::to_owned));
-    ids.collect()
+    Ok(ids.collect())
 }
 
 /// Waits until a server holds every one of these jobs itself.
 pub async fn wait_for_jobs(client: Client, prefix: &str, wanted: &BTreeSet<String>) {
     eventually(&format!("{} has every acknowledged job", client.address()), RUN_WITHIN, async || {
-        let held = job_ids(client, prefix).await;
-        let missing: Vec<&String> = wanted.difference(&held).take(5).collect();
+        let held = job_ids(client, prefix).await?;
+        let missing: Vec<&String> = wanted.difference(&held).collect();
         holds(missing.is_empty(), || {
-            format!(
-                "{} of {} are missing, such as {missing:?}",
-                wanted.difference(&held).count(),
-                wanted.len()
-            )
+            let such = &missing[..missing.len().min(5)];
+            format!("{} of {} are missing, such as {such:?}", missing.len(), wanted.len())
         })
     })
     .await;

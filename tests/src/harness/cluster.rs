@@ -18,8 +18,9 @@ use crate::http::Client;
 /// two cores may be busy with something else.
 pub const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Clusters share two cores, and several at once would measure each other; one at a time in a process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// Clusters and development agents share two cores, and several at once would measure each other; one at a
+/// time in a process.
+pub(super) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// What a cluster is to be like.
 #[derive(Debug, Clone)]

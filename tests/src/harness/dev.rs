@@ -2,17 +2,14 @@
 
 use std::net::SocketAddr;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 
 use super::agent::Agent;
-use super::cluster::SETTLE_WITHIN;
+use super::cluster::{ONE_AT_A_TIME, SETTLE_WITHIN};
 use super::ports::free_port;
 use super::root::Root;
 use super::wait::{eventually, holds};
 use crate::http::Client;
-
-/// Development agents share the machine's cores; one at a time in a process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// A running development agent. Dropping it ends it and its tasks.
 pub struct DevAgent {

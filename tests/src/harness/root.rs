@@ -56,10 +56,11 @@ impl Default for Root {
 impl Drop for Root {
     fn drop(&mut self) {
         processes::end_all_belonging_to(&self.path);
-        if std::thread::panicking() {
+        let logs = self.path.join("logs");
+        if std::thread::panicking() && fs::read_dir(&logs).is_ok_and(|mut files| files.next().is_some()) {
             let kept = std::env::temp_dir().join(format!("{PREFIX}logs-{}", std::process::id()));
             let place = kept.join(self.path.file_name().unwrap_or_default());
-            if fs::create_dir_all(&kept).and_then(|()| fs::rename(self.path.join("logs"), &place)).is_ok() {
+            if fs::create_dir_all(&kept).and_then(|()| fs::rename(&logs, &place)).is_ok() {
                 eprintln!("the members' logs are in {}", place.display());
             }
         }

@@ -89,7 +89,7 @@ async fn commands_that_fail_say_why_and_exit_with_a_code() {
         (&["job", "run", &nowhere], "nowhere"),
         (&["job", "status", "none"], "none"),
         (&["job", "stop", "none"], "none"),
-        (&["alloc", "status", "00000000-0000-0000-0000-000000000000"], "00000000"),
+        (&["alloc", "status", "00000000-0000-0000-0000-000000000000"], "not found"),
         (&["job", "status", "--nonsense"], "nonsense"),
         (&["nonsense"], "nonsense"),
     ];
