@@ -2,6 +2,7 @@
 
 mod allocations;
 mod envelopes;
+mod golden;
 mod jobs;
 mod nodes;
 mod plans;
