@@ -1,0 +1,307 @@
+//! Snapshots: taken, sent, received, installed; and all the ways in which that ends early.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ordu_proto::raft::SnapshotHeader;
+use ordu_store::codec;
+use ordu_store::snapshot::SnapshotData;
+use ordu_store::tables::{MemoryDb, RocksDb};
+
+use super::*;
+
+fn header(snapshot: &SnapshotData) -> SnapshotHeader {
+    SnapshotHeader {
+        last_log_id: snapshot.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
+        membership: Some(codec::stored_membership_to_pb(&snapshot.meta.last_membership)),
+        files: snapshot.files().unwrap(),
+        ..SnapshotHeader::default()
+    }
+}
+
+fn bytes(snapshot: &SnapshotData) -> Vec<u8> {
+    let mut chunks = snapshot.chunks(&snapshot.files().unwrap());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.read_next().unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes
+}
+
+/// Sends a snapshot in pieces that do not fit its files.
+fn transfer(snapshot: &SnapshotData, to: &dyn TablesDb) -> SnapshotData {
+    let mut receiver = to.receive(&header(snapshot)).unwrap();
+    for piece in bytes(snapshot).chunks(777) {
+        receiver.write(piece).unwrap();
+    }
+    receiver.finish().unwrap()
+}
+
+fn names(path: &Path) -> BTreeSet<String> {
+    let kinds = std::fs::read_dir(path).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == "state-current" { name } else { name.split('-').next().unwrap().to_owned() }
+    });
+    kinds.collect()
+}
+
+fn expected(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+fn rocks() -> (tempfile::TempDir, RocksDb) {
+    let directory = tempfile::tempdir().unwrap();
+    let db = RocksDb::open(directory.path()).unwrap();
+    (directory, db)
+}
+
+#[test]
+fn a_snapshot_that_was_sent_and_installed_is_the_same_state() {
+    let (_from_directory, from) = rocks();
+    register(&from, 1..=50);
+    let snapshot = from.checkpoint().unwrap();
+    let taken = hash(&from);
+    register(&from, 51..=60);
+    let (directory, to) = rocks();
+    register(&to, 1000..=1005);
+    let received = transfer(&snapshot, &to);
+    assert_eq!(snapshot.meta, received.meta);
+    to.install(&received).unwrap();
+    drop(received);
+    assert_eq!((50, taken), (applied(&to), hash(&to)));
+    assert_eq!(Some(&snapshot.meta), to.current_snapshot().unwrap().as_ref().map(|current| &current.meta));
+    assert_eq!(expected(&["state", "state-current", "snapshot"]), names(directory.path()));
+    // It goes on from there, and is the same after a restart.
+    register(&to, 51..=60);
+    to.flush().unwrap();
+    assert_eq!(hash(&from), hash(&to));
+    drop(to);
+    let to = RocksDb::open(directory.path()).unwrap();
+    assert_eq!((60, hash(&from)), (applied(&to), hash(&to)));
+    assert_eq!(Some(snapshot.meta), to.current_snapshot().unwrap().map(|current| current.meta));
+}
+
+#[test]
+fn a_snapshot_in_memory_is_sent_and_installed_too() {
+    let (from, to) = (MemoryDb::default(), MemoryDb::default());
+    register(&from, 1..=9);
+    let snapshot = from.checkpoint().unwrap();
+    to.install(&transfer(&snapshot, &to)).unwrap();
+    assert_eq!((9, hash(&from)), (applied(&to), hash(&to)));
+}
+
+#[test]
+fn a_checkpoint_makes_everything_before_it_durable() {
+    const NAME: &str = "snapshots::a_checkpoint_makes_everything_before_it_durable";
+    if let Some(directory) = child::directory() {
+        let db = RocksDb::open(&directory).unwrap();
+        register(&db, 1..=30);
+        db.checkpoint().unwrap();
+        child::die();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    child::run(NAME, directory.path());
+    let db = RocksDb::open(directory.path()).unwrap();
+    assert_eq!((30, (1..=30).collect::<Vec<_>>()), (applied(&db), whole_registrations(&db)));
+    let current = db.current_snapshot().unwrap().unwrap();
+    assert_eq!(Some(30), current.meta.last_log_id.map(|id| id.index));
+}
+
+#[test]
+fn what_does_not_get_through_leaves_nothing() {
+    let (_from_directory, from) = rocks();
+    register(&from, 1..=10);
+    let snapshot = from.checkpoint().unwrap();
+    let (directory, to) = rocks();
+    register(&to, 1..=2);
+    let before = hash(&to);
+    let (header, bytes) = (header(&snapshot), bytes(&snapshot));
+
+    // Broken off, at several places.
+    for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        let mut receiver = to.receive(&header).unwrap();
+        receiver.write(&bytes[..length]).unwrap();
+        if length % 2 == 0 {
+            drop(receiver);
+        } else {
+            assert!(receiver.finish().is_err(), "{length} of {} bytes", bytes.len());
+        }
+        assert_eq!(expected(&["state", "state-current"]), names(directory.path()), "{length}");
+    }
+    // One bit of any file.
+    let mut start = 0;
+    for file in &header.files {
+        let size = usize::try_from(file.size_bytes).unwrap();
+        if size > 0 {
+            let mut damaged = bytes.clone();
+            damaged[start + size / 2] ^= 1;
+            let mut receiver = to.receive(&header).unwrap();
+            let error = receiver.write(&damaged).unwrap_err().to_string();
+            assert!(error.contains(&file.name) && error.contains("damaged"), "{error}");
+        }
+        start += size;
+    }
+    // More bytes than the header says, and a header that says more.
+    let mut receiver = to.receive(&header).unwrap();
+    receiver.write(&bytes).unwrap();
+    assert!(receiver.write(&[0]).is_err());
+    drop(receiver);
+    let mut greedy = header.clone();
+    greedy.files.last_mut().unwrap().size_bytes += 1;
+    let mut receiver = to.receive(&greedy).unwrap();
+    assert!(receiver.write(&bytes).is_err() || receiver.finish().is_err());
+    // Received whole, and not installed.
+    drop(transfer(&snapshot, &to));
+    assert_eq!(expected(&["state", "state-current"]), names(directory.path()));
+    assert_eq!((2, before), (applied(&to), hash(&to)));
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let (directory, to) = rocks();
+    let hostile =
+        ["", ".", "..", "../x", "/etc/x", "a/b", "a\\b", ".hidden", "a\0b", "a b", "ä", "ordu-snapshot"];
+    for name in hostile {
+        let file = pb::SnapshotFile { name: name.to_owned(), size_bytes: 1, crc32: 0 };
+        let header = SnapshotHeader { files: vec![file], ..SnapshotHeader::default() };
+        assert!(to.receive(&header).is_err(), "{name:?}");
+    }
+    let twice = pb::SnapshotFile { name: "a".into(), size_bytes: 0, crc32: 0 };
+    let header = SnapshotHeader { files: vec![twice.clone(), twice], ..SnapshotHeader::default() };
+    assert!(to.receive(&header).is_err());
+    assert_eq!(expected(&["state", "state-current"]), names(directory.path()));
+}
+
+#[test]
+fn a_header_that_says_another_log_id_is_refused_before_the_switch() {
+    let (_from_directory, from) = rocks();
+    register(&from, 1..=10);
+    let snapshot = from.checkpoint().unwrap();
+    let (directory, to) = rocks();
+    register(&to, 1..=2);
+    let mut header = header(&snapshot);
+    header.last_log_id = Some(pb::LogId { term: 9, index: 99 });
+    let mut receiver = to.receive(&header).unwrap();
+    receiver.write(&bytes(&snapshot)).unwrap();
+    let received = receiver.finish().unwrap();
+    assert!(to.install(&received).is_err());
+    assert_eq!(2, applied(&to));
+    assert_eq!(expected(&["state", "state-current"]), names(directory.path()));
+}
+
+#[test]
+fn what_crashes_left_is_cleared_away_at_the_next_start() {
+    let (directory, db) = rocks();
+    register(&db, 1..=10);
+    db.checkpoint().unwrap();
+    register(&db, 11..=12);
+    db.flush().unwrap();
+    drop(db);
+    let root = directory.path();
+    for left in ["incoming-1", "state-2", "snapshot-3"] {
+        std::fs::create_dir(root.join(left)).unwrap();
+        std::fs::write(root.join(left).join("CURRENT"), "x").unwrap();
+    }
+    std::fs::write(root.join("state-next"), "state-2").unwrap();
+    let db = RocksDb::open(root).unwrap();
+    assert_eq!(12, applied(&db));
+    assert_eq!(
+        Some(10),
+        db.current_snapshot().unwrap().and_then(|current| current.meta.last_log_id).map(|id| id.index)
+    );
+    for left in ["incoming-1", "state-2", "snapshot-3"] {
+        assert!(!root.join(left).exists(), "{left}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        std::fs::copy(entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_crash_in_the_middle_of_an_install_leaves_the_old_tables_or_the_new_ones() {
+    let (_from_directory, from) = rocks();
+    register(&from, 1..=50);
+    let snapshot = from.checkpoint().unwrap();
+    for is_after_the_switch in [false, true] {
+        let (directory, to) = rocks();
+        register(&to, 1..=3);
+        to.checkpoint().unwrap();
+        let received = transfer(&snapshot, &to);
+        let root = directory.path();
+        // The first steps of an install, by hand.
+        copy(received.directory().unwrap(), &root.join("state-new"));
+        if is_after_the_switch {
+            std::fs::write(root.join("state-current"), "state-new").unwrap();
+        }
+        std::mem::forget(received);
+        drop(to);
+        let to = RocksDb::open(root).unwrap();
+        let expected_applied = if is_after_the_switch { 50 } else { 3 };
+        assert_eq!(expected_applied, applied(&to));
+        let current = to.current_snapshot().unwrap().and_then(|current| current.meta.last_log_id);
+        assert_eq!(Some(expected_applied), current.map(|id| id.index), "the current snapshot serves the log");
+        assert_eq!(expected(&["state", "state-current", "snapshot"]), names(root));
+        if is_after_the_switch {
+            assert_eq!(hash(&from), hash(&to));
+        }
+    }
+}
+
+#[test]
+fn a_reader_keeps_its_view_while_the_tables_are_replaced() {
+    let (_from_directory, from) = rocks();
+    register(&from, 1..=50);
+    let snapshot = from.checkpoint().unwrap();
+    let (directory, to) = rocks();
+    register(&to, 100..=400);
+    to.flush().unwrap();
+    drop(to);
+    // Opened anew, none of its files has been read yet.
+    let to = RocksDb::open(directory.path()).unwrap();
+    let received = transfer(&snapshot, &to);
+    let before = {
+        let again = MemoryDb::default();
+        register(&again, 100..=400);
+        hash(&again)
+    };
+    to.with_snapshot(&mut |reader| {
+        to.install(&received).unwrap();
+        assert_eq!(before, state_hash(reader).unwrap(), "the view of before the install");
+    });
+    assert_eq!((50, hash(&from)), (applied(&to), hash(&to)));
+    drop(received);
+    assert_eq!(expected(&["state", "state-current", "snapshot"]), names(directory.path()));
+    let tables =
+        std::fs::read_dir(directory.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(2, tables.count(), "the former tables went with their last reader");
+}
+
+#[test]
+fn a_transfer_goes_on_from_a_snapshot_that_a_newer_one_has_replaced() {
+    let (directory, from) = rocks();
+    register(&from, 1..=20);
+    from.checkpoint().unwrap();
+    let old = from.current_snapshot().unwrap().unwrap();
+    let taken = hash(&from);
+    let header = header(&old);
+    let mut chunks = old.chunks(&header.files);
+    let (_to_directory, to) = rocks();
+    let mut receiver = to.receive(&header).unwrap();
+    receiver.write(&chunks.read_next().unwrap().unwrap()).unwrap();
+    register(&from, 21..=25);
+    from.checkpoint().unwrap();
+    drop(old);
+    while let Some(chunk) = chunks.read_next().unwrap() {
+        receiver.write(&chunk).unwrap();
+    }
+    drop(chunks);
+    to.install(&receiver.finish().unwrap()).unwrap();
+    assert_eq!(taken, hash(&to));
+    let directories =
+        std::fs::read_dir(directory.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(2, directories.count(), "the replaced snapshot went with the transfer");
+}
