@@ -14,6 +14,7 @@ pub trait Reader {
 
     /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: to the end of the
     /// table) in the order of their keys, until it answers false.
+    #[allow(clippy::type_complexity, reason = "named, the visitor would need a lifetime at every implementor")]
     fn scan(
         &self,
         table: Table,
@@ -34,6 +35,7 @@ pub trait ReaderExt: Reader {
     }
 
     /// Calls `visit` with the rows whose keys begin with `prefix`, until it answers false.
+    #[allow(clippy::type_complexity, reason = "as for `scan`")]
     fn scan_prefix(
         &self,
         table: Table,

@@ -113,7 +113,7 @@ impl TableIndexes {
     /// Reads a stored row. One written by a release with fewer tables is shorter, one by a release
     /// with more is longer; both are read.
     pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
-        if bytes.len() % 8 != 0 {
+        if !bytes.len().is_multiple_of(8) {
             let reason = format!("table indexes of {} bytes", bytes.len());
             return Err(Corrupt::new(Table::Meta, reason));
         }

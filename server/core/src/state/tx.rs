@@ -106,6 +106,7 @@ impl<'a> Tx<'a> {
     }
 
     /// The indexes of the tables, this entry's included.
+    #[allow(clippy::misnamed_getters, reason = "the batch's own indexes are without the entry's")]
     pub fn indexes(&self) -> TableIndexes {
         self.entry_indexes
     }

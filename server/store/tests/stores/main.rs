@@ -1,5 +1,7 @@
 //! The stores under crashes: what was acknowledged is there, what was not is gone whole.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod child;
 mod log;
 mod snapshots;

@@ -131,7 +131,7 @@ fn a_plan_that_is_proposed_twice_is_counted_once() {
     world.accept(command.clone());
     world.accept(report(50, ClientStatus::Running));
     let alloc = world.alloc(50);
-    assert_eq!(0, results(world.accept(command.clone()))[0].placed);
+    assert_eq!(0, results(world.accept(command))[0].placed);
     assert_eq!(alloc, world.alloc(50));
     assert_eq!((60, 1, 0), (world.used_cpu_mhz(100), world.group("a").running, world.group("a").starting));
     let place = vec![world.placement(51, "a", 100, 10), world.placement(51, "a", 100, 10)];

@@ -141,8 +141,10 @@ fn decoded<M: Message + Default>(tables: &MemoryTables, table: Table) -> Vec<M> 
     rows_of(tables, table).map(|(_, row)| M::decode(&row[..]).unwrap()).collect()
 }
 
+type Seen = (Option<Capacity>, Option<(Usage, u32)>);
+
 /// What the view says of every node.
-fn seen(world: &World) -> Vec<(Option<Capacity>, Option<(Usage, u32)>)> {
+fn seen(world: &World) -> Vec<Seen> {
     let view = &world.machine.view;
     (100..100 + NODES)
         .map(|node| (view.capacity(&id(node)), view.used(&id(node)).filter(|(_, live)| *live > 0)))
