@@ -14,7 +14,10 @@ pub trait Reader {
 
     /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: to the end of the
     /// table) in the order of their keys, until it answers false.
-    #[allow(clippy::type_complexity, reason = "named, the visitor would need a lifetime at every implementor")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "named, the visitor would need a lifetime at every implementor"
+    )]
     fn scan(
         &self,
         table: Table,
