@@ -1,7 +1,7 @@
 //! Channels to the other servers: one a peer and purpose, opened when first used and again after a
 //! failure.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tower::service_fn;
 use crate::net::SharedNet;
 
 /// What a channel is for: heartbeats must not queue behind bulk, nor anything behind a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Log entries.
     Append,
@@ -41,9 +41,9 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     net: SharedNet,
-    channels: Mutex<HashMap<(String, Purpose), Channel>>,
+    channels: Mutex<BTreeMap<(String, Purpose), Channel>>,
     /// Where servers say that they are, which is fresher than the membership when an address has changed.
-    addresses: Mutex<HashMap<u64, Server>>,
+    addresses: Mutex<BTreeMap<u64, Server>>,
 }
 
 impl Peers {

@@ -1,12 +1,12 @@
 //! Who waits for what: blocking queries and node sessions register a key and are woken by what `apply`
 //! touched.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_core::state::{Change, Id, Table};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::Notify;
 
@@ -36,7 +36,7 @@ pub enum Key {
 const SHARDS: usize = 64;
 
 #[derive(Default)]
-struct Shard(Mutex<HashMap<Key, Watched>>);
+struct Shard(Mutex<FxHashMap<Key, Watched>>);
 
 struct Watched {
     notify: Arc<Notify>,
@@ -46,14 +46,13 @@ struct Watched {
 /// The registry of all who wait on this server.
 pub struct Watches {
     shards: Vec<Shard>,
-    hasher: RandomState,
     watchers: AtomicUsize,
 }
 
 impl Default for Watches {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, hasher: RandomState::new(), watchers: AtomicUsize::new(0) }
+        Self { shards, watchers: AtomicUsize::new(0) }
     }
 }
 
@@ -142,12 +141,12 @@ impl Watches {
         }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Watched>> {
-        lock(&self.shards[self.hasher.hash_one(key) as usize % SHARDS])
+    fn shard(&self, key: &Key) -> MutexGuard<'_, FxHashMap<Key, Watched>> {
+        lock(&self.shards[(FxBuildHasher.hash_one(key) >> 58) as usize % SHARDS])
     }
 }
 
-fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<Key, Watched>> {
+fn lock(shard: &Shard) -> MutexGuard<'_, FxHashMap<Key, Watched>> {
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,6 +1,6 @@
 //! Proposes commands from any server: here where this server leads, else at the leader.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ type Waiting = (Bytes, oneshot::Sender<Attempt>);
 struct Forward {
     peers: Peers,
     cluster_id: ClusterId,
-    queues: Arc<Mutex<HashMap<String, mpsc::Sender<Waiting>>>>,
+    queues: Arc<Mutex<BTreeMap<String, mpsc::Sender<Waiting>>>>,
 }
 
 impl Forward {

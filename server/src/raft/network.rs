@@ -122,7 +122,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, Failure>>, Failure>>
     where
@@ -130,10 +130,16 @@ impl RaftNetworkV2<TypeConfig> for Client {
     {
         let (target, cluster_id) = (self.target, self.cluster_id.get());
         Box::pin(async move {
+            // Raft pauses after a failure where the first request is taken. A connection tried before that
+            // would be tried again at once, for ever, while the other server is down.
+            let Some(first) = input.next().await else {
+                let none: BoxStream<'s, _> = Box::pin(stream::empty());
+                return Ok(none);
+            };
             let mut client = self.raft()?;
             let under_way = UnderWay::default();
             let sent = under_way.clone();
-            let messages = input.map(move |request| {
+            let messages = stream::iter([first]).chain(input).map(move |request| {
                 sent.begin();
                 wire::append_to_pb(cluster_id.clone(), target, &request)
             });

@@ -44,6 +44,8 @@ pub struct Report {
 }
 
 const SERVERS: [&str; 3] = ["server-1", "server-2", "server-3"];
+/// All hosts.
+const EVERYONE: [&str; 7] = ["server-1", "server-2", "server-3", "client-0", "client-1", "client-2", "checker"];
 /// How long faults happen.
 const FAULTY_TIME: Duration = Duration::from_secs(12);
 /// How long the healed cluster may take to agree.
@@ -299,6 +301,12 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
                 trace.note(now, &format!("{fault:?} begins"));
                 match fault {
                     Fault::Crash(server) => {
+                        // The power goes: no connection says goodbye. (Goodbyes would also be sent in the
+                        // order in which tokio drops a runtime's tasks, which hangs on a process-wide
+                        // counter and not on the seed.)
+                        for other in EVERYONE.iter().filter(|other| *other != server) {
+                            sim.partition(*server, *other);
+                        }
                         sim.crash(*server);
                         disks[server].lose_power();
                     }
@@ -313,7 +321,12 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
                 ended[number] = true;
                 trace.note(now, &format!("{fault:?} ends"));
                 match fault {
-                    Fault::Crash(server) => sim.bounce(*server),
+                    Fault::Crash(server) => {
+                        for other in EVERYONE.iter().filter(|other| *other != server) {
+                            sim.repair(*server, *other);
+                        }
+                        sim.bounce(*server);
+                    }
                     Fault::Partition(server) => {
                         for other in SERVERS.iter().filter(|other| *other != server) {
                             sim.repair(*server, *other);
