@@ -157,7 +157,7 @@ down() {
         say "Nothing runs here."
         return
     fi
-    end_all TERM 8 || end_all KILL 8 || {
+    end_all TERM 4 || end_all KILL 8 || {
         say "These would not end: $(ours | tr '\n' ' ')"
         exit 1
     }

@@ -12,7 +12,6 @@ server {
 
   server_join {
     # Names are looked up anew at each try, since a container that comes back may have another address.
-    retry_join     = ["server-1", "server-2", "server-3"]
-    retry_interval = "2s"
+    retry_join = ["server-1", "server-2", "server-3"]
   }
 }

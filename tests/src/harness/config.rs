@@ -27,8 +27,7 @@ server {{
   enabled          = true
   bootstrap_expect = {count}
   server_join {{
-    retry_join     = [{join}]
-    retry_interval = "1s"
+    retry_join = [{join}]
   }}
   {extra}
 }}
