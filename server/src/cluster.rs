@@ -83,28 +83,32 @@ impl Cluster {
 
     /// Who leads, as far as this server knows.
     pub fn leader(&self) -> Option<Member> {
-        let metrics = self.metrics();
-        let leader = metrics.current_leader?;
-        members_of(&metrics).into_iter().find(|member| member.id == leader)
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let id = metrics.current_leader?;
+        let membership = metrics.membership_config.membership();
+        let server = membership.get_node(&id)?.clone();
+        Some(Member { id, server, voter: membership.voter_ids().any(|voter| voter == id), leader: true })
+    }
+
+    /// The raft id of the server that leads, as far as this server knows.
+    pub fn leader_id(&self) -> Option<u64> {
+        self.raft.server_metrics().borrow_watched().current_leader
     }
 
     /// Whether this server leads, as far as it knows.
     pub fn is_leader(&self) -> bool {
-        self.metrics().current_leader == Some(self.id())
+        self.leader_id() == Some(self.id())
     }
 
     /// Whether a leader is known here.
     pub fn known_leader(&self) -> bool {
-        self.metrics().current_leader.is_some()
+        self.leader_id().is_some()
     }
 
     /// Milliseconds since the leader was last heard of; 0 at the leader.
     pub fn last_contact_ms(&self) -> u64 {
-        let metrics = self.metrics();
-        if metrics.current_leader == Some(self.id()) {
-            return 0;
-        }
-        self.contact.age_ms()
+        if self.is_leader() { 0 } else { self.contact.age_ms() }
     }
 
     /// All servers, by id.

@@ -20,7 +20,7 @@ use ordu_store::identity::{IdentityFile, IdentityStore};
 use ordu_store::log::{LogDb, LogStore, RocksLog};
 use ordu_store::state_machine;
 use ordu_store::tables::{RocksDb, TablesDb};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Contact, Raft};
@@ -114,6 +114,7 @@ impl Storage {
 pub struct Server {
     context: Context,
     parts: JoinSet<Result<(), String>>,
+    http: JoinHandle<()>,
     stop: CancellationToken,
     sessions: Arc<LiveSessions>,
     tables: Arc<dyn TablesDb>,
@@ -190,11 +191,7 @@ impl Server {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
             parts.spawn(serve_rpc(listener, services, stop.clone()));
         }
-        let http = crate::http::serve(HttpListener(http), context.clone(), stop.clone());
-        parts.spawn(async move {
-            http.await;
-            Ok(())
-        });
+        let http = tokio::spawn(crate::http::serve(HttpListener(http), context.clone(), stop.clone()));
         let discovery = Discovery {
             options,
             identity: identity.clone(),
@@ -206,7 +203,7 @@ impl Server {
         parts.spawn(report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone()));
         parts.spawn(lead_when_elected(context.clone(), identity, feed, liveness));
         parts.spawn(watch_raft(raft));
-        Ok(Self { context, parts, stop, sessions, tables: storage.tables })
+        Ok(Self { context, parts, http, stop, sessions, tables: storage.tables })
     }
 
     /// The server's parts, for those who live in the same process.
@@ -222,6 +219,7 @@ impl Server {
         let ended = tokio::select! {
             () = shutdown.cancelled() => None,
             part = next_failure(&mut self.parts) => Some(part),
+            ended = &mut self.http => Some(format!("the HTTP service has ended before its time: {ended:?}")),
         };
         if ended.is_none() {
             hand_over(&self.context.cluster).await;
@@ -229,6 +227,11 @@ impl Server {
         self.stop.cancel();
         // Open sessions would hold the RPC service up; their agents move to another server.
         self.sessions.end_all();
+        if !self.http.is_finished()
+            && let Err(error) = (&mut self.http).await
+        {
+            tracing::warn!(%error, "the HTTP service did not end in order");
+        }
         let raft = self.context.cluster.raft().clone();
         if let Err(error) = raft.shutdown().await {
             tracing::warn!(%error, "raft did not end in order");

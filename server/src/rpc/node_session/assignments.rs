@@ -50,6 +50,10 @@ impl Assignments {
             let Ok(id) = Id::try_from(alloc.id.as_slice()) else { continue };
             gone.remove(&id);
             if !self.is_news(id, &alloc) {
+                // The agent keeps the files of what is over for as long as the servers know it.
+                if let Some(message) = messages.last_mut().filter(|_| full) {
+                    message.over.push(alloc.id);
+                }
                 continue;
             }
             self.told.insert(id, alloc.alloc_modify_index);
@@ -177,6 +181,7 @@ mod tests {
         let [message] = messages.as_slice() else { panic!("{messages:?}") };
         assert!(message.full);
         assert_eq!((ids(&message.allocs), message.specs.len(), message.state_index), (vec![2, 3], 1, 7));
+        assert_eq!(message.over, [vec![1; 16]]);
         assert!(message.allocs.iter().all(|alloc| alloc.metrics.is_none()));
         assert!(assignments.next(&tables).unwrap().is_empty(), "nothing is told twice");
         let empty = Assignments::new([1; 16]).next(&tables).unwrap();
