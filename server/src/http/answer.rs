@@ -10,7 +10,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use openraft::async_runtime::WatchReceiver;
 use serde::Serialize;
 
 use super::error::HttpError;
@@ -35,12 +34,12 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// What holds now.
+    /// Of a read that the leader has just confirmed: nothing that was acknowledged is missing in it.
+    pub(super) const CONFIRMED: Self = Self { known_leader: true, last_contact_ms: 0 };
+
+    /// Of a read of whatever this server has.
     pub(super) fn of(cluster: &Cluster) -> Self {
-        // Every read asks: one field is looked at, where `Cluster::metrics` clones them all.
-        let leader = cluster.raft().metrics().borrow_watched().current_leader;
-        let last_contact_ms = if leader == Some(cluster.id()) { 0 } else { cluster.last_contact_ms() };
-        Self { known_leader: leader.is_some(), last_contact_ms }
+        Self { known_leader: cluster.known_leader(), last_contact_ms: cluster.last_contact_ms() }
     }
 }
 

@@ -41,6 +41,17 @@ pub(super) struct View<'a> {
     pub(super) cluster: &'a Cluster,
 }
 
+impl View<'_> {
+    /// How current what is read is; of a blocking query as it may be when it answers.
+    pub(super) fn freshness(&self) -> Freshness {
+        if self.request.stale || self.request.index > 0 {
+            Freshness::of(self.cluster)
+        } else {
+            Freshness::CONFIRMED
+        }
+    }
+}
+
 /// What a read found.
 pub(super) struct Found {
     /// The index of what was read.
@@ -65,10 +76,14 @@ pub(super) async fn read(api: &Arc<Api>, read: Read, request: Arc<Request>) -> R
         context.reads.confirm().await?;
     }
     let mut encoded = run(context, read, &request).await?;
+    let mut waited = false;
     if read.route.info.blocks && request.index > 0 && !is_news(&encoded, &request) {
         encoded = wait_for_news(api, read, &request).await?;
+        waited = true;
     }
-    Ok(Answer::read(encoded, Freshness::of(&context.cluster)))
+    let freshness =
+        if request.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
+    Ok(Answer::read(encoded, freshness))
 }
 
 fn is_news(encoded: &Encoded, request: &Request) -> bool {

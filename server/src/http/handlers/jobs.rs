@@ -5,7 +5,6 @@ use ordu_core::state::{Table, key, read};
 use ordu_proto::state::{Job, JobSummary};
 
 use super::JsonList;
-use crate::http::answer::Freshness;
 use crate::http::blocking::{Found, View};
 use crate::http::documents::job::VersionsTail;
 use crate::http::error::HttpError;
@@ -88,7 +87,7 @@ pub(crate) fn versions(view: &View<'_>) -> Result<Found, HttpError> {
     for version in &versions {
         job_document(version, &read::spec_of(view.reader, version)?, list.next());
     }
-    let body = VersionsTail::of(index, Freshness::of(view.cluster)).after(list.finish());
+    let body = VersionsTail::of(index, view.freshness()).after(list.finish());
     Ok(Found { index, body: Ok(body) })
 }
 
