@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use ordu_store::state_machine::StateMachine;
@@ -30,7 +32,11 @@ pub struct Member {
 pub struct Cluster {
     raft: Raft,
     contact: Arc<Contact>,
+    lost_after: Duration,
 }
+
+/// After this many of the greatest election timeout without a sign, a leader is not counted on.
+const LOST_AFTER_TIMEOUTS: u32 = 4;
 
 /// When the leader was last heard of.
 pub struct Contact {
@@ -63,7 +69,8 @@ impl Contact {
 impl Cluster {
     /// A handle on what `raft` knows.
     pub fn new(raft: Raft, contact: Arc<Contact>) -> Self {
-        Self { raft, contact }
+        let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
+        Self { raft, contact, lost_after }
     }
 
     /// Raft itself.
@@ -83,17 +90,30 @@ impl Cluster {
 
     /// Who leads, as far as this server knows.
     pub fn leader(&self) -> Option<Member> {
+        let id = self.leader_id()?;
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        let id = metrics.current_leader?;
         let membership = metrics.membership_config.membership();
         let server = membership.get_node(&id)?.clone();
         Some(Member { id, server, voter: membership.voter_ids().any(|voter| voter == id), leader: true })
     }
 
     /// The raft id of the server that leads, as far as this server knows.
+    ///
+    /// Raft itself remembers the last leader until there is another. A server that has not heard of it for
+    /// a while knows of none, and so does a leader that no quorum has answered for a while.
     pub fn leader_id(&self) -> Option<u64> {
-        self.raft.server_metrics().borrow_watched().current_leader
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let is_current = if leader == metrics.id {
+            let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == metrics.id);
+            // Before the first answer it is the votes that speak for the new leader.
+            is_alone || metrics.last_quorum_acked.is_none_or(|acked| acked.elapsed() < self.lost_after)
+        } else {
+            Duration::from_millis(self.contact.age_ms()) < self.lost_after
+        };
+        is_current.then_some(leader)
     }
 
     /// Whether this server leads, as far as it knows.
@@ -108,7 +128,16 @@ impl Cluster {
 
     /// Milliseconds since the leader was last heard of; 0 at the leader.
     pub fn last_contact_ms(&self) -> u64 {
-        if self.is_leader() { 0 } else { self.contact.age_ms() }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.current_leader == Some(metrics.id) {
+            return metrics.last_quorum_acked.map_or(0, |acked| {
+                // A leader that is answered is current; one that is cut off ages like the others.
+                let age = acked.elapsed();
+                if age < self.lost_after { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) }
+            });
+        }
+        self.contact.age_ms()
     }
 
     /// All servers, by id.

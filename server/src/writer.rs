@@ -79,7 +79,14 @@ impl Writer {
                 _ if waited >= Duration::from_millis(WRITE_WAIT_MS_MAX) => break,
                 None if waited >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
                 None => Attempt::NotProposed,
-                Some(leader) if leader.id == self.cluster.id() => self.propose(bytes.clone()).await,
+                Some(leader) if leader.id == self.cluster.id() => {
+                    let left = Duration::from_millis(WRITE_WAIT_MS_MAX).saturating_sub(waited);
+                    // A leader that has lost its quorum waits for it without an end.
+                    match tokio::time::timeout(left, self.propose(bytes.clone())).await {
+                        Ok(attempt) => attempt,
+                        Err(_) => Attempt::Unknown("it was not committed in time".to_owned()),
+                    }
+                }
                 Some(leader) => {
                     let left = Duration::from_millis(WRITE_WAIT_MS_MAX).saturating_sub(waited);
                     let address = self.forward.peers.address_of(leader.id, &leader.server);

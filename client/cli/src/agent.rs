@@ -185,8 +185,9 @@ async fn run_parts(config: &AgentConfig) -> Result<(), String> {
                 let options = node_options(config, settings);
                 ordu_agent::run(options, node_shutdown.clone()).await.map_err(|error| error.to_string())
             }
+            // Also cancelled when the server ends by itself: the process must not outlive it.
             None => {
-                shutdown.cancelled().await;
+                node_shutdown.cancelled().await;
                 Ok(())
             }
         };

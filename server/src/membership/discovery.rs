@@ -4,7 +4,7 @@
 //! settles on that set, durably and for ever, and initialises raft only when every member of the set has
 //! said that it settled on the same. Two sets that overlap can therefore never both be initialised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use ordu_store::identity::cluster_id_of;
 use ordu_store::types::Server;
 use tokio::time::{Instant, timeout};
 
-use super::{ClusterId, hex};
+use super::{ClusterId, admit, hex};
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -31,11 +31,25 @@ struct Met {
 
 /// Servers that were heard of, shared with the service that answers greetings.
 #[derive(Clone, Default)]
-pub struct Known(Arc<Mutex<BTreeMap<u64, Met>>>);
+pub struct Known(Arc<KnownInner>);
+
+#[derive(Default)]
+struct KnownInner {
+    met: Mutex<BTreeMap<u64, Met>>,
+    /// RPC addresses that others told of; who is there is known only when it has answered.
+    hearsay: Mutex<BTreeSet<String>>,
+}
+
+/// Addresses of hearsay that are greeted.
+const HEARSAY_MAX: usize = 64;
 
 impl Known {
     fn met(&self) -> MutexGuard<'_, BTreeMap<u64, Met>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hearsay(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.hearsay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a server that greeted or was greeted. One that took over another's address or name stands in
@@ -105,8 +119,7 @@ impl Discovery {
     pub async fn run(self) -> Result<(), String> {
         let mut complained = Instant::now();
         loop {
-            self.greet_all().await;
-            self.check_foreign()?;
+            self.greet_all().await?;
             let member = self.step().await;
             if member {
                 tokio::time::sleep(SETTLED_INTERVAL).await;
@@ -197,8 +210,15 @@ impl Discovery {
     }
 
     async fn ask_to_join(&self) {
-        let Some(leader) = self.leader_address().await else { return };
         let me = Discovery::me(&self.options, self.identity.server_id());
+        if self.cluster.is_leader() {
+            // It has moved and leads all the same; what it would ask is its own to do.
+            if let Err(status) = admit(&self.cluster, me).await {
+                tracing::warn!(reason = status.message(), "this server's own new address is not agreed on yet");
+            }
+            return;
+        }
+        let Some(leader) = self.leader_address().await else { return };
         let request = JoinRequest { cluster_id: self.identity.get(), me: Some(me) };
         let asked = async {
             let mut client = self.peers.server(&leader)?;
@@ -226,6 +246,7 @@ impl Discovery {
     fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.options.retry_join.clone();
         targets.extend(self.known.peers().iter().map(|peer| rpc_addr(peer).to_owned()));
+        targets.extend(self.known.hearsay().iter().cloned());
         targets.extend(self.cluster.members().iter().map(|member| self.peers.address_of(member.id, &member.server)));
         targets.sort();
         targets.dedup();
@@ -233,11 +254,13 @@ impl Discovery {
         targets
     }
 
-    async fn greet_all(&self) {
+    async fn greet_all(&self) -> Result<(), String> {
         let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
         for (target, reply) in replies.into_iter().flatten() {
+            self.check_foreign(&target, &reply)?;
             self.take_in(&target, reply);
         }
+        Ok(())
     }
 
     async fn greet(&self, target: String) -> Option<(String, GreetReply)> {
@@ -273,39 +296,39 @@ impl Discovery {
             let is_new = other.id != self.identity.server_id()
                 && !self.known.met().contains_key(&other.id)
                 && other.region == self.options.region;
-            if is_new && !rpc_addr(&other).is_empty() {
+            let mut hearsay = self.known.hearsay();
+            if is_new && hearsay.len() < HEARSAY_MAX && hearsay.insert(rpc_addr(&other).to_owned()) {
                 // Only its address is taken on hearsay; it is greeted next time.
                 tracing::debug!(target, other = rpc_addr(&other), "heard of another server");
-                if let Some(server) = other.server {
-                    self.peers.met(other.id, server);
-                }
             }
         }
         self.known.note(peer, reply.cluster_id, reply.settled);
     }
 
-    /// A member of a cluster must not talk to another one's servers by its configuration.
-    fn check_foreign(&self) -> Result<(), String> {
+    /// A member of a cluster must not be told by its configuration to join another one. Of two that meet so,
+    /// the one whose cluster works stays, or one stray server could end a healthy cluster.
+    fn check_foreign(&self, target: &str, reply: &GreetReply) -> Result<(), String> {
         let ours = self.identity.get();
-        if ours.is_empty() {
+        let is_foreign = !ours.is_empty() && !reply.cluster_id.is_empty() && reply.cluster_id != ours;
+        if !is_foreign || !self.options.retry_join.iter().any(|configured| configured == target) {
             return Ok(());
         }
-        let met = self.known.met();
-        let foreign = met.values().find(|met| {
-            let configured = self.options.retry_join.iter().any(|target| target == rpc_addr(&met.peer));
-            configured && !met.cluster_id.is_empty() && met.cluster_id != ours
-        });
-        match foreign {
-            None => Ok(()),
-            Some(met) => Err(format!(
-                "the data directory {} belongs to cluster {}, but the server at {} that it is told to join belongs to \
-                 cluster {}: give this server another data directory, or other servers to join",
-                self.options.data_dir.display(),
-                hex(&ours),
-                rpc_addr(&met.peer),
-                hex(&met.cluster_id)
-            )),
+        if self.cluster.known_leader() || reply.leader_id == 0 {
+            tracing::error!(
+                target,
+                theirs = hex(&reply.cluster_id),
+                ours = hex(&ours),
+                "a server that this one is told to join belongs to another cluster; it is left alone"
+            );
+            return Ok(());
         }
+        Err(format!(
+            "the data directory {} belongs to cluster {}, but the server at {target} that it is told to join belongs \
+             to cluster {}: give this server another data directory, or other servers to join",
+            self.options.data_dir.display(),
+            hex(&ours),
+            hex(&reply.cluster_id)
+        ))
     }
 
     fn complain(&self) {

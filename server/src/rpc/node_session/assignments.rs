@@ -6,7 +6,7 @@ use ordu_core::scheduler::{is_client_terminal, is_server_terminal};
 use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
 use ordu_proto::node::{AllocSync, SpecOfJob};
 use ordu_proto::raft::LogId;
-use ordu_proto::state::Allocation;
+use ordu_proto::state::{Allocation, ClientStatus};
 use prost::Message;
 
 /// Bytes of allocations and specifications in one message, but for a full one, which is one message.
@@ -78,11 +78,13 @@ impl Assignments {
         Ok(messages)
     }
 
-    /// An allocation that was over on both sides before the session began is no concern of the agent.
+    /// An allocation that was over on both sides before the session began is no concern of the agent. One
+    /// that the servers gave up as lost is: the node was only silent, and may still run it.
     fn is_news(&self, id: Id, alloc: &Allocation) -> bool {
+        let node_has_spoken = is_client_terminal(alloc) && alloc.client_status() != ClientStatus::Lost;
         match self.told.get(&id) {
             Some(told) => *told != alloc.alloc_modify_index,
-            None => !(is_server_terminal(alloc) && is_client_terminal(alloc)),
+            None => !(is_server_terminal(alloc) && node_has_spoken),
         }
     }
 
@@ -123,7 +125,7 @@ fn as_told(mut alloc: Allocation) -> Allocation {
 #[cfg(test)]
 mod tests {
     use ordu_core::state::{MemoryTables, Write};
-    use ordu_proto::state::{AllocMetric, ClientStatus, DesiredStatus, JobSpec};
+    use ordu_proto::state::{AllocMetric, DesiredStatus, JobSpec};
 
     use super::*;
 

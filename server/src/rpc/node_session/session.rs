@@ -186,6 +186,9 @@ where
         welcomed.live.heard();
         match message {
             from_node::Message::Hello(hello) => self.introduce_again(welcomed, hello).await?,
+            // A server that is cut off from the leader does not answer: the leader hears nothing of this node
+            // through it, and the agent has to find another server before it counts as down.
+            from_node::Message::Heartbeat(_) if !self.shared.context.cluster.known_leader() => {}
             from_node::Message::Heartbeat(_) => {
                 let ack = HeartbeatAck { heartbeat_ttl_ms: self.heartbeat_ttl_ms(), servers: self.servers() };
                 self.send(to_node::Message::HeartbeatAck(ack)).await?;
