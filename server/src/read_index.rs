@@ -103,7 +103,8 @@ impl Rounds {
         let address = self.peers.address_of(leader.id, &leader.server);
         let mut client = self.peers.server(&address).map_err(|status| unconfirmed(status.to_string()))?;
         let request = ReadIndexRequest { cluster_id: self.cluster_id.get() };
-        let reply = client.read_index(request).await.map_err(|status| unconfirmed(status.message().to_owned()))?;
+        let reply =
+            client.read_index(request).await.map_err(|status| unconfirmed(status.message().to_owned()))?;
         reply.into_inner().log_id.map(|id| id.index).ok_or_else(|| unconfirmed("an empty answer".to_owned()))
     }
 }

@@ -42,7 +42,9 @@ use crate::writer::Writer;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The data directory is in use.
-    #[error("the data directory {path} is in use by another process: stop it, or give this server another directory")]
+    #[error(
+        "the data directory {path} is in use by another process: stop it, or give this server another directory"
+    )]
     Locked {
         /// The directory.
         path: String,
@@ -94,7 +96,9 @@ impl Storage {
             .map_err(|_| ServerError::Locked { path: data_dir.display().to_string() })?;
         Ok(Self {
             log: Arc::new(RocksLog::open(&data_dir.join("raft-log")).map_err(failed(what("the raft log")))?),
-            tables: Arc::new(RocksDb::open(&data_dir.join("tables")).map_err(failed(what("the state tables")))?),
+            tables: Arc::new(
+                RocksDb::open(&data_dir.join("tables")).map_err(failed(what("the state tables")))?,
+            ),
             identity: Arc::new(IdentityFile::new(data_dir)),
             _lock: Some(Arc::new(lock)),
         })
@@ -125,7 +129,11 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(options: ServerOptions, storage: Storage, net: SharedNet) -> Result<Self, ServerError> {
+    pub async fn start(
+        options: ServerOptions,
+        storage: Storage,
+        net: SharedNet,
+    ) -> Result<Self, ServerError> {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
         let listen = |addr| net.listen(addr);
@@ -192,15 +200,16 @@ impl Server {
             parts.spawn(serve_rpc(listener, services, stop.clone()));
         }
         let http = tokio::spawn(crate::http::serve(HttpListener(http), context.clone(), stop.clone()));
-        let discovery = Discovery {
-            options,
-            identity: identity.clone(),
-            cluster: cluster.clone(),
-            peers: peers.clone(),
-            known,
-        };
+        let discovery =
+            Discovery { options, identity: identity.clone(), cluster, peers: peers.clone(), known };
         parts.spawn(discovery.run());
-        parts.spawn(report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone()));
+        parts.spawn(report_liveness(
+            context.clone(),
+            identity.clone(),
+            peers,
+            sessions.clone(),
+            liveness.clone(),
+        ));
         parts.spawn(lead_when_elected(context.clone(), identity, feed, liveness));
         parts.spawn(watch_raft(raft));
         Ok(Self { context, parts, http, stop, sessions, tables: storage.tables })
@@ -285,7 +294,11 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
 
 type Services = (Arc<service::Service>, Arc<rpc::server::Service>, Arc<NodeService>);
 
-async fn serve_rpc(listener: Box<dyn Accept>, services: Services, stop: CancellationToken) -> Result<(), String> {
+async fn serve_rpc(
+    listener: Box<dyn Accept>,
+    services: Services,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let (raft, server, node) = services;
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
@@ -340,8 +353,12 @@ async fn lead_when_elected(
         if known_leader != leader {
             known_leader = leader;
             match context.cluster.leader() {
-                Some(leader) if leads => tracing::info!(name = leader.server.name, term = current_term, "this server leads"),
-                Some(leader) => tracing::info!(name = leader.server.name, term = current_term, "another server leads"),
+                Some(leader) if leads => {
+                    tracing::info!(name = leader.server.name, term = current_term, "this server leads")
+                }
+                Some(leader) => {
+                    tracing::info!(name = leader.server.name, term = current_term, "another server leads")
+                }
                 None => tracing::warn!(term = current_term, "no leader is known"),
             }
         }
@@ -409,7 +426,9 @@ async fn report_liveness(
         match tokio::time::timeout(Duration::from_secs(1), told).await {
             Ok(Ok(_)) => {}
             // The next second tells again, whoever leads then.
-            Ok(Err(status)) => tracing::debug!(reason = status.message(), "the leader was not told of live nodes"),
+            Ok(Err(status)) => {
+                tracing::debug!(reason = status.message(), "the leader was not told of live nodes")
+            }
             Err(_) => tracing::debug!("the leader did not take note of live nodes in time"),
         }
     }
@@ -419,16 +438,24 @@ async fn report_liveness(
 /// absence.
 async fn hand_over(cluster: &Cluster) {
     let metrics = cluster.metrics();
-    let Some(replication) = metrics.replication.filter(|_| metrics.current_leader == Some(cluster.id())) else { return };
+    let Some(replication) = metrics.replication.filter(|_| metrics.current_leader == Some(cluster.id()))
+    else {
+        return;
+    };
     let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
-    let best = replication.into_iter().filter(|(id, _)| *id != cluster.id() && voters.contains(id)).max_by_key(|(_, at)| *at);
+    let best = replication
+        .into_iter()
+        .filter(|(id, _)| *id != cluster.id() && voters.contains(id))
+        .max_by_key(|(_, at)| *at);
     let Some((to, _)) = best else { return };
     if cluster.raft().trigger().transfer_leader(to).await.is_err() {
         return;
     }
     let mut changes = cluster.raft().server_metrics();
     let me = cluster.id();
-    let handed = async { while changes.borrow_watched().current_leader == Some(me) && changes.changed().await.is_ok() {} };
+    let handed = async {
+        while changes.borrow_watched().current_leader == Some(me) && changes.changed().await.is_ok() {}
+    };
     match tokio::time::timeout(Duration::from_secs(2), handed).await {
         Ok(()) => tracing::info!("handed leadership over"),
         Err(_) => tracing::warn!("leadership was not taken over in time; the others will elect"),

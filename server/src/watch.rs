@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_core::state::{Change, Id, Table};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use tokio::sync::futures::OwnedNotified;
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 /// What a watcher waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

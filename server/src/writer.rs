@@ -149,7 +149,9 @@ fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
             Err(WriteError::Refused { status: u16::try_from(status).unwrap_or(500), text })
         }
         Some(answer) => Ok(Written { index, answer }),
-        None => Err(WriteError::Unknown("the leader gave an answer that this release does not know".to_owned())),
+        None => {
+            Err(WriteError::Unknown("the leader gave an answer that this release does not know".to_owned()))
+        }
     }
 }
 
@@ -191,7 +193,12 @@ impl Forward {
     }
 }
 
-async fn run_queue(peers: Peers, cluster_id: ClusterId, address: String, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run_queue(
+    peers: Peers,
+    cluster_id: ClusterId,
+    address: String,
+    mut waiting: mpsc::Receiver<Waiting>,
+) {
     let in_flight = Arc::new(Semaphore::new(FORWARD_IN_FLIGHT_MAX));
     let mut batch = Vec::new();
     loop {

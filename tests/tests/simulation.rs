@@ -28,7 +28,14 @@ fn what_was_acknowledged_survives_crashes_and_partitions_and_all_servers_agree()
         let report = run(seed, FAULTS).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.trace.contains("Crash("), "seed {seed} had no crash");
         assert!(report.trace.contains("Partition("), "seed {seed} had no partition");
-        assert!(report.acknowledged > 100, "seed {seed}: only {} registrations acknowledged", report.acknowledged);
-        println!("seed {seed}: {} acknowledged, {} without an answer", report.acknowledged, report.unanswered);
+        assert!(
+            report.acknowledged > 100,
+            "seed {seed}: only {} registrations acknowledged",
+            report.acknowledged
+        );
+        println!(
+            "seed {seed}: {} acknowledged, {} without an answer",
+            report.acknowledged, report.unanswered
+        );
     }
 }

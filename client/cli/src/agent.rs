@@ -140,9 +140,11 @@ fn start_logging(config: &AgentConfig) {
             "{level},openraft={libraries},h2={libraries},hyper={libraries},tonic={libraries},tower={libraries}"
         ))
     });
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second agent in one process, as in tests, keeps the first one's log.
-    let _ = if config.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(false).try_init() };
+    let _ =
+        if config.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(false).try_init() };
 }
 
 /// A panic anywhere ends the process: a server with a part missing must not go on as if it were whole.
@@ -157,8 +159,10 @@ fn die_on_panic() {
 async fn run_parts(config: &AgentConfig) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let signals = tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -170,7 +174,8 @@ async fn run_parts(config: &AgentConfig) -> Result<(), String> {
 
     let server = match &config.server {
         Some(settings) => {
-            let storage = Storage::open(&config.data_dir.join("server")).map_err(|error| error.to_string())?;
+            let storage =
+                Storage::open(&config.data_dir.join("server")).map_err(|error| error.to_string())?;
             let options = server_options(config, settings);
             Some(Server::start(options, storage, Arc::new(Tcp)).await.map_err(|error| error.to_string())?)
         }
@@ -231,9 +236,18 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
         bootstrap_expect: settings.bootstrap_expect,
         retry_join: settings.retry_join.iter().map(ToString::to_string).collect(),
         raft: RaftTiming {
-            heartbeat_interval_ms: settings.raft.heartbeat_interval_ms.unwrap_or(default.heartbeat_interval_ms),
-            election_timeout_min_ms: settings.raft.election_timeout_min_ms.unwrap_or(default.election_timeout_min_ms),
-            election_timeout_max_ms: settings.raft.election_timeout_max_ms.unwrap_or(default.election_timeout_max_ms),
+            heartbeat_interval_ms: settings
+                .raft
+                .heartbeat_interval_ms
+                .unwrap_or(default.heartbeat_interval_ms),
+            election_timeout_min_ms: settings
+                .raft
+                .election_timeout_min_ms
+                .unwrap_or(default.election_timeout_min_ms),
+            election_timeout_max_ms: settings
+                .raft
+                .election_timeout_max_ms
+                .unwrap_or(default.election_timeout_max_ms),
             snapshot_logs: settings.raft.snapshot_logs.unwrap_or(default.snapshot_logs),
         },
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
@@ -257,7 +271,10 @@ fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions
     options.meta.clone_from(&settings.meta);
     options.servers = settings.servers.iter().map(ToString::to_string).collect();
     // Nomad's option of old for the driver stands beside its plugin block.
-    let by_option = settings.options.get("driver.raw_exec.enable").is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+    let by_option = settings
+        .options
+        .get("driver.raw_exec.enable")
+        .is_some_and(|value| matches!(value.as_str(), "1" | "true"));
     options.raw_exec_enabled = config.raw_exec_enabled || by_option;
     options.cpu_total_compute_mhz = settings.cpu_total_compute_mhz.and_then(|mhz| i64::try_from(mhz).ok());
     options.network_interface.clone_from(&settings.network_interface);

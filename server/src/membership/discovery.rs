@@ -174,7 +174,10 @@ impl Discovery {
         } else if self.options.bootstrap_expect as usize == met.len() + 1 {
             let mut voters: Vec<u64> = met.iter().map(|met| met.peer.id).chain([id]).collect();
             voters.sort_unstable();
-            tracing::info!(servers = voters.len(), "all expected servers are here; settling on them as the first voters");
+            tracing::info!(
+                servers = voters.len(),
+                "all expected servers are here; settling on them as the first voters"
+            );
             self.identity.adopt(cluster_id_of(&voters), voters)
         } else {
             Ok(())
@@ -214,7 +217,10 @@ impl Discovery {
         if self.cluster.is_leader() {
             // It has moved and leads all the same; what it would ask is its own to do.
             if let Err(status) = admit(&self.cluster, me).await {
-                tracing::warn!(reason = status.message(), "this server's own new address is not agreed on yet");
+                tracing::warn!(
+                    reason = status.message(),
+                    "this server's own new address is not agreed on yet"
+                );
             }
             return;
         }
@@ -226,7 +232,11 @@ impl Discovery {
         };
         match timeout(Duration::from_secs(10), asked).await {
             Ok(Ok(_)) => tracing::info!(leader, "the leader knows this server and its address"),
-            Ok(Err(status)) => tracing::warn!(leader, reason = status.message(), "the leader did not take this server in yet"),
+            Ok(Err(status)) => tracing::warn!(
+                leader,
+                reason = status.message(),
+                "the leader did not take this server in yet"
+            ),
             Err(_) => tracing::warn!(leader, "the leader did not answer a request to join in time"),
         }
     }
@@ -247,7 +257,9 @@ impl Discovery {
         let mut targets: Vec<String> = self.options.retry_join.clone();
         targets.extend(self.known.peers().iter().map(|peer| rpc_addr(peer).to_owned()));
         targets.extend(self.known.hearsay().iter().cloned());
-        targets.extend(self.cluster.members().iter().map(|member| self.peers.address_of(member.id, &member.server)));
+        targets.extend(
+            self.cluster.members().iter().map(|member| self.peers.address_of(member.id, &member.server)),
+        );
         targets.sort();
         targets.dedup();
         targets.retain(|target| !target.is_empty() && *target != self.options.rpc_advertise);

@@ -18,10 +18,17 @@ pub async fn admit(cluster: &Cluster, peer: Peer) -> Result<(), Status> {
         return Err(Status::invalid_argument("a server that joins says its id and its address"));
     };
     let members = cluster.members();
-    let failed = |error: &dyn std::fmt::Display| Status::unavailable(format!("the membership cannot be changed now: {error}"));
+    let failed = |error: &dyn std::fmt::Display| {
+        Status::unavailable(format!("the membership cannot be changed now: {error}"))
+    };
     if let Some(known) = members.iter().find(|member| member.id == peer.id) {
         if known.server != server {
-            tracing::info!(name = server.name, from = known.server.rpc_addr, to = server.rpc_addr, "a server has moved");
+            tracing::info!(
+                name = server.name,
+                from = known.server.rpc_addr,
+                to = server.rpc_addr,
+                "a server has moved"
+            );
             let change = ChangeMembers::SetNodes([(peer.id, server.clone())].into());
             cluster.raft().change_membership(change, true).await.map_err(|error| failed(&error))?;
         }

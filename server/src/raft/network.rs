@@ -79,6 +79,7 @@ pub struct Client {
 type Failure = RPCError<TypeConfig>;
 
 impl Client {
+    #[expect(clippy::result_large_err, reason = "the error's type is raft's")]
     fn raft(&self) -> Result<RaftClient<Channel>, Failure> {
         let address = self.peers.address_of(self.target, &self.server);
         self.peers.raft(&address, self.purpose).map_err(failure)
@@ -92,7 +93,9 @@ fn unreachable(text: impl ToString) -> Failure {
 /// A peer that cannot be reached is left alone for a while; whatever else went wrong is tried again.
 fn failure(status: Status) -> Failure {
     match status.code() {
-        Code::Cancelled | Code::DeadlineExceeded => RPCError::Network(NetworkError::from_string(status.message())),
+        Code::Cancelled | Code::DeadlineExceeded => {
+            RPCError::Network(NetworkError::from_string(status.message()))
+        }
         _ => unreachable(status.message()),
     }
 }
@@ -146,19 +149,20 @@ impl RaftNetworkV2<TypeConfig> for Client {
             let opening = client.append_stream(messages);
             let limit = option.hard_ttl().max(Duration::from_secs(1));
             let replies = within(limit, opening).await?;
-            let replies: BoxStream<'s, _> = Box::pin(stream::unfold(Some((replies, under_way)), |state| async move {
-                let (mut replies, under_way) = state?;
-                match under_way.watched(replies.message()).await {
-                    Ok(Some(reply)) => {
-                        under_way.end();
-                        let result = wire::stream_reply_from_pb(reply).map_err(unreachable);
-                        let goes_on = matches!(result, Ok(Ok(_)));
-                        Some((result, goes_on.then_some((replies, under_way))))
+            let replies: BoxStream<'s, _> =
+                Box::pin(stream::unfold(Some((replies, under_way)), |state| async move {
+                    let (mut replies, under_way) = state?;
+                    match under_way.watched(replies.message()).await {
+                        Ok(Some(reply)) => {
+                            under_way.end();
+                            let result = wire::stream_reply_from_pb(reply).map_err(unreachable);
+                            let goes_on = matches!(result, Ok(Ok(_)));
+                            Some((result, goes_on.then_some((replies, under_way))))
+                        }
+                        Ok(None) => None,
+                        Err(status) => Some((Err(failure(status)), None)),
                     }
-                    Ok(None) => None,
-                    Err(status) => Some((Err(failure(status)), None)),
-                }
-            }));
+                }));
             Ok(replies)
         })
     }

@@ -75,7 +75,9 @@ impl raft_server::Raft for Service {
         let mut messages = request.into_inner();
         // The first message is looked at before the stream is taken, so that a foreign one is refused in
         // words.
-        let Some(first) = messages.message().await? else { return Ok(Response::new(Box::pin(futures::stream::empty()))) };
+        let Some(first) = messages.message().await? else {
+            return Ok(Response::new(Box::pin(futures::stream::empty())));
+        };
         self.check(&first.cluster_id, first.target)?;
         let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
         let first = futures::stream::iter([Ok(first)]);

@@ -8,7 +8,8 @@ use openraft::raft::{
 };
 use ordu_proto::raft as pb;
 use ordu_store::codec::{
-    entry_from_pb, entry_to_pb, invalid, log_id_from_pb, log_id_to_pb, required_vote, vote_from_pb, vote_to_pb,
+    entry_from_pb, entry_to_pb, invalid, log_id_from_pb, log_id_to_pb, required_vote, vote_from_pb,
+    vote_to_pb,
 };
 use ordu_store::types::{LogId, TypeConfig};
 
@@ -143,7 +144,9 @@ pub(super) fn transfer_to_pb(
     }
 }
 
-pub(super) fn transfer_from_pb(request: &pb::TransferLeaderRequest) -> io::Result<TransferLeaderRequest<TypeConfig>> {
+pub(super) fn transfer_from_pb(
+    request: &pb::TransferLeaderRequest,
+) -> io::Result<TransferLeaderRequest<TypeConfig>> {
     let from = required_vote(request.from_leader.as_ref())?;
     Ok(TransferLeaderRequest::new(from, request.to_node_id, optional(request.last_log_id.as_ref())))
 }
@@ -152,7 +155,9 @@ pub(super) fn transfer_reply_to_pb(reply: &TransferLeaderResponse<TypeConfig>) -
     use pb::transfer_leader_reply::Refused;
     let refused = match reply {
         Ok(()) => None,
-        Err(TransferLeaderError::VoteChanged { actual, .. }) => Some(Refused::VoteChanged(vote_to_pb(actual))),
+        Err(TransferLeaderError::VoteChanged { actual, .. }) => {
+            Some(Refused::VoteChanged(vote_to_pb(actual)))
+        }
         Err(TransferLeaderError::LogNotFlushed { actual, .. }) => {
             Some(Refused::LogNotFlushed(actual.as_ref().map(log_id_to_pb).unwrap_or_default()))
         }

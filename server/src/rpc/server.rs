@@ -7,8 +7,9 @@ use futures::StreamExt;
 use openraft::errors::ClientWriteError;
 use ordu_core::state::Id;
 use ordu_proto::server::{
-    Applied, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest, ProposeReply,
-    ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest, propose_result, server_server,
+    Applied, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest,
+    ProposeReply, ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest, propose_result,
+    server_server,
 };
 use ordu_store::types::Command;
 use prost::Message;
@@ -51,7 +52,9 @@ impl server_server::Server for Service {
     async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         let request = request.into_inner();
         let id = self.identity.server_id();
-        if let Some(peer) = request.me.filter(|peer| peer.id != id && peer.region == self.context.options.region) {
+        if let Some(peer) =
+            request.me.filter(|peer| peer.id != id && peer.region == self.context.options.region)
+        {
             if let Some(server) = &peer.server {
                 self.peers.met(peer.id, server.clone());
             }
@@ -95,10 +98,14 @@ impl server_server::Server for Service {
         Ok(Response::new(ProposeReply { results }))
     }
 
-    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
+    async fn read_index(
+        &self,
+        request: Request<ReadIndexRequest>,
+    ) -> Result<Response<ReadIndexReply>, Status> {
         self.identity.check(&request.into_inner().cluster_id)?;
         self.must_lead()?;
-        let index = self.context.reads.index().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let index =
+            self.context.reads.index().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(ReadIndexReply { log_id: Some(ordu_proto::raft::LogId { term: 0, index }) }))
     }
 
@@ -109,7 +116,8 @@ impl server_server::Server for Service {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
         self.must_lead()?;
-        let ids: Vec<Id> = request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
+        let ids: Vec<Id> =
+            request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
         self.liveness.note_alive(&ids);
         Ok(Response::new(NodeLivenessReply {}))
     }

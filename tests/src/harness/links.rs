@@ -57,7 +57,8 @@ impl Links {
             let mut connections = JoinSet::new();
             while let Ok((incoming, from)) = listener.accept().await {
                 let Some(shared) = shared.upgrade() else { return };
-                let opener = shared.opener_of(from);
+                // One that cannot be told could not be cut: it is closed, and its opener tries again.
+                let Some(opener) = shared.opener_of(from) else { continue };
                 let cut = shared.cut.subscribe();
                 connections.spawn(carry(incoming, target, opener, member, cut));
                 while connections.try_join_next().is_some() {}
@@ -102,7 +103,8 @@ impl Default for Links {
 impl Shared {
     /// The member whose process owns the socket at `from`.
     fn opener_of(&self, from: SocketAddr) -> Option<MemberNumber> {
-        let inode = socket_inode(from)?;
+        // The kernel's table may miss a line when it changes while it is read.
+        let inode = (0..5).find_map(|_| socket_inode(from))?;
         let wanted = format!("socket:[{inode}]");
         let members = lock(&self.members_by_pid);
         members.iter().find_map(|(pid, member)| {
@@ -131,7 +133,7 @@ fn socket_inode(local: SocketAddr) -> Option<u64> {
 async fn carry(
     incoming: TcpStream,
     target: SocketAddr,
-    opener: Option<MemberNumber>,
+    opener: MemberNumber,
     member: MemberNumber,
     cut: watch::Receiver<BTreeSet<Direction>>,
 ) {
@@ -139,9 +141,7 @@ async fn carry(
     let _ = (incoming.set_nodelay(true), outgoing.set_nodelay(true));
     let (from_opener, to_opener) = incoming.into_split();
     let (from_member, to_member) = outgoing.into_split();
-    // A connection from outside the cluster (none is expected) is never cut.
-    let there = opener.map(|opener| (opener, member));
-    let back = opener.map(|opener| (member, opener));
+    let (there, back) = ((opener, member), (member, opener));
     tokio::join!(
         pump(from_opener, to_member, there, cut.clone()),
         pump(from_member, to_opener, back, cut.clone())
@@ -152,15 +152,17 @@ async fn carry(
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    direction: Option<Direction>,
+    direction: Direction,
     mut cut: watch::Receiver<BTreeSet<Direction>>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         // Even the news that the other side has closed does not pass a cut.
-        let open = |cut: &BTreeSet<Direction>| direction.is_none_or(|direction| !cut.contains(&direction));
-        if cut.wait_for(open).await.is_err() || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+        if cut.wait_for(|cut| !cut.contains(&direction)).await.is_err()
+            || read == 0
+            || to.write_all(&buffer[..read]).await.is_err()
+        {
             let _ = to.shutdown().await;
             return;
         }

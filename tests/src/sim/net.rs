@@ -7,7 +7,7 @@ use ordu_server::net::{Accept, Boxed, Connection, Net};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// Simulated TCP.
-pub struct SimNet;
+pub(super) struct SimNet;
 
 struct SimAccept(TcpListener);
 

@@ -45,7 +45,8 @@ pub struct Report {
 
 const SERVERS: [&str; 3] = ["server-1", "server-2", "server-3"];
 /// All hosts.
-const EVERYONE: [&str; 7] = ["server-1", "server-2", "server-3", "client-0", "client-1", "client-2", "checker"];
+const EVERYONE: [&str; 7] =
+    ["server-1", "server-2", "server-3", "client-0", "client-1", "client-2", "checker"];
 /// How long faults happen.
 const FAULTY_TIME: Duration = Duration::from_secs(12);
 /// How long the healed cluster may take to agree.
@@ -132,8 +133,9 @@ fn job(id: &str) -> Value {
 /// Sends one request over a connection of its own.
 async fn ask(server: &str, method: &str, path: &str, body: &Value) -> Result<(u16, Value), String> {
     let stream = turmoil::net::TcpStream::connect((server, 4646)).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     let connection = tokio::task::spawn_local(connection);
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let request = http::Request::builder()
@@ -197,7 +199,8 @@ async fn check(trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) -> Result
     }
     for server in SERVERS {
         let (status, jobs) = ask(server, "GET", "/v1/jobs", &null).await?;
-        let jobs = jobs.as_array().filter(|_| status == 200).ok_or_else(|| format!("{server}: no list of jobs"))?;
+        let jobs =
+            jobs.as_array().filter(|_| status == 200).ok_or_else(|| format!("{server}: no list of jobs"))?;
         let ids: Vec<&str> = jobs.iter().filter_map(|job| job["ID"].as_str()).collect();
         for (id, acknowledged) in log.borrow().iter() {
             if *acknowledged && !ids.contains(&id.as_str()) {
@@ -238,7 +241,8 @@ fn draw_faults(faults: Faults, rng: &mut StdRng) -> Vec<(Duration, Duration, Fau
 /// What a client saw that must not be, or that the cluster did not come to agree.
 pub fn run(seed: u64, faults: Faults) -> Result<Report, String> {
     // Raft's draws and ids are of the thread: a thread of its own keeps runs apart.
-    let running = std::thread::Builder::new().name(format!("simulation-{seed}")).spawn(move || simulate(seed, faults));
+    let running =
+        std::thread::Builder::new().name(format!("simulation-{seed}")).spawn(move || simulate(seed, faults));
     let running = running.map_err(|error| error.to_string())?;
     running.join().map_err(|_| format!("the simulation of seed {seed} panicked"))?
 }

@@ -99,6 +99,8 @@ async fn a_data_directory_of_another_cluster_is_refused_in_words() {
     let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
     register(cluster.client(0), &unplaceable("own")).await;
     cluster.servers[2].kill();
+    // It may have led.
+    cluster.leader_among(&[0, 1]).await;
     let place = cluster.root().path().join("server-3");
     std::fs::remove_dir_all(&place).expect("the test's folder can be written to");
     copy_folder(&foreign, &place);

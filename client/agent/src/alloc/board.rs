@@ -114,6 +114,8 @@ impl Board {
             client_status: status.into(),
             client_description: description,
             task_states: tasks.tasks.iter().map(|(name, task)| (name.clone(), task.state.clone())).collect(),
+            // The server says whose report it is.
+            node_id: Vec::new(),
         }
     }
 

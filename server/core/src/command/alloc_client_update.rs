@@ -13,6 +13,10 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> St
     for update in command.updates {
         // An allocation that is gone from the state is no one's concern any more.
         let Some(old) = read::alloc(entry.reader(), &update.alloc_id)? else { continue };
+        // A node has a say in its own allocations only.
+        if !update.node_id.is_empty() && update.node_id != old.node_id {
+            continue;
+        }
         // What was over stays over: a late or doubled report does not bring it back.
         if is_client_terminal(old.client_status()) && !is_client_terminal(update.client_status()) {
             continue;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use ordu_core::state::{Id, read};
+use ordu_core::state::read;
+use ordu_proto::command::NodeRegister;
 use ordu_proto::command::envelope::Command;
-use ordu_proto::command::{AllocClientState, NodeRegister};
 use ordu_proto::node::{
     AllocUpdates, AllocUpdatesAck, FromNode, HeartbeatAck, Hello, Refused, ToNode, Welcome, from_node,
     to_node,
@@ -219,26 +219,12 @@ where
                 format!("a report holds {} updates, {UPDATES_PER_REPORT_MAX} are allowed", updates.len());
             return Err(End::Broken(Status::invalid_argument(text)));
         }
-        updates.retain(|update| self.may_report(welcomed.introduction.id, update));
+        for update in &mut updates {
+            update.node_id = welcomed.introduction.id.to_vec();
+        }
         let reports = self.shared.reports.clone();
         welcomed.acks.push(Box::pin(async move { (sequence, reports.submit(updates).await) }));
         Ok(())
-    }
-
-    /// A node reports of its own allocations only. Of one that is not known here yet `apply` decides.
-    fn may_report(&self, node: Id, update: &AllocClientState) -> bool {
-        let found = self.shared.context.state.read(|reader| read::alloc(reader, &update.alloc_id));
-        match found {
-            Ok(Some(alloc)) if alloc.node_id != node => {
-                tracing::warn!("a node reported of an allocation of another node; that is ignored");
-                false
-            }
-            Ok(_) => true,
-            Err(corrupt) => {
-                tracing::error!("an allocation cannot be read: {corrupt}");
-                false
-            }
-        }
     }
 
     /// Something changed about the node or its allocations.

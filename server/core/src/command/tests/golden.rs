@@ -270,6 +270,7 @@ fn commands(pinned: &mut Pinned) {
         client_status: ClientStatus::Failed.into(),
         client_description: "told".into(),
         task_states: full_alloc().task_states,
+        node_id: Vec::new(),
     };
     pinned.command(
         "command.alloc_client_update",
