@@ -11,6 +11,8 @@ use ordu_store::state_machine::StateMachine;
 use ordu_store::types::{Server, TypeConfig};
 use tokio::time::Instant;
 
+use crate::membership::Known;
+
 /// Raft with this project's types.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
@@ -25,6 +27,8 @@ pub struct Member {
     pub voter: bool,
     /// Whether it leads.
     pub leader: bool,
+    /// Whether this server has heard of it lately.
+    pub alive: bool,
 }
 
 /// The cluster as this server knows it. A cheap handle.
@@ -32,9 +36,12 @@ pub struct Member {
 pub struct Cluster {
     raft: Raft,
     contact: Arc<Contact>,
+    known: Known,
     lost_after: Duration,
 }
 
+/// Servers greet each other every two seconds: one that three greetings have missed has failed.
+const HEARD_WITHIN: Duration = Duration::from_secs(7);
 /// After this many of the greatest election timeout without a sign, a leader is not counted on.
 const LOST_AFTER_TIMEOUTS: u32 = 4;
 
@@ -68,9 +75,9 @@ impl Contact {
 
 impl Cluster {
     /// A handle on what `raft` knows.
-    pub fn new(raft: Raft, contact: Arc<Contact>) -> Self {
+    pub fn new(raft: Raft, contact: Arc<Contact>, known: Known) -> Self {
         let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
-        Self { raft, contact, lost_after }
+        Self { raft, contact, known, lost_after }
     }
 
     /// Raft itself.
@@ -95,7 +102,13 @@ impl Cluster {
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let server = membership.get_node(&id)?.clone();
-        Some(Member { id, server, voter: membership.voter_ids().any(|voter| voter == id), leader: true })
+        Some(Member {
+            id,
+            server,
+            voter: membership.voter_ids().any(|voter| voter == id),
+            leader: true,
+            alive: true,
+        })
     }
 
     /// The raft id of the server that leads, as far as this server knows.
@@ -142,23 +155,21 @@ impl Cluster {
 
     /// All servers, by id.
     pub fn members(&self) -> Vec<Member> {
-        members_of(&self.metrics())
+        let metrics = self.metrics();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<u64> = membership.voter_ids().collect();
+        let member = |(id, server): (&u64, &Server)| Member {
+            id: *id,
+            server: server.clone(),
+            voter: voters.contains(id),
+            leader: metrics.current_leader == Some(*id),
+            alive: *id == metrics.id || self.known.is_alive(*id, HEARD_WITHIN),
+        };
+        membership.nodes().map(member).collect()
     }
 
     /// The log index of the membership in force.
     pub fn membership_index(&self) -> u64 {
         self.metrics().membership_config.log_id().as_ref().map_or(0, |id| id.index)
     }
-}
-
-fn members_of(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
-    let membership = metrics.membership_config.membership();
-    let voters: Vec<u64> = membership.voter_ids().collect();
-    let member = |(id, server): (&u64, &Server)| Member {
-        id: *id,
-        server: server.clone(),
-        voter: voters.contains(id),
-        leader: metrics.current_leader == Some(*id),
-    };
-    membership.nodes().map(member).collect()
 }

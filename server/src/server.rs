@@ -166,7 +166,8 @@ impl Server {
         );
 
         let contact = Arc::new(Contact::default());
-        let cluster = Cluster::new(raft.clone(), contact.clone());
+        let known = Known::default();
+        let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone());
         let context = Context {
             options: options.clone(),
             state: state.clone(),
@@ -175,7 +176,6 @@ impl Server {
             reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             cluster: cluster.clone(),
         };
-        let known = Known::default();
         let liveness = Arc::new(Liveness::default());
         let sessions = Arc::new(LiveSessions::default());
         let stop = CancellationToken::new();

@@ -37,7 +37,7 @@ pub(crate) struct MemberDocument {
 }
 
 impl MemberDocument {
-    fn of(options: &ServerOptions, id: Option<u64>, server: &Server) -> Self {
+    fn of(options: &ServerOptions, id: Option<u64>, server: &Server, alive: bool) -> Self {
         let (rpc_host, rpc_port) = host_and_port(&server.rpc_addr);
         let (_, serf_port) = host_and_port(&server.serf_addr);
         let tags = [
@@ -57,7 +57,7 @@ impl MemberDocument {
             addr: rpc_host.to_owned(),
             port: if serf_port == 0 { rpc_port } else { serf_port },
             tags: tags.into_iter().collect(),
-            status: "alive",
+            status: if alive { "alive" } else { "failed" },
             protocol_min: 1,
             protocol_max: 5,
             protocol_cur: 2,
@@ -76,7 +76,7 @@ impl MemberDocument {
             datacenter: options.datacenter.clone(),
             serf_addr: options.serf_advertise.clone(),
         };
-        Self::of(options, id, &server)
+        Self::of(options, id, &server, true)
     }
 }
 
@@ -94,7 +94,8 @@ pub(crate) struct Members {
 impl Members {
     /// The members of the cluster; before there is one, this server alone.
     pub(crate) fn of(options: &ServerOptions, members: &[Member]) -> Self {
-        let member = |member: &Member| MemberDocument::of(options, Some(member.id), &member.server);
+        let member =
+            |member: &Member| MemberDocument::of(options, Some(member.id), &member.server, member.alive);
         let mut known: Vec<MemberDocument> = members.iter().map(member).collect();
         if known.is_empty() {
             known.push(MemberDocument::itself(options, None));
@@ -394,7 +395,7 @@ mod tests {
     fn raft_s_servers_are_told_by_id_and_address() {
         let server =
             Server { name: "a".to_owned(), rpc_addr: "127.0.0.1:4647".to_owned(), ..Server::default() };
-        let members = [Member { id: 7, server, voter: true, leader: true }];
+        let members = [Member { id: 7, server, voter: true, leader: true, alive: true }];
         assert_eq!(
             serde_json::json!({"Index": 0, "Servers": [{
                 "ID": "7", "Node": "a", "Address": "127.0.0.1:4647", "Leader": true, "Voter": true,
