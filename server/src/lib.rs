@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod contain;
 pub mod context;
 pub mod error;
 pub mod feed;

@@ -147,12 +147,15 @@ fn start_logging(config: &AgentConfig) {
         if config.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(false).try_init() };
 }
 
-/// A panic anywhere ends the process: a server with a part missing must not go on as if it were whole.
+/// A panic ends the process, but where it is contained: a server with a part missing must not go on as if it
+/// were whole.
 fn die_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        std::process::abort();
+        if !ordu_server::contain::is_contained() {
+            std::process::abort();
+        }
     }));
 }
 
@@ -284,4 +287,47 @@ fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions
     options.reserved.disk_mb = i64::try_from(settings.reserved.disk_mb).unwrap_or(i64::MAX);
     options.stop_tasks_on_shutdown = config.dev;
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::die_on_panic;
+
+    const WHERE: &str = "ORDU_TEST_PANICS";
+    const ALIVE: &str = "the process lives";
+
+    /// Panics as it is told by the environment, in a process of its own.
+    #[tokio::test]
+    async fn child_that_panics() {
+        let Ok(place) = std::env::var(WHERE) else { return };
+        die_on_panic();
+        match place.as_str() {
+            "request" => {
+                let panicked = ordu_server::contain::contained(async { panic!("in a request") }).await;
+                assert_eq!(Err("in a request".to_owned()), panicked.map(|(): ()| ()));
+            }
+            "elsewhere" => {
+                let _ = tokio::spawn(async { panic!("elsewhere") }).await;
+            }
+            _ => {}
+        }
+        println!("{ALIVE}");
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_unless_it_is_contained() {
+        for (place, lives) in [("nowhere", true), ("request", true), ("elsewhere", false)] {
+            let test = "agent::tests::child_that_panics";
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args([test, "--exact", "--nocapture", "--test-threads=1"])
+                .env(WHERE, place)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&child.stdout);
+            assert_eq!(lives, child.status.success(), "{place}: {said}");
+            assert_eq!(lives, said.contains(ALIVE), "{place}: {said}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use super::request::Request;
 use super::routes::Route;
 use super::shared::Slot;
 use crate::cluster::Cluster;
+use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::watch::Key;
 
@@ -151,11 +152,7 @@ async fn run(context: &Context, read: Read, request: &Arc<Request>) -> Result<Ar
         return find(context, read, request);
     }
     let (context, request) = (context.clone(), request.clone());
-    match tokio::task::spawn_blocking(move || find(&context, read, &request)).await {
-        Ok(found) => found,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is shutting down")),
-    }
+    on_blocking_thread(move || find(&context, read, &request)).await?
 }
 
 fn find(context: &Context, read: Read, request: &Request) -> Result<Arc<Encoded>, HttpError> {

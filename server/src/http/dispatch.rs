@@ -1,6 +1,5 @@
 //! The way of every request: route, options, body, handler, response; and no way out but an answer.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,7 +7,6 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::answer::{Answer, error_response};
@@ -16,6 +14,7 @@ use super::error::HttpError;
 use super::request::{Request, percent_decode};
 use super::routes::{Handler, Matched, ROUTES, Route};
 use super::{Api, blocking, body};
+use crate::contain::contained;
 
 /// The bound on a request's path and query, bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
@@ -40,8 +39,8 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
         ),
         Matched::Route(number, id) => {
             // A panic is a fault of ours: it is told as one, and costs no other request.
-            let answering = AssertUnwindSafe(answer(&api, &ROUTES[number], id, &parts, body)).catch_unwind();
-            let answered = answering.await.unwrap_or_else(|panic| Err(of_panic(&parts, &*panic)));
+            let answered = contained(answer(&api, &ROUTES[number], id, &parts, body)).await;
+            let answered = answered.unwrap_or_else(|said| Err(of_panic(&parts, &said)));
             let (response, waited) = match answered {
                 Ok((answer, waited)) => (answer.into_response(), waited),
                 Err(error) => (error_response(error), false),
@@ -89,12 +88,7 @@ async fn answer(
     }
 }
 
-fn of_panic(parts: &Parts, panic: &(dyn std::any::Any + Send)) -> HttpError {
-    let said = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no words".to_owned());
+fn of_panic(parts: &Parts, said: &str) -> HttpError {
     tracing::error!(method = %parts.method, path = parts.uri.path(), said, "a request's handler panicked");
     HttpError::internal("the server met a fault of its own while it handled the request; its log says more")
 }
@@ -106,8 +100,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_answer() {
         let (parts, ()) = axum::http::Request::get("/v1/jobs").body(()).unwrap().into_parts();
-        let handler = async { panic!("at {}", 7) };
-        let panic = AssertUnwindSafe(handler).catch_unwind().await.map(|(): ()| ()).unwrap_err();
-        assert_eq!(StatusCode::INTERNAL_SERVER_ERROR, of_panic(&parts, &*panic).status);
+        let said = contained(async { panic!("at {}", 7) }).await.map(|(): ()| ()).unwrap_err();
+        assert_eq!(StatusCode::INTERNAL_SERVER_ERROR, of_panic(&parts, &said).status);
     }
 }

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use ordu_core::state::Corrupt;
 
+use crate::contain::ShuttingDown;
 use crate::error::{ReadError, WriteError};
 
 /// Why a request is not answered with what it asks for.
@@ -32,6 +33,12 @@ impl From<Corrupt> for HttpError {
     fn from(corrupt: Corrupt) -> Self {
         tracing::error!(%corrupt, "a read met a row that cannot be");
         Self::internal(format!("the server's state cannot be read: {corrupt}"))
+    }
+}
+
+impl From<ShuttingDown> for HttpError {
+    fn from(_: ShuttingDown) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "this server is shutting down")
     }
 }
 

@@ -15,6 +15,7 @@ use super::ids::fresh_id;
 use super::jobs::Parsed;
 use super::worker::is_open;
 use crate::clock::now_ns;
+use crate::contain::contained_now;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
 const HEAVY_PAIRS: usize = 20_000;
@@ -41,8 +42,9 @@ struct Sight {
 impl Duties {
     /// Decides an evaluation on the present state; `None` if there is nothing to decide any more.
     /// `around_plans`: as if all plans under way had been applied.
-    pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, Corrupt> {
-        let Some(mut sight) = self.look(eval_id, around_plans)? else { return Ok(None) };
+    pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, String> {
+        let sight = self.look(eval_id, around_plans).map_err(|corrupt| corrupt.to_string())?;
+        let Some(mut sight) = sight else { return Ok(None) };
         let wanted = sight.job.as_ref().map_or(0, |job| job.wanted);
         let pairs = (sight.allocs.len() + wanted).saturating_mul(sight.view.node_count());
         let decision = heavy(pairs >= HEAVY_PAIRS, || {
@@ -57,8 +59,10 @@ impl Duties {
                 snapshot_index: sight.index,
                 now_ns: now_ns(),
             };
-            schedule(input, &mut fresh_id)
+            // What no one foresaw in one job must not end the leader, and then the next one.
+            contained_now(|| schedule(input, &mut fresh_id))
         });
+        let decision = decision.map_err(|said| format!("the scheduler met a fault of its own: {said}"))?;
         Ok(Some(Decided { decision, placed_around: sight.placed_around }))
     }
 

@@ -35,13 +35,8 @@ pub(super) async fn run(duties: Arc<Duties>) {
     loop {
         // The semaphore is never closed.
         let Ok(place) = in_hand.clone().acquire_owned().await else { return };
-        while let Some(ended) = evaluations.try_join_next() {
-            if let Err(panic) = ended {
-                tracing::error!(
-                    "a scheduler worker has failed, its evaluation is tried again later: {panic}"
-                );
-            }
-        }
+        // A panic outside the scheduler itself has ended the process.
+        while evaluations.try_join_next().is_some() {}
         let delivery = duties.broker.dequeue(&SCHEDULERS).await;
         let duties = duties.clone();
         evaluations.spawn(async move {
@@ -70,8 +65,7 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
     loop {
         duties.in_flight.room().await;
         let worker = duties.workers.acquire().await.map_err(|error| error.to_string())?;
-        let decided =
-            duties.decide(&delivery.eval.id, around_plans).map_err(|corrupt| corrupt.to_string())?;
+        let decided = duties.decide(&delivery.eval.id, around_plans)?;
         let Some(Decided { decision, placed_around }) = decided else { return Ok(()) };
         if let Some(plan_number) = placed_around
             && !decision.eval.failed_groups.is_empty()

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use ordu_core::state::hash::state_hash;
 use ordu_store::state_machine;
 
+use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::http::Api;
 use crate::http::answer::{Answer, Encoded, PROMETHEUS};
@@ -45,14 +46,11 @@ pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer
     Box::pin(async move {
         confirm(&call).await?;
         let context = call.api.context.clone();
-        let hash =
-            match context.state.db().blocks() {
-                // It reads every row there is.
-                true => tokio::task::spawn_blocking(move || state_hash_of(&context)).await.map_err(
-                    |error| HttpError::internal(format!("the state's hash could not be computed: {error}")),
-                )??,
-                false => state_hash_of(&context)?,
-            };
+        let hash = match context.state.db().blocks() {
+            // It reads every row there is.
+            true => on_blocking_thread(move || state_hash_of(&context)).await??,
+            false => state_hash_of(&context)?,
+        };
         Ok(Answer::local(&call.request, &hash))
     })
 }
