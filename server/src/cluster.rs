@@ -45,7 +45,7 @@ const HEARD_WITHIN: Duration = Duration::from_secs(7);
 /// After this many of the greatest election timeout without a sign, a leader is not counted on.
 const LOST_AFTER_TIMEOUTS: u32 = 4;
 
-/// When the leader was last heard of.
+/// When the leader was last heard of, or this server was made one.
 pub struct Contact {
     start: Instant,
     /// Milliseconds since `start`, plus one; 0 for never.
@@ -68,8 +68,15 @@ impl Contact {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
+    /// Milliseconds since then; since the start where it never was.
     fn age_ms(&self) -> u64 {
         self.now_ms().saturating_sub(self.at_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether there was such a moment within `age`. A vote that a server finds in its log at the start says
+    /// who led then, not who leads.
+    fn is_within(&self, age: Duration) -> bool {
+        self.at_ms.load(Ordering::Relaxed) > 0 && Duration::from_millis(self.age_ms()) < age
     }
 }
 
@@ -122,9 +129,11 @@ impl Cluster {
         let is_current = if leader == metrics.id {
             let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == metrics.id);
             // Before the first answer it is the votes that speak for the new leader.
-            is_alone || metrics.last_quorum_acked.is_none_or(|acked| acked.elapsed() < self.lost_after)
+            is_alone
+                || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.lost_after)
+                || self.contact.is_within(self.lost_after)
         } else {
-            Duration::from_millis(self.contact.age_ms()) < self.lost_after
+            self.contact.is_within(self.lost_after)
         };
         is_current.then_some(leader)
     }
@@ -143,14 +152,22 @@ impl Cluster {
     pub fn last_contact_ms(&self) -> u64 {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        if metrics.current_leader == Some(metrics.id) {
-            return metrics.last_quorum_acked.map_or(0, |acked| {
-                // A leader that is answered is current; one that is cut off ages like the others.
-                let age = acked.elapsed();
-                if age < self.lost_after { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) }
-            });
+        let age_ms = self.contact.age_ms();
+        if metrics.current_leader != Some(metrics.id) {
+            return age_ms;
         }
-        self.contact.age_ms()
+        // A leader that is answered is current; one that is cut off ages like the others.
+        let acked_ms = metrics
+            .last_quorum_acked
+            .map_or(u64::MAX, |acked| u64::try_from(acked.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let age_ms = age_ms.min(acked_ms);
+        let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == metrics.id);
+        if is_alone || u128::from(age_ms) < self.lost_after.as_millis() { 0 } else { age_ms }
+    }
+
+    /// Notes that this server was elected: until a quorum has answered, the votes speak for it.
+    pub fn note_elected(&self) {
+        self.contact.stamp();
     }
 
     /// All servers, by id.

@@ -285,6 +285,8 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
         replication_lag_threshold: timing.snapshot_logs * 2,
         purge_batch_size: (timing.snapshot_logs / 4).max(1),
         enable_pre_vote: Some(true),
+        // The others may have another leader by now, or this server may be cut off: it asks first.
+        enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(3 * timing.election_timeout_max_ms),
         backoff: "50ms 100ms 200ms ..500ms".to_owned(),
         ..openraft::Config::default()
@@ -352,6 +354,9 @@ async fn lead_when_elected(
         };
         if known_leader != leader {
             known_leader = leader;
+            if leads {
+                context.cluster.note_elected();
+            }
             match context.cluster.leader() {
                 Some(leader) if leads => {
                     tracing::info!(name = leader.server.name, term = current_term, "this server leads")

@@ -118,8 +118,9 @@ impl Discovery {
     /// A sentence for the operator: the data directory is another cluster's.
     pub async fn run(self) -> Result<(), String> {
         let mut complained = Instant::now();
+        let mut told_of_foreign = None;
         loop {
-            self.greet_all().await?;
+            self.greet_all(&mut told_of_foreign).await?;
             let member = self.step().await;
             if member {
                 tokio::time::sleep(SETTLED_INTERVAL).await;
@@ -266,10 +267,10 @@ impl Discovery {
         targets
     }
 
-    async fn greet_all(&self) -> Result<(), String> {
+    async fn greet_all(&self, told_of_foreign: &mut Option<Instant>) -> Result<(), String> {
         let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
         for (target, reply) in replies.into_iter().flatten() {
-            self.check_foreign(&target, &reply)?;
+            self.check_foreign(&target, &reply, told_of_foreign)?;
             self.take_in(&target, reply);
         }
         Ok(())
@@ -319,19 +320,27 @@ impl Discovery {
 
     /// A member of a cluster must not be told by its configuration to join another one. Of two that meet so,
     /// the one whose cluster works stays, or one stray server could end a healthy cluster.
-    fn check_foreign(&self, target: &str, reply: &GreetReply) -> Result<(), String> {
+    fn check_foreign(
+        &self,
+        target: &str,
+        reply: &GreetReply,
+        told: &mut Option<Instant>,
+    ) -> Result<(), String> {
         let ours = self.identity.get();
         let is_foreign = !ours.is_empty() && !reply.cluster_id.is_empty() && reply.cluster_id != ours;
         if !is_foreign || !self.options.retry_join.iter().any(|configured| configured == target) {
             return Ok(());
         }
         if self.cluster.known_leader() || reply.leader_id == 0 {
-            tracing::error!(
-                target,
-                theirs = hex(&reply.cluster_id),
-                ours = hex(&ours),
-                "a server that this one is told to join belongs to another cluster; it is left alone"
-            );
+            if told.is_none_or(|told| told.elapsed() > COMPLAIN_INTERVAL) {
+                *told = Some(Instant::now());
+                tracing::error!(
+                    target,
+                    theirs = hex(&reply.cluster_id),
+                    ours = hex(&ours),
+                    "a server that this one is told to join belongs to another cluster; it is left alone"
+                );
+            }
             return Ok(());
         }
         Err(format!(

@@ -104,6 +104,37 @@ async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_led_and_restarts_while_it_is_cut_off_names_no_leader() {
+    let mut cluster = Cluster::start(Shape { links: true, nodes: 0, ..Shape::default() }).await;
+    let old = cluster.leader().await;
+    register(cluster.client(old), &unplaceable("before")).await;
+    let former = cluster.client(old).json("/v1/status/leader").await.expect("a leader names itself");
+    let links = cluster.links.clone().expect("this cluster has links");
+    let others: Vec<usize> = (0..cluster.servers.len()).filter(|number| *number != old).collect();
+    for other in &others {
+        links.cut(old, *other);
+    }
+    cluster.servers[old].kill();
+    cluster.start_server(old);
+    let cut_off = cluster.client(old);
+    // From its first answer on, and while the others elect: its log says who led, not who leads.
+    eventually("the others have elected", SETTLE_WITHIN, async || {
+        let leader = cut_off.json("/v1/status/leader").await.map_err(|error| error.to_string())?;
+        assert_eq!(leader, "", "it names a leader");
+        let read = cut_off.get("/v1/job/before?stale").await.map_err(|error| error.to_string())?;
+        assert_eq!(read.header("X-Nomad-KnownLeader"), Some("false"), "{}", read.text());
+        let elected = cluster.client(others[0]).json("/v1/status/leader").await;
+        holds(elected.is_ok_and(|leader| leader != "" && leader != former), || "not yet".into())
+    })
+    .await;
+    must_not_be_acknowledged(cut_off, "cut").await;
+    links.heal();
+    cluster.leader().await;
+    register(cluster.client(old), &unplaceable("after")).await;
+    cluster.wait_for_equal_states().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_off_follower_does_not_unseat_the_leader_when_it_comes_back() {
     let mut cluster = Cluster::start(Shape { links: true, nodes: 0, ..Shape::default() }).await;
     let leader = cluster.leader().await;
