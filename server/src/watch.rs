@@ -13,7 +13,7 @@ use tokio::sync::futures::OwnedNotified;
 /// What a watcher waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// Any change of a table: `Jobs`, `JobSummaries`, `Evals`, `Allocs` or `Nodes`.
+    /// Any change of a table: `Jobs`, `JobSummaries`, `Evals`, `Allocs`, `Nodes` or `Deployments`.
     Table(Table),
     /// A job and its versions: namespace, id.
     Job(String, String),
@@ -31,6 +31,10 @@ pub enum Key {
     Node(Id),
     /// The allocations of a node.
     NodeAllocs(Id),
+    /// A deployment.
+    Deployment(Id),
+    /// The deployments of a job.
+    JobDeployments(String, String),
 }
 
 const SHARDS: usize = 64;
@@ -89,7 +93,7 @@ impl Watches {
         }
         for (_, change) in changes {
             match change {
-                Change::Job { namespace, id, job, summary } => {
+                Change::Job { namespace, id, job, summary, schedule: _ } => {
                     if *job {
                         self.notify(&Key::Table(Table::Jobs));
                         self.notify(&Key::Job(namespace.clone(), id.clone()));
@@ -115,6 +119,12 @@ impl Watches {
                     let Some(node) = new.as_ref().or(old.as_ref()) else { continue };
                     self.notify(&Key::Table(Table::Nodes));
                     self.notify_id(Key::Node, &node.id);
+                }
+                Change::Deployment(deployment) => {
+                    let (namespace, job_id) = (deployment.namespace.clone(), deployment.job_id.clone());
+                    self.notify(&Key::Table(Table::Deployments));
+                    self.notify(&Key::JobDeployments(namespace, job_id));
+                    self.notify_id(Key::Deployment, &deployment.id);
                 }
             }
         }
@@ -197,7 +207,8 @@ mod tests {
     use futures::FutureExt;
 
     fn job_change(id: &str) -> (u64, Change) {
-        (1, Change::Job { namespace: "default".to_owned(), id: id.to_owned(), job: true, summary: false })
+        let (namespace, id) = ("default".to_owned(), id.to_owned());
+        (1, Change::Job { namespace, id, job: true, summary: false, schedule: false })
     }
 
     fn job_key(id: &str) -> Key {

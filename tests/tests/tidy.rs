@@ -7,7 +7,9 @@ use ordu_tests::tidy::{direct_dependencies, metadata, sources};
 
 /// All that the deciding crate may be built on. None of it has a clock, a task, a socket or a die.
 const CORE_MAY_USE: &[&str] = &[
+    "base64",
     "hcl-rs",
+    "jiff",
     "ordu-proto",
     "prost",
     "regex",

@@ -7,6 +7,7 @@
 
 mod agent;
 mod alloc;
+mod beneath;
 mod environment;
 mod error;
 mod files;

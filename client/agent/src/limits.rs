@@ -39,6 +39,8 @@ pub(crate) const SERVER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const TASK_EVENTS_MAX: usize = 10;
 /// Longest task name: it becomes a directory and part of file names.
 pub(crate) const TASK_NAME_BYTES_MAX: usize = 128;
+/// Longest name of a payload's file: programs can open no longer one.
+pub(crate) const PAYLOAD_FILE_BYTES_MAX: usize = 4095;
 /// Largest frame between agent and supervisor.
 pub(crate) const SUPERVISOR_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A supervisor with no connection and no living task ends itself after this time.

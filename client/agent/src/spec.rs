@@ -69,7 +69,15 @@ pub(crate) struct TaskSpec {
     vault: Value,
     volume_mounts: Value,
     lifecycle: Value,
-    dispatch_payload: Value,
+    dispatch_payload: Option<DispatchPayload>,
+}
+
+/// Where a task finds what its dispatch handed in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct DispatchPayload {
+    #[serde(deserialize_with = "nullable")]
+    file: String,
 }
 
 /// How often a task is restarted where it is.
@@ -142,7 +150,6 @@ impl TaskSpec {
             ("vault", &self.vault),
             ("volume_mount", &self.volume_mounts),
             ("lifecycle", &self.lifecycle),
-            ("dispatch_payload", &self.dispatch_payload),
         ];
         let is_set = |value: &Value| match value {
             Value::Null => false,
@@ -151,6 +158,12 @@ impl TaskSpec {
             _ => true,
         };
         parts.into_iter().find(|(_, value)| is_set(value)).map(|(name, _)| name)
+    }
+
+    /// The file that gets the payload, seen from the task's local directory, if the task wants one.
+    pub(crate) fn payload_file(&self) -> Option<&str> {
+        let file = self.dispatch_payload.as_ref()?.file.as_str();
+        (!file.is_empty()).then_some(file)
     }
 }
 
@@ -212,10 +225,27 @@ mod tests {
             (r#"{"Vault":{"Policies":["p"]}}"#, Some("vault")),
             (r#"{"Lifecycle":{"Hook":"prestart"}}"#, Some("lifecycle")),
             (r#"{"Artifacts":[],"Vault":null}"#, None),
+            (r#"{"DispatchPayload":{"File":"in.txt"}}"#, None),
         ];
         for (json, expected) in cases {
             let task: TaskSpec = serde_json::from_str(json).unwrap();
             assert_eq!(task.unsupported(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_task_names_the_file_of_its_payload_or_has_none() {
+        let cases = [
+            (r#"{"DispatchPayload":{"File":"a/in.txt"}}"#, Some("a/in.txt")),
+            (r#"{"DispatchPayload":{"File":""}}"#, None),
+            (r#"{"DispatchPayload":{"File":null}}"#, None),
+            (r#"{"DispatchPayload":{}}"#, None),
+            (r#"{"DispatchPayload":null}"#, None),
+            (r#"{}"#, None),
+        ];
+        for (json, expected) in cases {
+            let task: TaskSpec = serde_json::from_str(json).unwrap();
+            assert_eq!(task.payload_file(), expected, "{json}");
         }
     }
 

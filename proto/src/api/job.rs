@@ -6,6 +6,7 @@
 //! where nothing is said. Lists and maps are encoded as `null` when empty, and absent, `null` and
 //! empty decode to the same. Durations are nanoseconds.
 
+mod diff;
 mod empty_as_null;
 mod group;
 mod listing;
@@ -19,7 +20,9 @@ mod task;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
+pub use diff::{DesiredUpdates, DiffType, FieldDiff, JobDiff, ObjectDiff, TaskDiff, TaskGroupDiff};
 pub use group::{EphemeralDisk, ScalingPolicy, TaskGroup, VolumeRequest};
 pub use listing::{JobChildrenSummary, JobListStub, JobSummary, TaskGroupSummary};
 pub use network::{DnsConfig, NetworkResource, Port};
@@ -90,7 +93,7 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrate: Option<MigrateStrategy>,
     /// Kept as it came.
-    pub multiregion: Option<serde_json::Value>,
+    pub multiregion: Option<Value>,
     /// Launch children by the clock.
     pub periodic: Option<PeriodicConfig>,
     /// Launch children by dispatch.
@@ -104,6 +107,9 @@ pub struct JobSpec {
     pub vault_token: String,
     /// The Vault namespace for the tasks' secrets.
     pub vault_namespace: String,
+    /// The Consul namespace for the services; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul_namespace: Option<String>,
 }
 
 impl JobSpec {
@@ -141,6 +147,12 @@ impl JobSpec {
     /// Whether dispatches launch children of this job.
     pub fn is_parameterized(&self) -> bool {
         self.parameterized_job.is_some()
+    }
+
+    /// Whether the job names the regions that it runs in, with their counts and datacenters.
+    pub fn is_multiregion(&self) -> bool {
+        let regions = self.multiregion.as_ref().and_then(|multiregion| member(multiregion, "Regions"));
+        regions.and_then(Value::as_array).is_some_and(|regions| !regions.is_empty())
     }
 
     /// The group of this name.
@@ -200,6 +212,15 @@ pub struct Job {
 /// The text, unless nothing or an empty one was said.
 fn said(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
+}
+
+/// A member of what is kept as it came, by its name in any case; nothing where it is `null`.
+fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let members = value.as_object()?;
+    let found = members
+        .get(name)
+        .or_else(|| members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+    found.filter(|value| !value.is_null())
 }
 
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

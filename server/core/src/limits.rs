@@ -3,6 +3,15 @@
 /// Versions of a job that are kept.
 pub const JOB_VERSIONS_KEPT_MAX: usize = 6;
 
+/// What a dispatch may hand in, bytes after decoding; Nomad's bound.
+pub const DISPATCH_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+
+/// The token of a dispatch, bytes: it is part of a key.
+pub const IDEMPOTENCY_TOKEN_BYTES_MAX: usize = 1024;
+
+/// Of an allocation that was placed anew many times: times that are told.
+pub const RESCHEDULE_EVENTS_KEPT_MAX: usize = 5;
+
 /// Events of a node that are kept.
 pub const NODE_EVENTS_KEPT_MAX: usize = 10;
 
@@ -12,8 +21,36 @@ pub const ANSWERED_REQUESTS_MAX: usize = 65_536;
 /// The body of a request that carries a job, bytes; also the bound of a log entry.
 pub const JOB_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What a diff of two versions of a job may be written from, bytes: names are told with their whole
+/// path, so deep nesting could make much more of a body than the body.
+pub const JOB_DIFF_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Levels of lists and objects that a body about a job may have. No job needs a third of them, and it is
+/// less than the 128 that readers of JSON take, so that what is stored, and each answer that has a job
+/// somewhere inside it, can be read back.
+pub const JOB_DEPTH_MAX: usize = 100;
+
+/// Objects of a known kind (groups, tasks, checks, …) that a body about a job may hold: in memory, and
+/// with its defaults filled in, an empty one takes hundreds of times the bytes that it takes in the body.
+pub const JOB_PARTS_MAX: usize = 20_000;
+
+/// The name of a job, of a group, a task or a service, bytes: services, checks and scaling policies are
+/// named by them, each anew.
+pub const JOB_NAME_BYTES_MAX: usize = 1_024;
+
+/// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
+pub const JOB_REGEXES_MAX: usize = 64;
+
+/// Texts of faults that a refused job, and each of its parts, is told, bytes; of the rest their count.
+pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
+
 /// The body of any other request, bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A cron expression, bytes. Every second, minute, hour and day by its number takes about 500.
+pub const CRON_SPEC_BYTES_MAX: usize = 1_024;
+
+/// The name of a time zone, bytes. The longest of the IANA database has 32.
+pub const TIME_ZONE_NAME_BYTES_MAX: usize = 64;
 
 /// How long a blocking query may wait.
 pub const BLOCKING_WAIT_MS_MAX: u64 = 300_000;

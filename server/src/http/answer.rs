@@ -17,6 +17,7 @@ use super::pretty;
 use super::request::Request;
 use crate::cluster::Cluster;
 
+const NEXT_TOKEN: HeaderName = HeaderName::from_static("x-nomad-nexttoken");
 const INDEX: HeaderName = HeaderName::from_static("x-nomad-index");
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-nomad-knownleader");
 const LAST_CONTACT: HeaderName = HeaderName::from_static("x-nomad-lastcontact");
@@ -52,6 +53,8 @@ pub(super) struct Encoded {
     pub(super) index: Option<u64>,
     pub(super) body: Bytes,
     pub(super) gzipped: bool,
+    /// What the next page of a list is asked for by.
+    next_token: Option<HeaderValue>,
 }
 
 impl Encoded {
@@ -69,15 +72,23 @@ impl Encoded {
         index: Option<u64>,
         body: Vec<u8>,
     ) -> Self {
-        match Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok()) {
-            Some(compressed) => Self { status, content_type, index, body: compressed.into(), gzipped: true },
-            None => Self { status, content_type, index, body: body.into(), gzipped: false },
-        }
+        let compressed = Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok());
+        let gzipped = compressed.is_some();
+        let body = compressed.unwrap_or(body).into();
+        Self { status, content_type, index, body, gzipped, next_token: None }
     }
 
     /// An error that is itself the state of what was read.
     pub(super) fn text(status: StatusCode, index: Option<u64>, text: &'static str) -> Self {
-        Self { status, content_type: TEXT, index, body: Bytes::from_static(text.as_bytes()), gzipped: false }
+        let body = Bytes::from_static(text.as_bytes());
+        Self { status, content_type: TEXT, index, body, gzipped: false, next_token: None }
+    }
+
+    /// Of a page that is followed by the one of this token.
+    pub(super) fn before(mut self, next_token: Option<String>) -> Self {
+        // Tokens are written so that they are good in a header.
+        self.next_token = next_token.and_then(|token| HeaderValue::try_from(token).ok());
+        self
     }
 }
 
@@ -106,6 +117,24 @@ impl Answer {
         Self::plain(Encoded::json(request, Some(index), encode(document)))
     }
 
+    /// The same with the headers of a read.
+    pub(super) fn with(mut self, freshness: Freshness) -> Self {
+        self.freshness = Some(freshness);
+        self
+    }
+
+    /// A write that has nothing to tell but its index.
+    pub(super) fn done(index: u64) -> Self {
+        Self::plain(Encoded {
+            status: StatusCode::OK,
+            content_type: JSON,
+            index: Some(index),
+            body: Bytes::new(),
+            gzipped: false,
+            next_token: None,
+        })
+    }
+
     /// What has no index.
     pub(super) fn local(request: &Request, document: &impl Serialize) -> Self {
         Self::plain(Encoded::json(request, None, encode(document)))
@@ -117,7 +146,7 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response {
-        let Encoded { status, content_type, index, body, gzipped } = &*self.encoded;
+        let Encoded { status, content_type, index, body, gzipped, next_token } = &*self.encoded;
         let mut response = Response::new(Body::from(body.clone()));
         *response.status_mut() = *status;
         let headers = response.headers_mut();
@@ -129,6 +158,9 @@ impl Answer {
             let known = if freshness.known_leader { "true" } else { "false" };
             headers.insert(KNOWN_LEADER, HeaderValue::from_static(known));
             headers.insert(LAST_CONTACT, HeaderValue::from(freshness.last_contact_ms));
+        }
+        if let Some(next_token) = next_token {
+            headers.insert(NEXT_TOKEN, next_token.clone());
         }
         if *gzipped {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::answer::{Answer, Encoded, Freshness};
 use super::error::HttpError;
+use super::paging::Page;
 use super::request::Request;
 use super::routes::Route;
 use super::shared::Slot;
@@ -59,6 +60,25 @@ pub(super) struct Found {
     pub(super) index: u64,
     /// The document as JSON, or the text of a 404.
     pub(super) body: Result<Vec<u8>, &'static str>,
+    /// Of a page that is not the last: what the next one is asked for by.
+    pub(super) next_token: Option<String>,
+}
+
+impl Found {
+    /// A whole document.
+    pub(super) fn json(index: u64, json: Vec<u8>) -> Self {
+        Self { index, body: Ok(json), next_token: None }
+    }
+
+    /// Nothing; the text says so.
+    pub(super) fn nothing(index: u64, text: &'static str) -> Self {
+        Self { index, body: Err(text), next_token: None }
+    }
+
+    /// A page of a list.
+    pub(super) fn page(index: u64, page: Page) -> Self {
+        Self { index, body: Ok(page.json), next_token: page.next_token }
+    }
 }
 
 /// A read of a route.
@@ -159,7 +179,7 @@ fn find(context: &Context, read: Read, request: &Request) -> Result<Arc<Encoded>
     let cluster = &context.cluster;
     let found = context.state.read(|reader| (read.find)(&View { reader, request, cluster }))?;
     Ok(Arc::new(match found.body {
-        Ok(json) => Encoded::json(request, Some(found.index), json),
+        Ok(json) => Encoded::json(request, Some(found.index), json).before(found.next_token),
         Err(text) => Encoded::text(StatusCode::NOT_FOUND, Some(found.index), text),
     }))
 }

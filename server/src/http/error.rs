@@ -1,6 +1,7 @@
 //! A request that is answered with an error: a status and a raw text.
 
 use axum::http::StatusCode;
+use ordu_core::job::BodyError;
 use ordu_core::state::Corrupt;
 
 use crate::contain::ShuttingDown;
@@ -33,6 +34,12 @@ impl From<Corrupt> for HttpError {
     fn from(corrupt: Corrupt) -> Self {
         tracing::error!(%corrupt, "a read met a row that cannot be");
         Self::internal(format!("the server's state cannot be read: {corrupt}"))
+    }
+}
+
+impl From<BodyError> for HttpError {
+    fn from(error: BodyError) -> Self {
+        Self::new(StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST), error.text)
     }
 }
 

@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod handlers;
 mod ids;
+mod paging;
 mod pretty;
 mod request;
 mod routes;

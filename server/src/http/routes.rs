@@ -11,7 +11,10 @@ use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
 use super::dispatch::Call;
 use super::error::HttpError;
-use super::handlers::{agent, allocations, evaluations, jobs, nodes, operator, registrations};
+use super::handlers::{
+    agent, allocations, children, deployments, dry_runs, evaluations, jobs, nodes, operator, registrations,
+    system, versions,
+};
 use super::request::Request;
 
 /// The methods that a route takes. HEAD goes wherever GET does.
@@ -21,6 +24,8 @@ pub enum Methods {
     Get,
     /// PUT and POST.
     Write,
+    /// PUT alone.
+    Put,
     /// DELETE.
     Delete,
     /// Whatever comes: a few reads never looked at the method, and clients may rely on it.
@@ -33,6 +38,7 @@ impl Methods {
         match self {
             Methods::Get => method == Method::GET || method == Method::HEAD,
             Methods::Write => method == Method::PUT || method == Method::POST,
+            Methods::Put => method == Method::PUT,
             Methods::Delete => method == Method::DELETE,
             Methods::Any => true,
         }
@@ -43,6 +49,7 @@ impl Methods {
         match self {
             Methods::Get => "GET",
             Methods::Write => "WRITE",
+            Methods::Put => "PUT",
             Methods::Delete => "DELETE",
             Methods::Any => "ANY",
         }
@@ -116,31 +123,42 @@ const READ_JOB: &str = "read-job";
 const SUBMIT_JOB: &str = "submit-job";
 const NODE_READ: &str = "node:read";
 const AGENT_READ: &str = "agent:read";
+const DISPATCH_JOB: &str = "dispatch-job";
 const OPERATOR_READ: &str = "operator:read";
+const OPERATOR_WRITE: &str = "operator:write";
 const NONE: &str = "none";
 
-use Methods::{Delete, Get, Write};
+use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 30] = [
+pub(super) static ROUTES: [Route; 40] = [
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List),
     act(Write, "/v1/jobs", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::register),
     read("/v1/job/:id", READ_JOB, jobs::job_keys, jobs::job, Point),
     act(Write, "/v1/job/:id", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::update),
     act(Delete, "/v1/job/:id", 0, SUBMIT_JOB, registrations::deregister),
     of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point)),
-    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, jobs::versions, Point)),
+    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, Point)),
     read("/v1/job/:id/allocations", READ_JOB, allocations::of_job_keys, allocations::of_job, List),
     read("/v1/job/:id/evaluations", READ_JOB, evaluations::of_job_keys, evaluations::of_job, List),
-    read("/v1/job/:id/deployments", READ_JOB, jobs::deployment_keys, jobs::deployments, Point),
-    read("/v1/job/:id/deployment", READ_JOB, jobs::deployment_keys, jobs::deployment, Point),
+    read("/v1/job/:id/deployments", READ_JOB, deployments::of_job_keys, deployments::of_job, List),
+    read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, Point),
+    act(Write, "/v1/job/:id/dispatch", BODY_BYTES_MAX, DISPATCH_JOB, children::dispatch),
+    act(Write, "/v1/job/:id/periodic/force", 0, SUBMIT_JOB, children::force),
+    act(Write, "/v1/job/:id/revert", BODY_BYTES_MAX, SUBMIT_JOB, versions::revert),
+    act(Write, "/v1/job/:id/stable", BODY_BYTES_MAX, SUBMIT_JOB, versions::stable),
+    act(Write, "/v1/job/:id/plan", JOB_BODY_BYTES_MAX, SUBMIT_JOB, dry_runs::plan),
+    act(Write, "/v1/jobs/parse", JOB_BODY_BYTES_MAX, NONE, dry_runs::parse),
+    act(Write, "/v1/validate/job", JOB_BODY_BYTES_MAX, READ_JOB, dry_runs::validate),
     act(Write, "/v1/job/:id/evaluate", BODY_BYTES_MAX, READ_JOB, registrations::evaluate),
     read("/v1/allocations", READ_JOB, allocations::list_keys, allocations::list, List),
     read("/v1/allocation/:id", READ_JOB, allocations::one_keys, allocations::one, Point),
     read("/v1/evaluations", READ_JOB, evaluations::list_keys, evaluations::list, List),
     read("/v1/evaluation/:id", READ_JOB, evaluations::one_keys, evaluations::one, Point),
     read("/v1/evaluation/:id/allocations", READ_JOB, allocations::list_keys, allocations::of_evaluation, List),
+    read("/v1/deployments", READ_JOB, deployments::list_keys, deployments::list, List),
+    read("/v1/deployment/:id", READ_JOB, deployments::one_keys, deployments::one, Point),
     read("/v1/nodes", NODE_READ, nodes::list_keys, nodes::list, List),
     read("/v1/node/:id", NODE_READ, nodes::one_keys, nodes::one, Point),
     read("/v1/node/:id/allocations", NODE_READ, allocations::of_node_keys, allocations::of_node, List),
@@ -152,6 +170,7 @@ pub(super) static ROUTES: [Route; 30] = [
     local("/v1/agent/servers", AGENT_READ, agent::servers),
     local("/v1/agent/health", NONE, agent::health),
     local("/v1/metrics", AGENT_READ, operator::metrics),
+    act(Put, "/v1/system/reconcile/summaries", 0, OPERATOR_WRITE, system::reconcile_summaries),
     act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration),
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler),
 ];
@@ -314,6 +333,7 @@ mod tests {
             let method = match info.methods {
                 Get | Methods::Any => Method::GET,
                 Write => Method::POST,
+                Put => Method::PUT,
                 Delete => Method::DELETE,
             };
             let id = if info.path.contains(":id") { "x" } else { "" };

@@ -164,7 +164,13 @@ async fn a_job_is_registered_read_changed_and_purged() {
     let numbers: Vec<&Value> =
         document["Versions"].as_array().unwrap().iter().map(|version| &version["Version"]).collect();
     assert_eq!(vec![&json!(1), &json!(0)], numbers);
-    assert_eq!((&Value::Null, &json!(versions.index())), (&document["Diffs"], &document["Index"]));
+    let changed = &document["Diffs"][0]["Fields"][0];
+    assert_eq!((&json!("Priority"), &json!("51")), (&changed["Name"], &changed["New"]));
+    assert_eq!(
+        (Some(1), &json!(versions.index())),
+        (document["Diffs"].as_array().map(Vec::len), &document["Index"])
+    );
+    assert_eq!(Value::Null, api.get("/v1/job/some/job/versions").await.json()["Diffs"]);
 
     let evals = api.get("/v1/job/some/job/evaluations").await.json();
     let eval = evals[0]["ID"].as_str().unwrap().to_owned();
@@ -260,14 +266,12 @@ async fn what_stands_around_the_jobs_is_told() {
 async fn bad_requests_are_refused_in_nomad_s_words() {
     let api = Fixture::start().await;
     let other = registration("other", 50).to_string();
-    let keeps_counts = r#"{"Job":{"ID":"a"},"PreserveCounts":true}"#;
     for (method, target, body, status, text) in [
         ("PATCH", "/v1/jobs", "", 405, "Invalid method"),
         ("GET", "/v1/nonsense", "", 404, "404 page not found"),
         ("POST", "/v1/jobs", "", 400, "Request body is empty"),
         ("POST", "/v1/jobs", "{}", 400, "Job must be specified"),
         ("POST", "/v1/jobs", r#"{"Job":{"ID":""}}"#, 500, "Missing job ID"),
-        ("POST", "/v1/jobs", keeps_counts, 400, "PreserveCounts is not supported"),
         ("POST", "/v1/job/one", &other, 400, "Job ID does not match name"),
         ("POST", "/v1/job/none/evaluate", "", 500, "job not found"),
         ("POST", "/v1/job/none/evaluate", "nonsense", 400, "json: "),

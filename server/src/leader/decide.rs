@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
 use ordu_core::state::{Corrupt, Reader, Table, key, read, reader::ReaderExt};
 use ordu_proto::raft::LogId;
-use ordu_proto::state::{Allocation, Evaluation, Job};
+use ordu_proto::state::{Allocation, Deployment, Evaluation, Job};
 
 use super::Duties;
 use super::heavy::heavy;
@@ -34,6 +34,7 @@ struct Sight {
     job: Option<Parsed>,
     older: BTreeMap<(u64, u64), Arc<ScheduledJob>>,
     allocs: Vec<Allocation>,
+    deployment: Option<Deployment>,
     view: ViewSnapshot,
     index: u64,
     placed_around: Option<u64>,
@@ -55,9 +56,11 @@ impl Duties {
                 job: sight.job.as_ref().map(|parsed| &*parsed.job),
                 versions: &|create_index, version| older.get(&(create_index, version)).cloned(),
                 allocs: &sight.allocs,
+                deployment: sight.deployment.as_ref(),
                 view: &mut sight.view,
                 snapshot_index: sight.index,
                 now_ns: now_ns(),
+                dry_run: false,
             };
             // What no one foresaw in one job must not end the leader, and then the next one.
             contained_now(|| schedule(input, &mut fresh_id))
@@ -86,10 +89,11 @@ impl Duties {
                 None => None,
             };
             let allocs = read::allocs_of_job(reader, &eval.namespace, &eval.job_id)?;
+            let deployment = read::latest_deployment(reader, &eval.namespace, &eval.job_id)?;
             let older = self.older_versions(reader, job_row.as_ref(), &allocs)?;
             let placed_around = if around_plans { self.in_flight.overlay(&mut view, reader)? } else { None };
             let index = position.map_or(0, |position| position.index);
-            Ok(Some(Sight { eval, job_row, job, older, allocs, view, index, placed_around }))
+            Ok(Some(Sight { eval, job_row, job, older, allocs, deployment, view, index, placed_around }))
         })
     }
 

@@ -144,7 +144,11 @@ fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
                     freed.insert(&new.id, *index);
                 }
             }
-            Change::Job { .. } | Change::Alloc { old: None, .. } => {}
+            Change::Job { namespace, id, schedule: true, .. } => {
+                // Without the launcher the term is over.
+                let _ = duties.periodic.send((namespace.clone(), id.clone()));
+            }
+            Change::Job { .. } | Change::Alloc { old: None, .. } | Change::Deployment(_) => {}
         }
     }
     if !pending.is_empty() {

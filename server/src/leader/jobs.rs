@@ -31,28 +31,35 @@ pub(super) struct JobCache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    parsed: FxHashMap<Version, (Parsed, usize)>,
+    /// With the bytes that they were parsed from.
+    parsed: FxHashMap<Version, (Parsed, Vec<u8>)>,
     order: VecDeque<Version>,
     bytes: usize,
 }
 
 impl JobCache {
     /// The job of `row`; `None` where its specification is not kept any more.
+    ///
+    /// A version's number can be given again while nothing runs by it, so what was parsed counts only for
+    /// the bytes that it was parsed from.
     pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Parsed>, Corrupt> {
         let version = (row.namespace.clone(), row.id.clone(), row.create_index, row.version);
-        if let Some((parsed, _)) = self.kept().parsed.get(&version) {
-            return Ok(Some(parsed.clone()));
-        }
-        let Some(json) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?
+        let Some(spec) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?
         else {
             return Ok(None);
         };
+        let json = spec.json;
+        if let Some((parsed, of)) = self.kept().parsed.get(&version)
+            && *of == json
+        {
+            return Ok(Some(parsed.clone()));
+        }
         let spec = parse_spec(&json).map_err(|error| {
             Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
         })?;
         let wanted = spec.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0)).sum();
         let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &spec)), wanted };
-        self.kept().keep(version, parsed.clone(), json.len());
+        self.kept().keep(version, parsed.clone(), json);
         Ok(Some(parsed))
     }
 
@@ -62,15 +69,15 @@ impl JobCache {
 }
 
 impl Kept {
-    fn keep(&mut self, version: Version, parsed: Parsed, bytes: usize) {
-        if self.parsed.insert(version.clone(), (parsed, bytes)).is_some() {
-            return;
+    fn keep(&mut self, version: Version, parsed: Parsed, json: Vec<u8>) {
+        self.bytes += json.len();
+        match self.parsed.insert(version.clone(), (parsed, json)) {
+            Some((_, replaced)) => self.bytes -= replaced.len(),
+            None => self.order.push_back(version),
         }
-        self.order.push_back(version);
-        self.bytes += bytes;
         while self.order.len() > PARSED_JOBS_MAX || self.bytes > PARSED_BYTES_MAX {
             let Some(oldest) = self.order.pop_front() else { return };
-            self.bytes -= self.parsed.remove(&oldest).map_or(0, |(_, bytes)| bytes);
+            self.bytes -= self.parsed.remove(&oldest).map_or(0, |(_, json)| json.len());
         }
     }
 }

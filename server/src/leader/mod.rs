@@ -9,6 +9,7 @@ mod heavy;
 pub(crate) mod ids;
 mod jobs;
 pub(crate) mod liveness;
+mod periodic;
 mod plans;
 mod worker;
 
@@ -69,6 +70,8 @@ struct Duties {
     plans: Arc<PlanQueue>,
     in_flight: Arc<InFlight>,
     evals: Batcher<Evaluation>,
+    /// Tells of periodic jobs that changed.
+    periodic: periodic::Changed,
     /// As many permits as decisions may be under way.
     workers: Semaphore,
 }
@@ -112,6 +115,7 @@ impl LeaderTerm {
         tasks.spawn(batches);
         let (over_sender, over) = unbounded_channel();
         let in_flight = Arc::new(InFlight::default());
+        let (periodic, periodic_changed) = periodic::channel();
         let duties = Arc::new(Duties {
             term,
             broker: Broker::new(over_sender),
@@ -119,6 +123,7 @@ impl LeaderTerm {
             plans: Arc::new(PlanQueue::new(in_flight.clone())),
             in_flight,
             evals,
+            periodic,
             workers: Semaphore::new(context.options.workers.max(1)),
             liveness,
             context,
@@ -137,6 +142,7 @@ impl LeaderTerm {
         tasks.spawn(end_evaluations(duties.clone(), over));
         tasks.spawn(retry_refused_plans(duties.clone()));
         tasks.spawn(track_nodes(duties.clone()));
+        tasks.spawn(periodic::run(term, duties.context.clone(), periodic_changed));
         LeaderTerm { duties, _tasks: tasks }
     }
 

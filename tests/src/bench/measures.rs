@@ -21,7 +21,8 @@ const JOBS_RUN: u64 = 20;
 /// A job that does not run by then ends the benchmark.
 const RUN_WITHIN: Duration = Duration::from_secs(60);
 
-async fn register(
+/// Registers jobs that are never placed.
+pub(super) async fn register(
     address: SocketAddr,
     connections: usize,
     until: Until,
@@ -37,7 +38,8 @@ async fn register(
     drive(address, connections, until, write).await?.trusted(what)
 }
 
-fn driven_row(what: &str, place: &str, driven: &Driven) -> Row {
+/// A row of requests a second.
+pub(super) fn driven_row(what: &str, place: &str, driven: &Driven) -> Row {
     let [median, most, last] = driven.times.at([0.5, 0.99, 1.0]);
     Row {
         measure: what.into(),

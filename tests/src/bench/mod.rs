@@ -2,6 +2,7 @@
 
 pub mod drive;
 pub mod failover;
+pub mod jobs_api;
 pub mod measures;
 mod options;
 pub mod statistics;
@@ -35,6 +36,15 @@ pub async fn run(options: &Options) -> io::Result<String> {
     if options.wants(Measure::Running) {
         measures::running(&target, &mut table).await?;
     }
+    if options.wants(Measure::Dispatches) {
+        jobs_api::dispatches(&target, options, &mut table).await?;
+    }
+    if options.wants(Measure::Plan) {
+        jobs_api::plan(&target, &mut table).await?;
+    }
+    if options.wants(Measure::Parse) {
+        jobs_api::parse(&target, &mut table).await?;
+    }
     if options.wants(Measure::Watchers) {
         watchers::watchers(&target, options, &mut table).await?;
     }
@@ -43,6 +53,10 @@ pub async fn run(options: &Options) -> io::Result<String> {
             Some(_) => failover::failover(&mut target, options, &mut table).await?,
             None => eprintln!("the failover is left out: only servers that --spawn started are killed"),
         }
+    }
+    // Last, since so many jobs weigh on all that comes after.
+    if options.wants(Measure::Pages) {
+        jobs_api::pages(&target, options, &mut table).await?;
     }
     if table.is_empty() {
         return Err(io::Error::other("nothing was measured: the failover needs --spawn, the memory --pids"));

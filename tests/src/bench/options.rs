@@ -32,6 +32,9 @@ pub struct Options {
     /// Registrations before the memory is measured
     #[arg(long, default_value_t = 7_000)]
     pub registrations: u64,
+    /// Jobs in the list that pages are read from
+    #[arg(long, default_value_t = 200_000)]
+    pub listed: u64,
     /// Watchers of one job
     #[arg(long, default_value_t = 1_000)]
     pub watchers: usize,
@@ -54,6 +57,14 @@ pub enum Measure {
     Reads,
     /// Time from registration to running
     Running,
+    /// Dispatches of a parameterized job a second
+    Dispatches,
+    /// Time of a dry run of a job of many groups
+    Plan,
+    /// Time to read a long jobspec
+    Parse,
+    /// Time to read a page of a long list of jobs
+    Pages,
     /// Time until many watchers of one job know of its change
     Watchers,
     /// Time without an acknowledged write after the leader was killed

@@ -1,16 +1,20 @@
 //! Where an allocation's files are: `alloc` that its tasks share, and a directory a task.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
+
+use crate::beneath::Directory;
 
 /// The directories of one task, which may not exist yet.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskDirectories {
     root: PathBuf,
+    /// The task's name, which is that of its directory.
+    name: String,
     /// What all tasks of the allocation share.
     pub(crate) shared: PathBuf,
     /// Where output goes.
@@ -28,6 +32,7 @@ impl TaskDirectories {
         let own = alloc_directory.join(task);
         Self {
             root: alloc_directory.to_owned(),
+            name: task.to_owned(),
             logs: shared.join("logs"),
             shared,
             local: own.join("local"),
@@ -37,34 +42,40 @@ impl TaskDirectories {
     }
 
     /// Makes what is missing. Any user's task may write into what is its own or shared, but not among
-    /// the logs, which another process writes, and only the task's user sees its secrets.
+    /// the logs, which another process writes, and only the task's user sees its secrets. Since a sibling
+    /// may already run and write there, no link is followed.
     pub(crate) fn build(&self, user: &str) -> io::Result<()> {
-        make(&self.root, 0o755)?;
-        make(&self.shared, 0o777)?;
-        make(&self.shared.join("data"), 0o777)?;
-        make(&self.shared.join("tmp"), 0o777)?;
-        make(&self.logs, 0o755)?;
-        make(&self.task, 0o777)?;
-        make(&self.local, 0o777)?;
-        make(&self.task.join("tmp"), 0o777)?;
-        make(&self.secrets, 0o700)?;
+        fs::create_dir_all(&self.root)?;
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o755))?;
+        let root = Directory::open(&self.root)?;
+        let shared = root.make("alloc", 0o777)?;
+        shared.make("data", 0o777)?;
+        shared.make("tmp", 0o777)?;
+        shared.make("logs", 0o755)?;
+        let task = root.make(&self.name, 0o777)?;
+        task.make("local", 0o777)?;
+        task.make("tmp", 0o777)?;
+        let secrets = task.make("secrets", 0o700)?;
         if !user.is_empty() {
             let found = User::from_name(user)?;
             let user =
                 found.ok_or_else(|| io::Error::other(format!("there is no user \"{user}\" on this node")))?;
-            chown(&self.secrets, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+            secrets.give_to(&user)?;
         }
         Ok(())
     }
-}
 
-fn make(path: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    /// The local directory, which has been made. The task may have put a link in its place, which is not
+    /// followed.
+    pub(crate) fn open_local(&self) -> io::Result<Directory> {
+        Directory::open(&self.root)?.enter(&self.name)?.enter("local")
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -82,6 +93,23 @@ mod tests {
         assert!(directories.local.join("kept").exists());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&directories.secrets), mode(&directories.logs)), (0o700, 0o755));
+    }
+
+    #[test]
+    fn a_link_that_stands_for_a_directory_is_not_followed() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mode = || fs::metadata(outside.path()).unwrap().permissions().mode();
+        let before = mode();
+        for place in ["alloc", "alloc/data", "alloc/logs", "t", "t/local", "t/secrets", "t/tmp"] {
+            let directories = TaskDirectories::new(&root.path().join(place.replace('/', "-")), "t");
+            let link = directories.root.join(place);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(outside.path(), &link).unwrap();
+            let error = directories.build("").unwrap_err().to_string();
+            assert!(error.contains("is no directory"), "{place}: {error}");
+            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{place}");
+            assert_eq!(mode(), before, "{place}");
+        }
     }
 
     #[test]

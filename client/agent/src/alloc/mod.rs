@@ -4,6 +4,7 @@
 pub(crate) mod board;
 pub(crate) mod directory;
 pub(crate) mod events;
+mod payload;
 mod program;
 pub(crate) mod restart;
 pub(crate) mod runner;

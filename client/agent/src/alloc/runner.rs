@@ -30,11 +30,19 @@ pub(crate) struct NodeContext {
     pub(crate) allocs_directory: PathBuf,
 }
 
+/// A version of a job as the servers send it.
+#[derive(Clone, Default)]
+pub(crate) struct SentSpec {
+    pub(crate) json: Vec<u8>,
+    /// What a dispatch handed in; empty where nothing was.
+    pub(crate) payload: Vec<u8>,
+}
+
 /// What the servers want, with the specification read.
 pub(crate) struct Assignment {
     pub(crate) allocation: Allocation,
     pub(crate) job: JobSpec,
-    pub(crate) spec_json: Vec<u8>,
+    pub(crate) sent: SentSpec,
     pub(crate) state_index: u64,
 }
 
@@ -59,8 +67,9 @@ impl Assignment {
     fn stored(&self) -> StoredAssignment {
         StoredAssignment {
             allocation: self.allocation.clone(),
-            spec_json: self.spec_json.clone(),
+            spec_json: self.sent.json.clone(),
             state_index: self.state_index,
+            payload: self.sent.payload.clone(),
         }
     }
 }

@@ -58,6 +58,9 @@ pub(crate) struct StoredAssignment {
     /// The index of the servers' state that it was read from.
     #[prost(uint64, tag = "3")]
     pub(crate) state_index: u64,
+    /// What a dispatch handed in; empty where nothing was.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) payload: Vec<u8>,
 }
 
 /// All tasks of an allocation.
@@ -143,7 +146,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path().to_owned());
         let (whole, broken) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let assignment = StoredAssignment { state_index: 7, spec_json: b"{}".to_vec(), ..Default::default() };
+        let assignment = StoredAssignment {
+            state_index: 7,
+            spec_json: b"{}".to_vec(),
+            payload: vec![0, 0xff],
+            ..Default::default()
+        };
         let task = StoredTask { phase: Phase::Waiting.into(), attempt: 3, ..Default::default() };
         let tasks = StoredTasks { tasks: BTreeMap::from([("t".to_owned(), task)]), refused: String::new() };
         store.save_assignment(whole, &assignment).unwrap();

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::runner::{AllocHandle, Assignment, Desired, NodeContext};
+use super::runner::{AllocHandle, Assignment, Desired, NodeContext, SentSpec};
 use super::store::{Phase, StoredTasks};
 use crate::files;
 use crate::limits::OUTBOUND_QUEUE_MAX;
@@ -83,7 +83,7 @@ struct Table {
     node: Arc<NodeContext>,
     allocs: BTreeMap<Uuid, AllocHandle>,
     /// What the present session has sent.
-    specs: BTreeMap<SpecKey, Vec<u8>>,
+    specs: BTreeMap<SpecKey, SentSpec>,
     /// Those that this table removes itself; of no interest once it has swept.
     removed_before_sweep: Option<BTreeSet<Uuid>>,
     /// What is done beside taking orders.
@@ -123,7 +123,8 @@ impl Table {
         let mut acted_on = 0;
         for (id, stored, tasks) in self.node.store.load()? {
             acted_on = acted_on.max(stored.state_index);
-            let assignment = assignment(stored.allocation, stored.spec_json, stored.state_index);
+            let sent = SentSpec { json: stored.spec_json, payload: stored.payload };
+            let assignment = assignment(stored.allocation, sent, stored.state_index);
             let desired = desired(&assignment.allocation);
             let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, true);
             handle.set_desired(desired);
@@ -141,7 +142,7 @@ impl Table {
         }
         for spec in sync.specs {
             let key = (spec.namespace, spec.job_id, spec.job_create_index, spec.job_version);
-            self.specs.insert(key, spec.spec_json);
+            self.specs.insert(key, SentSpec { json: spec.spec_json, payload: spec.payload });
         }
         let mut named: BTreeSet<Uuid> = sync.over.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect();
         for allocation in sync.allocs {
@@ -169,13 +170,13 @@ impl Table {
         if matches!(allocation.client_status(), Complete | Failed | Lost) {
             return;
         }
-        let Some(spec_json) = self.specs.get(&spec_key(&allocation)).cloned() else {
+        let Some(sent) = self.specs.get(&spec_key(&allocation)).cloned() else {
             tracing::error!("a server sent allocation {id} without its job's specification; it does not run");
             return;
         };
         tracing::info!("allocation {id} of job {:?} is assigned to this node", allocation.job_id);
         let desired = desired(&allocation);
-        let assignment = assignment(allocation, spec_json, state_index);
+        let assignment = assignment(allocation, sent, state_index);
         let tasks = StoredTasks::default();
         let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, false);
         handle.set_desired(desired);
@@ -205,15 +206,15 @@ impl Table {
             return;
         }
         let same_spec = spec_key(&allocation) == spec_key(&present.allocation);
-        let spec_json = match self.specs.get(&spec_key(&allocation)) {
-            Some(spec_json) => spec_json.clone(),
-            None if same_spec => present.spec_json.clone(),
+        let sent = match self.specs.get(&spec_key(&allocation)) {
+            Some(sent) => sent.clone(),
+            None if same_spec => present.sent.clone(),
             None => {
                 tracing::error!("a server changed allocation {id} without its job's specification");
                 return;
             }
         };
-        handle.set_assignment(assignment(allocation, spec_json, state_index));
+        handle.set_assignment(assignment(allocation, sent, state_index));
     }
 
     /// Stops an allocation and removes all that there is of it.
@@ -294,13 +295,13 @@ fn spec_key(allocation: &Allocation) -> SpecKey {
     )
 }
 
-fn assignment(allocation: Allocation, spec_json: Vec<u8>, state_index: u64) -> Assignment {
+fn assignment(allocation: Allocation, sent: SentSpec, state_index: u64) -> Assignment {
     // One that cannot be read has no group, so the allocation is refused with a sentence of its own.
-    let job = JobSpec::parse(&spec_json).unwrap_or_else(|text| {
+    let job = JobSpec::parse(&sent.json).unwrap_or_else(|text| {
         tracing::error!("allocation of job {:?}: {text}", allocation.job_id);
         JobSpec::default()
     });
-    Assignment { allocation, job, spec_json, state_index }
+    Assignment { allocation, job, sent, state_index }
 }
 
 fn desired(allocation: &Allocation) -> Desired {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::board::{DEAD, PENDING, RUNNING};
 use super::directory::TaskDirectories;
 use super::events;
+use super::payload;
 use super::program;
 use super::restart::{self, Decision, RestartCount};
 use super::runner::{AllocContext, Assignment};
@@ -19,7 +20,7 @@ use crate::limits::KILL_TIMEOUT_MAX;
 use crate::spec::TaskSpec;
 use crate::supervisor::handle::Started;
 use crate::supervisor::now_ns;
-use crate::supervisor::protocol::{Exit, TaskKey};
+use crate::supervisor::protocol::{Exit, TaskKey, TaskReport};
 
 /// What is wanted of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +99,12 @@ impl TaskRunner {
         }
     }
 
-    /// Directories, and everything that would make a start fail for certain.
+    /// Directories, the payload, and everything that would make a start fail for certain.
     async fn set_up(&self, assignment: &Assignment) -> Next {
+        if self.was_started().await {
+            self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));
+            return Next::Again;
+        }
         if let Some(reason) = self.stop_reason() {
             self.say_why(&reason);
             return self.die(false);
@@ -113,15 +118,35 @@ impl TaskRunner {
         self.alloc.board.event(&self.name, events::building_directory());
         let directories = self.directories();
         let user = task.user.clone();
-        let built = tokio::task::spawn_blocking(move || directories.build(&user)).await;
-        match built {
+        // Without a payload there is no file, whatever the task's block says: as under Nomad.
+        let sent = Some(&assignment.sent.payload).filter(|payload| !payload.is_empty());
+        let payload = task.payload_file().zip(sent).map(|(file, bytes)| (file.to_owned(), bytes.clone()));
+        let built = tokio::task::spawn_blocking(move || {
+            let built = directories.build(&user);
+            built.map_err(|error| format!("failed to build the task directory: {error}"))?;
+            payload.map_or(Ok(()), |(file, bytes)| payload::write(&directories, &file, &bytes))
+        });
+        match built.await {
             Ok(Ok(())) => {
                 self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));
                 Next::Again
             }
-            Ok(Err(error)) => self.fail_setup(&format!("failed to build the task directory: {error}")),
+            Ok(Err(text)) => self.fail_setup(&text),
             Err(_) => self.fail_setup("failed to build the task directory"),
         }
+    }
+
+    /// Whether a predecessor set the task up and started it, though that is not written down: the task's
+    /// files are its own by now, and whatever is wrong with them, the process must not be lost sight of.
+    async fn was_started(&self) -> bool {
+        // Most tasks are new, and then the supervisor need not be asked.
+        if tokio::fs::symlink_metadata(self.directories().task).await.is_err() {
+            return false;
+        }
+        let key = self.key();
+        let concerns =
+            |report: &TaskReport| report.key == key || (report.key.same_task(&key) && report.exit.is_none());
+        self.alloc.node.supervisor.list().await.iter().any(concerns)
     }
 
     fn fail_setup(&self, text: &str) -> Next {

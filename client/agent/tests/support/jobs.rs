@@ -10,6 +10,7 @@ use uuid::Uuid;
 pub(crate) struct Assigned {
     pub(crate) allocation: Allocation,
     pub(crate) spec: Value,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Assigned {
@@ -44,12 +45,18 @@ impl Assigned {
             alloc_modify_index: 11,
             ..Allocation::default()
         };
-        Self { allocation, spec }
+        Self { allocation, spec, payload: Vec::new() }
     }
 
     /// With this many restarts allowed, after a tenth of a second each.
     pub(crate) fn restarts(mut self, attempts: u32) -> Self {
         self.spec["TaskGroups"][0]["RestartPolicy"]["Attempts"] = json!(attempts);
+        self
+    }
+
+    /// Made by a dispatch that handed this in.
+    pub(crate) fn payload(mut self, payload: &[u8]) -> Self {
+        self.payload = payload.to_vec();
         self
     }
 
@@ -68,6 +75,7 @@ impl Assigned {
             job_create_index: self.allocation.job_create_index,
             job_version: self.allocation.job_version,
             spec_json: serde_json::to_vec(&self.spec).unwrap(),
+            payload: self.payload.clone(),
         }
     }
 }

@@ -125,6 +125,21 @@ impl TestNode {
         text.trim().parse().unwrap()
     }
 
+    /// What the agent has written down of the allocation's tasks, as far as it is text.
+    pub(crate) fn task_states(&self, assigned: &Assigned) -> String {
+        let states = std::fs::read(self.task_states_path(assigned)).unwrap_or_default();
+        String::from_utf8_lossy(&states).into_owned()
+    }
+
+    /// Has the next agent know what is assigned and nothing of what became of it.
+    pub(crate) fn forget_task_states(&self, assigned: &Assigned) {
+        std::fs::remove_file(self.task_states_path(assigned)).unwrap();
+    }
+
+    fn task_states_path(&self, assigned: &Assigned) -> PathBuf {
+        self.path().join("client/allocs").join(format!("{}.tasks", assigned.uuid()))
+    }
+
     /// The records that the supervisor keeps.
     pub(crate) fn supervisor_records(&self) -> Vec<Value> {
         let of = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();

@@ -54,6 +54,13 @@ pub struct TaskGroup {
     pub shutdown_delay: Option<i64>,
     /// Nanoseconds without servers after which the node stops the allocation itself.
     pub stop_after_client_disconnect: Option<i64>,
+    /// Nanoseconds that a node may be unheard of before its allocations are replaced; of a later API,
+    /// told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_client_disconnect: Option<i64>,
+    /// The group's words for Consul, kept as they came; of a later API, told only where they are said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<serde_json::Value>,
     /// Free words.
     #[serde(with = "empty_as_null")]
     pub meta: BTreeMap<String, String>,
@@ -151,4 +158,13 @@ pub struct VolumeRequest {
     pub read_only: bool,
     /// Kept as they came.
     pub mount_options: Option<serde_json::Value>,
+    /// How the volume may be shared; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_mode: Option<String>,
+    /// `file-system` or `block-device`; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachment_mode: Option<String>,
+    /// Each allocation has a volume of its own; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_alloc: Option<bool>,
 }

@@ -30,6 +30,9 @@ pub struct NetworkResource {
     /// Ports with a number of the servers' choice.
     #[serde(with = "empty_as_null")]
     pub dynamic_ports: Vec<Port>,
+    /// The name of the machine inside the network; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
 }
 
 impl NetworkResource {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::empty_as_null;
+use super::{empty_as_null, member};
 
 /// A service to be found by its name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,25 @@ pub struct Service {
     /// Free words of a canary.
     #[serde(with = "empty_as_null")]
     pub canary_meta: BTreeMap<String, String>,
+    /// What a failing check means for an update; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_update: Option<String>,
+    /// The catalogue that the service is in; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+}
+
+impl Service {
+    /// Whether a proxy beside the tasks stands between the service and the mesh.
+    pub fn has_sidecar(&self) -> bool {
+        self.connect.as_ref().is_some_and(|connect| member(connect, "SidecarService").is_some())
+    }
+
+    /// Whether a task of the group speaks to the mesh itself.
+    pub fn is_native(&self) -> bool {
+        let native = self.connect.as_ref().and_then(|connect| member(connect, "Native"));
+        native.and_then(serde_json::Value::as_bool).unwrap_or(false)
+    }
 }
 
 /// A health check.
@@ -94,6 +113,12 @@ pub struct ServiceCheck {
     pub success_before_passing: i64,
     /// Failures in a row before it is critical.
     pub failures_before_critical: i64,
+    /// The body of an HTTP check; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// What a failure means for an update; of a later API, told only where it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_update: Option<String>,
 }
 
 /// When a failing check restarts its task.

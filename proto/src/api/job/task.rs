@@ -77,9 +77,9 @@ pub struct Task {
 }
 
 impl Task {
-    /// Nanoseconds from the first signal to the kill, 5 s where nothing is said.
+    /// Nanoseconds from the first signal to the kill, 5 s where nothing or 0 is said.
     pub fn kill_timeout_ns(&self) -> i64 {
-        self.kill_timeout.unwrap_or(5_000_000_000)
+        self.kill_timeout.filter(|timeout_ns| *timeout_ns != 0).unwrap_or(5_000_000_000)
     }
 
     /// CPU in megahertz.
@@ -122,6 +122,12 @@ pub struct Resources {
     /// Devices.
     #[serde(with = "empty_as_null")]
     pub devices: Vec<RequestedDevice>,
+    /// Whole cores; of a later API, told only where they are said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<i64>,
+    /// Megabytes that a task may take while there are any; of a later API, told only where they are said.
+    #[serde(rename = "MemoryMaxMB", skip_serializing_if = "Option::is_none")]
+    pub memory_max_mb: Option<i64>,
 }
 
 impl Resources {

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node};
+use ordu_proto::state::{
+    Allocation, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node, PeriodicLaunchRecord,
+};
 use sha2::{Digest, Sha256};
 
 use super::job_state;
@@ -43,23 +45,19 @@ impl<'t, 'b> Entry<'t, 'b> {
     pub(super) fn put_job(&mut self, job: &Job) {
         self.tx.put(Table::Jobs, key::job(&job.namespace, &job.id), job);
         self.tx.touch(Table::Jobs, self.index);
-        self.note_job(&job.namespace, &job.id, true);
+        self.note_job(job);
     }
 
     /// Writes a version of a job with its specification, and drops versions beyond `kept_max`.
     pub(super) fn put_job_version(
         &mut self,
         job: &Job,
-        spec_json: Vec<u8>,
+        spec: JobSpec,
         kept_max: usize,
     ) -> Result<(), Corrupt> {
-        self.tx.put(Table::JobVersions, key::job_version(&job.namespace, &job.id, job.version), job);
-        self.tx.put(
-            Table::JobSpecs,
-            key::job_spec(&job.namespace, &job.id, job.create_index, job.version),
-            &JobSpec { json: spec_json },
-        );
-        self.tx.touch(Table::JobVersions, self.index);
+        self.put_job_version_row(job);
+        let at = key::job_spec(&job.namespace, &job.id, job.create_index, job.version);
+        self.tx.put(Table::JobSpecs, at, &spec);
         if job.version < kept_max as u64 {
             return Ok(());
         }
@@ -78,6 +76,47 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
+    /// Writes a version's row; its specification is there.
+    pub(super) fn put_job_version_row(&mut self, job: &Job) {
+        self.tx.put(Table::JobVersions, key::job_version(&job.namespace, &job.id, job.version), job);
+        self.tx.touch(Table::JobVersions, self.index);
+    }
+
+    /// Writes which of a job's launches have been decided on.
+    pub(super) fn put_periodic_launch(
+        &mut self,
+        job: &Job,
+        record: Option<PeriodicLaunchRecord>,
+        launch_ns: i64,
+    ) {
+        let create_index = record.map_or(self.index, |record| record.create_index);
+        let record = PeriodicLaunchRecord { launch_ns, create_index, modify_index: self.index };
+        self.tx.put(Table::PeriodicLaunches, key::job(&job.namespace, &job.id), &record);
+        self.note_job(job);
+    }
+
+    /// Writes by which token a child is found.
+    pub(super) fn put_child_token(&mut self, child: &Job) {
+        let Job { namespace, id, parent_id, idempotency_token, .. } = child;
+        let at = key::by_token(namespace, parent_id, idempotency_token);
+        self.tx.put_bytes(Table::ChildrenByToken, at, id.clone().into_bytes());
+    }
+
+    /// Takes a child's change of status into its parent's counts, if the parent is there.
+    pub(super) fn count_child(
+        &mut self,
+        child: &Job,
+        before: Option<&str>,
+        now: Option<&str>,
+    ) -> Result<(), Corrupt> {
+        let Job { namespace, parent_id, .. } = child;
+        if parent_id.is_empty() || read::job(self.reader(), namespace, parent_id)?.is_none() {
+            return Ok(());
+        }
+        job_state::count_child(self.summary(namespace, parent_id)?, before, now);
+        Ok(())
+    }
+
     /// Removes a job: the live row, its versions, and what shows of its summary.
     pub(super) fn remove_job(&mut self, job: &Job) -> Result<(), Corrupt> {
         let in_use = self.versions_in_use(&job.namespace, &job.id)?;
@@ -87,8 +126,14 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.delete(Table::Jobs, key::job(&job.namespace, &job.id));
         self.tx.touch(Table::Jobs, self.index);
         self.tx.touch(Table::JobVersions, self.index);
+        self.tx.delete(Table::PeriodicLaunches, key::job(&job.namespace, &job.id));
+        if !job.idempotency_token.is_empty() {
+            let at = key::by_token(&job.namespace, &job.parent_id, &job.idempotency_token);
+            self.tx.delete(Table::ChildrenByToken, at);
+        }
+        self.count_child(job, Some(&job.status), Some("dead"))?;
         self.summary(&job.namespace, &job.id)?.purged = true;
-        self.note_job(&job.namespace, &job.id, true);
+        self.note_job(job);
         Ok(())
     }
 
@@ -102,7 +147,7 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     /// The versions that allocations of a job id run or ran by: the jobs' create indexes and versions.
-    fn versions_in_use(&self, namespace: &str, id: &str) -> Result<BTreeSet<(u64, u64)>, Corrupt> {
+    pub(super) fn versions_in_use(&self, namespace: &str, id: &str) -> Result<BTreeSet<(u64, u64)>, Corrupt> {
         let allocs = read::allocs_of_job(self.reader(), namespace, id)?;
         Ok(allocs.iter().map(|alloc| (alloc.job_create_index, alloc.job_version)).collect())
     }
@@ -181,6 +226,21 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
+    /// Writes a deployment; its indexes and times are set here. `is_new`: it was not there before.
+    pub(super) fn put_deployment(&mut self, mut deployment: Deployment, is_new: bool) {
+        deployment.modify_index = self.index;
+        deployment.modify_time_ns = self.time_ns;
+        if is_new {
+            deployment.create_index = self.index;
+            deployment.create_time_ns = self.time_ns;
+            let by_job = key::by_job(&deployment.namespace, &deployment.job_id, &deployment.id);
+            self.tx.put_bytes(Table::DeploymentsByJob, by_job, Vec::new());
+        }
+        self.tx.put(Table::Deployments, deployment.id.clone(), &deployment);
+        self.tx.touch(Table::Deployments, self.index);
+        self.tx.note(Change::Deployment(Box::new(deployment)));
+    }
+
     /// Writes a node that stood as `old` before.
     pub(super) fn put_node(&mut self, old: Option<Node>, mut new: Node) {
         new.create_index = old.as_ref().map_or(self.index, |old| old.create_index);
@@ -210,14 +270,24 @@ impl<'t, 'b> Entry<'t, 'b> {
     /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
         self.drop_left_specs()?;
+        let touched: Vec<(String, String)> = self.summaries.keys().cloned().collect();
+        for (namespace, job_id) in touched {
+            // This may load the summaries of parents, whose status does not hang on their children.
+            self.settle_status(&namespace, &job_id)?;
+        }
         for ((namespace, job_id), mut draft) in std::mem::take(&mut self.summaries) {
-            self.settle_status(&namespace, &job_id, &draft.now)?;
             let at = key::job(&namespace, &job_id);
             let shown = job_state::shown(&draft.now);
             if draft.before.as_ref().and_then(job_state::shown) != shown {
                 draft.now.modify_index = self.index;
                 self.tx.touch(Table::JobSummaries, self.index);
-                self.tx.note(Change::Job { namespace, id: job_id, job: false, summary: true });
+                self.tx.note(Change::Job {
+                    namespace,
+                    id: job_id,
+                    job: false,
+                    summary: true,
+                    schedule: false,
+                });
             }
             if draft.now.purged && draft.now.live_allocations == 0 && draft.now.open_evaluations == 0 {
                 self.tx.delete(Table::JobSummaries, at);
@@ -228,23 +298,25 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    fn settle_status(&mut self, namespace: &str, job_id: &str, summary: &JobSummary) -> Result<(), Corrupt> {
+    fn settle_status(&mut self, namespace: &str, job_id: &str) -> Result<(), Corrupt> {
         let Some(mut job) = read::job(self.reader(), namespace, job_id)? else { return Ok(()) };
-        let status = job_state::status(&job, summary);
+        let status = job_state::status(&job, self.summary(namespace, job_id)?);
         if job.status != status {
-            job.status = status.to_owned();
+            let before = std::mem::replace(&mut job.status, status.to_owned());
+            self.count_child(&job, Some(&before), Some(status))?;
             job.modify_index = self.index;
             self.put_job(&job);
         }
         Ok(())
     }
 
-    fn note_job(&mut self, namespace: &str, id: &str, job: bool) {
-        self.tx.note(Change::Job { namespace: namespace.to_owned(), id: id.to_owned(), job, summary: false });
+    fn note_job(&mut self, job: &Job) {
+        let (namespace, id) = (job.namespace.clone(), job.id.clone());
+        self.tx.note(Change::Job { namespace, id, job: true, summary: false, schedule: job.periodic });
     }
 }
 
-fn is_open(status: EvalStatus) -> bool {
+pub(super) fn is_open(status: EvalStatus) -> bool {
     matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
 }
 

@@ -24,7 +24,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
         // Stopped before: nothing is written.
         Some(existing) if existing.stop && !command.purge => existing.job_modify_index,
         Some(_) => entry.index,
-        None => 0,
+        None => entry.index,
     };
     let evaluated = !(job.periodic || job.parameterized);
     if let Some(existing) = existing {
@@ -43,13 +43,14 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
     Ok(Ok(Answer::JobDeregistered(JobDeregistered {
         index: entry.index,
         eval_id: id.map(Vec::from).unwrap_or_default(),
-        eval_create_index: if id.is_some() { entry.index } else { 0 },
+        // Told even where nothing is evaluated.
+        eval_create_index: entry.index,
         job_modify_index,
     })))
 }
 
 fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
-    let spec_json = read::spec_of(entry.reader(), &job)?;
+    let spec = read::spec_of(entry.reader(), &job)?;
     job.stop = true;
     job.version += 1;
     job.stable = false;
@@ -58,7 +59,7 @@ fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Cor
     job.submit_time_ns = entry.time_ns;
     // Its summary decides the status; load it so that the entry's end looks at this job.
     entry.summary(&job.namespace, &job.id)?;
-    entry.put_job_version(&job, spec_json, JOB_VERSIONS_KEPT_MAX)?;
+    entry.put_job_version(&job, spec, JOB_VERSIONS_KEPT_MAX)?;
     entry.put_job(&job);
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{JobEvaluate, JobEvaluated};
+use ordu_proto::state::{Allocation, ClientStatus, Job};
 
 use super::entry::{Entry, new_eval};
 use super::{Step, refuse};
-use crate::state::{Id, read};
+use crate::job::parse_spec;
+use crate::state::{Corrupt, Id, Table, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
     let Some(job) = read::job(entry.reader(), &command.namespace, &command.job_id)? else {
@@ -20,6 +22,9 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
     let Ok(id) = Id::try_from(command.eval_id.as_slice()) else {
         return Ok(Err(refuse(500, "an evaluation's id has sixteen bytes")));
     };
+    if command.force_reschedule {
+        place_failed_anew(entry, &job)?;
+    }
     entry.put_eval(new_eval(id, &job, "job-register"))?;
     Ok(Ok(Answer::JobEvaluated(JobEvaluated {
         index: entry.index,
@@ -27,4 +32,27 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
         eval_create_index: entry.index,
         job_modify_index: job.job_modify_index,
     })))
+}
+
+/// Marks the failed allocations of the groups that may be rescheduled at all.
+fn place_failed_anew(entry: &mut Entry<'_, '_>, job: &Job) -> Result<(), Corrupt> {
+    let spec = read::spec_of(entry.reader(), job)?;
+    let spec = parse_spec(&spec.json).map_err(|error| {
+        Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", job.version, job.id))
+    })?;
+    let reschedules = |name: &str| {
+        let policy = spec.task_groups.iter().find(|group| group.name == name)?.reschedule_policy.as_ref()?;
+        Some(policy.unlimited() || policy.attempts() > 0)
+    };
+    for alloc in read::allocs_of_job(entry.reader(), &job.namespace, &job.id)? {
+        let is_failed = alloc.client_status() == ClientStatus::Failed
+            && alloc.next_allocation.is_empty()
+            && alloc.job_create_index == job.create_index;
+        if is_failed && !alloc.force_reschedule && reschedules(&alloc.task_group) == Some(true) {
+            let marked =
+                Allocation { force_reschedule: true, alloc_modify_index: entry.index, ..alloc.clone() };
+            entry.put_alloc(Some(alloc), marked)?;
+        }
+    }
+    Ok(())
 }

@@ -1,13 +1,14 @@
 //! Command 16, since 0.1: a job is registered or changed, and evaluated, in one entry.
 
+use ordu_proto::command::JobRegister;
 use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{JobRegister, JobRegistered};
-use ordu_proto::state::{Job, TaskGroupSummary};
+use ordu_proto::state::{Job, JobSpec};
 
-use super::entry::{Entry, new_eval};
+use super::entry::Entry;
+use super::job_version::{Submission, submit};
 use super::{Step, refuse};
-use crate::limits::JOB_VERSIONS_KEPT_MAX;
-use crate::state::{Id, read};
+use crate::job::{parse_spec, spec_json as spec_json_of};
+use crate::state::read;
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
     let Some(job) = command.job else { return Ok(Err(refuse(400, "Job must be specified"))) };
@@ -22,67 +23,35 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
     {
         return Ok(Err(refuse(500, text)));
     }
-
-    let unchanged = match &existing {
-        Some(existing) => {
-            existing.stop == job.stop && read::spec_of(entry.reader(), existing)? == command.spec_json
+    let mut spec = JobSpec { json: command.spec_json, payload: Vec::new() };
+    if let Some(existing) = existing.as_ref().filter(|_| command.preserve_counts) {
+        let kept = keep_counts(&spec.json, &read::spec_of(entry.reader(), existing)?.json);
+        match kept {
+            Ok(kept) => spec.json = kept,
+            Err(error) => return Ok(Err(refuse(500, format!("the groups' counts cannot be kept: {error}")))),
         }
-        None => false,
-    };
-    let job = match existing {
-        Some(existing) if unchanged => existing,
-        existing => {
-            write(entry, existing, job, command.spec_json, command.groups.iter().map(|group| &group.name))?
-        }
-    };
-    let eval_id = Id::try_from(command.eval_id.as_slice()).ok();
-    if let Some(id) = eval_id {
-        entry.put_eval(new_eval(id, &job, "job-register"))?;
     }
-    Ok(Ok(Answer::JobRegistered(JobRegistered {
-        index: entry.index,
-        eval_id: eval_id.map(Vec::from).unwrap_or_default(),
-        eval_create_index: if eval_id.is_some() { entry.index } else { 0 },
-        job_modify_index: job.job_modify_index,
-    })))
+    let submission = Submission {
+        job,
+        spec,
+        groups: command.groups.iter().map(|group| &*group.name).collect(),
+        eval_id: &command.eval_id,
+        triggered_by: "job-register",
+    };
+    let (_, registered) = submit(entry, existing, submission)?;
+    Ok(Ok(Answer::JobRegistered(registered)))
 }
 
-fn write<'g>(
-    entry: &mut Entry<'_, '_>,
-    existing: Option<Job>,
-    mut job: Job,
-    spec_json: Vec<u8>,
-    groups: impl Iterator<Item = &'g String>,
-) -> Result<Job, crate::state::Corrupt> {
-    match &existing {
-        Some(existing) => {
-            job.create_index = existing.create_index;
-            job.version = existing.version + 1;
-            job.status.clone_from(&existing.status);
-        }
-        None => {
-            job.create_index = entry.index;
-            job.version = 0;
-            job.status = "pending".to_owned();
+/// The specification with the counts that its groups have in the other one.
+fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut spec = parse_spec(spec_json)?;
+    let existing = parse_spec(existing_json)?;
+    for group in &mut spec.task_groups {
+        if let Some(same) = existing.task_groups.iter().find(|same| same.name == group.name) {
+            group.count = same.count;
         }
     }
-    job.modify_index = entry.index;
-    job.job_modify_index = entry.index;
-    job.submit_time_ns = entry.time_ns;
-    job.stable = false;
-    let create_index = job.create_index;
-    let summary = entry.summary(&job.namespace, &job.id)?;
-    if summary.purged {
-        summary.purged = false;
-        summary.groups.clear();
-        summary.create_index = create_index;
-    }
-    for group in groups {
-        summary.groups.entry(group.clone()).or_insert_with(TaskGroupSummary::default);
-    }
-    entry.put_job_version(&job, spec_json, JOB_VERSIONS_KEPT_MAX)?;
-    entry.put_job(&job);
-    Ok(job)
+    Ok(spec_json_of(&spec))
 }
 
 /// The caller says which `JobModifyIndex` it has seen; 0 stands for "there is no such job".

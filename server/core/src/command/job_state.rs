@@ -61,6 +61,20 @@ pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, ne
     }
 }
 
+/// Takes a child's change of status into its parent's counts (`None`: it is not there).
+pub(super) fn count_child(parent: &mut JobSummary, before: Option<&str>, now: Option<&str>) {
+    for (status, change) in [(before, -1), (now, 1)] {
+        let count = match status {
+            Some("pending") => &mut parent.children_pending,
+            Some("running") => &mut parent.children_running,
+            Some("dead") => &mut parent.children_dead,
+            _ => continue,
+        };
+        // A parent that is there anew did not count the children of its predecessor.
+        *count = (*count + change).max(0);
+    }
+}
+
 /// Takes what an evaluation says of allocations that wait for room.
 pub(super) fn count_queued(summary: &mut JobSummary, eval: &Evaluation) {
     for (name, queued) in &eval.queued_allocations {

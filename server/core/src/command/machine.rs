@@ -153,6 +153,11 @@ impl Machine {
             Command::AllocClientUpdate(command) => super::alloc_client_update::apply(&mut entry, command)?,
             Command::NodeRegister(command) => super::node_register::apply(&mut entry, command)?,
             Command::NodeStatusUpdate(command) => super::node_status_update::apply(&mut entry, command)?,
+            Command::JobDispatch(command) => super::job_dispatch::apply(&mut entry, command)?,
+            Command::JobRevert(command) => super::job_revert::apply(&mut entry, command)?,
+            Command::JobStability(command) => super::job_stability::apply(&mut entry, command)?,
+            Command::PeriodicLaunch(command) => super::periodic_launch::apply(&mut entry, command)?,
+            Command::SummariesReconcile(command) => super::summaries_reconcile::apply(&mut entry, command)?,
             Command::ClusterInit(_) => unreachable!("handled above"),
         };
         if answer.is_ok() {
@@ -183,7 +188,10 @@ impl Machine {
                 Change::Alloc { old, new } => self.view.alloc_changed(old.as_deref(), new.as_deref()),
                 Change::Node { new: Some(node), .. } => self.view.node_upserted(node),
                 Change::Node { old: Some(node), new: None } => self.view.node_removed(&node.id),
-                Change::Node { old: None, new: None } | Change::Job { .. } | Change::Eval(_) => {}
+                Change::Node { old: None, new: None }
+                | Change::Job { .. }
+                | Change::Eval(_)
+                | Change::Deployment(_) => {}
             }
         }
     }

@@ -4,18 +4,27 @@ mod alloc_client_update;
 mod cluster_init;
 mod entry;
 mod eval_update;
+mod job_child;
 mod job_deregister;
+mod job_dispatch;
 mod job_evaluate;
 mod job_register;
+mod job_revert;
+mod job_stability;
 mod job_state;
+mod job_version;
 mod machine;
 mod node_register;
 mod node_status_update;
+mod periodic_launch;
 mod plan_apply;
+mod plan_deployments;
+mod summaries_reconcile;
 #[cfg(test)]
 mod tests;
 
 pub use entry::new_eval;
+pub use job_version::schedule_of;
 pub use machine::{Applied, Fatal, LogPosition, Machine};
 
 use ordu_proto::command::outcome::Outcome as Answer;
@@ -34,6 +43,10 @@ type Step = Result<Result<Answer, Refusal>, Corrupt>;
 /// A refusal with an HTTP status and a sentence for the caller.
 pub fn refuse(status: u32, text: impl Into<String>) -> Refusal {
     Refusal { status, text: text.into() }
+}
+
+fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {
+    refuse(500, format!("job {job_id:?} in namespace {namespace:?} at version {version} not found"))
 }
 
 /// An envelope around a command.

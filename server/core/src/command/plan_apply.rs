@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Plan, PlanApplied, PlanApply, PlanResult};
+use ordu_proto::state::{Allocation, ClientStatus, RescheduleEvent};
 
 use super::entry::Entry;
 use super::job_state::is_client_terminal;
+use super::plan_deployments::PlanDeployments;
 use super::{Step, refuse};
+use crate::limits::RESCHEDULE_EVENTS_KEPT_MAX;
 use crate::scheduler::{ClusterView, PlanCheck};
 use crate::state::{Corrupt, Reader, read};
 
@@ -17,6 +20,9 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, view: &ClusterView, command: Plan
     for mut plan in command.plans {
         if plan.place.iter().any(|alloc| alloc.id.len() != 16) {
             return Ok(Err(refuse(500, "an allocation's id has sixteen bytes")));
+        }
+        if plan.deployment.as_ref().is_some_and(|deployment| deployment.id.len() != 16) {
+            return Ok(Err(refuse(500, "a deployment's id has sixteen bytes")));
         }
         take_out_placed(entry.reader(), &mut plan)?;
         if let Some(refused) = nodes_of_void(entry.reader(), &plan)? {
@@ -83,6 +89,17 @@ fn apply_plan(
     plan: Plan,
     refused: &BTreeSet<Vec<u8>>,
 ) -> Result<PlanResult, Corrupt> {
+    let mut deployments = PlanDeployments::default();
+    // A deployment begins whatever becomes of its placements: those that are refused are tried again as its
+    // own. But nothing of a plan takes effect that does so whole or not at all.
+    if refused.is_empty() || !plan.all_at_once {
+        for update in &plan.deployment_updates {
+            deployments.update(entry, update)?;
+        }
+        if let Some(deployment) = plan.deployment {
+            deployments.begin(entry, deployment)?;
+        }
+    }
     for stop in plan.stop {
         let Some(old) = read::alloc(entry.reader(), &stop.alloc_id)? else { continue };
         // A node's part is all or nothing: what was to take the place of this one does not come.
@@ -110,6 +127,10 @@ fn apply_plan(
         let mut new = old.clone();
         new.job_version = update.job_version;
         new.eval_id = update.eval_id;
+        if !update.deployment_id.is_empty() && update.deployment_id != old.deployment_id {
+            deployments.place(entry, &update.deployment_id, &old.task_group)?;
+            new.deployment_id = update.deployment_id;
+        }
         if update.resources.is_some() {
             new.resources = update.resources;
         }
@@ -124,13 +145,32 @@ fn apply_plan(
         if !alloc.previous_allocation.is_empty()
             && let Some(previous) = read::alloc(entry.reader(), &alloc.previous_allocation)?
         {
+            if previous.client_status() == ClientStatus::Failed {
+                alloc.reschedule_events = reschedule_events(&previous, entry.time_ns);
+            }
             let mut replaced = previous.clone();
             replaced.next_allocation.clone_from(&alloc.id);
             entry.put_alloc(Some(previous), replaced)?;
         }
+        deployments.place(entry, &alloc.deployment_id, &alloc.task_group)?;
         alloc.alloc_modify_index = entry.index;
         entry.put_alloc(None, alloc)?;
         placed += 1;
     }
+    deployments.finish(entry);
     Ok(PlanResult { refused_nodes: refused.iter().cloned().collect(), placed })
+}
+
+/// How the successor of a failed allocation came to be placed.
+fn reschedule_events(previous: &Allocation, time_ns: i64) -> Vec<RescheduleEvent> {
+    let event = RescheduleEvent {
+        time_ns,
+        previous_alloc_id: previous.id.clone(),
+        previous_node_id: previous.node_id.clone(),
+        delay_ns: 0,
+    };
+    let mut events = previous.reschedule_events.clone();
+    events.push(event);
+    let surplus = events.len().saturating_sub(RESCHEDULE_EVENTS_KEPT_MAX);
+    events.split_off(surplus)
 }

@@ -1,8 +1,8 @@
 //! Values as the types that their readers want, with an error that names the key.
 
-use super::Error;
 use super::duration::parse_duration_ns;
 use super::tree::{Attribute, Body, Entry, Value, ValueKind};
+use super::{Error, shortened};
 use serde_json::Value as Json;
 
 impl Value {
@@ -12,14 +12,11 @@ impl Value {
             ValueKind::Flag(flag) => flag.to_string(),
             ValueKind::Integer(number) => number.to_string(),
             ValueKind::Float(number) => number.to_string(),
-            ValueKind::Text(text) => {
-                let short: String = text.chars().take(40).collect();
-                format!("{short:?}")
-            }
+            ValueKind::Text(text) => format!("{:?}", shortened(text)),
             ValueKind::List(_) => "a list".to_owned(),
             ValueKind::Object(_) => "an object".to_owned(),
         };
-        Err(Error::at(self.position, format!("`{key}` has to be {wanted}, and is {is}")))
+        Err(Error::at(self.position, format!("`{}` has to be {wanted}, and is {is}", shortened(key))))
     }
 
     /// A text; numbers and flags as they are written.

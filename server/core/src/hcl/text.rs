@@ -1,91 +1,100 @@
 //! Strings: quoted ones with escapes, heredocs, and the `${…}` in both.
 
 use super::cursor::{Cursor, continues_word, describe_next};
-use super::{Dialect, Error, expression};
+use super::fragment::Fragment;
+use super::scan::{self, Extent, Nesting};
+use super::syntax::{Kind, Piece};
+use super::tree::{Position, ValueKind};
+use super::{Dialect, Error, escape};
 
-/// A quoted string with its escapes resolved, from its `"` up to and with its closing one.
-pub(super) fn quoted(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<String, Error> {
-    let opened = cursor.position();
+/// A text on its way: what is read of it so far.
+#[derive(Default)]
+struct Pieces<'a> {
+    done: Vec<Piece<'a>>,
+    text: String,
+    /// Signs that may be members of objects, see [`Extent`].
+    members: usize,
+    nesting: Nesting,
+    /// There is a `%{…}` or a `~` in it, so that the whole is a template to be read as one.
+    is_template: bool,
+}
+
+impl<'a> Pieces<'a> {
+    fn flush(&mut self) {
+        if !self.text.is_empty() {
+            self.done.push(Piece::Text(std::mem::take(&mut self.text)));
+        }
+    }
+
+    /// The text that all of this was read from, as a template.
+    fn template<'t>(&self, text: &'t str, position: Position) -> Result<Extent<'t>, Error> {
+        if self.nesting.has_open_directive() {
+            let text = "a `%{ if … }` or `%{ for … }` in this text is never ended: `%{ endif }` or `%{ endfor }` \
+                        is missing; `%{` itself is written `%%{`";
+            return Err(Error::at(position, text));
+        }
+        let (members, depth) = (self.members, self.nesting.deepest());
+        Ok(Extent { text, members, depth, escaped_quotes: false })
+    }
+
+    fn into_kind(mut self) -> Kind<'a> {
+        if self.done.is_empty() {
+            return Kind::Plain(ValueKind::Text(self.text));
+        }
+        self.flush();
+        Kind::Pieces(self.done)
+    }
+}
+
+/// A quoted string from its `"` up to and with its closing one.
+pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Kind<'a>, Error> {
+    let start = *cursor;
     cursor.take('"');
-    let mut text = String::new();
+    let mut pieces = Pieces::default();
     loop {
-        if dialect != Dialect::Json && template(cursor, dialect, &mut text)? {
+        let found = match dialect {
+            Dialect::Jobspec => template(cursor, &mut pieces)?,
+            Dialect::Configuration => verbatim_template(cursor, &mut pieces.text)?,
+            Dialect::Json => false,
+        };
+        if found {
             continue;
         }
         match cursor.peek() {
-            None | Some('\n') => {
-                return Err(Error::at(opened, "this string is never closed: `\"` is missing on its line"));
-            }
+            None | Some('\n') => return Err(never_closed(start.position())),
             Some('"') => {
                 cursor.bump();
-                return Ok(text);
+                break;
             }
-            Some('\\') => text.push(escape(cursor)?),
+            Some('\\') => pieces.text.push(escape::character(cursor)?),
             Some(character) => {
                 cursor.bump();
-                text.push(character);
+                pieces.text.push(character);
             }
         }
     }
-}
-
-/// The character that an escape stands for.
-fn escape(cursor: &mut Cursor<'_>) -> Result<char, Error> {
-    let position = cursor.position();
-    cursor.take('\\');
-    let letter = cursor.peek();
-    cursor.bump();
-    Ok(match letter {
-        Some('n') => '\n',
-        Some('r') => '\r',
-        Some('t') => '\t',
-        Some('b') => '\u{8}',
-        Some('f') => '\u{c}',
-        Some('a') => '\u{7}',
-        Some('v') => '\u{b}',
-        Some(same @ ('"' | '\\' | '/')) => same,
-        Some('x') => code_point(cursor, 2).ok_or_else(|| bad_escape(position))?,
-        Some('U') => code_point(cursor, 8).ok_or_else(|| bad_escape(position))?,
-        Some('u') => short_unicode(cursor).ok_or_else(|| bad_escape(position))?,
-        _ => return Err(bad_escape(position)),
-    })
-}
-
-fn bad_escape(position: super::Position) -> Error {
-    Error::at(position, "this escape is not known; a backslash itself is written `\\\\`")
-}
-
-fn hexadecimal(cursor: &mut Cursor<'_>, digits: usize) -> Option<u32> {
-    let text = cursor.rest().get(..digits)?;
-    if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
+    if !pieces.is_template {
+        return Ok(pieces.into_kind());
     }
-    cursor.take_text(text);
-    u32::from_str_radix(text, 16).ok()
+    let text = &start.rest()[..start.rest().len() - cursor.rest().len()];
+    let extent = pieces.template(text, start.position())?;
+    Ok(Kind::Fragment(Fragment::expression(extent, start.position())))
 }
 
-fn code_point(cursor: &mut Cursor<'_>, digits: usize) -> Option<char> {
-    char::from_u32(hexadecimal(cursor, digits)?)
+/// A quoted string with its escapes resolved and nothing in it evaluated.
+pub(super) fn verbatim(cursor: &mut Cursor<'_>) -> Result<String, Error> {
+    match quoted(cursor, Dialect::Configuration)? {
+        Kind::Plain(ValueKind::Text(text)) => Ok(text),
+        _ => Err(never_closed(cursor.position())),
+    }
 }
 
-/// `\uXXXX`, and JSON's pairs of them for characters beyond 16 bits.
-fn short_unicode(cursor: &mut Cursor<'_>) -> Option<char> {
-    let first = hexadecimal(cursor, 4)?;
-    if !(0xd800..0xdc00).contains(&first) {
-        return char::from_u32(first);
-    }
-    if !cursor.take_text("\\u") {
-        return None;
-    }
-    let second = hexadecimal(cursor, 4)?;
-    if !(0xdc00..0xe000).contains(&second) {
-        return None;
-    }
-    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+fn never_closed(position: Position) -> Error {
+    Error::at(position, "this string is never closed: `\"` is missing on its line")
 }
 
 /// A heredoc: `<<MARK`, or `<<-MARK` whose common indentation is taken away.
-pub(super) fn heredoc(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<String, Error> {
+pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Kind<'a>, Error> {
     let opened = cursor.position();
     cursor.take_text("<<");
     let indented = cursor.take('-');
@@ -93,110 +102,152 @@ pub(super) fn heredoc(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<Strin
     cursor.take_while(|c| c.is_whitespace() && c != '\n');
     if mark.is_empty() || cursor.peek() != Some('\n') {
         let found = describe_next(cursor);
-        return Err(Error::at(
-            opened,
-            format!("a mark and the end of the line have to follow `<<`, not {found}"),
-        ));
+        let text = format!("a mark and the end of the line have to follow `<<`, not {found}");
+        return Err(Error::at(opened, text));
     }
     cursor.bump();
-    let mut lines = Vec::new();
-    loop {
+    let start = *cursor;
+    let text = loop {
         if cursor.at_end() {
-            let text = format!("this heredoc is never closed: a line with nothing but `{mark}` is missing");
+            let text = format!(
+                "this heredoc is never closed: a line with nothing but `{}` is missing",
+                super::shortened(mark)
+            );
             return Err(Error::at(opened, text));
         }
-        let mut end = *cursor;
-        end.take_while(|c| c == ' ' || c == '\t');
-        if end.rest().lines().next().is_some_and(|line| line.trim_end() == mark) {
-            end.take_text(mark);
-            *cursor = end;
-            break;
+        if cursor.rest().lines().next().is_some_and(|line| line.trim() == mark) {
+            let text = &start.rest()[..start.rest().len() - cursor.rest().len()];
+            cursor.take_while(|c| c.is_whitespace() && c != '\n');
+            cursor.take_text(mark);
+            break text;
         }
-        lines.push(*cursor);
         cursor.take_line();
+    };
+    let indentation = if indented { common_indentation(text) } else { 0 };
+    if indentation == 0 {
+        return inside_heredoc(text, start.position(), dialect);
     }
-    let indentation = if indented { common_indentation(&lines) } else { 0 };
-    let mut text = String::new();
-    for mut start in lines {
-        let blanks = start.rest().chars().take_while(|c| matches!(c, ' ' | '\t')).count();
-        for _ in 0..indentation.min(blanks) {
-            start.bump();
-        }
-        // A line's own cursor, so that an unclosed `${` cannot reach over the end of the heredoc.
-        let position = start.position();
-        let mut line = Cursor::new(start.take_line(), position);
-        while !line.at_end() {
-            if !template(&mut line, dialect, &mut text)? {
-                text.extend(line.bump());
-            }
+    let dedented: String = text.split_inclusive('\n').map(|line| without(line, indentation)).collect();
+    let columns = u32::try_from(indentation).unwrap_or(u32::MAX);
+    let moved = |mut error: Error| {
+        error.column = error.column.saturating_add(columns);
+        error
+    };
+    let kind = inside_heredoc(&dedented, start.position(), dialect).map_err(moved)?;
+    Ok(into_owned(kind, columns))
+}
+
+fn inside_heredoc(text: &str, position: Position, dialect: Dialect) -> Result<Kind<'_>, Error> {
+    let mut pieces = Pieces::default();
+    if dialect != Dialect::Jobspec {
+        pieces.text.push_str(text);
+        return Ok(pieces.into_kind());
+    }
+    let mut cursor = Cursor::new(text, position);
+    while !cursor.at_end() {
+        if !template(&mut cursor, &mut pieces)? {
+            // What cannot begin a template is taken at one go.
+            pieces.text.extend(cursor.bump());
+            pieces.text.push_str(cursor.take_while(|c| c != '$' && c != '%'));
         }
     }
-    Ok(text)
+    if !pieces.is_template {
+        return Ok(pieces.into_kind());
+    }
+    let extent = pieces.template(text, position)?;
+    Ok(Kind::Fragment(Fragment::template(extent, position)))
+}
+
+/// The same, independent of the text that it was read from, each piece at its place in the document.
+fn into_owned(kind: Kind<'_>, columns: u32) -> Kind<'static> {
+    let owned = |fragment: Fragment<'_>| {
+        let mut fragment = fragment.into_owned();
+        fragment.shift(columns);
+        fragment
+    };
+    match kind {
+        Kind::Plain(value) => Kind::Plain(value),
+        Kind::Fragment(fragment) => Kind::Fragment(owned(fragment)),
+        Kind::Pieces(pieces) => Kind::Pieces(
+            pieces
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => Piece::Text(text),
+                    Piece::Interpolation(fragment) => Piece::Interpolation(owned(fragment)),
+                })
+                .collect(),
+        ),
+        // A heredoc is neither.
+        Kind::List(_) | Kind::Object(_) => Kind::Plain(ValueKind::Null),
+    }
+}
+
+/// The line without the first blanks that it has in common with the others.
+fn without(line: &str, indentation: usize) -> &str {
+    let blanks = line.bytes().take(indentation).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &line[blanks..]
 }
 
 /// The least number of blanks that lines with anything else on them begin with.
-fn common_indentation(lines: &[Cursor<'_>]) -> usize {
-    let indentation = |line: &Cursor<'_>| {
-        let line = line.rest().lines().next().unwrap_or_default();
-        let blanks = line.chars().take_while(|c| matches!(c, ' ' | '\t')).count();
-        (!line.trim().is_empty()).then_some(blanks)
-    };
-    lines.iter().filter_map(indentation).min().unwrap_or(0)
+fn common_indentation(text: &str) -> usize {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| line.len() - line.trim_start_matches([' ', '\t']).len()).min().unwrap_or(0)
 }
 
 /// Takes a `${…}`, or the escape for one, if it is next; whether it was.
-fn template(cursor: &mut Cursor<'_>, dialect: Dialect, text: &mut String) -> Result<bool, Error> {
+fn template<'a>(cursor: &mut Cursor<'a>, pieces: &mut Pieces<'a>) -> Result<bool, Error> {
     let position = cursor.position();
-    let verbatim = dialect != Dialect::Jobspec;
     for (escaped, plain) in [("$${", "${"), ("%%{", "%{")] {
         if cursor.take_text(escaped) {
-            text.push_str(if verbatim { escaped } else { plain });
+            pieces.text.push_str(plain);
             return Ok(true);
         }
     }
-    if cursor.looks_at("%{") && !verbatim {
-        return Err(Error::at(
-            position,
-            "template directives are not supported; `%{` itself is written `%%{`",
-        ));
+    if cursor.take_text("%{") {
+        pieces.nesting.directive(cursor);
+        let inside = scan::interpolation(cursor).ok_or_else(|| unclosed(position, '%'))?;
+        pieces.members += inside.members;
+        pieces.nesting.join(&inside);
+        pieces.is_template = true;
+        return Ok(true);
     }
     if !cursor.take_text("${") {
         return Ok(false);
     }
-    let inside = template_inside(cursor)
-        .ok_or_else(|| Error::at(position, "this `${` is never closed; `${` itself is written `$${`"))?;
-    if verbatim || expression::is_runtime_reference(inside.trim()) {
-        let inside = if verbatim { &inside } else { inside.trim() };
-        text.push_str("${");
-        text.push_str(inside);
-        text.push('}');
-    } else {
-        text.push_str(&expression::text(&inside, position)?);
+    let start = cursor.position();
+    let inside = scan::interpolation(cursor).ok_or_else(|| unclosed(position, '$'))?;
+    pieces.members += inside.members;
+    pieces.nesting.join(&inside);
+    if inside.text.starts_with('~') || inside.text.ends_with('~') {
+        pieces.is_template = true;
     }
+    pieces.flush();
+    pieces.done.push(Piece::Interpolation(Fragment::interpolation(inside, start)));
     Ok(true)
 }
 
-/// What stands between `${` and its `}`, quotes and braces of its own included.
-fn template_inside(cursor: &mut Cursor<'_>) -> Option<String> {
-    let mut inside = String::new();
-    let mut open_braces = 0usize;
-    let mut in_quotes = false;
-    loop {
-        // HCL1 writes quotes in here with a backslash, HCL2 without.
-        if cursor.take_text("\\\"") {
-            in_quotes = !in_quotes;
-            inside.push('"');
-            continue;
+fn unclosed(position: Position, sign: char) -> Error {
+    Error::at(
+        position,
+        format!("this `{sign}{{` is never closed; `{sign}{{` itself is written `{sign}{sign}{{`"),
+    )
+}
+
+/// Takes a `${…}`, or the escape for one, as it stands, so that quotes in it do not end the string.
+fn verbatim_template(cursor: &mut Cursor<'_>, text: &mut String) -> Result<bool, Error> {
+    let position = cursor.position();
+    for escaped in ["$${", "%%{"] {
+        if cursor.take_text(escaped) {
+            text.push_str(escaped);
+            return Ok(true);
         }
-        let character = cursor.peek().filter(|c| *c != '\n')?;
-        cursor.bump();
-        match character {
-            '"' => in_quotes = !in_quotes,
-            '{' if !in_quotes => open_braces += 1,
-            '}' if !in_quotes && open_braces == 0 => return Some(inside),
-            '}' if !in_quotes => open_braces -= 1,
-            _ => {}
-        }
-        inside.push(character);
     }
+    if !cursor.take_text("${") {
+        return Ok(false);
+    }
+    let inside = scan::interpolation(cursor).ok_or_else(|| unclosed(position, '$'))?;
+    text.push_str("${");
+    text.push_str(&inside.text.replace("\\\"", "\""));
+    text.push('}');
+    Ok(true)
 }

@@ -1,43 +1,86 @@
-//! Values: numbers, flags, strings, lists and objects; anything else goes to the evaluator.
+//! Values: numbers, flags, strings, lists and objects; anything else is an expression.
 
 use super::cursor::{Cursor, begins_word, continues_word, describe_next};
-use super::tree::{Member, Position, Value, ValueKind};
-use super::{Dialect, Error, HCL_DEPTH_MAX, expression, text};
+use super::fragment::Fragment;
+use super::syntax::{Key, Kind, Member, Reader, Value};
+use super::tree::{Position, ValueKind};
+use super::{Dialect, Error, HCL_DEPTH_MAX, scan, shortened, text};
 
 /// The value that is a whole JSON document.
-pub(super) fn document(cursor: &mut Cursor<'_>) -> Result<Value, Error> {
-    cursor.take_while(char::is_whitespace);
-    let value = value(cursor, Dialect::Json, 0)?;
-    cursor.take_while(char::is_whitespace);
+pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Result<Value<'a>, Error> {
+    cursor.skip_blanks(true)?;
+    let value = value(cursor, reader, 0)?;
+    cursor.skip_blanks(true)?;
     if cursor.at_end() { Ok(value) } else { Err(unexpected(cursor, "nothing more")) }
 }
 
 /// A value of any kind, beginning at the cursor.
-pub(super) fn value(cursor: &mut Cursor<'_>, dialect: Dialect, depth: usize) -> Result<Value, Error> {
+pub(super) fn value<'a>(
+    cursor: &mut Cursor<'a>,
+    reader: &mut Reader,
+    depth: usize,
+) -> Result<Value<'a>, Error> {
     let start = *cursor;
     let position = cursor.position();
     let kind = match cursor.peek() {
-        Some('"') => ValueKind::Text(text::quoted(cursor, dialect)?),
-        Some('<') if cursor.looks_at("<<") => ValueKind::Text(text::heredoc(cursor, dialect)?),
-        Some('[') => list(cursor, dialect, depth + 1)?,
-        Some('{') => object(cursor, dialect, depth + 1)?,
-        Some(first) if first.is_ascii_digit() || negative_number(cursor) => number(cursor)?,
+        Some('"') => text::quoted(cursor, reader.dialect)?,
+        Some('<') if cursor.looks_at("<<") => text::heredoc(cursor, reader.dialect)?,
+        Some('[' | '{') if reader.dialect == Dialect::Jobspec && begins_loop(*cursor)? => {
+            return expression(cursor, reader.dialect);
+        }
+        Some('[') => list(cursor, reader, depth + 1)?,
+        Some('{') => object(cursor, reader, depth + 1)?,
+        Some(first) if first.is_ascii_digit() || negative_number(cursor) => Kind::Plain(number(cursor)?),
         Some(first) if begins_word(first) => match keyword(cursor) {
-            Some(kind) => kind,
-            None => return expression::value(cursor, dialect),
+            Some(kind) => Kind::Plain(kind),
+            None => return expression(cursor, reader.dialect),
         },
-        Some('(' | '!' | '-') => return expression::value(cursor, dialect),
+        Some('(' | '!' | '-') => return expression(cursor, reader.dialect),
         _ => return Err(unexpected(cursor, "a value")),
     };
-    if dialect == Dialect::Jobspec && expression::goes_on(cursor) {
+    if reader.dialect == Dialect::Jobspec && goes_on(cursor, &kind) {
         *cursor = start;
-        return expression::value(cursor, dialect);
+        return expression(cursor, reader.dialect);
     }
     Ok(Value { kind, position })
 }
 
 fn unexpected(cursor: &Cursor<'_>, wanted: &str) -> Error {
     Error::at(cursor.position(), format!("{wanted} has to stand here, not {}", describe_next(cursor)))
+}
+
+/// Anything that is more than a plain value, up to where it ends.
+fn expression<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Value<'a>, Error> {
+    let position = cursor.position();
+    let extent = scan::expression(cursor);
+    if dialect != Dialect::Jobspec {
+        let text = format!("`{}` is not a value; words stand in quotes", shortened(extent.text.trim()));
+        return Err(Error::at(position, text));
+    }
+    Ok(Value { kind: Kind::Fragment(Fragment::expression(extent, position)), position })
+}
+
+/// Whether an operator follows, so that what was read so far was only the beginning of an expression.
+fn goes_on(cursor: &Cursor<'_>, kind: &Kind<'_>) -> bool {
+    if matches!(kind, Kind::List(_) | Kind::Object(_)) && (cursor.looks_at("[") || cursor.looks_at(".")) {
+        return true;
+    }
+    let rest = cursor.rest().trim_start_matches([' ', '\t']);
+    if rest.starts_with("//") || rest.starts_with("/*") {
+        return false;
+    }
+    ["+", "-", "*", "/", "%", "?", "<", ">", "==", "!=", "&&", "||"].iter().any(|o| rest.starts_with(o))
+}
+
+/// Whether the bracket at the cursor begins `[for … in …]` or `{for … in …}`.
+fn begins_loop(mut cursor: Cursor<'_>) -> Result<bool, Error> {
+    cursor.bump();
+    cursor.skip_blanks(true)?;
+    if !cursor.take_text("for") || !cursor.peek().is_some_and(char::is_whitespace) {
+        return Ok(false);
+    }
+    cursor.skip_blanks(true)?;
+    Ok(cursor.peek().is_some_and(begins_word))
 }
 
 fn negative_number(cursor: &Cursor<'_>) -> bool {
@@ -65,7 +108,8 @@ fn number(cursor: &mut Cursor<'_>) -> Result<ValueKind, Error> {
     if cursor.take_text("0x") || cursor.take_text("0X") {
         let digits = cursor.take_while(continues_word);
         return i64::from_str_radix(digits, 16).map(ValueKind::Integer).map_err(|_| {
-            Error::at(position, format!("`0x{digits}` is not a hexadecimal number of 64 bits"))
+            let text = format!("`0x{}` is not a hexadecimal number of 64 bits", shortened(digits));
+            Error::at(position, text)
         });
     }
     cursor.take_while(|c| c.is_ascii_digit());
@@ -83,19 +127,19 @@ fn number(cursor: &mut Cursor<'_>) -> Result<ValueKind, Error> {
     }
     let tail = cursor.take_while(continues_word);
     let written = &start[..start.len() - cursor.rest().len()];
-    let fault = |text: String| Err(Error::at(position, text));
+    let fault = |text: &str| Err(Error::at(position, format!("`{}` {text}", shortened(written))));
     if !tail.is_empty() {
-        return fault(format!("`{written}` is not a number; durations and words stand in quotes"));
+        return fault("is not a number; durations and words stand in quotes");
     }
     if whole {
         match written.parse() {
             Ok(number) => Ok(ValueKind::Integer(number)),
-            Err(_) => fault(format!("`{written}` is beyond a whole number of 64 bits")),
+            Err(_) => fault("is beyond a whole number of 64 bits"),
         }
     } else {
         match written.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(ValueKind::Float(number)),
-            _ => fault(format!("`{written}` is not a number")),
+            _ => fault("is not a number"),
         }
     }
 }
@@ -107,7 +151,7 @@ fn check_depth(position: Position, depth: usize) -> Result<(), Error> {
     Err(Error::at(position, format!("lists and objects are nested deeper than {HCL_DEPTH_MAX} levels")))
 }
 
-fn list(cursor: &mut Cursor<'_>, dialect: Dialect, depth: usize) -> Result<ValueKind, Error> {
+fn list<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader, depth: usize) -> Result<Kind<'a>, Error> {
     let opened = cursor.position();
     check_depth(opened, depth)?;
     cursor.take('[');
@@ -118,57 +162,95 @@ fn list(cursor: &mut Cursor<'_>, dialect: Dialect, depth: usize) -> Result<Value
             return Err(Error::at(opened, "this `[` is never closed: `]` is missing"));
         }
         if cursor.take(']') {
-            return Ok(ValueKind::List(items));
+            return Ok(Kind::List(items));
         }
-        items.push(value(cursor, dialect, depth)?);
-        if !separator(cursor, ']')? {
-            return Err(unexpected(cursor, "`,` or `]`"));
+        items.push(value(cursor, reader, depth)?);
+        let end = cursor.position();
+        match separator(cursor, ']')? {
+            Separator::Comma | Separator::Closing => {}
+            Separator::LineEnd => reader.note_old_layout(end),
+            Separator::None => return Err(unexpected(cursor, "`,` or `]`")),
         }
     }
 }
 
-fn object(cursor: &mut Cursor<'_>, dialect: Dialect, depth: usize) -> Result<ValueKind, Error> {
+fn object<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader, depth: usize) -> Result<Kind<'a>, Error> {
     let opened = cursor.position();
     check_depth(opened, depth)?;
     cursor.take('{');
-    let mut members: Vec<Member> = Vec::new();
+    let mut members: Vec<Member<'a>> = Vec::new();
     loop {
         cursor.skip_blanks(true)?;
         if cursor.at_end() {
             return Err(Error::at(opened, "this `{` is never closed: `}` is missing"));
         }
         if cursor.take('}') {
-            return Ok(ValueKind::Object(members));
+            return Ok(Kind::Object(members));
         }
         let position = cursor.position();
-        let key = member_key(cursor)?;
+        let key = member_key(cursor, reader)?;
         cursor.skip_blanks(false)?;
         if !cursor.take('=') && !cursor.take(':') {
+            let key = match &key {
+                Key::Plain(key) => shortened(key),
+                Key::Computed(_) => "the key".to_owned(),
+            };
             return Err(unexpected(cursor, &format!("`=` after `{key}`")));
         }
         cursor.skip_blanks(true)?;
-        let value = value(cursor, dialect, depth)?;
+        let value = value(cursor, reader, depth)?;
         members.push(Member { key, position, value });
+        let end = cursor.position();
         // HCL1 takes members that follow each other on one line, so a missing comma is no fault here.
-        separator(cursor, '}')?;
+        if separator(cursor, '}')? == Separator::None {
+            reader.note_old_layout(end);
+        }
     }
 }
 
-fn member_key(cursor: &mut Cursor<'_>) -> Result<String, Error> {
+fn member_key<'a>(cursor: &mut Cursor<'a>, reader: &Reader) -> Result<Key<'a>, Error> {
+    let position = cursor.position();
     match cursor.peek() {
-        Some('"') => text::quoted(cursor, Dialect::Configuration),
+        Some('"') => match text::quoted(cursor, reader.dialect)? {
+            Kind::Plain(ValueKind::Text(key)) => Ok(Key::Plain(key)),
+            kind => Ok(Key::Computed(Value { kind, position })),
+        },
+        Some('(') if reader.dialect == Dialect::Jobspec => {
+            let extent = scan::bracketed(cursor)
+                .filter(|extent| extent.text.ends_with(')'))
+                .ok_or_else(|| Error::at(position, "this `(` is never closed: `)` is missing"))?;
+            let kind = Kind::Fragment(Fragment::expression(extent, position));
+            Ok(Key::Computed(Value { kind, position }))
+        }
         // Ports and other numbers are written as keys without quotes.
         Some(first) if begins_word(first) || first.is_ascii_digit() => {
-            Ok(cursor.take_while(continues_word).to_owned())
+            Ok(Key::Plain(cursor.take_while(continues_word).to_owned()))
         }
         _ => Err(unexpected(cursor, "a key")),
     }
 }
 
-/// Skips blanks, line breaks and one comma. Whether a comma, a line break or the closing bracket was there.
-fn separator(cursor: &mut Cursor<'_>, closing: char) -> Result<bool, Error> {
+/// What stands between two items of a list or members of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Separator {
+    Comma,
+    LineEnd,
+    /// Nothing, and the bracket is closed.
+    Closing,
+    None,
+}
+
+/// Skips blanks, line breaks and one comma.
+fn separator(cursor: &mut Cursor<'_>, closing: char) -> Result<Separator, Error> {
     let line = cursor.position().line;
     cursor.skip_blanks(true)?;
-    let comma = cursor.take(',');
-    Ok(comma || cursor.at_end() || cursor.peek() == Some(closing) || cursor.position().line > line)
+    Ok(if cursor.take(',') {
+        Separator::Comma
+    } else if cursor.at_end() || cursor.peek() == Some(closing) {
+        Separator::Closing
+    } else if cursor.position().line > line {
+        Separator::LineEnd
+    } else {
+        Separator::None
+    })
 }

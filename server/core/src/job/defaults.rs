@@ -9,9 +9,9 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
 /// Nanoseconds that a failing check is not counted for after a start.
-pub(super) const CHECK_RESTART_GRACE_NS: i64 = SECOND;
+pub(crate) const CHECK_RESTART_GRACE_NS: i64 = SECOND;
 /// Nanoseconds that a change of a template waits at most.
-pub(super) const TEMPLATE_SPLAY_NS: i64 = 5 * SECOND;
+pub(crate) const TEMPLATE_SPLAY_NS: i64 = 5 * SECOND;
 
 /// Takes from `$from` each of the members that `$own` leaves open.
 macro_rules! fill {
@@ -22,24 +22,24 @@ macro_rules! fill {
     };
 }
 
-pub(super) fn fill_restart(own: &mut RestartPolicy, from: &RestartPolicy) {
+pub(crate) fn fill_restart(own: &mut RestartPolicy, from: &RestartPolicy) {
     fill!(own, from; attempts, interval, delay, mode);
 }
 
-pub(super) fn fill_reschedule(own: &mut ReschedulePolicy, from: &ReschedulePolicy) {
+pub(crate) fn fill_reschedule(own: &mut ReschedulePolicy, from: &ReschedulePolicy) {
     fill!(own, from; attempts, interval, delay, delay_function, max_delay, unlimited);
 }
 
-pub(super) fn fill_update(own: &mut UpdateStrategy, from: &UpdateStrategy) {
+pub(crate) fn fill_update(own: &mut UpdateStrategy, from: &UpdateStrategy) {
     fill!(own, from; stagger, max_parallel, health_check, min_healthy_time, healthy_deadline,
         progress_deadline, auto_revert, auto_promote, canary);
 }
 
-pub(super) fn fill_migrate(own: &mut MigrateStrategy, from: &MigrateStrategy) {
+pub(crate) fn fill_migrate(own: &mut MigrateStrategy, from: &MigrateStrategy) {
     fill!(own, from; max_parallel, health_check, min_healthy_time, healthy_deadline);
 }
 
-pub(super) fn restart(job_type: &str) -> RestartPolicy {
+pub(crate) fn restart(job_type: &str) -> RestartPolicy {
     let (attempts, interval_ns) = match job_type {
         TYPE_SERVICE | TYPE_SYSTEM => (2, 30 * MINUTE),
         _ => (3, 24 * HOUR),
@@ -52,7 +52,7 @@ pub(super) fn restart(job_type: &str) -> RestartPolicy {
     }
 }
 
-pub(super) fn reschedule(job_type: &str) -> ReschedulePolicy {
+pub(crate) fn reschedule(job_type: &str) -> ReschedulePolicy {
     let policy =
         |attempts, interval_ns, delay_ns, function: &str, max_delay_ns, unlimited| ReschedulePolicy {
             attempts: Some(attempts),
@@ -69,7 +69,7 @@ pub(super) fn reschedule(job_type: &str) -> ReschedulePolicy {
     }
 }
 
-pub(super) fn migrate() -> MigrateStrategy {
+pub(crate) fn migrate() -> MigrateStrategy {
     MigrateStrategy {
         max_parallel: Some(1),
         health_check: Some("checks".to_owned()),
@@ -78,7 +78,7 @@ pub(super) fn migrate() -> MigrateStrategy {
     }
 }
 
-pub(super) fn update() -> UpdateStrategy {
+pub(crate) fn update() -> UpdateStrategy {
     UpdateStrategy {
         stagger: Some(30 * SECOND),
         max_parallel: Some(1),
@@ -93,7 +93,7 @@ pub(super) fn update() -> UpdateStrategy {
 }
 
 /// An update strategy of which every member says nothing.
-pub(super) fn no_update() -> UpdateStrategy {
+pub(crate) fn no_update() -> UpdateStrategy {
     UpdateStrategy {
         stagger: Some(0),
         max_parallel: Some(0),

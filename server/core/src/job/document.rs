@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use ordu_proto::state;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The members of a job that its row owns. None of them is in the stored specification.
 #[derive(Serialize)]
@@ -14,7 +16,7 @@ struct RowMembers<'a> {
     #[serde(rename = "ParentID")]
     parent_id: &'a str,
     dispatched: bool,
-    payload: (),
+    payload: Option<Base64<'a>>,
     #[serde(rename = "NomadTokenID")]
     nomad_token_id: &'a str,
     status: &'a str,
@@ -27,13 +29,23 @@ struct RowMembers<'a> {
     job_modify_index: u64,
 }
 
+/// Bytes as the API spells them.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
 /// Appends the job as `GET /v1/job/:id` answers it: the row's members, then those of the specification.
-pub fn job_document(row: &state::Job, spec_json: &[u8], out: &mut Vec<u8>) {
+pub fn job_document(row: &state::Job, spec: &state::JobSpec, out: &mut Vec<u8>) {
+    let spec_json = &*spec.json;
     let members = RowMembers {
         stop: row.stop,
         parent_id: &row.parent_id,
         dispatched: row.dispatched,
-        payload: (),
+        payload: Some(Base64(&spec.payload)).filter(|payload| !payload.0.is_empty()),
         nomad_token_id: "",
         status: &row.status,
         status_description: &row.status_description,
@@ -80,6 +92,27 @@ pub struct JobStub<'a> {
 }
 
 impl<'a> JobStub<'a> {
+    /// The names of its members.
+    pub const MEMBERS: &'static [&'static str] = &[
+        "ID",
+        "ParentID",
+        "Name",
+        "Datacenters",
+        "Multiregion",
+        "Type",
+        "Priority",
+        "Periodic",
+        "ParameterizedJob",
+        "Stop",
+        "Status",
+        "StatusDescription",
+        "JobSummary",
+        "CreateIndex",
+        "ModifyIndex",
+        "JobModifyIndex",
+        "SubmitTime",
+    ];
+
     /// The entry of this job.
     pub fn of(row: &'a state::Job, summary: &'a state::JobSummary) -> JobStub<'a> {
         JobStub {
@@ -172,7 +205,8 @@ pub fn summary_document(summary: &state::JobSummary, out: &mut Vec<u8>) {
     append(&SummaryDocument::of(summary), out);
 }
 
-fn append(document: &impl Serialize, out: &mut Vec<u8>) {
-    // The documents above hold texts, numbers and maps by text, and a vector takes every byte.
+/// Appends a document of the API.
+pub(super) fn append(document: &impl Serialize, out: &mut Vec<u8>) {
+    // The documents hold texts, numbers and maps by text, and a vector takes every byte.
     serde_json::to_writer(out, document).expect("the documents are JSON by their types");
 }

@@ -2,9 +2,17 @@
 
 use std::fmt;
 
+use crate::limits::JOB_FAULTS_BYTES_MAX;
+
 /// The faults of a job or of a part of it, in the order they were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults(Vec<String>);
+pub struct Faults {
+    texts: Vec<String>,
+    /// Bytes of the texts.
+    bytes: usize,
+    /// Faults beyond the bytes that are told, by their count only.
+    untold: usize,
+}
 
 impl Faults {
     pub(super) fn new() -> Faults {
@@ -12,44 +20,63 @@ impl Faults {
     }
 
     pub(super) fn add(&mut self, fault: impl Into<String>) {
-        self.0.push(fault.into());
+        if self.bytes >= JOB_FAULTS_BYTES_MAX {
+            self.untold += 1;
+            return;
+        }
+        let fault = fault.into();
+        self.bytes += fault.len();
+        self.texts.push(fault);
+    }
+
+    /// Adds the faults of a part as if they were found here.
+    pub(super) fn add_all(&mut self, part: Faults) {
+        self.untold += part.untold;
+        part.texts.into_iter().for_each(|fault| self.add(fault));
     }
 
     /// Adds the faults of a part as one fault, without words of its own.
     pub(super) fn add_part(&mut self, part: Faults) {
-        if !part.0.is_empty() {
-            self.0.push(part.to_string());
+        if !part.is_empty() {
+            self.add(part.to_string());
         }
     }
 
     /// Adds the faults of a part as one fault: `WHAT validation failed: …`.
     pub(super) fn add_part_of(&mut self, part: Faults, what: impl FnOnce() -> String) {
-        if !part.0.is_empty() {
-            self.0.push(format!("{} validation failed: {part}", what()));
+        if !part.is_empty() {
+            self.add(format!("{} validation failed: {part}", what()));
         }
     }
 
     /// `Err` if there is any.
     pub(super) fn into_result(self) -> Result<(), Faults> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
     }
 
     /// One text a fault; those of a group hold the group's faults within.
     pub fn texts(&self) -> &[String] {
-        &self.0
+        &self.texts
     }
 }
 
 /// The text of a refused registration.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
+        match self.texts.as_slice() {
             [] => Ok(()),
-            [only] => write!(f, "1 error occurred:\n\t* {only}\n\n"),
+            [only] if self.untold == 0 => write!(f, "1 error occurred:\n\t* {only}\n\n"),
             several => {
-                write!(f, "{} errors occurred:", several.len())?;
+                write!(f, "{} errors occurred:", several.len() + self.untold)?;
                 for fault in several {
                     write!(f, "\n\t* {fault}")?;
+                }
+                if self.untold > 0 {
+                    write!(f, "\n\t* and {} more, of which there is no room to tell", self.untold)?;
                 }
                 f.write_str("\n\n")
             }
@@ -125,7 +152,7 @@ fn decimal(value: u64, unit: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Faults, Span, Warnings};
+    use super::{Faults, JOB_FAULTS_BYTES_MAX, Span, Warnings};
 
     #[test]
     fn spans_are_written_by_their_largest_unit() {
@@ -151,6 +178,18 @@ mod tests {
         assert_eq!(faults.to_string(), "1 error occurred:\n\t* a\n\n");
         faults.add("b");
         assert_eq!(faults.to_string(), "2 errors occurred:\n\t* a\n\t* b\n\n");
+    }
+
+    #[test]
+    fn faults_are_told_as_long_as_there_is_room() {
+        let mut faults = Faults::new();
+        for _ in 0..10 {
+            faults.add("x".repeat(JOB_FAULTS_BYTES_MAX / 4));
+        }
+        assert_eq!(faults.texts().len(), 4);
+        let told = faults.to_string();
+        assert!(told.starts_with("10 errors occurred:\n\t* xx"));
+        assert!(told.ends_with("x\n\t* and 6 more, of which there is no room to tell\n\n"));
     }
 
     #[test]

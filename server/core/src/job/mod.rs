@@ -1,26 +1,36 @@
 //! The job specification: how a registration is read, made canonical, validated and stored, and how
 //! the API's documents of a job are written from what is stored.
 //!
-//! The way of a registration is [`decode_register`] → [`canonicalise`] → [`validate`] →
+//! The way of a registration is [`decode_register`] → [`canonicalise`] → [`RegisterRequest::validate`] →
 //! [`spec_json`] and [`job_row`]. The way back is [`job_document`] and [`job_stub`], which do not parse
-//! the stored specification.
+//! the stored specification. The bodies of the other requests about jobs have a `decode_…` each.
 
+mod bodies;
 mod canonicalise;
-mod defaults;
+pub(crate) mod decode;
+pub(crate) mod defaults;
+mod deployment;
+mod diff;
 mod document;
 mod faults;
-mod lenient;
-mod register;
 mod spec;
 mod validate;
+mod validation;
 mod warnings;
 
+pub use bodies::{
+    BodyError, DispatchRequest, EvaluateRequest, PlanRequest, RegisterRequest, RevertRequest, StableRequest,
+    decode_dispatch, decode_evaluate, decode_job, decode_plan, decode_register, decode_revert, decode_stable,
+    decode_update, decode_validate,
+};
 pub use canonicalise::canonicalise;
+pub use deployment::{DeploymentDocument, deployment_document};
+pub use diff::{DiffSide, annotate, job_diff};
 pub use document::{JobStub, SummaryDocument, job_document, job_stub, summary_document};
 pub use faults::{Faults, Warnings};
-pub use register::{RegisterRequest, decode_job, decode_register};
 pub use spec::{group_counts, job_row, parse_spec, spec_json};
 pub use validate::validate;
+pub use validation::validation_document;
 pub use warnings::warnings;
 
 #[cfg(test)]

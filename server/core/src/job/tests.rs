@@ -1,10 +1,16 @@
 //! The job model as a whole, against the wire and against itself.
 
+mod bodies;
 mod canonical;
+mod deployments;
+mod diffs;
 mod documents;
+mod everything;
+mod hostile;
 mod properties;
 mod refusals;
 mod registrations;
+mod warnings;
 
 use serde_json::{Value, json};
 

@@ -1,14 +1,15 @@
 //! What is wrong with a canonical job. Every fault is told at once, in the words that clients of the
 //! API match.
 
-mod cron;
 mod group;
 mod network;
+mod number;
 mod paths;
 mod placement;
 mod policy;
 mod schedule;
 mod service;
+mod service_check;
 mod task;
 mod version_constraint;
 
@@ -18,6 +19,8 @@ use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
 
 use super::faults::Faults;
 
+/// The type of the servers' own work.
+const TYPE_CORE: &str = "_core";
 const PRIORITY_MIN: i64 = 1;
 const PRIORITY_MAX: i64 = 100;
 /// Allocations that one job may ask for in all.
@@ -25,7 +28,15 @@ const JOB_ALLOCATIONS_MAX: i64 = 1_000_000;
 
 /// Checks a canonical job. The error's text is the body of the refusal.
 pub fn validate(job: &JobSpec) -> Result<(), Faults> {
+    validate_submitted(job, false)
+}
+
+/// Checks a canonical job and what its registration brought beside the specification.
+pub(super) fn validate_submitted(job: &JobSpec, carries_payload: bool) -> Result<(), Faults> {
     let mut faults = Faults::new();
+    if !placement::check_regexes(&mut faults, job) {
+        return faults.into_result();
+    }
     check_facts(job, &mut faults);
     if job.task_groups.is_empty() {
         faults.add("Missing job task groups");
@@ -37,6 +48,12 @@ pub fn validate(job: &JobSpec) -> Result<(), Faults> {
         faults.add_part_of(group::check(job, group), || format!("Task group {}", group.name));
     }
     schedule::check(job, &mut faults);
+    if job.job_type() == TYPE_CORE {
+        faults.add("job type cannot be core");
+    }
+    if carries_payload {
+        faults.add("job can't be submitted with a payload, only dispatched");
+    }
     faults.into_result()
 }
 
@@ -62,15 +79,14 @@ fn check_facts(job: &JobSpec, faults: &mut Faults) {
         faults.add("Job namespace contains a null character");
     }
     match job.job_type() {
-        TYPE_SERVICE | TYPE_BATCH | TYPE_SYSTEM => {}
+        TYPE_SERVICE | TYPE_BATCH | TYPE_SYSTEM | TYPE_CORE => {}
         "" => faults.add("Missing job type"),
-        "_core" => faults.add("job type cannot be core"),
         other => faults.add(format!("Invalid job type: {other:?}")),
     }
     if !(PRIORITY_MIN..=PRIORITY_MAX).contains(&job.priority()) {
         faults.add(format!("Job priority must be between [{PRIORITY_MIN}, {PRIORITY_MAX}]"));
     }
-    if job.datacenters.is_empty() && job.multiregion.is_none() {
+    if job.datacenters.is_empty() && !job.is_multiregion() {
         faults.add("Missing job datacenters");
     }
     if job.datacenters.iter().any(String::is_empty) {
@@ -96,7 +112,7 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
         let stop_after_ns = group.stop_after_client_disconnect.unwrap_or(0);
         if stop_after_ns < 0 {
             faults.add("stop_after_client_disconnect must be a positive value");
-        } else if stop_after_ns > 0 && job.job_type() == TYPE_SYSTEM {
+        } else if stop_after_ns > 0 && !matches!(job.job_type(), TYPE_BATCH | TYPE_SERVICE) {
             faults.add("stop_after_client_disconnect can only be set in batch and service jobs");
         }
         let count = group.count();

@@ -1,5 +1,7 @@
 //! What a user had better know of a job that is accepted.
 
+mod inert;
+
 use ordu_proto::api::job::{JobSpec, Task, TaskGroup, UpdateStrategy};
 
 use super::faults::{Faults, Warnings};
@@ -17,6 +19,7 @@ pub fn warnings(job: &JobSpec) -> Warnings {
     if promoting > 0 && promoting < job.task_groups.len() {
         texts.push("auto_promote must be true for all groups to enable automatic promotion".to_owned());
     }
+    texts.extend(inert::texts(job));
     Warnings(texts)
 }
 
@@ -41,20 +44,26 @@ fn of_group(job: &JobSpec, group: &TaskGroup) -> Faults {
     warnings
 }
 
+/// The warnings of a task, each with the task's name.
 fn of_task(task: &Task) -> Faults {
     let mut warnings = Faults::new();
-    let Some(resources) = &task.resources else { return warnings };
-    if resources.iops.is_some_and(|iops| iops != 0) {
-        warnings.add(format!(
-            "Task {:?}: IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource stanza.",
-            task.name
-        ));
+    let mut add = |text: &str| warnings.add(format!("Task {:?}: {text}", task.name));
+    if let Some(resources) = &task.resources {
+        if resources.iops.is_some_and(|iops| iops != 0) {
+            add("IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource stanza.");
+        }
+        if !resources.networks.is_empty() {
+            add(
+                "task network resources have been deprecated as of Nomad 0.12.0. Please configure networking via group network block.",
+            );
+        }
     }
-    if !resources.networks.is_empty() {
-        warnings.add(format!(
-            "Task {:?}: task network resources have been deprecated as of Nomad 0.12.0. Please configure networking via group network block.",
-            task.name
-        ));
+    for (index, template) in task.templates.iter().enumerate() {
+        if template.vault_grace.is_some_and(|grace_ns| grace_ns != 0) {
+            let mut part = Faults::new();
+            part.add(format!("Template[{index}] VaultGrace has been deprecated as of Nomad 0.11 and ignored since Vault 0.5. Please remove VaultGrace / vault_grace from template stanza."));
+            add(&part.to_string());
+        }
     }
     warnings
 }

@@ -1,7 +1,7 @@
 //! Constraints and affinities, whose operator may be spelled as the key (`regexp = "…"`).
 
-use super::read::Object;
-use crate::hcl::{Body, Entry, Error};
+use super::read::{Object, shortened};
+use crate::hcl::{Body, Entry, Error, Label};
 use serde_json::{Value as Json, json};
 
 /// Keys that name an operator and hold its right side.
@@ -9,7 +9,8 @@ const OPERATORS: [&str; 6] =
     ["version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any"];
 
 /// `constraint { … }`
-pub(super) fn constraint(body: &Body) -> Result<Object, Error> {
+pub(super) fn constraint(body: &Body, label: Option<&Label>) -> Result<Object, Error> {
+    no_name("constraint", label)?;
     let mut sides = Sides::default();
     for entry in &body.entries {
         let (key, value) = sides.attribute(entry)?;
@@ -28,7 +29,8 @@ pub(super) fn constraint(body: &Body) -> Result<Object, Error> {
 }
 
 /// `affinity { … }`
-pub(super) fn affinity(body: &Body) -> Result<Object, Error> {
+pub(super) fn affinity(body: &Body, label: Option<&Label>) -> Result<Object, Error> {
+    no_name("affinity", label)?;
     let mut sides = Sides::default();
     let mut weight = Json::Null;
     for entry in &body.entries {
@@ -61,11 +63,14 @@ impl Default for Sides {
 impl Sides {
     fn attribute<'a>(&mut self, entry: &'a Entry) -> Result<(&'a str, &'a crate::hcl::Value), Error> {
         let Entry::Attribute(attribute) = entry else {
-            let text = format!("`{0}` is not a block; it is set with `{0} = …`", entry.key());
+            let text = format!("`{0}` is not a block; it is set with `{0} = …`", shortened(entry.key()));
             return Err(Error::at(entry.position(), text));
         };
         if self.keys.contains(&attribute.key) {
-            return Err(Error::at(attribute.position, format!("`{}` stands here again", attribute.key)));
+            return Err(Error::at(
+                attribute.position,
+                format!("`{}` stands here again", shortened(&attribute.key)),
+            ));
         }
         self.keys.push(attribute.key.clone());
         Ok((&attribute.key, &attribute.value))
@@ -96,5 +101,12 @@ impl Sides {
 }
 
 fn unknown(what: &str, entry: &Entry) -> Error {
-    Error::at(entry.position(), format!("a {what} has no `{}`", entry.key()))
+    Error::at(entry.position(), format!("a {what} has no `{}`", shortened(entry.key())))
+}
+
+fn no_name(what: &str, label: Option<&Label>) -> Result<(), Error> {
+    match label {
+        None => Ok(()),
+        Some(label) => Err(Error::at(label.position, format!("a {what} has no name behind it"))),
+    }
 }

@@ -1,8 +1,12 @@
 //! Walks a body along its schema and writes the API's object.
 
+use std::borrow::Cow;
+
 use super::schema::{Absent, Field, Kind, Schema};
 use crate::hcl::{Attribute, Body, Entry, Error, Label, Position, Value, ValueKind};
 use serde_json::{Map, Value as Json};
+
+pub(super) use crate::hcl::shortened;
 
 pub(super) type Object = Map<String, Json>;
 
@@ -23,30 +27,43 @@ pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
             }
             written.push((key, position));
         }
-        take(field, entry, &mut object)?;
+        // HCL2 takes a key that is null for one that is not written.
+        if !is_null(entry) {
+            take(field, entry, &mut object)?;
+        }
     }
     if let Some(finish) = schema.finish {
-        finish(&mut object);
+        finish(&mut object, body.position)?;
     }
     Ok(object)
 }
 
 /// The object of a body in which nothing is written.
 pub(super) fn empty(schema: &Schema) -> Object {
-    let absent = |absent: &Absent| match absent {
-        Absent::Omitted => None,
-        Absent::Null => Some(Json::Null),
-        Absent::Empty => Some(Json::from("")),
-        Absent::Zero => Some(Json::from(0)),
-        Absent::False => Some(Json::from(false)),
-        Absent::Text(text) => Some(Json::from(*text)),
-        Absent::True => Some(Json::from(true)),
-        Absent::Nanoseconds(duration) => Some(Json::from(*duration)),
-    };
     let fields = schema.fields.iter().map(|field| (field.api, &field.absent));
-    let constants = schema.constants.iter().map(|(api, value)| (*api, value));
-    let members = fields.chain(constants).filter(|(api, _)| !api.is_empty());
-    members.filter_map(|(api, value)| Some((api.to_owned(), absent(value)?))).collect()
+    let constants = schema.constants.iter().map(|constant| (constant.api, &constant.absent));
+    fields.chain(constants).filter_map(|(api, value)| Some((api.to_owned(), value.to_json()?))).collect()
+}
+
+impl Absent {
+    /// What stands there; nothing if nothing does.
+    pub(super) fn to_json(self) -> Option<Json> {
+        Some(match self {
+            Absent::Omitted => return None,
+            // An object that is to be filled is not there yet.
+            Absent::Null | Absent::Object => Json::Null,
+            Absent::Empty => Json::from(""),
+            Absent::Zero => Json::from(0),
+            Absent::False => Json::from(false),
+            Absent::True => Json::from(true),
+            Absent::Text(text) => Json::from(text),
+            Absent::Integer(number) => Json::from(number),
+        })
+    }
+}
+
+fn is_null(entry: &Entry) -> bool {
+    matches!(entry, Entry::Attribute(attribute) if attribute.value.kind == ValueKind::Null)
 }
 
 fn unknown(schema: &Schema, key: &str, position: Position) -> Error {
@@ -55,7 +72,7 @@ fn unknown(schema: &Schema, key: &str, position: Position) -> Error {
         Some(near) => format!("; is `{near}` meant?"),
         None => String::new(),
     };
-    Error::at(position, format!("a {} has no `{key}`{hint}", schema.what))
+    Error::at(position, format!("a {} has no `{}`{hint}", schema.what, shortened(key)))
 }
 
 /// Writes what one entry says.
@@ -64,6 +81,7 @@ fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> 
     let value = match &field.kind {
         Kind::Text => attribute(entry)?.value.to_text(key)?.into(),
         Kind::Integer => attribute(entry)?.value.to_integer(key)?.into(),
+        Kind::IntegerIn(least, most) => attribute(entry)?.value.to_integer_in(key, *least, *most)?.into(),
         Kind::Flag => attribute(entry)?.value.to_flag(key)?.into(),
         Kind::Duration => attribute(entry)?.value.to_duration_ns(key)?.into(),
         Kind::Texts => attribute(entry)?.value.to_texts(key)?.into(),
@@ -76,7 +94,7 @@ fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> 
         Kind::One(schema) => {
             let labels = labels(entry);
             no_label(entry, labels)?;
-            self::object(schema, &body(entry)?)?.into()
+            self::object(schema, body(entry)?.as_ref())?.into()
         }
         Kind::Many(schema) => {
             return each(entry, |body, label| append(object, field.api, labelled(schema, body, label)?));
@@ -88,7 +106,9 @@ fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> 
                 merge(object, field.api, Map::from_iter([(name, Json::Object(value))]))
             });
         }
-        Kind::ManyBy(read) => return each(entry, |body, _| append(object, field.api, read(body)?)),
+        Kind::ManyBy(read, _) => {
+            return each(entry, |body, label| append(object, field.api, read(body, label)?));
+        }
     };
     object.insert(field.api.to_owned(), value);
     Ok(())
@@ -171,14 +191,15 @@ fn attribute(entry: &Entry) -> Result<&Attribute, Error> {
     }
 }
 
-fn body(entry: &Entry) -> Result<Body, Error> {
+fn body(entry: &Entry) -> Result<Cow<'_, Body>, Error> {
     match entry {
-        Entry::Block(block) => Ok(block.body.clone()),
+        Entry::Block(block) => Ok(Cow::Borrowed(&block.body)),
         Entry::Attribute(attribute) => match &attribute.value.kind {
             // HCL1's own way to write a block's body as a value.
             ValueKind::List(items) if items.len() == 1 => object_body(&attribute.key, &items[0]),
             _ => object_body(&attribute.key, &attribute.value),
-        },
+        }
+        .map(Cow::Owned),
     }
 }
 
@@ -197,21 +218,20 @@ fn no_label(entry: &Entry, labels: &[Label]) -> Result<(), Error> {
 }
 
 fn text_map(entry: &Entry) -> Result<Object, Error> {
-    no_label(entry, labels(entry))?;
-    let body = body(entry)?;
-    let member = |entry: &Entry| {
-        let attribute = attribute(entry)?;
-        Ok((attribute.key.clone(), attribute.value.to_text(&attribute.key)?.into()))
-    };
-    body.entries.iter().map(member).collect()
+    map(entry, |key, value| Ok(value.to_text(key)?.into()))
 }
 
 fn texts_map(entry: &Entry) -> Result<Object, Error> {
+    map(entry, |key, value| Ok(value.to_texts(key)?.into()))
+}
+
+/// Names and values; a name whose value is null is not there.
+fn map(entry: &Entry, read: fn(&str, &Value) -> Result<Json, Error>) -> Result<Object, Error> {
     no_label(entry, labels(entry))?;
     let body = body(entry)?;
     let member = |entry: &Entry| {
         let attribute = attribute(entry)?;
-        Ok((attribute.key.clone(), attribute.value.to_texts(&attribute.key)?.into()))
+        Ok((attribute.key.clone(), read(&attribute.key, &attribute.value)?))
     };
-    body.entries.iter().map(member).collect()
+    body.entries.iter().filter(|entry| !is_null(entry)).map(member).collect()
 }

@@ -77,6 +77,11 @@ pub fn accepted_part(mut plan: Plan, verdict: &PlanVerdict, lookup: &mut AllocLo
     if verdict.refused.is_empty() {
         return plan;
     }
+    // What takes effect whole or not at all begins and ends no deployment either.
+    if plan.all_at_once {
+        plan.deployment = None;
+        plan.deployment_updates.clear();
+    }
     let mut accepted = |alloc_id: &[u8]| lookup(alloc_id).is_none_or(|alloc| verdict.accepts(&alloc.node_id));
     plan.place.retain(|alloc| verdict.accepts(&alloc.node_id));
     plan.stop.retain(|stop| accepted(&stop.alloc_id));

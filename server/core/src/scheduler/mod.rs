@@ -4,11 +4,13 @@
 //! Everything here is a function of its arguments. `ClusterView` is what `apply` keeps in step;
 //! `check_plan` is what the plan applier and `apply` both ask whether a plan still fits.
 
+mod annotate;
 mod blocked;
 mod broker;
 mod check;
 mod class;
 mod constraint;
+mod deployment;
 pub mod evaluations;
 mod feasible;
 mod job;
@@ -25,11 +27,13 @@ pub use broker::{
 };
 pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
 pub use class::computed_class;
+pub(crate) use constraint::uuid_text;
+pub use deployment::is_active_deployment;
 pub use feasible::Eligibility;
 pub use job::ScheduledJob;
 pub use place::Ids;
 pub use reconcile::VersionLookup;
-pub use schedule::{Decision, Ending, ScheduleInput, schedule};
+pub use schedule::{Decision, Ending, ScheduleInput, plan_is_empty, schedule};
 pub use view::{
     Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_server_terminal,
     is_terminal,

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ordu_proto::state::{Allocation, ClientStatus};
+use ordu_proto::state::{Allocation, ClientStatus, Deployment};
 
 use super::feasible::Feasibility;
-use super::job::{ScheduledGroup, ScheduledJob};
-use super::view::{ClusterView, NodeCondition, is_client_terminal, is_server_terminal};
+use super::job::{ScheduledGroup, ScheduledJob, UpdatePolicy};
+use super::view::{ClusterView, NodeCondition, is_client_terminal, is_server_terminal, is_terminal};
 
 /// Finds a version of the job by its create index and version, to compare an allocation's with today's.
 pub type VersionLookup<'a> = dyn Fn(u64, u64) -> Option<Arc<ScheduledJob>> + 'a;
@@ -31,6 +31,7 @@ pub(crate) struct Stop<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
     NotNeeded,
+    Rescheduled,
     Lost,
     Updating,
 }
@@ -43,14 +44,30 @@ pub(crate) struct GroupWork<'a> {
     pub(crate) in_place: Vec<&'a Allocation>,
     /// Allocations that are to be replaced by new ones of their names; they stop if that succeeds.
     pub(crate) destructive: Vec<&'a Allocation>,
+    /// Allocations that are to be replaced too, but not before others of the update are healthy.
+    pub(crate) waiting: Vec<&'a Allocation>,
     pub(crate) place: Vec<Place<'a>>,
+    /// How many allocations are left as they are, beside those that wait.
+    pub(crate) ignored: usize,
+}
+
+impl GroupWork<'_> {
+    /// How many allocations take a new version.
+    pub(crate) fn updates(&self) -> usize {
+        self.in_place.len() + self.destructive.len() + self.waiting.len()
+    }
+
+    /// How many allocations become part of a deployment of the version.
+    pub(crate) fn desired_total(&self) -> usize {
+        self.updates() + self.place.len()
+    }
 }
 
 /// An allocation that is missing.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) name_index: u32,
-    /// The lost one whose place it takes.
+    /// The lost or failed one whose place it takes.
     pub(crate) previous: Option<&'a Allocation>,
 }
 
@@ -61,6 +78,8 @@ enum Fate {
     Live,
     /// It failed; rescheduling decides whether it is replaced, so it keeps its name.
     Failed,
+    /// It failed, and is to be placed anew whatever its policy says.
+    Rescheduled,
     /// A batch allocation that did its work: it is never done again.
     Done,
     /// Its node is down or gone.
@@ -74,6 +93,17 @@ pub(crate) struct Wanted<'a, 'j> {
     pub(crate) job: &'j ScheduledJob,
     pub(crate) view: &'a ClusterView,
     pub(crate) versions: &'a VersionLookup<'a>,
+    /// How updates are paced.
+    pub(crate) pace: Pace<'a>,
+}
+
+/// How many destructive updates one evaluation makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace<'a> {
+    /// All of them.
+    AtOnce,
+    /// As many as the groups' update policies allow, with this deployment under way.
+    Rolling(Option<&'a Deployment>),
 }
 
 /// Everything stops: the job is stopped or gone.
@@ -112,13 +142,19 @@ impl<'j> Wanted<'_, 'j> {
         reconciled
     }
 
-    fn fate(&self, alloc: &Allocation) -> Fate {
-        let is_batch = self.job.job_type == "batch";
+    fn is_batch(&self) -> bool {
+        self.job.job_type == "batch"
+    }
+
+    fn is_of_older_version(&self, alloc: &Allocation) -> bool {
         let (created, version) = (self.job.create_index, self.job.version);
-        let is_of_older_version = alloc.job_create_index < created
-            || (alloc.job_create_index == created && alloc.job_version < version);
+        alloc.job_create_index < created || (alloc.job_create_index == created && alloc.job_version < version)
+    }
+
+    fn fate(&self, alloc: &Allocation) -> Fate {
+        let is_batch = self.is_batch();
         // A batch job that was changed runs again.
-        if is_batch && is_of_older_version && is_client_terminal(alloc) {
+        if is_batch && self.is_of_older_version(alloc) && is_client_terminal(alloc) {
             return Fate::Over;
         }
         if is_batch && ran_successfully(alloc) {
@@ -130,6 +166,8 @@ impl<'j> Wanted<'_, 'j> {
             return if lost { Fate::Lost } else { Fate::Over };
         }
         match alloc.client_status() {
+            ClientStatus::Failed if !alloc.next_allocation.is_empty() => Fate::Over,
+            ClientStatus::Failed if alloc.force_reschedule => Fate::Rescheduled,
             ClientStatus::Failed => Fate::Failed,
             ClientStatus::Complete | ClientStatus::Lost => Fate::Over,
             _ if lost => Fate::Lost,
@@ -152,20 +190,36 @@ impl<'j> Wanted<'_, 'j> {
             .collect();
         counted.sort_by_cached_key(|(alloc, fate)| keeping_order(alloc, *fate));
         let surplus = self.split_surplus(&mut counted, group.count as usize);
-        let live = surplus.into_iter().filter(|(_, fate)| *fate == Fate::Live);
-        stops.extend(live.map(|(alloc, _)| Stop { alloc, reason: StopReason::NotNeeded }));
+        let (live, ended): (Vec<_>, Vec<_>) = surplus.into_iter().partition(|(_, fate)| *fate == Fate::Live);
+        stops.extend(live.into_iter().map(|(alloc, _)| Stop { alloc, reason: StopReason::NotNeeded }));
         let mut work = GroupWork::default();
         let names: BTreeSet<u32> = counted.iter().map(|(alloc, _)| alloc.name_index).collect();
         let missing = group.count as usize - counted.len();
+        let left = counted.len() + ended.len();
         for (alloc, fate) in counted {
             self.sort_in(index, group, (alloc, fate), feasibility, &mut work);
         }
         let free = (0..=u32::MAX).filter(|index| !names.contains(index));
         work.place = free
             .take(missing)
-            .map(|name_index| Place { name_index, previous: latest_lost(allocs, name_index) })
+            .map(|name_index| Place { name_index, previous: latest_missing(allocs, name_index) })
             .collect();
+        work.ignored = left - work.updates() + self.ended_of_older_versions(allocs);
+        if let (Pace::Rolling(deployment), Some(policy)) = (self.pace, &group.update) {
+            let limit = rolling_limit(policy, &group.name, allocs, deployment);
+            // What is placed comes first.
+            let now = limit.saturating_sub(work.place.len()).min(work.destructive.len());
+            work.waiting = work.destructive.split_off(now);
+        }
         work
+    }
+
+    /// What an older version of a batch job has ended; a service's is of no account.
+    fn ended_of_older_versions(&self, allocs: &[(&Allocation, Fate)]) -> usize {
+        let is_ended = |(alloc, fate): &&(&Allocation, Fate)| {
+            *fate != Fate::Done && self.is_of_older_version(alloc) && is_terminal(alloc)
+        };
+        if self.is_batch() { allocs.iter().filter(is_ended).count() } else { 0 }
     }
 
     /// Takes those out that are more than the group wants: failed services first (nothing is lost with
@@ -180,7 +234,7 @@ impl<'j> Wanted<'_, 'j> {
         if excess == 0 {
             return surplus;
         }
-        let is_batch = self.job.job_type == "batch";
+        let is_batch = self.is_batch();
         let mut names = BTreeSet::new();
         let doubles: Vec<bool> = counted.iter().map(|(alloc, _)| !names.insert(alloc.name_index)).collect();
         let goes_early =
@@ -235,6 +289,22 @@ impl<'j> Wanted<'_, 'j> {
     }
 }
 
+/// How many allocations of the group may be replaced now: as many as the policy allows at a time, less
+/// those of the deployment under way that are not healthy yet.
+fn rolling_limit(
+    policy: &UpdatePolicy,
+    group: &str,
+    allocs: &[(&Allocation, Fate)],
+    deployment: Option<&Deployment>,
+) -> usize {
+    let Some(deployment) = deployment else { return policy.parallel_max };
+    let placed =
+        allocs.iter().filter(|(alloc, fate)| *fate == Fate::Live && alloc.deployment_id == deployment.id);
+    let healthy = deployment.groups.get(group).map_or(0, |state| state.healthy_allocs);
+    let unhealthy = placed.count().saturating_sub(usize::try_from(healthy).unwrap_or(0));
+    policy.parallel_max.saturating_sub(unhealthy)
+}
+
 /// By name; among bearers of one name the one that is done, then live ones, then the older.
 fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
     let rank = match fate {
@@ -245,11 +315,12 @@ fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
     (alloc.name_index, rank, alloc.create_index, alloc.id.clone())
 }
 
-/// The latest lost bearer of the name that nothing has replaced yet.
-fn latest_lost<'a>(allocs: &[(&'a Allocation, Fate)], name_index: u32) -> Option<&'a Allocation> {
+/// The latest bearer of the name that is lost or to be placed anew, and that nothing has replaced yet.
+fn latest_missing<'a>(allocs: &[(&'a Allocation, Fate)], name_index: u32) -> Option<&'a Allocation> {
     let lost = allocs.iter().filter(|(alloc, fate)| {
-        let is_lost = *fate == Fate::Lost || alloc.client_status() == ClientStatus::Lost;
-        is_lost && alloc.name_index == name_index && alloc.next_allocation.is_empty()
+        let is_missing =
+            matches!(fate, Fate::Lost | Fate::Rescheduled) || alloc.client_status() == ClientStatus::Lost;
+        is_missing && alloc.name_index == name_index && alloc.next_allocation.is_empty()
     });
     lost.map(|(alloc, _)| *alloc).max_by_key(|alloc| (alloc.create_index, &alloc.id))
 }

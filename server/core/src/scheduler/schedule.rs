@@ -1,13 +1,18 @@
 //! One evaluation, decided: from a job, its allocations and a view to a plan and the evaluation's end.
 
-use ordu_proto::command::{Plan, PlanStop, PlanUpdate};
-use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus, EvalStatus, Evaluation, Job};
+use std::collections::BTreeMap;
 
+use ordu_proto::api::job::DesiredUpdates;
+use ordu_proto::command::{Plan, PlanStop, PlanUpdate};
+use ordu_proto::state::{Allocation, ClientStatus, Deployment, DesiredStatus, EvalStatus, Evaluation, Job};
+
+use super::annotate::desired_updates;
+use super::deployment::{self, Rollout};
 use super::evaluations;
 use super::feasible::{Eligibility, Feasibility};
 use super::job::ScheduledJob;
 use super::place::{Ids, Occupancy, Placer};
-use super::reconcile::{Reconciled, Stop, StopReason, VersionLookup, Wanted, stop_all};
+use super::reconcile::{Pace, Reconciled, Stop, StopReason, VersionLookup, Wanted, stop_all};
 use super::view::{ClusterView, Usage, ViewSnapshot};
 
 /// What an evaluation is decided on. All of it is from one moment, `snapshot_index`.
@@ -22,6 +27,8 @@ pub struct ScheduleInput<'a> {
     pub versions: &'a VersionLookup<'a>,
     /// All allocations of the job, terminal ones and those of earlier jobs of its name among them.
     pub allocs: &'a [Allocation],
+    /// The latest deployment of the job's id (`read::latest_deployment`), whatever has become of it.
+    pub deployment: Option<&'a Deployment>,
     /// The cluster. The plan's stops and placements are in it afterwards, so that a worker may decide the
     /// next evaluation on it as if this plan had been applied.
     pub view: &'a mut ViewSnapshot,
@@ -29,6 +36,14 @@ pub struct ScheduleInput<'a> {
     pub snapshot_index: u64,
     /// The time, nanoseconds since 1970.
     pub now_ns: i64,
+    /// The decision is only told and never applied: what would happen if the job were registered so.
+    ///
+    /// Two things are told that are not done. A job that only launches children is placed as one of them
+    /// would be. And of a group with an update policy only so many allocations are replaced as the policy
+    /// allows at a time. A plan that is applied replaces all of them at once: replacing the others later
+    /// takes someone who watches the health of the first and has the job evaluated again, and without that
+    /// an update that began would never end.
+    pub dry_run: bool,
 }
 
 /// How an evaluation ended, if its plan is applied whole.
@@ -55,22 +70,49 @@ pub struct Decision {
     pub ending: Ending,
     /// What was found out about classes of nodes.
     pub eligibility: Eligibility,
+    /// What becomes of each group's allocations, counted.
+    pub desired_updates: BTreeMap<String, DesiredUpdates>,
 }
 
 impl Decision {
     /// Whether there is nothing to apply.
     pub fn plan_is_empty(&self) -> bool {
-        self.plan.place.is_empty() && self.plan.stop.is_empty() && self.plan.update.is_empty()
+        plan_is_empty(&self.plan)
     }
+}
+
+/// Whether a plan changes nothing: neither allocations nor deployments.
+pub fn plan_is_empty(plan: &Plan) -> bool {
+    plan.place.is_empty()
+        && plan.stop.is_empty()
+        && plan.update.is_empty()
+        && plan.deployment.is_none()
+        && plan.deployment_updates.is_empty()
+}
+
+impl<'a> ScheduleInput<'a> {
+    /// The job's row and version, unless nothing of the job is to run: it is purged or stopped, or it only
+    /// launches children.
+    fn wanted(&self) -> Option<(&'a Job, &'a ScheduledJob)> {
+        let runs = |row: &Job| !row.stop && (self.dry_run || !(row.periodic || row.parameterized));
+        self.job_row.filter(|row| runs(row)).zip(self.job)
+    }
+}
+
+/// What was found out on the way to a decision.
+#[derive(Default)]
+struct Findings {
+    eligibility: Eligibility,
+    desired_updates: BTreeMap<String, DesiredUpdates>,
 }
 
 /// Decides an evaluation. Equal inputs and equal ids give equal decisions, on every server.
 ///
 /// When the plan is refused in part, the caller takes a newer view and newer rows and decides again, as
 /// often as `PlanAttempts` allows; then `evaluations::attempts_exhausted` ends it.
-pub fn schedule(input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
-    let ScheduleInput { eval, job_row, job, versions, allocs, view, snapshot_index, now_ns } = input;
-    let mut eval = Evaluation { snapshot_index, modify_time_ns: now_ns, ..eval.clone() };
+pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
+    let ScheduleInput { snapshot_index, now_ns, .. } = input;
+    let mut eval = Evaluation { snapshot_index, modify_time_ns: now_ns, ..input.eval.clone() };
     let mut plan = Plan {
         eval_id: eval.id.clone(),
         namespace: eval.namespace.clone(),
@@ -82,40 +124,45 @@ pub fn schedule(input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     if !matches!(eval.r#type.as_str(), "service" | "batch") {
         eval.status = EvalStatus::Failed.into();
         eval.status_description = format!("there is no scheduler for jobs of type {:?}", eval.r#type);
-        return Decision {
-            plan,
-            eval,
-            blocked: None,
-            ending: Ending::Failed,
-            eligibility: Eligibility::default(),
-        };
+        return decision(plan, eval, None, Ending::Failed, Findings::default());
     }
     eval.queued_allocations.clear();
     eval.failed_groups.clear();
-    let runs = |row: &Job| !row.stop && !row.periodic && !row.parameterized;
-    let eligibility = match job.filter(|_| job_row.is_some_and(runs)) {
+    let wanted = input.wanted();
+    let latest = input.deployment.filter(|_| eval.r#type == "service");
+    let rollout = Rollout::new(latest, wanted.map(|(_, job)| job));
+    plan.deployment_updates.extend(rollout.ended(wanted.is_none()));
+    let findings = match wanted {
         None => {
-            write_stops(&stop_all(allocs, view), view, &mut plan);
-            Eligibility::default()
+            let reconciled = stop_all(input.allocs, input.view);
+            write_stops(&reconciled, input.view, &mut plan);
+            let desired_updates = desired_updates(input.job, &reconciled);
+            Findings { desired_updates, ..Findings::default() }
         }
-        Some(job) => decide(job, versions, allocs, view, &mut plan, &mut eval, ids),
+        Some((row, job)) => decide(&mut input, (row, job), &rollout, &mut plan, &mut eval, ids),
     };
-    end(plan, eval, eligibility, ids)
+    let deployment = plan.deployment.as_ref().or(latest);
+    let deployment_id = deployment.map(|deployment| deployment.id.clone()).unwrap_or_default();
+    end(plan, eval, deployment_id, findings, ids)
 }
 
 /// Reconciles and places; the evaluation takes the counts.
 fn decide(
-    job: &ScheduledJob,
-    versions: &VersionLookup<'_>,
-    allocs: &[Allocation],
-    view: &mut ClusterView,
+    input: &mut ScheduleInput<'_>,
+    (row, job): (&Job, &ScheduledJob),
+    rollout: &Rollout<'_>,
     plan: &mut Plan,
     eval: &mut Evaluation,
     ids: &mut Ids<'_>,
-) -> Eligibility {
+) -> Findings {
+    let (allocs, view) = (input.allocs, &mut *input.view);
     plan.all_at_once = job.all_at_once;
     let mut feasibility = Feasibility::new(job, view);
-    let reconciled = Wanted { job, view, versions }.reconcile(allocs, &mut feasibility);
+    let pace = if input.dry_run { Pace::Rolling(rollout.current()) } else { Pace::AtOnce };
+    let reconciled = Wanted { job, view, versions: input.versions, pace }.reconcile(allocs, &mut feasibility);
+    plan.deployment = rollout.begin(row, job, &reconciled.groups, allocs, ids);
+    let deployment = plan.deployment.clone();
+    let deployment = deployment.as_ref().or_else(|| rollout.current());
     // What stops makes room for what is placed.
     write_stops(&reconciled, view, plan);
     for alloc in reconciled.groups.iter().flat_map(|work| &work.in_place) {
@@ -125,12 +172,14 @@ fn decide(
             eval_id: eval.id.clone(),
             // An update in place never changes what the allocation takes.
             resources: None,
+            deployment_id: deployment::id_for(deployment, &alloc.task_group),
         });
     }
     let occupancy = Occupancy::new(job);
     let mut placer = Placer {
         job,
         eval_id: &eval.id,
+        deployment,
         view,
         feasibility: &mut feasibility,
         occupancy,
@@ -144,25 +193,46 @@ fn decide(
     }
     let Placer { failed, queued, .. } = placer;
     (eval.failed_groups, eval.queued_allocations) = (failed, queued);
-    feasibility.eligibility(view)
+    Findings {
+        eligibility: feasibility.eligibility(view),
+        desired_updates: desired_updates(Some(job), &reconciled),
+    }
 }
 
-fn end(plan: Plan, mut eval: Evaluation, eligibility: Eligibility, ids: &mut Ids<'_>) -> Decision {
-    if eval.failed_groups.is_empty() {
-        eval.status = EvalStatus::Complete.into();
-        eval.status_description.clear();
-        return Decision { plan, eval, blocked: None, ending: Ending::Complete, eligibility };
+/// Ends the evaluation. One that is complete names the latest deployment of its job; one that stays blocked
+/// has done nothing for it.
+fn end(
+    plan: Plan,
+    mut eval: Evaluation,
+    deployment_id: Vec<u8>,
+    findings: Findings,
+    ids: &mut Ids<'_>,
+) -> Decision {
+    let has_failed = !eval.failed_groups.is_empty();
+    if has_failed && eval.status() == EvalStatus::Blocked {
+        eval.class_eligibility.clone_from(&findings.eligibility.classes);
+        eval.escaped_computed_class = findings.eligibility.escaped;
+        return decision(plan, eval, None, Ending::Blocked, findings);
     }
-    if eval.status() == EvalStatus::Blocked {
-        eval.class_eligibility.clone_from(&eligibility.classes);
-        eval.escaped_computed_class = eligibility.escaped;
-        return Decision { plan, eval, blocked: None, ending: Ending::Blocked, eligibility };
-    }
-    let blocked = evaluations::blocked_for_room(&eval, &eligibility, ids());
+    let blocked = has_failed.then(|| evaluations::blocked_for_room(&eval, &findings.eligibility, ids()));
     eval.status = EvalStatus::Complete.into();
     eval.status_description.clear();
-    eval.blocked_eval.clone_from(&blocked.id);
-    Decision { plan, eval, blocked: Some(blocked), ending: Ending::Complete, eligibility }
+    eval.deployment_id = deployment_id;
+    if let Some(blocked) = &blocked {
+        eval.blocked_eval.clone_from(&blocked.id);
+    }
+    decision(plan, eval, blocked, Ending::Complete, findings)
+}
+
+fn decision(
+    plan: Plan,
+    eval: Evaluation,
+    blocked: Option<Evaluation>,
+    ending: Ending,
+    findings: Findings,
+) -> Decision {
+    let Findings { eligibility, desired_updates } = findings;
+    Decision { plan, eval, blocked, ending, eligibility, desired_updates }
 }
 
 fn write_stops(reconciled: &Reconciled<'_>, view: &mut ClusterView, plan: &mut Plan) {
@@ -177,6 +247,7 @@ fn write_stops(reconciled: &Reconciled<'_>, view: &mut ClusterView, plan: &mut P
 /// The plan's words for a stop, those that Nomad's clients know.
 pub(crate) fn plan_stop(stop: &Stop<'_>) -> PlanStop {
     let (description, client_status) = match stop.reason {
+        StopReason::Rescheduled => ("alloc was rescheduled because it failed", ClientStatus::Unspecified),
         StopReason::NotNeeded => ("alloc not needed due to job update", ClientStatus::Unspecified),
         StopReason::Updating => ("alloc is being updated due to job update", ClientStatus::Unspecified),
         StopReason::Lost => ("alloc is lost since its node is down", ClientStatus::Lost),
@@ -190,5 +261,9 @@ pub(crate) fn plan_stop(stop: &Stop<'_>) -> PlanStop {
     }
 }
 
+#[cfg(test)]
+mod dry_runs;
+#[cfg(test)]
+mod rollouts;
 #[cfg(test)]
 mod tests;

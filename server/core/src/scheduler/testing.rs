@@ -10,8 +10,8 @@ use ordu_proto::api::job::{
 use ordu_proto::api::job::{Resources, Task, TaskGroup};
 use ordu_proto::command::Plan;
 use ordu_proto::state::{
-    Allocation, ClientStatus, DesiredStatus, DriverInfo, EvalStatus, Evaluation, Job, NetworkResource, Node,
-    NodeResources, NodeStatus,
+    Allocation, ClientStatus, Deployment, DesiredStatus, DriverInfo, EvalStatus, Evaluation, Job,
+    NetworkResource, Node, NodeResources, NodeStatus,
 };
 
 use super::*;
@@ -82,6 +82,9 @@ pub(crate) struct World {
     pub(crate) row: Job,
     pub(crate) spec: JobSpec,
     pub(crate) purged: bool,
+    pub(crate) dry_run: bool,
+    /// In the order in which they were made.
+    pub(crate) deployments: Vec<Deployment>,
     versions: BTreeMap<(u64, u64), Arc<ScheduledJob>>,
     drawn: u64,
     index: u64,
@@ -106,6 +109,8 @@ impl World {
             row,
             spec,
             purged: false,
+            dry_run: false,
+            deployments: Vec::new(),
             versions: BTreeMap::new(),
             drawn: 1 << 32,
             index: 10,
@@ -172,9 +177,11 @@ impl World {
             job: (!self.purged).then_some(&*job),
             versions: &|create_index, version| self.versions.get(&(create_index, version)).cloned(),
             allocs: &allocs,
+            deployment: self.deployments.last(),
             view: &mut view,
             snapshot_index: self.index,
             now_ns: 1_000_000,
+            dry_run: self.dry_run,
         };
         let decision = schedule(input, &mut || {
             drawn += 1;
@@ -189,6 +196,13 @@ impl World {
         let verdict = check_plan(&self.view, plan, &mut |id| self.allocs.get(id).cloned());
         assert!(verdict.refused.is_empty(), "refused: {:?}", verdict.refused);
         self.index += 1;
+        for update in &plan.deployment_updates {
+            let of_id = |deployment: &&mut Deployment| deployment.id == update.deployment_id;
+            let deployment = self.deployments.iter_mut().find(of_id).expect("plans end what there is");
+            deployment.status = update.status;
+            deployment.status_description.clone_from(&update.status_description);
+        }
+        self.deployments.extend(plan.deployment.clone());
         for stop in &plan.stop {
             let client_status = stop.client_status();
             self.change_alloc(&stop.alloc_id, |alloc| {
@@ -201,7 +215,12 @@ impl World {
         }
         for update in &plan.update {
             assert!(update.resources.is_none());
-            self.change_alloc(&update.alloc_id, |alloc| alloc.job_version = update.job_version);
+            self.change_alloc(&update.alloc_id, |alloc| {
+                alloc.job_version = update.job_version;
+                if !update.deployment_id.is_empty() {
+                    alloc.deployment_id.clone_from(&update.deployment_id);
+                }
+            });
         }
         for placed in &plan.place {
             if !placed.previous_allocation.is_empty() {

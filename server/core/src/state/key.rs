@@ -60,7 +60,7 @@ pub fn job_spec(namespace: &str, job_id: &str, job_create_index: u64, version: u
     key
 }
 
-/// Something with an id that a job owns: `EvalsByJob`, `AllocsByJob`.
+/// Something with an id that a job owns: `EvalsByJob`, `AllocsByJob`, `DeploymentsByJob`.
 pub fn by_job(namespace: &str, job_id: &str, id: &[u8]) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(id);
@@ -70,6 +70,13 @@ pub fn by_job(namespace: &str, job_id: &str, id: &[u8]) -> Vec<u8> {
 /// Something with an id that something else with an id owns: `AllocsByNode`, `AllocsByEval`.
 pub fn by_id(owner: &[u8], id: &[u8]) -> Vec<u8> {
     [owner, id].concat()
+}
+
+/// A child that was dispatched with a token, in `ChildrenByToken`.
+pub fn by_token(namespace: &str, parent_id: &str, token: &str) -> Vec<u8> {
+    let mut key = of_job(namespace, parent_id);
+    key.extend_from_slice(token.as_bytes());
+    key
 }
 
 /// A log index, in `Requests`.
@@ -83,6 +90,11 @@ pub fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
+}
+
+/// The first key after `key` alone: none is between them.
+pub fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 /// The last sixteen bytes of a key, where a key ends with an id.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use super::reader::Visit;
 use super::{Corrupt, Reader, Table, Write};
 
 /// Ordered tables. A clone is a snapshot.
@@ -28,6 +29,37 @@ impl MemoryTables {
     }
 }
 
+impl MemoryTables {
+    /// The rows from `start` (included) to `end` (excluded) in the order of their keys.
+    fn range(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        let first = (table, start.to_vec());
+        let last = match end {
+            // A range that ends before it begins would be a panic; it is an empty one.
+            Some(end) => Bound::Excluded((table, end.max(start).to_vec())),
+            None => table.next().map_or(Bound::Unbounded, |next| Bound::Excluded((next, Vec::new()))),
+        };
+        let rows = self.rows.range((Bound::Included(first), last));
+        rows.map(|((_, key), value)| (key.as_slice(), value.as_slice()))
+    }
+}
+
+fn visit_all<'a>(
+    rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    visit: &mut Visit<'_>,
+) -> Result<(), Corrupt> {
+    for (key, value) in rows {
+        if !visit(key, value)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 impl Reader for MemoryTables {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
         Ok(self.rows.get(&(table, key.to_vec())).cloned())
@@ -40,16 +72,16 @@ impl Reader for MemoryTables {
         end: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
     ) -> Result<(), Corrupt> {
-        if end.is_some_and(|end| end <= start) {
-            return Ok(());
-        }
-        let from = Bound::Included((table, start.to_vec()));
-        let to = end.map_or(Bound::Unbounded, |end| Bound::Excluded((table, end.to_vec())));
-        for ((at, key), value) in self.rows.range((from, to)) {
-            if *at != table || !visit(key, value)? {
-                break;
-            }
-        }
-        Ok(())
+        visit_all(self.range(table, start, end), visit)
+    }
+
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        visit_all(self.range(table, start, end).rev(), visit)
     }
 }

@@ -2,17 +2,22 @@
 
 pub mod error;
 pub mod hash;
+pub mod id;
 pub mod key;
 pub mod memory;
+pub mod page;
 pub mod read;
 pub mod reader;
 pub mod table;
+pub mod token;
 pub mod tx;
 
 pub use error::Corrupt;
 pub use memory::MemoryTables;
-pub use reader::{Reader, Row};
+pub use page::{Direction, Place, Span, page, scan_span};
+pub use reader::{Reader, Row, Visit};
 pub use table::{Table, TableIndexes};
+pub use token::{IdToken, InvalidToken, JobToken};
 pub use tx::{Change, Tx, Write};
 
 /// A UUID's sixteen bytes, as rows and keys hold it.

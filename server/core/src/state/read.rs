@@ -1,6 +1,8 @@
 //! Named look-ups in the tables, so that no caller spells a key.
 
-use ordu_proto::state::{Allocation, ClusterMeta, Evaluation, Job, JobSpec, JobSummary, Node};
+use ordu_proto::state::{
+    Allocation, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary, Node, PeriodicLaunchRecord,
+};
 
 use super::reader::{ReaderExt, decode};
 use super::{Corrupt, Id, Reader, Table, TableIndexes, key};
@@ -38,21 +40,19 @@ pub fn job_versions(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Ve
     reader.rows(Table::JobVersions, &key::of_job(namespace, id))
 }
 
-/// The specification of one version of one job, as canonical JSON.
+/// The specification of one version of one job.
 pub fn job_spec(
     reader: &dyn Reader,
     namespace: &str,
     id: &str,
     job_create_index: u64,
     version: u64,
-) -> Result<Option<Vec<u8>>, Corrupt> {
-    let row: Option<JobSpec> =
-        reader.row(Table::JobSpecs, &key::job_spec(namespace, id, job_create_index, version))?;
-    Ok(row.map(|row| row.json))
+) -> Result<Option<JobSpec>, Corrupt> {
+    reader.row(Table::JobSpecs, &key::job_spec(namespace, id, job_create_index, version))
 }
 
 /// The specification of a job row, which must be there.
-pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<Vec<u8>, Corrupt> {
+pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
     job_spec(reader, &job.namespace, &job.id, job.create_index, job.version)?
         .ok_or_else(|| Corrupt::new(Table::JobSpecs, format!("no version {} of job {}", job.version, job.id)))
 }
@@ -60,6 +60,30 @@ pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<Vec<u8>, Corrupt> {
 /// A job's summary.
 pub fn job_summary(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Option<JobSummary>, Corrupt> {
     reader.row(Table::JobSummaries, &key::job(namespace, id))
+}
+
+/// The child that a parameterized job was dispatched as with a token.
+pub fn child_by_token(
+    reader: &dyn Reader,
+    namespace: &str,
+    parent_id: &str,
+    token: &str,
+) -> Result<Option<Job>, Corrupt> {
+    let Some(id) = reader.get(Table::ChildrenByToken, &key::by_token(namespace, parent_id, token))? else {
+        return Ok(None);
+    };
+    let id = String::from_utf8(id)
+        .map_err(|_| Corrupt::new(Table::ChildrenByToken, "a child's id that is no text"))?;
+    job(reader, namespace, &id)
+}
+
+/// What is decided of a periodic job's launches.
+pub fn periodic_launch(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+) -> Result<Option<PeriodicLaunchRecord>, Corrupt> {
+    reader.row(Table::PeriodicLaunches, &key::job(namespace, id))
 }
 
 /// An evaluation.
@@ -90,6 +114,31 @@ pub fn allocs_of_node(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<Allocat
 /// The allocations that an evaluation made, by id.
 pub fn allocs_of_eval(reader: &dyn Reader, eval_id: &[u8]) -> Result<Vec<Allocation>, Corrupt> {
     owned(reader, Table::AllocsByEval, eval_id, Table::Allocs)
+}
+
+/// A deployment.
+pub fn deployment(reader: &dyn Reader, id: &[u8]) -> Result<Option<Deployment>, Corrupt> {
+    reader.row(Table::Deployments, id)
+}
+
+/// The deployments of all jobs that ever had this id, by deployment id.
+pub fn deployments_of_job(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+) -> Result<Vec<Deployment>, Corrupt> {
+    owned(reader, Table::DeploymentsByJob, &key::of_job(namespace, id), Table::Deployments)
+}
+
+/// The deployment of a job id that was made last, whatever has become of it and of its job.
+pub fn latest_deployment(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+) -> Result<Option<Deployment>, Corrupt> {
+    let deployments = deployments_of_job(reader, namespace, id)?;
+    // They come by id, and of equal ones the last is taken: every server finds the same.
+    Ok(deployments.into_iter().max_by_key(|deployment| deployment.create_index))
 }
 
 /// A node.

@@ -7,6 +7,9 @@ use super::{Corrupt, Table};
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// Takes a key and its value and answers whether it wants more; for functions that are no trait's.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt> + 'a;
+
 /// A consistent view of the tables.
 pub trait Reader {
     /// The value of `key`.
@@ -25,6 +28,32 @@ pub trait Reader {
         end: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
     ) -> Result<(), Corrupt>;
+
+    /// Calls `visit` with the rows of the same range as [`Reader::scan`], the last one first, until it
+    /// answers false.
+    ///
+    /// What is given here reads the whole range before it visits anything. It is right for every reader
+    /// and too slow for a long table: a reader that can walk backwards does.
+    #[allow(clippy::type_complexity, reason = "as for `scan`")]
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let mut rows: Vec<Row> = Vec::new();
+        self.scan(table, start, end, &mut |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            Ok(true)
+        })?;
+        for (key, value) in rows.iter().rev() {
+            if !visit(key, value)? {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is built on [`Reader`]: rows as messages, prefixes.

@@ -32,11 +32,19 @@ pub enum Table {
     Nodes = 11,
     /// log index → request id and `AnsweredRequest`.
     Requests = 12,
+    /// namespace, parent id, token → child id: dispatched children that were given a token.
+    ChildrenByToken = 13,
+    /// namespace, job id → `PeriodicLaunchRecord`.
+    PeriodicLaunches = 14,
+    /// id → `Deployment`.
+    Deployments = 15,
+    /// namespace, job id, deployment id → nothing.
+    DeploymentsByJob = 16,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 17] = [
         Table::Meta,
         Table::Jobs,
         Table::JobVersions,
@@ -50,7 +58,16 @@ impl Table {
         Table::AllocsByEval,
         Table::Nodes,
         Table::Requests,
+        Table::ChildrenByToken,
+        Table::PeriodicLaunches,
+        Table::Deployments,
+        Table::DeploymentsByJob,
     ];
+
+    /// The table after this one, where there is one.
+    pub fn next(self) -> Option<Table> {
+        Self::ALL.get(self as usize + 1).copied()
+    }
 
     /// The column family's name.
     pub const fn name(self) -> &'static str {
@@ -68,6 +85,10 @@ impl Table {
             Table::AllocsByEval => "allocs_by_eval",
             Table::Nodes => "nodes",
             Table::Requests => "requests",
+            Table::ChildrenByToken => "children_by_token",
+            Table::PeriodicLaunches => "periodic_launches",
+            Table::Deployments => "deployments",
+            Table::DeploymentsByJob => "deployments_by_job",
         }
     }
 
@@ -81,6 +102,7 @@ impl Table {
                 | Table::Evals
                 | Table::Allocs
                 | Table::Nodes
+                | Table::Deployments
         )
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use ordu_proto::state::{Allocation, Evaluation, Node};
+use ordu_proto::state::{Allocation, Deployment, Evaluation, Node};
 use prost::Message;
 
-use super::{Corrupt, Reader, Table, TableIndexes};
+use super::reader::Visit;
+use super::{Corrupt, Direction, Reader, Table, TableIndexes};
 
 /// One row to be written, or removed where there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Change {
         job: bool,
         /// The summary changed.
         summary: bool,
+        /// It is run by a schedule, and what decides on its next launch may have changed.
+        schedule: bool,
     },
     /// An evaluation as it is now.
     Eval(Box<Evaluation>),
@@ -50,6 +53,8 @@ pub enum Change {
         /// After the entry; `None` for a removed one.
         new: Option<Box<Node>>,
     },
+    /// A deployment as it is now.
+    Deployment(Box<Deployment>),
 }
 
 type Overlay = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
@@ -143,6 +148,76 @@ impl<'a> Tx<'a> {
         let at = (table, key.to_vec());
         self.entry.get(&at).or_else(|| self.batch.get(&at))
     }
+
+    /// What was written and removed in a range, in the order in which it is scanned.
+    fn written(&self, range: &Range<'_>, direction: Direction) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let (table, start) = (range.table, range.start);
+        let from = Bound::Included((table, start.to_vec()));
+        // A range that ends before it begins would be a panic; it is an empty one.
+        let end = range.end.map(|end| Bound::Excluded((table, end.max(start).to_vec())));
+        let to = end.unwrap_or(Bound::Unbounded);
+        let mut written = Overlay::new();
+        for layer in [&self.batch, &self.entry] {
+            let rows = layer.range((from.clone(), to.clone())).take_while(|((at, _), _)| *at == table);
+            written.extend(rows.map(|(at, value)| (at.clone(), value.clone())));
+        }
+        let mut written: Vec<_> = written.into_iter().map(|((_, key), value)| (key, value)).collect();
+        if direction == Direction::Reverse {
+            written.reverse();
+        }
+        written
+    }
+
+    fn scan_merged(
+        &self,
+        range: &Range<'_>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Corrupt> {
+        let comes_before = |one: &[u8], other: &[u8]| match direction {
+            Direction::Forward => one < other,
+            Direction::Reverse => one > other,
+        };
+        let mut written = self.written(range, direction).into_iter().peekable();
+        let mut wants_more = true;
+        let mut merge = |key: &[u8], value: &[u8]| {
+            // What was written and comes before this row of the base is visited before it.
+            while let Some((at, row)) = written.next_if(|(at, _)| comes_before(at, key)) {
+                if let Some(row) = row
+                    && !visit(&at, &row)?
+                {
+                    wants_more = false;
+                    return Ok(false);
+                }
+            }
+            wants_more = match written.next_if(|(at, _)| at.as_slice() == key) {
+                Some((at, Some(row))) => visit(&at, &row)?,
+                Some((_, None)) => true,
+                None => visit(key, value)?,
+            };
+            Ok(wants_more)
+        };
+        match direction {
+            Direction::Forward => self.base.scan(range.table, range.start, range.end, &mut merge)?,
+            Direction::Reverse => self.base.scan_reverse(range.table, range.start, range.end, &mut merge)?,
+        }
+        for (at, row) in written {
+            if !wants_more {
+                break;
+            }
+            if let Some(row) = row {
+                wants_more = visit(&at, &row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows from `start` (included) to `end` (excluded; `None`: to the end of the table).
+struct Range<'a> {
+    table: Table,
+    start: &'a [u8],
+    end: Option<&'a [u8]>,
 }
 
 impl Reader for Tx<'_> {
@@ -160,44 +235,17 @@ impl Reader for Tx<'_> {
         end: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
     ) -> Result<(), Corrupt> {
-        if end.is_some_and(|end| end <= start) {
-            return Ok(());
-        }
-        let from = Bound::Included((table, start.to_vec()));
-        let to = end.map_or(Bound::Unbounded, |end| Bound::Excluded((table, end.to_vec())));
-        let mut written = Overlay::new();
-        for layer in [&self.batch, &self.entry] {
-            let range = layer.range((from.clone(), to.clone())).take_while(|((at, _), _)| *at == table);
-            written.extend(range.map(|(at, value)| (at.clone(), value.clone())));
-        }
-        let mut written = written.into_iter().map(|((_, key), value)| (key, value)).peekable();
-        let mut wants_more = true;
-        self.base.scan(table, start, end, &mut |key, value| {
-            // What was written before this key of the base comes first.
-            while let Some((at, row)) = written.next_if(|(at, _)| at.as_slice() < key) {
-                if let Some(row) = row
-                    && !visit(&at, &row)?
-                {
-                    wants_more = false;
-                    return Ok(false);
-                }
-            }
-            wants_more = match written.next_if(|(at, _)| at.as_slice() == key) {
-                Some((at, Some(row))) => visit(&at, &row)?,
-                Some((_, None)) => true,
-                None => visit(key, value)?,
-            };
-            Ok(wants_more)
-        })?;
-        for (at, row) in written {
-            if !wants_more {
-                break;
-            }
-            if let Some(row) = row {
-                wants_more = visit(&at, &row)?;
-            }
-        }
-        Ok(())
+        self.scan_merged(&Range { table, start, end }, Direction::Forward, visit)
+    }
+
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        self.scan_merged(&Range { table, start, end }, Direction::Reverse, visit)
     }
 }
 

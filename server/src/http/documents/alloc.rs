@@ -71,7 +71,7 @@ pub(crate) struct AllocStub<'a> {
     deployment_status: (),
     #[serde(rename = "FollowupEvalID")]
     followup_eval_id: IdText<'a>,
-    reschedule_tracker: (),
+    reschedule_tracker: Option<RescheduleTracker<'a>>,
     preempted_allocations: (),
     preempted_by_allocation: &'static str,
     create_index: u64,
@@ -85,7 +85,45 @@ pub(crate) struct AllocStub<'a> {
 struct DesiredTransition {
     migrate: (),
     reschedule: (),
-    force_reschedule: (),
+    force_reschedule: Option<bool>,
+}
+
+impl DesiredTransition {
+    /// None where nothing is wanted.
+    fn of(alloc: &state::Allocation) -> Option<Self> {
+        alloc.force_reschedule.then(|| Self { force_reschedule: Some(true), ..Self::default() })
+    }
+}
+
+/// How an allocation came to be placed anew.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RescheduleTracker<'a> {
+    events: Vec<RescheduleEvent<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RescheduleEvent<'a> {
+    reschedule_time: i64,
+    #[serde(rename = "PrevAllocID")]
+    previous_alloc_id: IdText<'a>,
+    #[serde(rename = "PrevNodeID")]
+    previous_node_id: IdText<'a>,
+    delay: i64,
+}
+
+impl<'a> RescheduleTracker<'a> {
+    fn of(alloc: &'a state::Allocation) -> Option<Self> {
+        let event = |event: &'a state::RescheduleEvent| RescheduleEvent {
+            reschedule_time: event.time_ns,
+            previous_alloc_id: IdText(&event.previous_alloc_id),
+            previous_node_id: IdText(&event.previous_node_id),
+            delay: event.delay_ns,
+        };
+        let events: Vec<_> = alloc.reschedule_events.iter().map(event).collect();
+        (!events.is_empty()).then_some(Self { events })
+    }
 }
 
 impl<'a> AllocStub<'a> {
@@ -108,11 +146,11 @@ impl<'a> AllocStub<'a> {
             desired_description: &alloc.desired_description,
             client_status: client_word(alloc.client_status()),
             client_description: &alloc.client_description,
-            desired_transition: DesiredTransition::default(),
+            desired_transition: DesiredTransition::of(alloc).unwrap_or_default(),
             task_states: if members.task_states { task::states(&alloc.task_states) } else { None },
             deployment_status: (),
             followup_eval_id: IdText(&alloc.followup_eval_id),
-            reschedule_tracker: (),
+            reschedule_tracker: RescheduleTracker::of(alloc),
             preempted_allocations: (),
             preempted_by_allocation: "",
             create_index: alloc.create_index,
@@ -168,6 +206,10 @@ struct AllocDocument<'a> {
     network_status: Option<NetworkStatus>,
     #[serde(rename = "FollowupEvalID", skip_serializing_if = "IdText::is_absent")]
     followup_eval_id: IdText<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desired_transition: Option<DesiredTransition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reschedule_tracker: Option<RescheduleTracker<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     create_index: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -232,6 +274,8 @@ impl<'a> AllocDocument<'a> {
             deployment_id: IdText(&alloc.deployment_id),
             network_status: (!alloc.task_states.is_empty()).then(NetworkStatus::default),
             followup_eval_id: IdText(&alloc.followup_eval_id),
+            desired_transition: DesiredTransition::of(alloc),
+            reschedule_tracker: RescheduleTracker::of(alloc),
             create_index: alloc.create_index,
             modify_index: alloc.modify_index,
             alloc_modify_index: alloc.alloc_modify_index,

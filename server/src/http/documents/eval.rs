@@ -121,6 +121,12 @@ impl<'a> EvalDocument<'a> {
         }
     }
 
+    /// Of an evaluation that no one will decide: it has been decided on nothing.
+    pub(crate) fn without_snapshot(mut self) -> Self {
+        self.snapshot_index = 0;
+        self
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         append(self, out);
     }

@@ -1,6 +1,7 @@
 //! Answers about jobs that are not the job itself; that one is written by `ordu_core::job`.
 
-use ordu_proto::command::{JobDeregistered, JobEvaluated, JobRegistered};
+use ordu_proto::api::job::JobDiff;
+use ordu_proto::command::{JobDeregistered, JobDispatched, JobEvaluated, JobRegistered, PeriodicLaunched};
 use serde::Serialize;
 
 use crate::http::answer::{Freshness, encode};
@@ -82,21 +83,78 @@ impl<'a> Deregistered<'a> {
     }
 }
 
+/// Answer to a dispatch.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Dispatched<'a> {
+    #[serde(rename = "DispatchedJobID")]
+    dispatched_job_id: &'a str,
+    #[serde(rename = "EvalID")]
+    eval_id: IdText<'a>,
+    eval_create_index: u64,
+    job_create_index: u64,
+    index: u64,
+}
+
+impl<'a> Dispatched<'a> {
+    pub(crate) fn of(outcome: &'a JobDispatched) -> Self {
+        Self {
+            dispatched_job_id: &outcome.child_id,
+            eval_id: IdText(&outcome.eval_id),
+            eval_create_index: outcome.eval_create_index,
+            job_create_index: outcome.child_create_index,
+            index: outcome.index,
+        }
+    }
+}
+
+/// Answer to a launch before its time.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Forced<'a> {
+    #[serde(rename = "EvalID")]
+    eval_id: IdText<'a>,
+    eval_create_index: u64,
+    index: u64,
+}
+
+impl<'a> Forced<'a> {
+    pub(crate) fn of(outcome: &'a PeriodicLaunched) -> Self {
+        Self {
+            eval_id: IdText(&outcome.eval_id),
+            eval_create_index: outcome.eval_create_index,
+            index: outcome.index,
+        }
+    }
+}
+
+/// Answer to a mark on a version.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Stability {
+    pub(crate) index: u64,
+}
+
 /// What follows the list in the answer about a job's versions.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct VersionsTail {
-    diffs: (),
+pub(crate) struct VersionsTail<'a> {
+    diffs: Option<&'a [JobDiff]>,
     index: u64,
     last_contact: u64,
     known_leader: bool,
 }
 
-impl VersionsTail {
-    pub(crate) fn of(index: u64, freshness: Freshness) -> Self {
+impl<'a> VersionsTail<'a> {
+    pub(crate) fn of(diffs: Option<&'a [JobDiff]>, index: u64, freshness: Freshness) -> Self {
         let Freshness { known_leader, last_contact_ms } = freshness;
         // Go tells a span in nanoseconds.
-        Self { diffs: (), index, last_contact: last_contact_ms.saturating_mul(1_000_000), known_leader }
+        Self {
+            diffs: diffs.filter(|diffs| !diffs.is_empty()),
+            index,
+            last_contact: last_contact_ms.saturating_mul(1_000_000),
+            known_leader,
+        }
     }
 
     /// The whole answer: the list of versions, and this.

@@ -8,6 +8,7 @@ pub(super) mod job;
 pub(super) mod metric;
 pub(super) mod metrics;
 pub(super) mod node;
+pub(super) mod plan;
 pub(super) mod resources;
 pub(super) mod task;
 #[cfg(test)]

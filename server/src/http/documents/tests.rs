@@ -331,7 +331,7 @@ fn answers_to_writes_have_the_members_that_clients_read() {
 
 #[test]
 fn the_answer_about_versions_holds_how_current_it_is() {
-    let tail = VersionsTail::of(9, Freshness { known_leader: true, last_contact_ms: 0 });
+    let tail = VersionsTail::of(None, 9, Freshness { known_leader: true, last_contact_ms: 0 });
     let expected =
         json!({"Diffs": null, "Index": 9, "KnownLeader": true, "LastContact": 0, "Versions": [{}]});
     assert_eq!(expected, value(&tail.after(b"[{}]".to_vec())));

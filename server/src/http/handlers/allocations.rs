@@ -8,6 +8,7 @@ use super::{JsonList, id_of, id_prefix};
 use crate::http::blocking::{Found, View};
 use crate::http::documents::alloc::{self, AllocStub, StubMembers};
 use crate::http::error::HttpError;
+use crate::http::paging::{self, Listing, Paging, Take};
 use crate::http::request::{Request, parse_bool};
 use crate::watch::Key;
 
@@ -17,14 +18,16 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let (members, namespace) = (members_of(view.request)?, view.request.list_namespace());
-    let mut list = JsonList::new();
-    read::each(view.reader, Table::Allocs, &id_prefix(view.request, "alloc")?, &mut |alloc: Allocation| {
-        if namespace.is_none_or(|namespace| namespace == alloc.namespace) {
-            AllocStub::of(&alloc, members).write(list.next());
-        }
-        Ok(())
-    })?;
-    found(view.reader, list)
+    let listing = Listing {
+        table: Table::Allocs,
+        prefix: &id_prefix(view.request, "alloc")?,
+        from: paging::from_id(view.request)?,
+        belongs: &|alloc: &Allocation| namespace.is_none_or(|namespace| namespace == alloc.namespace),
+        token: |alloc| paging::id_token(&alloc.id),
+    };
+    let mut show = |alloc: &Allocation, take: &mut Take<'_>| take(&AllocStub::of(alloc, members));
+    let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
+    Ok(Found::page(index(view.reader)?, page))
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -66,11 +69,11 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(found) = read::alloc(view.reader, &id_of(view.request, "alloc")?)? else {
-        return Ok(Found { index: index(view.reader)?, body: Err("alloc not found") });
+        return Ok(Found::nothing(index(view.reader)?, "alloc not found"));
     };
     let mut document = Vec::new();
     whole(view.reader, &found, &mut document)?;
-    Ok(Found { index: found.modify_index, body: Ok(document) })
+    Ok(Found::json(found.modify_index, document))
 }
 
 fn stubs<'a>(view: &View<'_>, allocs: impl Iterator<Item = &'a Allocation>) -> Result<Found, HttpError> {
@@ -83,7 +86,7 @@ fn stubs<'a>(view: &View<'_>, allocs: impl Iterator<Item = &'a Allocation>) -> R
 }
 
 fn found(reader: &dyn Reader, list: JsonList) -> Result<Found, HttpError> {
-    Ok(Found { index: index(reader)?, body: Ok(list.finish()) })
+    Ok(Found::json(index(reader)?, list.finish()))
 }
 
 fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {

@@ -1,6 +1,6 @@
 //! Reads of evaluations.
 
-use ordu_core::state::{Reader, Table, read};
+use ordu_core::state::{Corrupt, Reader, Table, read};
 use ordu_proto::state::Evaluation;
 
 use super::{JsonList, id_of, id_prefix};
@@ -8,6 +8,7 @@ use crate::http::answer::encode;
 use crate::http::blocking::{Found, View};
 use crate::http::documents::eval::EvalDocument;
 use crate::http::error::HttpError;
+use crate::http::paging::{self, Listing, Paging, Take};
 use crate::http::request::Request;
 use crate::watch::Key;
 
@@ -17,14 +18,16 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let namespace = view.request.list_namespace();
-    let mut list = JsonList::new();
-    read::each(view.reader, Table::Evals, &id_prefix(view.request, "eval")?, &mut |eval: Evaluation| {
-        if namespace.is_none_or(|namespace| namespace == eval.namespace) {
-            EvalDocument::of(&eval).write(list.next());
-        }
-        Ok(())
-    })?;
-    found(view.reader, list)
+    let listing = Listing {
+        table: Table::Evals,
+        prefix: &id_prefix(view.request, "eval")?,
+        from: paging::from_id(view.request)?,
+        belongs: &|eval: &Evaluation| namespace.is_none_or(|namespace| namespace == eval.namespace),
+        token: |eval| paging::id_token(&eval.id),
+    };
+    let mut show = |eval: &Evaluation, take: &mut Take<'_>| take(&EvalDocument::of(eval));
+    let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
+    Ok(Found::page(index(view.reader)?, page))
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -45,14 +48,15 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(eval) = read::eval(view.reader, &id_of(view.request, "eval")?)? else {
-        return Ok(Found {
-            index: read::indexes(view.reader)?.get(Table::Evals),
-            body: Err("eval not found"),
-        });
+        return Ok(Found::nothing(index(view.reader)?, "eval not found"));
     };
-    Ok(Found { index: eval.modify_index, body: Ok(encode(&EvalDocument::of(&eval))) })
+    Ok(Found::json(eval.modify_index, encode(&EvalDocument::of(&eval))))
 }
 
 fn found(reader: &dyn Reader, list: JsonList) -> Result<Found, HttpError> {
-    Ok(Found { index: read::indexes(reader)?.get(Table::Evals), body: Ok(list.finish()) })
+    Ok(Found::json(index(reader)?, list.finish()))
+}
+
+fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
+    Ok(read::indexes(reader)?.get(Table::Evals))
 }

@@ -1,13 +1,14 @@
 //! Reads of jobs: the list, one job, its summary and its versions.
 
-use ordu_core::job::{job_document, job_stub, summary_document};
-use ordu_core::state::{Table, key, read};
+use ordu_core::filter::Filter;
+use ordu_core::job::{JobStub, job_document, summary_document};
+use ordu_core::state::{Corrupt, JobToken, Reader, Table, key, read};
 use ordu_proto::state::{Job, JobSummary};
+use serde_json::Value;
 
-use super::JsonList;
 use crate::http::blocking::{Found, View};
-use crate::http::documents::job::VersionsTail;
 use crate::http::error::HttpError;
+use crate::http::paging::{self, ListEntry, Listing, Paging, Take};
 use crate::http::request::Request;
 use crate::watch::Key;
 
@@ -22,24 +23,52 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let (reader, prefix) = (view.reader, view.request.prefix());
-    let mut list = JsonList::new();
-    let within = match view.request.list_namespace() {
-        Some(namespace) => key::job(namespace, prefix),
-        None => Vec::new(),
+    let token = view.request.given("next_token").map(JobToken::parse).transpose().map_err(paging::refused)?;
+    let listing = Listing {
+        table: Table::Jobs,
+        prefix: &match view.request.list_namespace() {
+            Some(namespace) => key::job(namespace, prefix),
+            None => Vec::new(),
+        },
+        from: token.as_ref().map(JobToken::key),
+        belongs: &|job: &Job| job.id.starts_with(prefix),
+        token: |job| JobToken { namespace: job.namespace.clone(), id: job.id.clone() }.to_string(),
     };
-    read::each(reader, Table::Jobs, &within, &mut |job: Job| {
-        if job.id.starts_with(prefix) {
-            let summary = read::job_summary(reader, &job.namespace, &job.id)?;
-            let summary = summary.unwrap_or_else(|| JobSummary {
-                namespace: job.namespace.clone(),
-                job_id: job.id.clone(),
-                ..JobSummary::default()
-            });
-            job_stub(&job, &summary, list.next());
+    let mut show = |job: &Job, take: &mut Take<'_>| {
+        let summary = read::job_summary(reader, &job.namespace, &job.id)?;
+        let summary = summary.unwrap_or_else(|| JobSummary {
+            namespace: job.namespace.clone(),
+            job_id: job.id.clone(),
+            ..JobSummary::default()
+        });
+        take(&Listed { stub: JobStub::of(job, &summary), job, reader })
+    };
+    let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
+    Ok(Found::page(read::indexes(reader)?.max(&LIST_TABLES), page))
+}
+
+/// An entry of the list. A filter may also ask for what only the whole job has.
+struct Listed<'j> {
+    stub: JobStub<'j>,
+    job: &'j Job,
+    reader: &'j dyn Reader,
+}
+
+impl ListEntry for Listed<'_> {
+    fn passes(&self, filter: &Filter) -> Result<bool, HttpError> {
+        if filter.members().all(|member| JobStub::MEMBERS.contains(&member)) {
+            return Ok(filter.matches(&self.stub)?);
         }
-        Ok(())
-    })?;
-    Ok(Found { index: read::indexes(reader)?.max(&LIST_TABLES), body: Ok(list.finish()) })
+        let mut document = Vec::new();
+        job_document(self.job, &read::spec_of(self.reader, self.job)?, &mut document);
+        let whole: Value = serde_json::from_slice(&document)
+            .map_err(|error| Corrupt::new(Table::JobSpecs, format!("job {:?}: {error}", self.job.id)))?;
+        Ok(filter.matches(&whole)?)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.stub.write(out);
+    }
 }
 
 pub(crate) fn job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -48,11 +77,11 @@ pub(crate) fn job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn job(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(job) = read::job(view.reader, view.request.namespace(), &view.request.id)? else {
-        return Ok(Found { index: read::indexes(view.reader)?.get(Table::Jobs), body: Err(JOB_NOT_FOUND) });
+        return Ok(Found::nothing(read::indexes(view.reader)?.get(Table::Jobs), JOB_NOT_FOUND));
     };
     let mut document = Vec::new();
     job_document(&job, &read::spec_of(view.reader, &job)?, &mut document);
-    Ok(Found { index: job.modify_index, body: Ok(document) })
+    Ok(Found::json(job.modify_index, document))
 }
 
 pub(crate) fn summary_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -67,39 +96,9 @@ pub(crate) fn summary(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(summary) = summary.filter(|summary| !summary.purged) else {
         // A purge moves the table of jobs for sure.
         let index = read::indexes(view.reader)?.max(&LIST_TABLES);
-        return Ok(Found { index, body: Err(JOB_NOT_FOUND) });
+        return Ok(Found::nothing(index, JOB_NOT_FOUND));
     };
     let mut document = Vec::new();
     summary_document(&summary, &mut document);
-    Ok(Found { index: summary.modify_index, body: Ok(document) })
-}
-
-pub(crate) fn versions(view: &View<'_>) -> Result<Found, HttpError> {
-    // Read before anything else, so that a value that is none is told whatever the job is.
-    view.request.flag("diffs")?;
-    let versions = read::job_versions(view.reader, view.request.namespace(), &view.request.id)?;
-    let Some(newest) = versions.first() else {
-        let index = read::indexes(view.reader)?.get(Table::JobVersions);
-        return Ok(Found { index, body: Err("job versions not found") });
-    };
-    let index = newest.modify_index;
-    let mut list = JsonList::new();
-    for version in &versions {
-        job_document(version, &read::spec_of(view.reader, version)?, list.next());
-    }
-    let body = VersionsTail::of(index, view.freshness()).after(list.finish());
-    Ok(Found { index, body: Ok(body) })
-}
-
-pub(crate) fn deployment_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    // There is no table of deployments that could change.
-    Ok(Vec::new())
-}
-
-pub(crate) fn deployments(_: &View<'_>) -> Result<Found, HttpError> {
-    Ok(Found { index: 0, body: Ok(b"[]".to_vec()) })
-}
-
-pub(crate) fn deployment(_: &View<'_>) -> Result<Found, HttpError> {
-    Ok(Found { index: 0, body: Ok(b"null".to_vec()) })
+    Ok(Found::json(summary.modify_index, document))
 }

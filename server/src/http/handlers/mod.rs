@@ -2,14 +2,22 @@
 
 pub(super) mod agent;
 pub(super) mod allocations;
+pub(super) mod children;
+pub(super) mod deployments;
+pub(super) mod dry_runs;
 pub(super) mod evaluations;
 pub(super) mod jobs;
 pub(super) mod nodes;
 pub(super) mod operator;
 pub(super) mod registrations;
+pub(super) mod system;
+pub(super) mod versions;
 
 use axum::http::StatusCode;
-use ordu_core::state::Id;
+use ordu_core::job::parse_spec;
+use ordu_core::state::{Corrupt, Id, Table};
+use ordu_proto::api::job::JobSpec;
+use ordu_proto::state;
 
 use super::error::HttpError;
 use super::ids;
@@ -35,6 +43,13 @@ impl JsonList {
         self.0.push(b']');
         self.0
     }
+}
+
+/// A stored specification, read.
+fn parsed_spec(row: &state::Job, spec: &state::JobSpec) -> Result<JobSpec, Corrupt> {
+    parse_spec(&spec.json).map_err(|error| {
+        Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
+    })
 }
 
 /// The id of the path, for a look-up of `what` (`alloc`, `eval`, `node`).

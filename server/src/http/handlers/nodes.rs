@@ -22,7 +22,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
         NodeStub::of(&node, resources).write(list.next());
         Ok(())
     })?;
-    Ok(Found { index: read::indexes(view.reader)?.get(Table::Nodes), body: Ok(list.finish()) })
+    Ok(Found::json(read::indexes(view.reader)?.get(Table::Nodes), list.finish()))
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -31,10 +31,7 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(node) = read::node(view.reader, &id_of(view.request, "node")?)? else {
-        return Ok(Found {
-            index: read::indexes(view.reader)?.get(Table::Nodes),
-            body: Err("node not found"),
-        });
+        return Ok(Found::nothing(read::indexes(view.reader)?.get(Table::Nodes), "node not found"));
     };
-    Ok(Found { index: node.modify_index, body: Ok(encode(&NodeDocument::of(&node))) })
+    Ok(Found::json(node.modify_index, encode(&NodeDocument::of(&node))))
 }

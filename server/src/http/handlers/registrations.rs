@@ -8,7 +8,6 @@ use ordu_proto::api::job::JobSpec;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDeregister, JobEvaluate, JobRegister};
-use serde_json::{Map, Value};
 
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
@@ -24,7 +23,7 @@ const DEFAULT_REGION: &str = "global";
 /// `PUT /v1/jobs`.
 pub(crate) fn register(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let registration = read(&call)?;
+        let registration = job::decode_register(&call.body).map_err(HttpError::bad_request)?;
         write(call, registration).await
     })
 }
@@ -32,10 +31,7 @@ pub(crate) fn register(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 /// `PUT /v1/job/:id`.
 pub(crate) fn update(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let registration = read(&call)?;
-        if registration.job.id != call.request.id {
-            return Err(HttpError::bad_request("Job ID does not match name"));
-        }
+        let registration = job::decode_update(&call.request.id, &call.body)?;
         write(call, registration).await
     })
 }
@@ -59,11 +55,12 @@ pub(crate) fn deregister(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
 /// `PUT /v1/job/:id/evaluate`.
 pub(crate) fn evaluate(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
+        let evaluate = job::decode_evaluate(&call.request.id, &call.body)?;
         let command = JobEvaluate {
-            namespace: call.request.namespace().to_owned(),
+            namespace: settle_body(&call, &evaluate.region, evaluate.namespace)?,
             job_id: call.request.id.clone(),
             eval_id: ids::draw().to_vec(),
-            force_reschedule: forces_reschedule(&call.body, &call.request.id)?,
+            force_reschedule: evaluate.force_reschedule,
         };
         let written = call.api.context.writer.write(Command::JobEvaluate(command)).await?;
         let Outcome::JobEvaluated(outcome) = &written.answer else { return Err(of_another(&written)) };
@@ -71,17 +68,22 @@ pub(crate) fn evaluate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
     })
 }
 
-/// A registration whose job is canonical and valid, in the region and the namespace that it is for.
-fn read(call: &Call) -> Result<RegisterRequest, HttpError> {
-    let mut registration = job::decode_register(&call.body).map_err(HttpError::bad_request)?;
-    if registration.preserve_counts {
-        let text =
-            "PreserveCounts is not supported by this server: send the counts that the groups are to have";
-        return Err(HttpError::bad_request(text));
+/// Settles which region and which namespace the job is for.
+pub(super) fn settle(call: &Call, registration: &mut RegisterRequest) -> Result<(), HttpError> {
+    settle_region(registration, &call.api.context.options.region)?;
+    settle_namespace(registration, &call.request);
+    Ok(())
+}
+
+/// The namespace of what a body asks for: the query's, else the body's own. A body for another region is
+/// refused.
+pub(super) fn settle_body(call: &Call, region: &str, namespace: String) -> Result<String, HttpError> {
+    if !region.is_empty() && region != call.api.context.options.region {
+        return Err(no_path_to_region());
     }
-    settle_region(&mut registration, &call.api.context.options.region)?;
-    settle_namespace(&mut registration, &call.request);
-    Ok(registration)
+    let in_body = Some(namespace).filter(|namespace| !namespace.is_empty());
+    let in_query = call.request.given("namespace").map(str::to_owned);
+    Ok(in_query.or(in_body).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()))
 }
 
 /// A job that names no region of its own is for the one that is asked.
@@ -106,12 +108,19 @@ fn settle_namespace(registration: &mut RegisterRequest, request: &Request) {
     }
 }
 
-async fn write(call: Call, registration: RegisterRequest) -> Result<Answer, HttpError> {
-    let RegisterRequest { mut job, stop, enforce_index, job_modify_index, .. } = registration;
-    job::canonicalise(&mut job);
-    job::validate(&job).map_err(|faults| HttpError::internal(faults.to_string()))?;
+/// Makes a registration's job canonical, and refuses one that is not valid with all of its faults.
+pub(super) fn complete(call: &Call, registration: &mut RegisterRequest) -> Result<(), HttpError> {
+    settle(call, registration)?;
+    job::canonicalise(&mut registration.job);
+    registration.validate().map_err(|faults| HttpError::internal(faults.to_string()))
+}
+
+async fn write(call: Call, mut registration: RegisterRequest) -> Result<Answer, HttpError> {
+    complete(&call, &mut registration)?;
+    let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
     let warnings = job::warnings(&job).to_string();
-    let command = command(&job, stop, enforce_index.then_some(job_modify_index));
+    let command =
+        JobRegister { preserve_counts, ..command(&job, stop, enforce_index.then_some(job_modify_index)) };
     // The specification can be large; what is written of it is in the command.
     drop(job);
     let written = call.api.context.writer.write(Command::JobRegister(command)).await?;
@@ -129,35 +138,12 @@ fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) ->
         enforce_index: enforced_job_modify_index.is_some(),
         enforced_job_modify_index: enforced_job_modify_index.unwrap_or(0),
         groups: job::group_counts(job),
+        preserve_counts: false,
     }
 }
 
-/// The body of an evaluation: it may be left out; what it says of the job must be true.
-fn forces_reschedule(body: &[u8], id: &str) -> Result<bool, HttpError> {
-    if body.trim_ascii().is_empty() {
-        return Ok(false);
-    }
-    let body: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| HttpError::bad_request(format!("json: {error}")))?;
-    match member(&body, "JobID").and_then(Value::as_str) {
-        None | Some("") => return Err(HttpError::bad_request("Job ID must be specified")),
-        Some(named) if named != id => return Err(HttpError::bad_request("JobID not same as job name")),
-        Some(_) => {}
-    }
-    let options = member(&body, "EvalOptions").and_then(Value::as_object);
-    match options.and_then(|options| member(options, "ForceReschedule")) {
-        None | Some(Value::Null) => Ok(false),
-        Some(Value::Bool(forced)) => Ok(*forced),
-        Some(_) => Err(HttpError::bad_request("json: EvalOptions.ForceReschedule is neither true nor false")),
-    }
-}
-
-/// A member by its name, whose case does not count.
-fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-fn of_another(written: &Written) -> HttpError {
+/// The answer of a write is not the one that such a write has.
+pub(super) fn of_another(written: &Written) -> HttpError {
     tracing::error!(index = written.index, answer = ?written.answer, "a command was answered as another one is");
     let text =
         format!("the outcome of the write is unknown: entry {} was answered as another is", written.index);
@@ -167,6 +153,7 @@ fn of_another(written: &Written) -> HttpError {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
+    use serde_json::Value;
 
     use super::*;
 
@@ -232,28 +219,5 @@ mod tests {
         let mut spec = registration(body).job;
         job::canonicalise(&mut spec);
         assert!(command(&spec, false, None).eval_id.is_empty());
-    }
-
-    #[test]
-    fn the_body_of_an_evaluation_may_be_left_out_but_not_be_wrong() {
-        for (body, forced) in [
-            ("", false),
-            (" \n", false),
-            (r#"{"JobID":"a"}"#, false),
-            (r#"{"jobid":"a","EvalOptions":{"ForceReschedule":true}}"#, true),
-            (r#"{"JobID":"a","EvalOptions":null}"#, false),
-        ] {
-            assert_eq!(Ok(forced), forces_reschedule(body.as_bytes(), "a"), "{body}");
-        }
-        for (body, said) in [
-            ("nonsense", "json: "),
-            ("[]", "json: "),
-            ("{}", "Job ID must be specified"),
-            (r#"{"JobID":"b"}"#, "JobID not same as job name"),
-            (r#"{"JobID":"a","EvalOptions":{"ForceReschedule":1}}"#, "json: "),
-        ] {
-            let refused = forces_reschedule(body.as_bytes(), "a").unwrap_err();
-            assert!(refused.text.starts_with(said) && refused.status == StatusCode::BAD_REQUEST, "{body}");
-        }
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Checked {
 impl Checked {
     /// Whether nothing is left to propose.
     pub(super) fn is_empty(&self) -> bool {
-        is_empty(&self.plan)
+        ordu_core::scheduler::plan_is_empty(&self.plan)
     }
 
     /// What became of the plan, given what became of what was left of it.
@@ -34,7 +34,8 @@ impl Checked {
     }
 }
 
-fn is_empty(plan: &Plan) -> bool {
+/// Whether nothing of a part that is being filled is in it yet.
+fn has_no_items(plan: &Plan) -> bool {
     plan.place.is_empty() && plan.stop.is_empty() && plan.update.is_empty()
 }
 
@@ -72,7 +73,7 @@ pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
     let mut bytes = 0;
     let mut part = plan.clone();
     let mut add = |item_bytes: usize, put: &mut dyn FnMut(&mut Plan)| {
-        if bytes + item_bytes > bytes_max && !is_empty(&part) {
+        if bytes + item_bytes > bytes_max && !has_no_items(&part) {
             parts.push(std::mem::replace(&mut part, plan.clone()));
             bytes = 0;
         }

@@ -98,8 +98,7 @@ impl Assignments {
         if self.specs.contains(&version) {
             return Ok(None);
         }
-        let Some(spec_json) = read::job_spec(reader, namespace, job_id, *job_create_index, *job_version)?
-        else {
+        let Some(spec) = read::job_spec(reader, namespace, job_id, *job_create_index, *job_version)? else {
             tracing::error!(
                 "version {job_version} of job {job_id:?} is not kept, though an allocation runs by it"
             );
@@ -111,7 +110,8 @@ impl Assignments {
             job_id: job_id.clone(),
             job_create_index: *job_create_index,
             job_version: *job_version,
-            spec_json,
+            spec_json: spec.json,
+            payload: spec.payload,
         }))
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     fn tables(allocs: &[Allocation]) -> MemoryTables {
         let mut tables = MemoryTables::default();
         let write = |table, key, value| Write { table, key, value: Some(value) };
-        let spec = JobSpec { json: b"{}".to_vec() }.encode_to_vec();
+        let spec = JobSpec { json: b"{}".to_vec(), payload: Vec::new() }.encode_to_vec();
         tables.commit([
             write(Table::JobSpecs, key::job_spec("default", "j", 0, 0), spec),
             write(Table::Meta, key::meta::APPLIED.to_vec(), LogId { term: 1, index: 7 }.encode_to_vec()),

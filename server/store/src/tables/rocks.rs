@@ -312,4 +312,30 @@ impl Reader for RocksReader<'_> {
         }
         rows.status().map_err(|error| Corrupt::new(table, error))
     }
+
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        if end.is_some_and(|end| end <= start) {
+            return Ok(());
+        }
+        let mut options = self.options();
+        options.set_iterate_lower_bound(start);
+        if let Some(end) = end {
+            options.set_iterate_upper_bound(end);
+        }
+        let mut rows = self.db.raw_iterator_cf_opt(family(self.db, table)?, options);
+        rows.seek_to_last();
+        while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
+            if !visit(key, value)? {
+                return Ok(());
+            }
+            rows.prev();
+        }
+        rows.status().map_err(|error| Corrupt::new(table, error))
+    }
 }

@@ -79,7 +79,7 @@ fn whole_registrations(db: &dyn TablesDb) -> Vec<u64> {
                 state_read::job_version(reader, "default", &job.id, 0).unwrap().is_some(),
                 "version {index}"
             );
-            assert!(!state_read::spec_of(reader, job).unwrap().is_empty());
+            assert!(!state_read::spec_of(reader, job).unwrap().json.is_empty());
             assert!(
                 state_read::eval(reader, &u128::from(index).to_be_bytes()).unwrap().is_some(),
                 "eval {index}"

@@ -1,5 +1,7 @@
 //! The tables: a commit is whole or not there, and a killed process loses the latest commits only.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ordu_core::state::Reader;
 use ordu_store::tables::{MemoryDb, RocksDb};
 
@@ -34,20 +36,28 @@ fn a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix() {
     const NAME: &str = "state_tables::a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix";
     if let Some(directory) = child::directory() {
         let db = std::sync::Arc::new(RocksDb::open(&directory).unwrap());
-        let flushing = db.clone();
+        let flushes = std::sync::Arc::new(AtomicU64::new(0));
+        let (flushing, counting) = (db.clone(), flushes.clone());
         std::thread::spawn(move || {
             loop {
                 flushing.flush().unwrap();
+                counting.fetch_add(1, Ordering::Relaxed);
             }
         });
-        register(&*db, 1..=1500);
+        register(&*db, 1..=10);
+        // The second flush from here on began with some of it there.
+        let before = flushes.load(Ordering::Relaxed);
+        while flushes.load(Ordering::Relaxed) < before + 2 {
+            std::thread::yield_now();
+        }
+        register(&*db, 11..=1500);
         child::die();
     }
     let directory = tempfile::tempdir().unwrap();
     child::run(NAME, directory.path());
     let db = RocksDb::open(directory.path()).unwrap();
     let last = applied(&db);
-    assert!(last > 0, "some flush came through");
+    assert!(last >= 10, "some flush came through: {last}");
     assert_eq!((1..=last).collect::<Vec<_>>(), whole_registrations(&db));
 }
 
@@ -101,4 +111,53 @@ fn tables_that_are_named_and_missing_are_not_made_anew() {
     std::fs::remove_dir_all(directory.path().join(&name)).unwrap();
     let error = RocksDb::open(directory.path()).err().unwrap().to_string();
     assert!(error.contains(&name) && error.contains("not there"), "{error}");
+}
+
+#[test]
+fn both_stores_scan_the_same_ranges_in_both_directions() {
+    use ordu_core::state::{Write, key};
+    use ordu_store::tables::TablesDb;
+
+    let directory = tempfile::tempdir().unwrap();
+    let rocks = RocksDb::open(directory.path()).unwrap();
+    let memory = MemoryDb::default();
+    let keys = ["", "a", "a\0", "ab", "b", "b\u{7f}", "c"].map(|key| key.as_bytes().to_vec());
+    for db in [&rocks as &dyn TablesDb, &memory] {
+        // Neighbouring tables, so that a scan which leaves its own is seen.
+        let writes = [Table::Evals, Table::EvalsByJob, Table::Allocs].into_iter().flat_map(|table| {
+            keys.iter().map(move |key| Write { table, key: key.clone(), value: Some(vec![table as u8]) })
+        });
+        db.commit(writes.collect()).unwrap();
+        // Some of it in files, some in memory, some gone.
+        db.flush().unwrap();
+        let more = [("aa", Some(vec![9])), ("b", None)];
+        db.commit(more.map(|(key, value)| Write { table: Table::EvalsByJob, key: key.into(), value }).into())
+            .unwrap();
+    }
+    let seen = |db: &dyn TablesDb, start: &[u8], end: Option<&[u8]>, reverse: bool| {
+        tables::read(db, |reader| {
+            let mut seen = Vec::new();
+            let mut visit = |key: &[u8], value: &[u8]| {
+                seen.push((key.to_vec(), value.to_vec()));
+                Ok(key != b"aa")
+            };
+            match reverse {
+                true => reader.scan_reverse(Table::EvalsByJob, start, end, &mut visit).unwrap(),
+                false => reader.scan(Table::EvalsByJob, start, end, &mut visit).unwrap(),
+            }
+            seen
+        })
+    };
+    let mut rows = 0;
+    for start in &keys {
+        for end in keys.iter().map(Some).chain([key::end_of(start).as_ref(), None]) {
+            for reverse in [false, true] {
+                let end = end.map(Vec::as_slice);
+                let of_rocks = seen(&rocks, start, end, reverse);
+                assert_eq!(of_rocks, seen(&memory, start, end, reverse), "{start:?} to {end:?}, {reverse}");
+                rows += of_rocks.len();
+            }
+        }
+    }
+    assert!(rows > 100, "{rows}");
 }

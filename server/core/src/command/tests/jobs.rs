@@ -54,7 +54,7 @@ fn a_changed_job_is_a_new_version() {
         (1, 11, 12, 12),
         (job.version, job.create_index, job.job_modify_index, answer.job_modify_index)
     );
-    assert_eq!(b"{2}".to_vec(), read::spec_of(&world.tables, &job).unwrap());
+    assert_eq!(b"{2}".to_vec(), read::spec_of(&world.tables, &job).unwrap().json);
     assert!(world.has_spec("a", 11, 0));
 }
 
@@ -140,7 +140,7 @@ fn a_periodic_job_runs_until_it_is_stopped_and_is_not_evaluated() {
     assert_eq!("running", world.status("a"));
     match world.accept(deregister("a", false, 2)) {
         Answer::JobDeregistered(answer) => {
-            assert_eq!((Vec::new(), 0), (answer.eval_id, answer.eval_create_index))
+            assert_eq!((Vec::new(), 12), (answer.eval_id, answer.eval_create_index))
         }
         answer => panic!("{answer:?}"),
     }
@@ -199,7 +199,7 @@ fn an_unknown_job_is_evaluated_when_it_is_stopped() {
     for purge in [false, true] {
         let mut world = World::new();
         let Answer::JobDeregistered(answer) = world.accept(deregister("no", purge, 1)) else { panic!() };
-        assert_eq!((11, 0), (answer.eval_create_index, answer.job_modify_index));
+        assert_eq!((11, 11), (answer.eval_create_index, answer.job_modify_index));
         assert_eq!((50, "service"), (world.eval(1).priority, world.eval(1).r#type.as_str()));
         assert!(!world.has_job("no"));
         world.accept(eval_status(&world, 1, EvalStatus::Complete));
@@ -280,7 +280,7 @@ fn a_specification_is_kept_while_an_allocation_runs_by_it_and_goes_with_the_last
             alloc_id: id(number).to_vec(),
             job_version: 7,
             eval_id: id(8).to_vec(),
-            resources: None,
+            ..Default::default()
         };
         world.accept(plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }]));
         assert_eq!(7, world.alloc(number).job_version);

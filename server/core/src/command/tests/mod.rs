@@ -1,12 +1,16 @@
 //! Commands as the log has them: envelopes applied in batches over tables in memory.
 
 mod allocations;
+mod children;
+mod deployments;
 mod envelopes;
 mod golden;
 mod jobs;
 mod nodes;
 mod plans;
 mod properties;
+mod rollouts;
+mod versions;
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{

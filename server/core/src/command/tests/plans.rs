@@ -155,7 +155,13 @@ fn an_update_moves_the_version_the_resources_and_the_evaluation() {
     world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 60)])]));
     world.accept(registered("a", "{2}", 2));
     let resources = world.placement(9, "a", 100, 90).resources;
-    let update = PlanUpdate { alloc_id: id(50).to_vec(), job_version: 1, eval_id: id(2).to_vec(), resources };
+    let update = PlanUpdate {
+        alloc_id: id(50).to_vec(),
+        job_version: 1,
+        eval_id: id(2).to_vec(),
+        resources,
+        ..Default::default()
+    };
     world.accept(plans(vec![Plan { update: vec![update.clone()], ..plan(Vec::new()) }]));
     let alloc = world.alloc(50);
     assert_eq!(

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::command::{JobEvaluate, PlanUpdate};
+use ordu_proto::command::{DeploymentUpdate, JobDispatch, JobEvaluate, PlanUpdate, SummariesReconcile};
+use ordu_proto::state::{Deployment, DeploymentState, DeploymentStatus};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,15 +14,36 @@ use crate::scheduler::{Capacity, Usage, is_terminal};
 enum Step {
     Register { job: u64, spec: u64 },
     Deregister { job: u64, purge: bool },
-    Evaluate { job: u64 },
+    Evaluate { job: u64, force: bool },
+    Revert { job: u64, version: u64 },
+    Stable { job: u64, version: u64, stable: bool },
+    Parents,
+    Dispatch { token: u64 },
+    Launch { minute: i64 },
+    Child { number: u64, purge: bool },
+    Reconcile,
     EvalStatus { eval: u64, status: i32, queued: i64 },
-    Plan { job: u64, node: u64, cpu_mhz: i64, stop: u64, lost: bool, all_at_once: bool },
-    Update { alloc: u64 },
+    Plan { job: u64, node: u64, cpu_mhz: i64, stop: u64, lost: bool, all_at_once: bool, rollout: Rollout },
+    Update { alloc: u64, deployment: u64 },
     Report { alloc: u64, status: i32 },
     NodeRegister { node: u64, cpu_mhz: i64 },
     NodeStatus { node: u64, status: i32 },
     Retry { entry: u64 },
     Fenced,
+}
+
+/// What a plan does about deployments beside what it places.
+#[derive(Clone, Copy, Debug)]
+enum Rollout {
+    Nothing,
+    /// One begins, and another ends.
+    Begin {
+        ended: u64,
+    },
+    /// What is placed becomes part of one that there is.
+    Join {
+        deployment: u64,
+    },
 }
 
 const JOBS: u64 = 3;
@@ -33,18 +55,42 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..JOBS, 0..3u64).prop_map(|(job, spec)| Step::Register { job, spec }),
         1 => (0..JOBS, any::<bool>()).prop_map(|(job, purge)| Step::Deregister { job, purge }),
-        1 => (0..JOBS).prop_map(|job| Step::Evaluate { job }),
+        1 => (0..JOBS, any::<bool>()).prop_map(|(job, force)| Step::Evaluate { job, force }),
+        1 => (0..JOBS, 0..5u64).prop_map(|(job, version)| Step::Revert { job, version }),
+        1 => (0..JOBS, 0..5u64, any::<bool>())
+            .prop_map(|(job, version, stable)| Step::Stable { job, version, stable }),
+        2 => Just(Step::Parents),
+        2 => (0..3u64).prop_map(|token| Step::Dispatch { token }),
+        2 => (0..5i64).prop_map(|minute| Step::Launch { minute }),
+        1 => (any::<u64>(), any::<bool>()).prop_map(|(number, purge)| Step::Child { number, purge }),
+        1 => Just(Step::Reconcile),
         3 => (0..EVALS, 1..=5, 0..4i64).prop_map(|(eval, status, queued)| Step::EvalStatus { eval, status, queued }),
-        6 => (0..JOBS, 0..NODES, 1..60i64, 0..ALLOCS, any::<bool>(), any::<bool>()).prop_map(
-            |(job, node, cpu_mhz, stop, lost, all_at_once)| Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once }
+        6 => (0..JOBS, 0..NODES, 1..60i64, 0..ALLOCS, any::<bool>(), any::<bool>(), rollout()).prop_map(
+            |(job, node, cpu_mhz, stop, lost, all_at_once, rollout)| {
+                Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once, rollout }
+            }
         ),
-        1 => (0..ALLOCS).prop_map(|alloc| Step::Update { alloc }),
+        1 => (0..ALLOCS, any::<u64>()).prop_map(|(alloc, deployment)| Step::Update { alloc, deployment }),
         5 => (0..ALLOCS, 0..=5).prop_map(|(alloc, status)| Step::Report { alloc, status }),
         3 => (0..NODES, 50..150i64).prop_map(|(node, cpu_mhz)| Step::NodeRegister { node, cpu_mhz }),
         1 => (0..NODES, 1..=3).prop_map(|(node, status)| Step::NodeStatus { node, status }),
         1 => any::<u64>().prop_map(|entry| Step::Retry { entry }),
         1 => Just(Step::Fenced),
     ]
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    prop_oneof![
+        Just(Rollout::Nothing),
+        any::<u64>().prop_map(|ended| Rollout::Begin { ended }),
+        any::<u64>().prop_map(|deployment| Rollout::Join { deployment }),
+    ]
+}
+
+fn spec_of(spec: u64) -> String {
+    format!(
+        r#"{{"ID":"j","Priority":{spec},"TaskGroups":[{{"Name":"g","ReschedulePolicy":{{"Attempts":1}}}}]}}"#
+    )
 }
 
 fn job_id(job: u64) -> String {
@@ -80,15 +126,39 @@ fn command(world: &World, step: Step, place: u64) -> Command {
         rows_of(&world.tables, Table::Evals).map(|(_, row)| Evaluation::decode(&row[..]).unwrap()).collect();
     let pick =
         |number: u64| alloc_ids.get(number as usize % alloc_ids.len().max(1)).cloned().unwrap_or_default();
+    let deployment_ids: Vec<Vec<u8>> =
+        rows_of(&world.tables, Table::Deployments).map(|(key, _)| key).collect();
+    let pick_deployment = |number: u64| {
+        deployment_ids.get(number as usize % deployment_ids.len().max(1)).cloned().unwrap_or_default()
+    };
     match step {
-        Step::Register { job, spec } => registered(&job_id(job), &format!("{{{spec}}}"), eval),
+        Step::Register { job, spec } => registered(&job_id(job), &spec_of(spec), eval),
         Step::Deregister { job, purge } => deregister(&job_id(job), purge, eval),
-        Step::Evaluate { job } => Command::JobEvaluate(JobEvaluate {
+        Step::Evaluate { job, force } => Command::JobEvaluate(JobEvaluate {
             namespace: "default".into(),
             job_id: job_id(job),
             eval_id: id(eval).to_vec(),
-            force_reschedule: false,
+            force_reschedule: force,
         }),
+        Step::Revert { job, version } => versions::revert(&job_id(job), version, None, eval),
+        Step::Stable { job, version, stable } => versions::stability(&job_id(job), version, stable),
+        Step::Parents if place.is_multiple_of(2) => children::parameterized("parent-d", "optional"),
+        Step::Parents => {
+            children::periodic("parent-p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"}))
+        }
+        Step::Dispatch { token } => Command::JobDispatch(JobDispatch {
+            // Without one as often as with each of the others.
+            idempotency_token: if token == 0 { String::new() } else { token.to_string() },
+            ..children::dispatch("parent-d", &[("must", "1")], b"x", 1_000 + place)
+        }),
+        Step::Launch { minute } => children::launch("parent-p", minute * 60_000_000_000, 1_000 + place),
+        Step::Child { number, purge } => {
+            let children = decoded::<Job>(&world.tables, Table::Jobs);
+            let children: Vec<Job> = children.into_iter().filter(|job| !job.parent_id.is_empty()).collect();
+            let chosen = children.get(number as usize % children.len().max(1));
+            deregister(chosen.map_or("none", |job| &job.id), purge, eval)
+        }
+        Step::Reconcile => Command::SummariesReconcile(SummariesReconcile {}),
         Step::EvalStatus { eval, status, queued } => {
             let chosen = eval_rows.get(eval as usize % eval_rows.len().max(1)).cloned();
             let evals = chosen.into_iter().map(|mut row| {
@@ -98,9 +168,21 @@ fn command(world: &World, step: Step, place: u64) -> Command {
             });
             Command::EvalUpdate(EvalUpdate { evals: evals.collect() })
         }
-        Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once } => {
+        Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once, rollout } => {
             let row = read::job(&world.tables, "default", &job_id(job)).unwrap();
-            let place = row.map(|row| placement_of(5_000 + place, &row, 100 + node, cpu_mhz));
+            let begun = row.as_ref().map(|row| deployment_of(7_000 + place, row));
+            let mut placed = row.map(|row| placement_of(5_000 + place, &row, 100 + node, cpu_mhz));
+            let (deployment, deployment_updates) = match rollout {
+                Rollout::Begin { ended } => (begun, vec![cancelled(pick_deployment(ended))]),
+                Rollout::Nothing | Rollout::Join { .. } => (None, Vec::new()),
+            };
+            if let Some(placed) = &mut placed {
+                placed.deployment_id = match rollout {
+                    Rollout::Nothing => Vec::new(),
+                    Rollout::Begin { .. } => id(7_000 + place).to_vec(),
+                    Rollout::Join { deployment } => pick_deployment(deployment),
+                };
+            }
             let status = if lost { ClientStatus::Lost } else { ClientStatus::Unspecified };
             let stop = PlanStop {
                 alloc_id: pick(stop),
@@ -108,16 +190,23 @@ fn command(world: &World, step: Step, place: u64) -> Command {
                 client_status: status.into(),
                 ..Default::default()
             };
-            plans(vec![Plan { stop: vec![stop], all_at_once, ..plan(place.into_iter().collect()) }])
+            plans(vec![Plan {
+                stop: vec![stop],
+                all_at_once,
+                deployment,
+                deployment_updates,
+                ..plan(placed.into_iter().collect())
+            }])
         }
-        Step::Update { alloc } => {
+        Step::Update { alloc, deployment } => {
             let row = read::alloc(&world.tables, &pick(alloc)).unwrap();
             let version = row.and_then(|row| read::job(&world.tables, "default", &row.job_id).unwrap());
             let update = PlanUpdate {
                 alloc_id: pick(alloc),
                 job_version: version.map_or(0, |job| job.version),
                 eval_id: id(eval).to_vec(),
-                resources: None,
+                deployment_id: pick_deployment(deployment),
+                ..Default::default()
             };
             plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }])
         }
@@ -130,6 +219,25 @@ fn command(world: &World, step: Step, place: u64) -> Command {
         Step::NodeStatus { node, status } => node_status(100 + node, NodeStatus::try_from(status).unwrap()),
         Step::Retry { .. } | Step::Fenced => registered("fenced", "{}", eval),
     }
+}
+
+fn deployment_of(number: u64, job: &Job) -> Deployment {
+    let group = DeploymentState { progress_deadline_ns: 60, ..Default::default() };
+    Deployment {
+        id: id(number).to_vec(),
+        namespace: job.namespace.clone(),
+        job_id: job.id.clone(),
+        job_version: job.version,
+        job_create_index: job.create_index,
+        groups: [("g".into(), group)].into(),
+        status: DeploymentStatus::Running.into(),
+        ..Default::default()
+    }
+}
+
+fn cancelled(deployment_id: Vec<u8>) -> DeploymentUpdate {
+    let status = DeploymentStatus::Cancelled.into();
+    DeploymentUpdate { deployment_id, status, status_description: "over".into() }
 }
 
 fn rows_of(tables: &MemoryTables, table: Table) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
@@ -188,6 +296,13 @@ fn check_recounts(world: &World) {
         );
         assert!(group.queued >= 0);
     }
+    for row in decoded::<Deployment>(&world.tables, Table::Deployments) {
+        let group = &row.groups["g"];
+        let members = allocs.iter().filter(|alloc| alloc.deployment_id == row.id).count() as i64;
+        // Members may have gone over to another one since.
+        assert!(group.placed_allocs >= members);
+        assert_eq!(group.placed_allocs > 0, group.require_progress_by_ns > 0);
+    }
     for node in 100..100 + NODES {
         let on_node = allocs.iter().filter(|alloc| alloc.node_id == id(node) && !is_terminal(alloc));
         let (cpu_mhz, live) = on_node.fold((0, 0), |(cpu_mhz, live), alloc| {
@@ -212,10 +327,12 @@ fn check_rows(world: &World) {
     let evals: Vec<Evaluation> = decoded(&world.tables, Table::Evals);
     let nodes: Vec<Node> = decoded(&world.tables, Table::Nodes);
     let summaries: Vec<JobSummary> = decoded(&world.tables, Table::JobSummaries);
+    let deployments: Vec<Deployment> = decoded(&world.tables, Table::Deployments);
     for (table, index) in [
         (Table::Jobs, greatest(jobs.iter().map(|row| row.modify_index).collect())),
         (Table::Allocs, greatest(allocs.iter().map(|row| row.modify_index).collect())),
         (Table::Evals, greatest(evals.iter().map(|row| row.modify_index).collect())),
+        (Table::Deployments, greatest(deployments.iter().map(|row| row.modify_index).collect())),
         (Table::Nodes, greatest(nodes.iter().map(|row| row.modify_index).collect())),
         (Table::JobSummaries, greatest(summaries.iter().map(|row| row.modify_index).collect())),
     ] {
@@ -249,6 +366,7 @@ fn check_rows(world: &World) {
         (count(Table::AllocsByJob), count(Table::AllocsByNode), count(Table::AllocsByEval))
     );
     assert_eq!(evals.len(), count(Table::EvalsByJob));
+    assert_eq!(deployments.len(), count(Table::DeploymentsByJob));
 }
 
 proptest! {

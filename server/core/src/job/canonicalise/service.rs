@@ -7,22 +7,17 @@ use crate::job::defaults;
 
 /// Brings a service of a group, or of one of its tasks, into its canonical form.
 pub(super) fn canonicalise(service: &mut Service, job: &JobFacts, group: &str, task: Option<&str>) {
-    let base = match task {
-        Some(task) => format!("{}-{group}-{task}", job.name),
-        None => format!("{}-{group}", job.name),
-    };
     if service.name.is_empty() {
-        service.name.clone_from(&base);
+        service.name = match task {
+            Some(task) => format!("{}-{group}-{task}", job.name),
+            None => format!("{}-{group}", job.name),
+        };
     } else if service.name.contains("${") {
-        let words = [
-            ("JOB", job.name.as_str()),
-            ("TASKGROUP", group),
-            ("TASK", task.unwrap_or_default()),
-            ("BASE", &base),
-        ];
-        for (word, value) in words {
-            service.name = service.name.replace(&format!("${{{word}}}"), value);
-        }
+        // The task of a group's service goes by this word.
+        let task = task.unwrap_or("group");
+        let base = format!("{}-{group}-{task}", job.name);
+        let words = [("JOB", job.name.as_str()), ("TASKGROUP", group), ("TASK", task), ("BASE", &base)];
+        service.name = interpolate(&service.name, &words);
     }
     if service.address_mode.is_empty() {
         service.address_mode.push_str("auto");
@@ -53,4 +48,23 @@ fn merge(default: Option<&CheckRestart>, own: Option<CheckRestart>) -> Option<Ch
     };
     let grace = merged.grace.unwrap_or(defaults::CHECK_RESTART_GRACE_NS);
     Some(CheckRestart { grace: Some(grace), ..merged })
+}
+
+/// Puts words for the `${NAME}`s that are known. A word that could itself be read as a part of such a
+/// name is not put, so that what comes out is what comes out of a second time too.
+fn interpolate(text: &str, words: &[(&str, &str)]) -> String {
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let (before, from) = rest.split_at(start);
+        let Some(end) = from.find('}') else { break };
+        let (whole, after) = from.split_at(end + 1);
+        let word =
+            words.iter().find(|(name, word)| whole[2..end] == **name && !word.contains(['$', '{', '}']));
+        result.push_str(before);
+        result.push_str(word.map_or(whole, |(_, word)| word));
+        rest = after;
+    }
+    result.push_str(rest);
+    result
 }

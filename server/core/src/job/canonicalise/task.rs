@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{JobFacts, fill_networks, fill_scaling, fill_weights, service};
 use crate::job::defaults;
 
+/// The signal of change mode `signal` where none is named. Of a token it is said in every mode.
+const CHANGE_SIGNAL: &str = "SIGHUP";
+
 pub(super) fn canonicalise(task: &mut Task, job: &JobFacts, group: &str, restart: &RestartPolicy) {
     task.kill_timeout = Some(task.kill_timeout_ns());
     defaults::fill_restart(task.restart_policy.get_or_insert_default(), restart);
@@ -76,8 +79,9 @@ fn fill_template(template: &mut Template) {
     template.source_path.get_or_insert_default();
     template.dest_path.get_or_insert_default();
     template.embedded_tmpl.get_or_insert_default();
-    template.change_mode.get_or_insert_with(|| "restart".to_owned());
-    template.change_signal.get_or_insert_default().make_ascii_uppercase();
+    let mode = template.change_mode.get_or_insert_with(|| "restart".to_owned());
+    let signal = if mode == "signal" { CHANGE_SIGNAL } else { "" };
+    template.change_signal.get_or_insert_with(|| signal.to_owned()).make_ascii_uppercase();
     template.splay.get_or_insert(defaults::TEMPLATE_SPLAY_NS);
     template.perms.get_or_insert_with(|| "0644".to_owned());
     template.left_delim.get_or_insert_with(|| "{{".to_owned());
@@ -97,5 +101,5 @@ fn fill_vault(vault: &mut Vault) {
     vault.namespace.get_or_insert_default();
     vault.env.get_or_insert(true);
     vault.change_mode.get_or_insert_with(|| "restart".to_owned());
-    vault.change_signal.get_or_insert_default().make_ascii_uppercase();
+    vault.change_signal.get_or_insert_with(|| CHANGE_SIGNAL.to_owned()).make_ascii_uppercase();
 }

@@ -178,7 +178,7 @@ fn parts_of_a_task_get_their_defaults() {
                     "SourcePath": "", "EmbeddedTmpl": "", "ChangeSignal": "SIGHUP", "Splay": 5_000_000_000_i64,
                     "Perms": "0644", "LeftDelim": "{{", "RightDelim": "}}", "Envvars": false, "VaultGrace": 0,
                 }],
-                "Vault": {"Namespace": "", "Env": true, "ChangeMode": "restart", "ChangeSignal": ""},
+                "Vault": {"Namespace": "", "Env": true, "ChangeMode": "restart", "ChangeSignal": "SIGHUP"},
                 "Lifecycle": null,
                 "VolumeMounts": [{"ReadOnly": false, "Destination": "", "PropagationMode": "private"}],
                 "Resources": {
@@ -200,7 +200,7 @@ fn services_are_named_by_where_they_stand() {
     let job = edited(
         small_job("service"),
         &[
-            ("/TaskGroups/0/Services", json!([{}])),
+            ("/TaskGroups/0/Services", json!([{}, {"Name": "${BASE}-${TASK}-${OTHER}-${"}])),
             (
                 "/TaskGroups/0/Tasks/0/Services",
                 json!([
@@ -214,7 +214,10 @@ fn services_are_named_by_where_they_stand() {
         ],
     );
     let wanted = json!({"TaskGroups": [{
-        "Services": [{"Name": "small-g", "AddressMode": "auto"}],
+        "Services": [
+            {"Name": "small-g", "AddressMode": "auto"},
+            {"Name": "small-g-group-group-${OTHER}-${", "AddressMode": "auto"},
+        ],
         "Tasks": [{"Services": [
             {"Name": "small-g-t", "Checks": [
                 {"Name": "service: \"small-g-t\" check",
@@ -236,6 +239,100 @@ fn signals_that_tasks_need_are_asked_of_the_node_once() {
     let once = canonical(&job);
     assert_eq!(once["TaskGroups"][0]["Constraints"], wanted);
     assert_eq!(canonical(&once), once, "a canonical job stays as it is");
+}
+
+#[test]
+fn words_that_would_be_names_of_words_are_not_put_into_names() {
+    let job = edited(
+        small_job("service"),
+        &[
+            ("/Name", json!("${BASE}")),
+            ("/TaskGroups/0/Name", json!("}")),
+            (
+                "/TaskGroups/0/Services",
+                json!([{"Name": "${JOB}"}, {"Name": "${JOB${TASKGROUP}"}, {"Name": "${TASK}"}]),
+            ),
+        ],
+    );
+    let once = canonical(&job);
+    let names = |job: &Value| -> Vec<Value> {
+        job["TaskGroups"][0]["Services"].as_array().unwrap().iter().map(|it| it["Name"].clone()).collect()
+    };
+    assert_eq!(names(&once), ["${JOB}", "${JOB${TASKGROUP}", "group"]);
+    assert_eq!(names(&canonical(&once)), names(&once));
+}
+
+#[test]
+fn signals_and_timeouts_that_are_left_open_get_the_usual_ones() {
+    let job = edited(
+        small_job("service"),
+        &[
+            (
+                "/TaskGroups/0/Tasks/0/Templates",
+                json!([{"ChangeMode": "signal"}, {"ChangeMode": "signal", "ChangeSignal": ""}, {}]),
+            ),
+            ("/TaskGroups/0/Tasks/0/KillTimeout", json!(0)),
+        ],
+    );
+    let wanted = json!({"TaskGroups": [{"Tasks": [{
+        "KillTimeout": 5_000_000_000_i64,
+        "Templates": [{"ChangeSignal": "SIGHUP"}, {"ChangeSignal": ""}, {"ChangeSignal": ""}],
+    }]}]});
+    assert_says(&canonical(&job), &wanted, "job");
+}
+
+#[test]
+fn members_of_later_apis_are_told_only_where_they_are_said() {
+    let job = edited(
+        small_job("service"),
+        &[
+            ("/ConsulNamespace", json!("c")),
+            ("/TaskGroups/0/MaxClientDisconnect", json!(5)),
+            ("/TaskGroups/0/Consul", json!({"namespace": "c"})),
+            ("/TaskGroups/0/Networks", json!([{"Hostname": "h"}])),
+            (
+                "/TaskGroups/0/Volumes",
+                json!({"v": {
+                    "Type": "csi", "Source": "s", "AccessMode": "a", "AttachmentMode": "b", "PerAlloc": true,
+                    "MountOptions": {"FSType": "ext4", "mountflags": ["ro"]},
+                }}),
+            ),
+            (
+                "/TaskGroups/0/Services",
+                json!([
+                    {"Provider": "nomad", "OnUpdate": "ignore", "Connect": {"Native": false, "x": [1]},
+                     "Checks": [{"Body": "{}", "OnUpdate": "ignore"}]},
+                ]),
+            ),
+            ("/TaskGroups/0/Tasks/0/Resources", json!({"Cores": 2, "MemoryMaxMB": 64})),
+        ],
+    );
+    let told = canonical(&job);
+    let said = |document: &Value, pointer: &str| document.pointer(pointer).cloned();
+    for (pointer, value) in [
+        ("/ConsulNamespace", json!("c")),
+        ("/TaskGroups/0/MaxClientDisconnect", json!(5)),
+        ("/TaskGroups/0/Consul", json!({"namespace": "c"})),
+        ("/TaskGroups/0/Networks/0/Hostname", json!("h")),
+        ("/TaskGroups/0/Volumes/v/AccessMode", json!("a")),
+        ("/TaskGroups/0/Volumes/v/AttachmentMode", json!("b")),
+        ("/TaskGroups/0/Volumes/v/PerAlloc", json!(true)),
+        ("/TaskGroups/0/Volumes/v/MountOptions", json!({"FSType": "ext4", "mountflags": ["ro"]})),
+        ("/TaskGroups/0/Services/0/Provider", json!("nomad")),
+        ("/TaskGroups/0/Services/0/OnUpdate", json!("ignore")),
+        ("/TaskGroups/0/Services/0/Connect", json!({"Native": false, "x": [1]})),
+        ("/TaskGroups/0/Services/0/Checks/0/Body", json!("{}")),
+        ("/TaskGroups/0/Services/0/Checks/0/OnUpdate", json!("ignore")),
+        ("/TaskGroups/0/Tasks/0/Resources/Cores", json!(2)),
+        ("/TaskGroups/0/Tasks/0/Resources/MemoryMaxMB", json!(64)),
+    ] {
+        assert_eq!(said(&told, pointer), Some(value), "{pointer}");
+    }
+    assert_eq!(canonical(&told), told);
+    let plain = canonical(&small_job("service"));
+    for pointer in ["/ConsulNamespace", "/TaskGroups/0/Consul", "/TaskGroups/0/Tasks/0/Resources/Cores"] {
+        assert_eq!(said(&plain, pointer), None, "{pointer}");
+    }
 }
 
 #[test]

@@ -38,11 +38,27 @@ fn summary() -> state::JobSummary {
     }
 }
 
+fn stored(spec_json: &[u8]) -> state::JobSpec {
+    state::JobSpec { json: spec_json.to_vec(), payload: Vec::new() }
+}
+
+#[test]
+fn what_a_dispatch_handed_in_is_told_in_base64() {
+    let (row, spec) = row_of(&small_job("batch"));
+    for (payload, told) in
+        [(&b""[..], Value::Null), (b"hello", json!("aGVsbG8=")), (b"\xff\x00", json!("/wA="))]
+    {
+        let mut document = Vec::new();
+        job_document(&row, &state::JobSpec { payload: payload.to_vec(), ..stored(&spec) }, &mut document);
+        assert_eq!(told, serde_json::from_slice::<Value>(&document).unwrap()["Payload"]);
+    }
+}
+
 #[test]
 fn the_spliced_job_is_the_parsed_job_written_again() {
     let (row, spec) = row_of(&edited(small_job("service"), &[("/Stop", json!(true))]));
     let mut document = Vec::new();
-    job_document(&row, &spec, &mut document);
+    job_document(&row, &stored(&spec), &mut document);
 
     let job: Job = serde_json::from_slice(&document).unwrap();
     let expected = Job {
@@ -68,7 +84,7 @@ fn the_spliced_job_is_the_parsed_job_written_again() {
 fn the_job_has_the_members_of_the_wire() {
     let (row, spec) = row_of(&small_job("service"));
     let mut document = b"before".to_vec();
-    job_document(&row, &spec, &mut document);
+    job_document(&row, &stored(&spec), &mut document);
     let document: Value = serde_json::from_slice(document.strip_prefix(b"before").unwrap()).unwrap();
     let names: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
     let wire = [
@@ -114,10 +130,19 @@ fn a_row_without_a_specification_is_still_a_document() {
     let (row, _) = row_of(&small_job("service"));
     for spec in [&b"{}"[..], b""] {
         let mut document = Vec::new();
-        job_document(&row, spec, &mut document);
+        job_document(&row, &stored(spec), &mut document);
         let job: Job = serde_json::from_slice(&document).unwrap();
         assert_eq!((job.version, job.spec.id.as_str()), (3, ""));
     }
+}
+
+#[test]
+fn a_list_entry_has_the_members_that_it_names() {
+    let (row, _) = row_of(&small_job("batch"));
+    let entry = serde_json::to_value(crate::job::JobStub::of(&row, &summary())).unwrap();
+    let mut named: Vec<&str> = crate::job::JobStub::MEMBERS.to_vec();
+    named.sort_unstable();
+    assert_eq!(named, entry.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ordu_proto::api::job::{
     PeriodicConfig, Port, ReschedulePolicy, Resources, RestartPolicy, Service, ServiceCheck, Task, TaskGroup,
     Template, UpdateStrategy,
 };
+use ordu_proto::state;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::job::{canonicalise, decode_register, job_document, job_row, parse_spec, spec_json, validate};
 
-fn word() -> impl Strategy<Value = String> {
+pub(super) fn word() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-z/-]{0,4}", 1 => any::<String>()]
 }
 
@@ -23,7 +24,7 @@ fn words() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 /// A driver's configuration. Numbers are such that every reader of JSON takes them for the same.
-fn driver_value() -> impl Strategy<Value = Value> {
+pub(super) fn driver_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -127,7 +128,7 @@ fn job_type() -> impl Strategy<Value = Option<String>> {
 }
 
 prop_compose! {
-    fn spec()(
+    pub(super) fn spec()(
         id in word(),
         name in option::of(word()),
         job_type in job_type(),
@@ -205,7 +206,8 @@ proptest! {
         let mut spec = spec;
         canonicalise(&mut spec);
         let mut body = br#"{"Job":"#.to_vec();
-        job_document(&job_row(&spec, stop), &spec_json(&spec), &mut body);
+        let stored = state::JobSpec { json: spec_json(&spec), payload: Vec::new() };
+        job_document(&job_row(&spec, stop), &stored, &mut body);
         body.push(b'}');
         let mut again = decode_register(&body).unwrap();
         canonicalise(&mut again.job);
@@ -220,8 +222,9 @@ proptest! {
         row.status = status.clone();
         let bytes = spec_json(&spec);
         let mut document = Vec::new();
-        job_document(&row, &bytes, &mut document);
-        let job = Job { spec: parse_spec(&bytes).unwrap(), version, status, ..Job::default() };
+        let stored = state::JobSpec { json: bytes, payload: Vec::new() };
+        job_document(&row, &stored, &mut document);
+        let job = Job { spec: parse_spec(&stored.json).unwrap(), version, status, ..Job::default() };
         let spliced: Value = serde_json::from_slice(&document).unwrap();
         prop_assert_eq!(spliced, serde_json::to_value(&job).unwrap());
     }

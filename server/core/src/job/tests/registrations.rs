@@ -78,32 +78,75 @@ fn bodies_that_say_nothing() {
 
 #[test]
 fn bodies_that_cannot_be_read_are_told_why_and_where() {
+    let number = "json: cannot unmarshal number into Go struct field";
     for (body, text) in [
-        ("{nope", "invalid JSON: key must be a string at line 1 column 2"),
-        ("[]", "invalid JSON: invalid type: sequence, expected an object"),
-        (r#"{"Job": []}"#, "invalid JSON: Job: invalid type: sequence, expected an object"),
-        (r#"{"Job": {"ID": 7}}"#, "invalid JSON: Job.ID: invalid type: integer `7`, expected a string"),
-        (r#"{"job": {"id": 7}}"#, "invalid JSON: Job.ID: invalid type: integer `7`, expected a string"),
+        ("{nope", "invalid character 'n' looking for beginning of object key string".to_owned()),
+        ("[]", "json: cannot unmarshal array into Go value of type api.JobRegisterRequest".to_owned()),
+        ("7", "json: cannot unmarshal number into Go value of type api.JobRegisterRequest".to_owned()),
+        (
+            r#"{"Job": []}"#,
+            "json: cannot unmarshal array into Go struct field JobRegisterRequest.Job of type api.Job".to_owned(),
+        ),
+        (r#"{"Job": {"ID": 7}}"#, format!("{number} Job.Job.ID of type string")),
+        (r#"{"job": {"id": 7}}"#, format!("{number} Job.Job.ID of type string")),
+        (r#"{"EnforceIndex": 1}"#, format!("{number} JobRegisterRequest.EnforceIndex of type bool")),
+        (
+            r#"{"Job": {"ID": "a", "Stop": "no"}}"#,
+            "json: cannot unmarshal string into Go struct field Job.Job.Stop of type bool".to_owned(),
+        ),
+        (
+            r#"{"Job": {"TaskGroups": {}}}"#,
+            "json: cannot unmarshal object into Go struct field Job.Job.TaskGroups of type []*api.TaskGroup"
+                .to_owned(),
+        ),
         (
             r#"{"Job": {"TaskGroups": [{}, {"Tasks": [{"KillTimeout": "5s"}]}]}}"#,
-            "invalid JSON: Job.TaskGroups[1].Tasks[0].KillTimeout: invalid type: string \"5s\", expected i64",
+            "json: cannot unmarshal string into Go struct field Task.Job.TaskGroups.Tasks.KillTimeout of type time.Duration, at Job.TaskGroups[1].Tasks[0].KillTimeout".to_owned(),
         ),
-        (
-            r#"{"Job": {"Meta": {"k": 1}}}"#,
-            "invalid JSON: Job.Meta.k: invalid type: integer `1`, expected a string",
-        ),
+        (r#"{"Job": {"TaskGroups": [true]}}"#,
+            "json: cannot unmarshal bool into Go struct field Job.Job.TaskGroups of type api.TaskGroup, at Job.TaskGroups[0]".to_owned()),
+        (r#"{"Job": {"Meta": {"k": 1}}}"#, format!("{number} Job.Job.Meta of type string, at Job.Meta[\"k\"]")),
+        (r#"{"Job": {"Priority": 1.5}}"#,
+            "json: cannot unmarshal number 1.5 into Go struct field Job.Job.Priority of type int".to_owned()),
+        (r#"{"Job": {"Priority": 9223372036854775808}}"#,
+            "json: cannot unmarshal number 9223372036854775808 into Go struct field Job.Job.Priority of type int".to_owned()),
         (
             r#"{"Job": {"Affinities": [{"Weight": 1000}]}}"#,
-            "invalid JSON: Job.Affinities[0].Weight: invalid value: integer `1000`, expected i8",
+            "json: cannot unmarshal number 1000 into Go struct field Affinity.Job.Affinities.Weight of type int8, at Job.Affinities[0].Weight".to_owned(),
         ),
-        (r#"{"Job": {"ID": "a", "id": "b"}}"#, "invalid JSON: Job: duplicate field `ID`"),
-        (r#"{"Job": {"ID": "a"}} x"#, "invalid JSON: trailing characters"),
+        (r#"{"JobModifyIndex": -1}"#,
+            "json: cannot unmarshal number -1 into Go struct field JobRegisterRequest.JobModifyIndex of type uint64".to_owned()),
+        (r#"{"Job": {"ID": 7}, nope"#,
+            "invalid character 'n' looking for beginning of object key string".to_owned()),
+        (r#"{"Job": {"ID": "a"}} x"#, "invalid character 'x' after top-level value".to_owned()),
+        (r#"{"Job": {"ID": "a", "Payload": "!!"}}"#, "illegal base64 data at input byte 0".to_owned()),
     ] {
-        let told = refusal(body);
-        assert!(told.starts_with(text), "{body}: {told}");
+        assert_eq!(refusal(body), text, "{body}");
     }
-    let deep = format!(r#"{{"Job": {{"ID": "a", "Multiregion": {}"#, "[".repeat(100_000));
-    assert!(refusal(&deep).contains("recursion limit exceeded"));
+    let twice = refusal(r#"{"Job": {"ID": "a", "id": "b"}}"#);
+    assert!(twice.starts_with("json: duplicate field `ID`") && twice.ends_with(", in Job"), "{twice}");
+    let deep =
+        format!(r#"{{"Job": {{"ID": "a", "Multiregion": {}{}}}}}"#, "[".repeat(1_000), "]".repeat(1_000));
+    assert!(refusal(&deep).contains("nested in more than 100 levels"));
+}
+
+#[test]
+fn a_payload_with_a_job_is_a_fault_of_the_registration() {
+    for (payload, faults) in [
+        ("null", ""),
+        (r#""""#, ""),
+        (
+            r#""aGVsbG8=""#,
+            "1 error occurred:\n\t* job can't be submitted with a payload, only dispatched\n\n",
+        ),
+    ] {
+        let mut job = small_job("batch");
+        job["Payload"] = serde_json::from_str(payload).unwrap();
+        let mut request = decode_register(json!({ "Job": job }).to_string().as_bytes()).unwrap();
+        canonicalise(&mut request.job);
+        let told = request.validate().err().map(|faults| faults.to_string()).unwrap_or_default();
+        assert_eq!(told, faults, "{payload}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Faults of a task group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::api::job::{JobSpec, ScalingPolicy, TYPE_SERVICE, TYPE_SYSTEM, TaskGroup, VolumeRequest};
+use ordu_proto::api::job::{JobSpec, ScalingPolicy, TYPE_SERVICE, TYPE_SYSTEM, Task, TaskGroup};
 
 use super::{network, placement, policy, service, task};
 use crate::job::faults::Faults;
@@ -26,25 +26,31 @@ pub(super) fn check(job: &JobSpec, group: &TaskGroup) -> Faults {
     check_policies(job, group, &mut faults);
     check_task_names(group, &mut faults);
     for (name, volume) in &group.volumes {
-        let part = check_volume(volume);
-        if !part.texts().is_empty() {
-            faults.add(format!("Task group volume validation for {name} failed: {part}"));
+        if !matches!(volume.volume_type.as_str(), "host" | "csi") {
+            faults.add(format!("Volume {name} has unrecognised type {}", volume.volume_type));
+        } else if volume.source.is_empty() {
+            faults.add(format!("Volume {name} has an empty source"));
         }
     }
     add(&mut faults, network::check(group), "Task group network validation failed");
     add(&mut faults, service::check_of_group(group), "Task group service validation failed");
+    add(&mut faults, service::check_scripts_of_group(group), "Task group service check validation failed");
     if let Some(scaling) = &group.scaling {
-        add(&mut faults, check_scaling(scaling, group), "Task group scaling policy validation failed");
+        let part = check_scaling(job, scaling, group);
+        add(&mut faults, part, "Task group scaling policy validation failed");
     }
+    let with_proxy = group.services.iter().filter(|service| service.has_sidecar());
+    let with_proxy: BTreeSet<&str> = with_proxy.map(|service| service.name.as_str()).collect();
     for task in &group.tasks {
         check_mounts(group, task, &mut faults);
-        faults.add_part_of(task::check(job, group, task), || format!("Task {}", task.name));
+        let part = task::check(job, group, &with_proxy, task);
+        faults.add_part_of(part, || format!("Task {}", task.name));
     }
     faults
 }
 
 fn add(faults: &mut Faults, part: Faults, what: &str) {
-    if !part.texts().is_empty() {
+    if !part.is_empty() {
         faults.add(format!("{what}: {part}"));
     }
 }
@@ -97,18 +103,7 @@ fn check_task_names(group: &TaskGroup, faults: &mut Faults) {
     }
 }
 
-fn check_volume(volume: &VolumeRequest) -> Faults {
-    let mut faults = Faults::new();
-    if !matches!(volume.volume_type.as_str(), "host" | "csi") {
-        faults.add(format!("volume has unrecognized type {}", volume.volume_type));
-    }
-    if volume.source.is_empty() {
-        faults.add("volume has an empty source");
-    }
-    faults
-}
-
-fn check_mounts(group: &TaskGroup, task: &ordu_proto::api::job::Task, faults: &mut Faults) {
+fn check_mounts(group: &TaskGroup, task: &Task, faults: &mut Faults) {
     for (index, mount) in task.volume_mounts.iter().enumerate() {
         let volume = mount.volume.as_deref().unwrap_or_default();
         if volume.is_empty() {
@@ -123,22 +118,31 @@ fn check_mounts(group: &TaskGroup, task: &ordu_proto::api::job::Task, faults: &m
     }
 }
 
-fn check_scaling(scaling: &ScalingPolicy, group: &TaskGroup) -> Faults {
+fn check_scaling(job: &JobSpec, scaling: &ScalingPolicy, group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
-    let min = scaling.min.unwrap_or(0);
-    match scaling.max {
-        Some(max) if max < 0 => faults.add("maximum count must be specified and non-negative"),
-        Some(max) if max < min => faults.add("maximum count must not be less than minimum count"),
-        Some(max) if max < group.count() => {
-            faults.add("task group count must not be greater than maximum count in scaling policy");
-        }
-        Some(_) => {}
-        None => faults.add("maximum count must be specified and non-negative"),
+    let mut add = |fault: &str| faults.add(format!("Scaling policy invalid: {fault}"));
+    // A greatest count that is not said is none.
+    let (min, max) = (scaling.min.unwrap_or(0), scaling.max.unwrap_or(-1));
+    if scaling.policy_type.is_empty() {
+        add("missing scaling policy type");
+    } else if scaling.policy_type != "horizontal" {
+        add(&format!("scaling policy type \"{}\" is not valid", scaling.policy_type));
+    }
+    if max < 0 {
+        add("maximum count must be specified and non-negative");
+    } else if max < min {
+        add("maximum count must not be less than minimum count");
     }
     if min < 0 {
-        faults.add("minimum count must be specified and non-negative");
-    } else if group.count() < min {
-        faults.add("task group count must not be less than minimum count in scaling policy");
+        add("minimum count must be specified and non-negative");
+    }
+    if max < group.count() {
+        add("task group count must not be greater than maximum count in scaling policy");
+    }
+    // The regions of such a job say the counts.
+    let is_counted_elsewhere = job.is_multiregion() && group.count() == 0;
+    if group.count() < min && !is_counted_elsewhere {
+        add("task group count must not be less than minimum count in scaling policy");
     }
     faults
 }

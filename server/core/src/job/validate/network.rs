@@ -1,6 +1,6 @@
 //! Faults of a group's networks and of its tasks' networks: one port is claimed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ordu_proto::api::job::{NetworkResource, Port, TaskGroup};
 
@@ -11,23 +11,28 @@ const PORT_MAX: i64 = u16::MAX as i64;
 /// Who has a label or a number.
 #[derive(Default)]
 struct Claims<'a> {
-    labels: BTreeMap<&'a str, &'a str>,
+    /// Labels of the group's networks. Tasks may use the same label each for itself.
+    labels: BTreeSet<&'a str>,
     numbers: BTreeMap<(&'a str, i64), String>,
 }
+
+/// Whose networks are looked at.
+const GROUP: &str = "taskgroup network";
 
 pub(super) fn check(group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
     let mut claims = Claims::default();
-    for network in &group.networks {
-        for port in ports(network) {
-            claims.take(port, "taskgroup network", &mut faults);
-            check_inner_port(port, &mut faults);
-        }
+    for port in group.networks.iter().flat_map(ports) {
+        claims.check_label(port, &mut faults);
+        claims.labels.insert(&port.label);
+        claims.take_number(port, GROUP, &mut faults);
+        check_inner_port(port, &mut faults);
     }
     for task in &group.tasks {
         let networks = task.resources.iter().flat_map(|resources| &resources.networks);
         for port in networks.flat_map(ports) {
-            claims.take(port, &task.name, &mut faults);
+            claims.check_label(port, &mut faults);
+            claims.take_number(port, &task.name, &mut faults);
         }
     }
     faults
@@ -38,23 +43,24 @@ fn ports(network: &NetworkResource) -> impl Iterator<Item = &Port> {
 }
 
 impl<'a> Claims<'a> {
-    fn take(&mut self, port: &'a Port, whose: &'a str, faults: &mut Faults) {
-        if let Some(other) = self.labels.insert(&port.label, whose) {
-            faults.add(format!("Port label {} already in use by {other}", port.label));
+    fn check_label(&self, port: &Port, faults: &mut Faults) {
+        if self.labels.contains(port.label.as_str()) {
+            faults.add(format!("Port label {} already in use by {GROUP}", port.label));
         }
-        match port.value {
-            0 => {}
-            ..0 => faults.add(format!("Port {} ({}) cannot be negative", port.label, port.value)),
-            1..=PORT_MAX => {
-                let host_network = if port.host_network.is_empty() { "default" } else { &port.host_network };
-                let claim = format!("{whose}:{}", port.label);
-                if let Some(other) = self.numbers.insert((host_network, port.value), claim) {
-                    faults.add(format!("Static port {} already reserved by {other}", port.value));
-                }
+    }
+
+    fn take_number(&mut self, port: &'a Port, whose: &str, faults: &mut Faults) {
+        let Port { label, value, .. } = port;
+        let host_network = if port.host_network.is_empty() { "default" } else { &port.host_network };
+        let number = (host_network, *value);
+        match self.numbers.get(&number) {
+            _ if *value == 0 => {}
+            Some(other) => faults.add(format!("Static port {value} already reserved by {other}")),
+            None if *value < 0 => faults.add(format!("Port {label} ({value}) cannot be negative")),
+            None if *value > PORT_MAX => {
+                faults.add(format!("Port {label} ({value}) cannot be greater than {PORT_MAX}"));
             }
-            _ => {
-                faults.add(format!("Port {} ({}) cannot be greater than {PORT_MAX}", port.label, port.value))
-            }
+            None => drop(self.numbers.insert(number, format!("{whose}:{label}"))),
         }
     }
 }

@@ -1,19 +1,99 @@
 //! Faults of constraints, affinities and spreads.
 
+use std::collections::BTreeSet;
+
 use ordu_proto::api::job::{Affinity, Constraint, JobSpec, Spread, TYPE_SYSTEM};
 use regex::RegexBuilder;
 
-use super::version_constraint;
+use super::{number, version_constraint};
 use crate::job::faults::Faults;
+use crate::limits::JOB_REGEXES_MAX;
 
 /// Bytes that a compiled regular expression may take, so that no job can make the servers swell.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
-/// Checks the constraints and affinities of a job, a group or a task.
+/// Whether the job has more regular expressions than are looked at.
+pub(super) fn check_regexes(faults: &mut Faults, job: &JobSpec) -> bool {
+    let groups = || job.task_groups.iter();
+    let tasks = || groups().flat_map(|group| &group.tasks);
+    let devices =
+        || tasks().filter_map(|task| task.resources.as_ref()).flat_map(|resources| &resources.devices);
+    let constraints = job.constraints.iter().chain(groups().flat_map(|group| &group.constraints));
+    let constraints = constraints.chain(tasks().flat_map(|task| &task.constraints));
+    let constraints = constraints.chain(devices().flat_map(|device| &device.constraints));
+    let affinities = job.affinities.iter().chain(groups().flat_map(|group| &group.affinities));
+    let affinities = affinities.chain(tasks().flat_map(|task| &task.affinities));
+    let affinities = affinities.chain(devices().flat_map(|device| &device.affinities));
+    let operands = constraints.map(|it| &it.operand).chain(affinities.map(|it| &it.operand));
+    let count = operands.filter(|operand| *operand == "regexp").count();
+    if count > JOB_REGEXES_MAX {
+        faults.add(format!(
+            "the job has {count} regular expressions in its constraints and affinities, and at most {JOB_REGEXES_MAX} are allowed"
+        ));
+    }
+    count <= JOB_REGEXES_MAX
+}
+
+/// How our reader of regular expressions begins a reason, and the words that clients know for it.
+const REGEX_REASONS: [(&str, &str); 10] = [
+    ("unclosed group", "missing closing )"),
+    ("unopened group", "unexpected )"),
+    ("unclosed character class", "missing closing ]"),
+    ("invalid character class range", "invalid character class range"),
+    ("repetition operator missing expression", "missing argument to repetition operator"),
+    ("invalid repetition count range", "invalid repeat count"),
+    ("incomplete escape sequence", "trailing backslash at end of expression"),
+    ("unrecognized escape sequence", "invalid escape sequence"),
+    ("backreferences are not supported", "invalid escape sequence"),
+    ("look-around", "invalid or unsupported Perl syntax"),
+];
+
+/// Checks the constraints and affinities of a job or a group.
 pub(super) fn check(faults: &mut Faults, job: &JobSpec, constraints: &[Constraint], affinities: &[Affinity]) {
     for (number, constraint) in (1..).zip(constraints) {
         faults.add_part_of(check_constraint(constraint), || format!("Constraint {number}"));
     }
+    check_affinities(faults, job, affinities);
+}
+
+/// Checks those of a task, which does not choose a node by what else is there.
+pub(super) fn check_of_task(
+    faults: &mut Faults,
+    job: &JobSpec,
+    constraints: &[Constraint],
+    affinities: &[Affinity],
+) {
+    for (number, constraint) in (1..).zip(constraints) {
+        faults.add_part_of(check_constraint(constraint), || format!("Constraint {number}"));
+        if looks_at_others(constraint) {
+            let operand = &constraint.operand;
+            faults.add(format!("Constraint {number} has disallowed Operand at task level: {operand}"));
+        }
+    }
+    check_affinities(faults, job, affinities);
+}
+
+/// Checks those of a device.
+pub(super) fn check_of_device(faults: &mut Faults, constraints: &[Constraint], affinities: &[Affinity]) {
+    for (number, constraint) in (1..).zip(constraints) {
+        if looks_at_others(constraint) {
+            let operand = &constraint.operand;
+            faults
+                .add(format!("Constraint {number} validation failed: using unsupported operand {operand:?}"));
+        } else {
+            faults.add_part_of(check_constraint(constraint), || format!("Constraint {number}"));
+        }
+    }
+    for (number, affinity) in (1..).zip(affinities) {
+        faults.add_part_of(check_affinity(affinity), || format!("Affinity {number}"));
+    }
+}
+
+fn looks_at_others(constraint: &Constraint) -> bool {
+    matches!(constraint.operand.as_str(), "distinct_hosts" | "distinct_property")
+}
+
+fn check_affinities(faults: &mut Faults, job: &JobSpec, affinities: &[Affinity]) {
     if job.job_type() == TYPE_SYSTEM {
         if !affinities.is_empty() {
             faults.add("System jobs may not have an affinity stanza");
@@ -38,11 +118,14 @@ pub(super) fn check_spreads(faults: &mut Faults, job: &JobSpec, spreads: &[Sprea
     }
 }
 
-pub(super) fn check_constraint(constraint: &Constraint) -> Faults {
+fn check_constraint(constraint: &Constraint) -> Faults {
     let mut faults = Faults::new();
     let (operand, right) = (constraint.operand.as_str(), constraint.right.as_str());
     match operand {
-        "" => faults.add("Missing constraint operand"),
+        "" => {
+            faults.add("Missing constraint operand");
+            faults.add("Unknown constraint type \"\"");
+        }
         "distinct_hosts" => return faults,
         "set_contains" | "set_contains_all" | "set_contains_any" => {
             if right.is_empty() {
@@ -75,7 +158,10 @@ fn check_affinity(affinity: &Affinity) -> Faults {
     let mut faults = Faults::new();
     let (operand, right) = (affinity.operand.as_str(), affinity.right.as_str());
     match operand {
-        "" => faults.add("Missing affinity operand"),
+        "" => {
+            faults.add("Missing affinity operand");
+            faults.add("Unknown affinity operator \"\"");
+        }
         "set_contains" | "set_contains_all" | "set_contains_any" => {
             if right.is_empty() {
                 faults.add("Set contains operators require an RTarget");
@@ -111,8 +197,9 @@ fn check_spread(spread: &Spread) -> Faults {
         faults.add("Spread stanza must have a positive weight from 0 to 100");
     }
     let mut sum: u32 = 0;
-    for (index, target) in spread.spread_target.iter().enumerate() {
-        if spread.spread_target[..index].iter().any(|earlier| earlier.value == target.value) {
+    let mut known = BTreeSet::new();
+    for target in &spread.spread_target {
+        if !known.insert(&target.value) {
             faults.add(format!("Spread target value {:?} already defined", target.value));
         }
         if target.percent > 100 {
@@ -146,10 +233,11 @@ fn check_regex(pattern: &str, faults: &mut Faults) {
         let reason = match error {
             // The last line says what is wrong, those above draw where.
             regex::Error::Syntax(text) => {
-                let last = text.lines().last().unwrap_or_default();
-                last.trim_start_matches("error: ").to_owned()
+                let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                let known = REGEX_REASONS.iter().find(|(ours, _)| reason.starts_with(ours));
+                known.map_or(reason, |(_, known)| known).to_owned()
             }
-            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
             other => other.to_string(),
         };
         faults.add(format!(
@@ -170,7 +258,7 @@ fn check_distinct_property(right: &str, faults: &mut Faults) {
     if right.is_empty() {
         return;
     }
-    match right.parse::<u64>() {
+    match number::parse(right, 10, u64::MAX) {
         Ok(0) => faults.add("Distinct Property must have an allowed count of 1 or greater: 0 < 1"),
         Ok(_) => {}
         Err(error) => faults.add(format!("Failed to convert RTarget {right:?} to uint64: {error}")),

@@ -33,9 +33,39 @@ pub(super) fn check_restart(policy: &RestartPolicy) -> Faults {
 
 pub(super) fn check_reschedule(policy: &ReschedulePolicy) -> Faults {
     let mut faults = Faults::new();
-    if policy.attempts() <= 0 && !policy.unlimited() {
+    let (attempts, unlimited) = (policy.attempts(), policy.unlimited());
+    if attempts <= 0 && !unlimited {
         return faults;
     }
+    let interval = Span(policy.interval_ns());
+    if attempts > 0 && interval.0 <= 0 {
+        faults.add("Interval must be a non zero value if Attempts > 0");
+    }
+    if attempts > 0 && unlimited {
+        faults.add(format!(
+            "Reschedule Policy with Attempts = {attempts}, Interval = {interval}, and Unlimited = true is ambiguous"
+        ));
+        faults.add("If Attempts >0, Unlimited cannot also be set to true");
+    }
+    let delays = check_delays(policy);
+    let delays_are_sound = delays.is_empty();
+    faults.add_all(delays);
+    if unlimited {
+        return faults;
+    }
+    if interval.0 < RESCHEDULE_INTERVAL_NS_MIN {
+        let least = Span(RESCHEDULE_INTERVAL_NS_MIN);
+        faults.add(format!("Interval cannot be less than {least} (got {interval})"));
+    }
+    if delays_are_sound {
+        faults.add_all(check_attempts_fit(policy));
+    }
+    faults
+}
+
+/// What is between a failure and the next attempt.
+fn check_delays(policy: &ReschedulePolicy) -> Faults {
+    let mut faults = Faults::new();
     let (delay, max_delay, function) =
         (Span(policy.delay_ns()), Span(policy.max_delay_ns()), policy.delay_function());
     let least = Span(RESCHEDULE_DELAY_NS_MIN);
@@ -54,17 +84,6 @@ pub(super) fn check_reschedule(policy: &ReschedulePolicy) -> Faults {
         if max_delay.0 < delay.0 {
             faults.add(format!("Max Delay cannot be less than Delay {delay} (got {max_delay})"));
         }
-    }
-    if policy.unlimited() {
-        return faults;
-    }
-    let delays_are_sound = faults.texts().is_empty();
-    if policy.interval_ns() < RESCHEDULE_INTERVAL_NS_MIN {
-        let least = Span(RESCHEDULE_INTERVAL_NS_MIN);
-        faults.add(format!("Interval cannot be less than {least} (got {})", Span(policy.interval_ns())));
-    }
-    if delays_are_sound {
-        faults.add_part(check_attempts_fit(policy));
     }
     faults
 }
@@ -94,24 +113,25 @@ fn check_attempts_fit(policy: &ReschedulePolicy) -> Faults {
 
 /// How many attempts fit into the interval, and the interval that all of them need, in nanoseconds.
 ///
-/// An attempt is counted at its own delay after the first failure while delays grow; once they have
-/// reached the ceiling (with `constant`: from the first on) each is one more delay after the last.
+/// While delays grow an attempt is counted at its own delay after the first failure. Beyond the ceiling
+/// each is one ceiling after the last; with `fibonacci` the first such one is at the ceiling itself.
+/// With `constant` each is one more delay after the last.
 fn attempts_that_fit(policy: &ReschedulePolicy) -> (i64, u128) {
     let positive = |ns: i64| u128::try_from(ns).unwrap_or(0);
-    let (interval, first) = (positive(policy.interval_ns()), positive(policy.delay_ns()).max(1));
-    let (ceiling, grows_by_doubling) = match policy.delay_function() {
-        "constant" => (first, false),
-        function => (positive(policy.max_delay_ns()).max(first), function == "exponential"),
+    let (attempts, interval) = (policy.attempts(), positive(policy.interval_ns()));
+    let first = positive(policy.delay_ns()).max(1);
+    let (ceiling, grows, is_doubled) = match policy.delay_function() {
+        "constant" => (first, false, false),
+        function => (positive(policy.max_delay_ns()).max(first), true, function == "exponential"),
     };
 
-    let attempts = policy.attempts();
     let (mut counted, mut fitting, mut at, mut before) = (0_i64, 0_i64, 0_u128, 0_u128);
     let mut next = first;
     // Ends soon: the delay grows at least as the Fibonacci numbers do.
-    while counted < attempts && next < ceiling {
+    while grows && counted < attempts && next <= ceiling {
         (counted, at) = (counted + 1, next);
         fitting += i64::from(at <= interval);
-        next = match (grows_by_doubling, before) {
+        next = match (is_doubled, before) {
             (true, _) => at * 2,
             (false, 0) => at,
             (false, before) => at + before,
@@ -119,9 +139,10 @@ fn attempts_that_fit(policy: &ReschedulePolicy) -> (i64, u128) {
         before = at;
     }
     let rest = u128::try_from(attempts - counted).unwrap_or(0);
-    let needed = at.saturating_add(rest.saturating_mul(ceiling));
-    let fitting_rest = (interval.saturating_sub(at) / ceiling).min(rest);
+    let base = if is_doubled || rest == 0 { at } else { 0 };
+    let needed = base.saturating_add(rest.saturating_mul(ceiling));
     if fitting == counted {
+        let fitting_rest = (interval.saturating_sub(base) / ceiling).min(rest);
         fitting = fitting.saturating_add(i64::try_from(fitting_rest).unwrap_or(i64::MAX));
     }
     (fitting, needed)
@@ -226,9 +247,13 @@ mod tests {
             ("exponential", 5, 10, 60, 160, 5, 160),
             ("exponential", 5, 10, 60, 150, 4, 160),
             ("exponential", 5, 10, 60, 30, 2, 160),
-            // 10, 10, 20, 30, 50, then 60 more each.
-            ("fibonacci", 6, 10, 60, 110, 6, 110),
-            ("fibonacci", 6, 10, 60, 109, 5, 110),
+            // The last one that grows is at the ceiling: 5, 10, 20, 40, then 40 more each.
+            ("exponential", 10, 300, 2_400, 1_800, 3, 16_800),
+            // 10, 10, 20, 30, 50, 60, then 60 more each.
+            ("fibonacci", 7, 10, 60, 120, 7, 120),
+            ("fibonacci", 7, 10, 60, 119, 6, 120),
+            ("fibonacci", 3, 10, 60, 19, 2, 20),
+            ("fibonacci", 10, 1_200, 4_800, 3_600, 4, 28_800),
         ] {
             let policy = policy(function, attempts, delay_s, ceiling_s, interval_s);
             let found = attempts_that_fit(&policy);
@@ -246,8 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn attempts_and_no_bound_on_them_are_a_contradiction() {
+        let both =
+            ReschedulePolicy { unlimited: Some(true), interval: Some(0), ..policy("constant", 3, 30, 0, 0) };
+        assert_eq!(
+            check_reschedule(&both).texts(),
+            [
+                "Interval must be a non zero value if Attempts > 0",
+                "Reschedule Policy with Attempts = 3, Interval = 0s, and Unlimited = true is ambiguous",
+                "If Attempts >0, Unlimited cannot also be set to true",
+            ]
+        );
+    }
+
+    #[test]
     fn absurd_attempts_are_answered_without_counting_them_one_by_one() {
         let policy = policy("fibonacci", i64::MAX, 5, i64::MAX / SECOND, i64::MAX / SECOND);
-        assert!(!check_reschedule(&policy).texts().is_empty());
+        assert!(!check_reschedule(&policy).is_empty());
     }
 }

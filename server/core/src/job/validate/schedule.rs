@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ordu_proto::api::job::{JobSpec, ParameterizedJobConfig, PeriodicConfig, TYPE_BATCH};
 
-use super::cron;
 use crate::job::faults::Faults;
+use crate::periodic::{check_spec, check_time_zone};
 
 pub(super) fn check(job: &JobSpec, faults: &mut Faults) {
     if let Some(periodic) = job.periodic.as_ref().filter(|periodic| periodic.enabled != Some(false)) {
@@ -28,12 +28,15 @@ fn check_periodic(periodic: &PeriodicConfig) -> Faults {
     if spec.is_empty() {
         faults.add("Must specify a spec");
     }
+    if let Err(fault) = check_time_zone(periodic.time_zone.as_deref().unwrap_or_default()) {
+        faults.add(fault.to_string());
+    }
     match periodic.spec_type.as_deref().unwrap_or("cron") {
         "cron" => {
             if !spec.is_empty()
-                && let Err(reason) = cron::check(spec)
+                && let Err(fault) = check_spec(spec)
             {
-                faults.add(format!("Invalid cron spec {spec:?}: {reason}"));
+                faults.add(fault.to_string());
             }
         }
         other => faults.add(format!("Unknown periodic specification type {other:?}")),

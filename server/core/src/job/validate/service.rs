@@ -1,62 +1,90 @@
-//! Faults of services and their checks.
+//! Faults of services, and the ports that they call by a label.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::api::job::{NetworkResource, Service, ServiceCheck, Task, TaskGroup};
+use ordu_proto::api::job::{NetworkResource, Service, Task, TaskGroup};
 
-use crate::job::faults::{Faults, Span};
+use super::service_check::{self, needs_port};
+use crate::job::faults::Faults;
 
 const SERVICE_NAME_BYTES_MAX: usize = 63;
-const CHECK_SPAN_NS_MIN: i64 = 1_000_000_000;
 
 /// The services of a task. Their ports are the task's and the group's.
 pub(super) fn check_of_task(group: &TaskGroup, task: &Task) -> Faults {
-    let mut faults = check_all(&task.services);
-    for service in &task.services {
+    let mut faults = Faults::new();
+    let mut known = BTreeSet::new();
+    let mut labels = Labels::default();
+    for (index, service) in task.services.iter().enumerate() {
+        let name = &service.name;
+        faults.add_part_of(check(service), || format!("service[{index}] {name:?}"));
         if service.address_mode == "alloc" {
             faults.add(format!(
-                "service {:?} cannot use address_mode=\"alloc\", only services defined in a \"group\" block can use this mode",
-                service.name
+                "service {name:?} cannot use address_mode=\"alloc\", only services defined in a \"group\" block can use this mode"
             ));
+        }
+        if !known.insert((name, &service.port_label)) {
+            faults.add(format!("service {name:?} is duplicate"));
         }
         if service.connect.is_some() {
             faults.add(format!(
-                "service {:?} cannot have a \"connect\" block, only services defined in a \"group\" block can",
-                service.name
+                "service {name:?} cannot have \"connect\" block, only services defined in a \"group\" block can"
+            ));
+        }
+        labels.gather(service, &mut faults);
+    }
+    let own = task.resources.iter().flat_map(|resources| &resources.networks);
+    labels.check(own.chain(group.networks.first()), &mut faults);
+    faults
+}
+
+/// The services of a group as a whole. Their ports may be known in the group's network only, so they
+/// are not looked for.
+pub(super) fn check_of_group(group: &TaskGroup) -> Faults {
+    let mut faults = Faults::new();
+    let mut known = BTreeSet::new();
+    let tasks: BTreeSet<&str> = group.tasks.iter().map(|task| task.name.as_str()).collect();
+    for service in group.tasks.iter().flat_map(|task| &task.services) {
+        if !known.insert((&service.name, &service.port_label)) {
+            faults.add(format!("Service {} is duplicate", service.name));
+        }
+        for check in service.checks.iter().filter(|check| !check.task_name.is_empty()) {
+            faults.add(format!(
+                "Check {} is invalid: only task group service checks can be assigned tasks",
+                check.name
             ));
         }
     }
-    let own = task.resources.iter().flat_map(|resources| &resources.networks);
-    check_ports(&task.services, own.chain(group.networks.first()), &mut faults);
-    faults
-}
-
-/// The services of a group as a whole. Their ports are the group's.
-pub(super) fn check_of_group(group: &TaskGroup) -> Faults {
-    let mut faults = check_all(&group.services);
-    check_ports(&group.services, group.networks.iter(), &mut faults);
-    for service in &group.services {
-        let owners = service.checks.iter().map(|check| &check.task_name).chain([&service.task_name]);
-        for owner in owners.filter(|owner| !owner.is_empty() && group.task(owner).is_none()) {
-            faults.add(format!("service {:?} refers to non-existent task {owner:?}", service.name));
+    for (index, service) in group.services.iter().enumerate() {
+        let (name, part) = (&service.name, check(service));
+        if !part.is_empty() {
+            faults.add(format!("Service[{index}] {name} validation failed: {part}"));
+            continue;
+        }
+        if service.address_mode == "driver" {
+            faults.add(format!(
+                "service {name:?} cannot use address_mode=\"driver\", only services defined in a \"task\" block can use this mode"
+            ));
+        }
+        if !known.insert((name, &service.port_label)) {
+            faults.add(format!("Service {name} is duplicate"));
+        }
+        for check in &service.checks {
+            service_check::check_in_group(&tasks, check, &mut faults);
         }
     }
     faults
 }
 
-fn check_all(services: &[Service]) -> Faults {
+/// The script of a group's service has to know the task that runs it.
+pub(super) fn check_scripts_of_group(group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
-    let mut known = BTreeSet::new();
-    for (index, service) in services.iter().enumerate() {
-        faults.add_part_of(check(service), || format!("service[{index}] {:?}", service.name));
-        if !known.insert((&service.name, &service.port_label)) {
-            faults.add(format!("service {:?} is duplicate", service.name));
-        }
-        let mut known_checks = BTreeSet::new();
-        for check in &service.checks {
-            if !known_checks.insert(&check.name) {
-                faults.add(format!("check {:?} is duplicate", check.name));
-            }
+    for service in group.services.iter().filter(|service| service.task_name.is_empty()) {
+        let is_homeless = |check_type: &str, task: &str| check_type == "script" && task.is_empty();
+        for check in service.checks.iter().filter(|check| is_homeless(&check.check_type, &check.task_name)) {
+            faults.add(format!(
+                "Service [{}]->{} or Check {} must specify task parameter",
+                group.name, service.name, check.name
+            ));
         }
     }
     faults
@@ -64,10 +92,10 @@ fn check_all(services: &[Service]) -> Faults {
 
 fn check(service: &Service) -> Faults {
     let mut faults = Faults::new();
-    if !is_host_name(&service.name) {
+    let name = &service.name;
+    if !is_host_name(name) {
         faults.add(format!(
-            "Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes: {:?}",
-            service.name
+            "Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes: {name:?}"
         ));
     }
     if !matches!(service.address_mode.as_str(), "" | "auto" | "host" | "driver" | "alloc") {
@@ -77,14 +105,19 @@ fn check(service: &Service) -> Faults {
         ));
     }
     for check in &service.checks {
-        if service.port_label.is_empty() && check.port_label.is_empty() && needs_port(check) {
-            faults.add(format!(
-                "Check {} invalid: check requires a port but neither check nor service {:?} have a port",
-                check.name, service.name
-            ));
-        } else if let Some(fault) = check_fault(check) {
-            faults.add(format!("Check {} invalid: {fault}", check.name));
-        }
+        let fault = if service.port_label.is_empty() && check.port_label.is_empty() && needs_port(check) {
+            format!("check requires a port but neither check nor service {name:?} have a port")
+        } else if check.check_type == "tcp" && service.has_sidecar() {
+            "tcp checks are not valid for Connect enabled services".to_owned()
+        } else if let Some(fault) = service_check::fault(check) {
+            fault
+        } else {
+            continue;
+        };
+        faults.add(format!("Check {} invalid: {fault}", check.name));
+    }
+    if service.is_native() && service.task_name.is_empty() {
+        faults.add(format!("Service {name} is Connect Native and requires setting the task"));
     }
     faults
 }
@@ -106,119 +139,51 @@ fn is_host_name(name: &str) -> bool {
         && !plain.ends_with('-')
 }
 
-fn needs_port(check: &ServiceCheck) -> bool {
-    matches!(check.check_type.to_ascii_lowercase().as_str(), "http" | "tcp" | "grpc")
-}
+/// Labels of ports, and the services that call them.
+#[derive(Default)]
+struct Labels<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
 
-/// The first fault of a check; the restarts that it may cause are told together.
-fn check_fault(check: &ServiceCheck) -> Option<String> {
-    match check.check_type.to_ascii_lowercase().as_str() {
-        "grpc" | "tcp" => {}
-        "http" if check.path.is_empty() => return Some("http type must have a valid http path".to_owned()),
-        "http" if check.path.contains("://") => {
-            return Some("http type must have a relative http path".to_owned());
-        }
-        "http" => {}
-        "script" if check.command.is_empty() => {
-            return Some("script type must have a valid script path".to_owned());
-        }
-        "script" => {}
-        _ => {
-            return Some(format!(
-                "invalid type ({:?}), must be one of \"http\", \"tcp\", or \"script\" type",
-                check.check_type
-            ));
-        }
-    }
-    let least = Span(CHECK_SPAN_NS_MIN);
-    match check.interval {
-        0 => return Some(format!("missing required value interval. Interval cannot be less than {least}")),
-        ns if ns < least.0 => return Some(format!("interval ({}) cannot be lower than {least}", Span(ns))),
-        _ => {}
-    }
-    match check.timeout {
-        0 => return Some(format!("missing required value timeout. Timeout cannot be less than {least}")),
-        ns if ns < least.0 => {
-            return Some(format!("timeout ({}) is lower than required minimum timeout {least}", Span(ns)));
-        }
-        _ => {}
-    }
-    if !matches!(check.initial_status.as_str(), "" | "passing" | "warning" | "critical") {
-        return Some(format!(
-            "invalid initial check state ({}), must be one of \"passing\", \"warning\", \"critical\" or empty",
-            check.initial_status
-        ));
-    }
-    match check.address_mode.as_str() {
-        "" | "host" | "driver" | "alloc" => {}
-        "auto" => return Some("invalid address_mode \"auto\" - auto only valid for services".to_owned()),
-        other => return Some(format!("invalid address_mode {other:?}")),
-    }
-    if !needs_port(check) {
-        for (word, count) in [
-            ("success_before_passing", check.success_before_passing),
-            ("failures_before_critical", check.failures_before_critical),
-        ] {
-            if count > 0 {
-                return Some(format!("{word} not supported for check of type {:?}", check.check_type));
-            }
-        }
-    }
-    restart_fault(check)
-}
-
-fn restart_fault(check: &ServiceCheck) -> Option<String> {
-    let restart = check.check_restart.as_ref()?;
-    let mut faults = Faults::new();
-    if restart.limit < 0 {
-        faults.add(format!("limit must be greater than or equal to 0 but found {}", restart.limit));
-    }
-    let grace_ns = restart.grace.unwrap_or(0);
-    if grace_ns < 0 {
-        faults.add(format!("grace period must be greater than or equal to 0 but found {grace_ns}"));
-    }
-    faults.into_result().err().map(|faults| faults.to_string())
-}
-
-/// A port that a service or a check calls by its label has to be there.
-fn check_ports<'a>(
-    services: &'a [Service],
-    networks: impl Iterator<Item = &'a NetworkResource>,
-    faults: &mut Faults,
-) {
-    let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for service in services {
+impl<'a> Labels<'a> {
+    /// Takes note of what a service and its checks call by a label.
+    fn gather(&mut self, service: &'a Service, faults: &mut Faults) {
         let label = service.port_label.as_str();
         let is_number_of_driver = service.address_mode == "driver" && label.parse::<i64>().is_ok();
         if !label.is_empty() && !is_number_of_driver {
-            wanted.entry(label).or_default().insert(&service.name);
+            self.0.entry(label).or_default().insert(&service.name);
         }
-        for check in service.checks.iter().filter(|check| needs_port(check)) {
+        let mut known = BTreeSet::new();
+        for check in &service.checks {
+            let name = &check.name;
+            if !known.insert(name) {
+                faults.add(format!("check {name:?} is duplicate"));
+            }
+            if !needs_port(check) {
+                continue;
+            }
             let label = if check.port_label.is_empty() { label } else { &check.port_label };
             match (label.parse::<i64>(), check.address_mode.as_str()) {
-                _ if label.is_empty() => faults.add(format!("check {:?} is missing a port", check.name)),
+                _ if label.is_empty() => faults.add(format!("check {name:?} is missing a port")),
                 (Ok(number), "driver") if number > 0 => {}
                 (Ok(number), "driver") => {
-                    faults.add(format!("check {:?} has invalid numeric port {number}", check.name));
+                    faults.add(format!("check {name:?} has invalid numeric port {number}"));
                 }
-                // A check of a service that the driver gives its address uses the service's own port.
-                (Ok(_), _) if check.port_label.is_empty() => {}
                 (Ok(number), _) => faults.add(format!(
-                    "check {:?} cannot use a numeric port {number} without setting address_mode=\"driver\"",
-                    check.name
+                    "check {name:?} cannot use a numeric port {number} without setting address_mode=\"driver\""
                 )),
-                (Err(_), _) => {
-                    wanted.entry(label).or_default().insert(&service.name);
-                }
+                (Err(_), _) => drop(self.0.entry(label).or_default().insert(&service.name)),
             }
         }
     }
-    let known: BTreeSet<&str> = networks
-        .flat_map(|network| network.reserved_ports.iter().chain(&network.dynamic_ports))
-        .map(|port| port.label.as_str())
-        .collect();
-    for (label, names) in wanted.into_iter().filter(|(label, _)| !known.contains(label)) {
-        let names = Vec::from_iter(names).join(", ");
-        faults.add(format!("port label {label:?} referenced by services {names} does not exist"));
+
+    /// A port that is called by its label has to be there.
+    fn check(self, networks: impl Iterator<Item = &'a NetworkResource>, faults: &mut Faults) {
+        let known: BTreeSet<&str> = networks
+            .flat_map(|network| network.reserved_ports.iter().chain(&network.dynamic_ports))
+            .map(|port| port.label.as_str())
+            .collect();
+        for (label, names) in self.0.into_iter().filter(|(label, _)| !known.contains(label)) {
+            let names = Vec::from_iter(names).join(", ");
+            faults.add(format!("port label {label:?} referenced by services {names} does not exist"));
+        }
     }
 }

@@ -1,18 +1,18 @@
 //! Faults of a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::api::job::{
-    JobSpec, Lifecycle, LogConfig, Resources, Task, TaskArtifact, TaskGroup, Template, Vault,
-};
+use ordu_proto::api::job::{JobSpec, LogConfig, Resources, Task, TaskArtifact, TaskGroup, Template, Vault};
 
-use super::{paths, placement, service};
+use super::{number, paths, placement, policy, service};
 use crate::job::faults::Faults;
 
 const CPU_MHZ_MIN: i64 = 1;
 const MEMORY_MB_MIN: i64 = 10;
+const PERMISSIONS_MAX: u64 = 0o7777;
 
-pub(super) fn check(job: &JobSpec, group: &TaskGroup, task: &Task) -> Faults {
+/// The faults of a task of a group of which these services have a proxy.
+pub(super) fn check(job: &JobSpec, group: &TaskGroup, with_proxy: &BTreeSet<&str>, task: &Task) -> Faults {
     let mut faults = Faults::new();
     if task.name.is_empty() {
         faults.add("Missing task name");
@@ -39,7 +39,7 @@ pub(super) fn check(job: &JobSpec, group: &TaskGroup, task: &Task) -> Faults {
     if let Some(log) = &task.log_config {
         faults.add_part(check_log(log));
     }
-    check_placement(job, task, &mut faults);
+    placement::check_of_task(&mut faults, job, &task.constraints, &task.affinities);
     faults.add_part(service::check_of_task(group, task));
     if group.disk_mb() <= task.log_storage_mb() {
         faults.add(format!(
@@ -56,6 +56,15 @@ pub(super) fn check(job: &JobSpec, group: &TaskGroup, task: &Task) -> Faults {
     }
     check_templates(task, &mut faults);
     check_rest(task, &mut faults);
+    if let Some(of) = task.kind.strip_prefix("connect-proxy:") {
+        check_proxy(with_proxy, task, of, &mut faults);
+    }
+    check_storage(task, &mut faults);
+    // What the task takes from its group is told there.
+    let own = task.restart_policy.as_ref().filter(|own| group.restart_policy.as_ref() != Some(*own));
+    if let Some(restart) = own {
+        faults.add_part(policy::check_restart(restart));
+    }
     faults
 }
 
@@ -63,18 +72,48 @@ fn check_rest(task: &Task, faults: &mut Faults) {
     if let Some(payload) = &task.dispatch_payload
         && paths::escapes(2, &payload.file)
     {
-        let mut part = Faults::new();
-        part.add("destination escapes allocation directory");
-        faults.add_part_of(part, || "Dispatch Payload".to_owned());
+        faults.add("Dispatch Payload validation failed: destination escapes allocation directory");
     }
-    if let Some(lifecycle) = &task.lifecycle {
-        faults.add_part_of(check_lifecycle(lifecycle), || "Lifecycle".to_owned());
+    match task.lifecycle.as_ref().map(|lifecycle| lifecycle.hook.as_str()) {
+        None | Some("prestart" | "poststart" | "poststop") => {}
+        Some("") => faults.add("Lifecycle validation failed: no lifecycle hook provided"),
+        Some(other) => faults.add(format!("Lifecycle validation failed: invalid hook: {other}")),
     }
+}
+
+/// A task that is the proxy of one of the group's services.
+fn check_proxy(with_proxy: &BTreeSet<&str>, task: &Task, of: &str, faults: &mut Faults) {
+    if !task.services.is_empty() {
+        faults.add("Connect proxy task must not have a service stanza");
+    }
+    if task.leader {
+        faults.add("Connect proxy task must not have leader set");
+    }
+    if with_proxy.is_empty() {
+        faults.add(format!("No Connect services in task group with Connect proxy ({of:?})"));
+    } else if !with_proxy.contains(of) {
+        faults.add(format!(
+            "Connect proxy service name ({of:?}) not found in Connect services from task group"
+        ));
+    }
+}
+
+fn check_storage(task: &Task, faults: &mut Faults) {
     for (index, mount) in task.volume_mounts.iter().enumerate() {
         let mode = mount.propagation_mode.as_deref().unwrap_or("private");
         if !matches!(mode, "private" | "host-to-task" | "bidirectional") {
-            faults.add(format!("Volume Mount ({index}) has an invalid propagation mode: {mode:?}"));
+            faults.add(format!("Volume Mount ({index}) has an invalid propagation mode: \"{mode}\""));
         }
+    }
+    let Some(plugin) = &task.csi_plugin_config else { return };
+    if plugin.id.is_empty() {
+        faults.add("CSIPluginConfig must have a non-empty PluginID");
+    }
+    if !matches!(plugin.plugin_type.as_str(), "node" | "controller" | "monolith") {
+        faults.add(format!(
+            "CSIPluginConfig PluginType must be one of 'node', 'controller', or 'monolith', got: \"{}\"",
+            plugin.plugin_type
+        ));
     }
 }
 
@@ -98,10 +137,8 @@ fn check_resources(resources: &Resources) -> Faults {
                 "device name must be given as one of the following: type, vendor/type, or vendor/type/name",
             );
         }
-        for (number, constraint) in (1..).zip(&device.constraints) {
-            part.add_part_of(placement::check_constraint(constraint), || format!("Constraint {number}"));
-        }
-        if !part.texts().is_empty() {
+        placement::check_of_device(&mut part, &device.constraints, &device.affinities);
+        if !part.is_empty() {
             faults.add(format!("device {number} failed validation: {part}"));
         }
     }
@@ -117,18 +154,6 @@ fn check_log(log: &LogConfig) -> Faults {
         faults.add(format!("minimum file size is 1MB; got {}", log.max_file_size_mb()));
     }
     faults
-}
-
-fn check_placement(job: &JobSpec, task: &Task, faults: &mut Faults) {
-    for (number, constraint) in (1..).zip(&task.constraints) {
-        if matches!(constraint.operand.as_str(), "distinct_hosts" | "distinct_property") {
-            faults.add(format!(
-                "Constraint {number} has disallowed Operand at task level: {}",
-                constraint.operand
-            ));
-        }
-    }
-    placement::check(faults, job, &task.constraints, &task.affinities);
 }
 
 fn check_artifact(artifact: &TaskArtifact) -> Faults {
@@ -159,20 +184,19 @@ fn check_checksum(checksum: &str) -> Result<(), String> {
     if checksum.is_empty() {
         return Err("checksum value cannot be empty".to_owned());
     }
-    let (kind, digits) = checksum
-        .split_once(':')
-        .ok_or_else(|| format!("checksum must be given as \"type:value\"; got {checksum:?}"))?;
-    let length = match kind {
-        "md5" => 32,
-        "sha1" => 40,
-        "sha256" => 64,
-        "sha512" => 128,
+    let (kind, digits) = match Vec::from_iter(checksum.split(':'))[..] {
+        [kind, digits] => (kind, digits),
+        _ => return Err(format!("checksum must be given as \"type:value\"; got {checksum:?}")),
+    };
+    let length = number::hex_bytes(digits).map_err(|reason| format!("invalid checksum: {reason}"))?;
+    let wanted = match kind {
+        "md5" => 16,
+        "sha1" => 20,
+        "sha256" => 32,
+        "sha512" => 64,
         _ => return Err(format!("unsupported checksum type: {kind}")),
     };
-    if digits.len() != length || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(format!("invalid {kind} checksum: {digits}"));
-    }
-    Ok(())
+    if length == wanted { Ok(()) } else { Err(format!("invalid {kind} checksum: {digits}")) }
 }
 
 fn check_vault(vault: &Vault) -> Faults {
@@ -180,7 +204,7 @@ fn check_vault(vault: &Vault) -> Faults {
     if vault.policies.is_empty() {
         faults.add("Policy list cannot be empty");
     }
-    if vault.policies.iter().any(|policy| policy == "root") {
+    for _ in vault.policies.iter().filter(|policy| *policy == "root") {
         faults.add("Can not specify \"root\" policy");
     }
     match vault.change_mode.as_deref().unwrap_or("restart") {
@@ -236,19 +260,9 @@ fn check_template(template: &Template) -> Faults {
     }
     let permissions = text(&template.perms);
     if !permissions.is_empty()
-        && let Err(error) = u16::from_str_radix(&permissions, 8)
+        && let Err(error) = number::parse(&permissions, 8, PERMISSIONS_MAX)
     {
         faults.add(format!("Failed to parse {permissions:?} as octal: {error}"));
-    }
-    faults
-}
-
-fn check_lifecycle(lifecycle: &Lifecycle) -> Faults {
-    let mut faults = Faults::new();
-    match lifecycle.hook.as_str() {
-        "prestart" | "poststart" | "poststop" => {}
-        "" => faults.add("no lifecycle hook provided"),
-        other => faults.add(format!("invalid hook: {other}")),
     }
     faults
 }

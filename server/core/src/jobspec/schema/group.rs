@@ -1,16 +1,17 @@
 //! Task groups.
 
 use super::super::read::Object;
-use super::service::SERVICE;
-use super::shared::{
-    INHERITED_VAULT, MIGRATE, NETWORK, RESCHEDULE, RESTART, SCALING, SPREAD, UPDATE, inherit_vault,
-    inherited_vault,
+use super::network::NETWORK;
+use super::policy::{
+    INHERITED_VAULT, MIGRATE, RESCHEDULE, RESTART, SCALING, SPREAD, UPDATE, inherit_vault, inherited_vault,
 };
+use super::service::SERVICE;
 use super::task::TASK;
 use super::{
     Absent, Kind, Schema, affinities, block, constraints, duration, field, flag, integer, many, meta, one,
     text, texts,
 };
+use crate::hcl::{Error, Position};
 
 pub(super) static GROUP: Schema = Schema {
     what: "group",
@@ -26,12 +27,13 @@ pub(super) static GROUP: Schema = Schema {
         one("reschedule", "ReschedulePolicy", &RESCHEDULE),
         one("update", "Update", &UPDATE),
         one("migrate", "Migrate", &MIGRATE),
-        one("ephemeral_disk", "EphemeralDisk", &EPHEMERAL_DISK),
+        one("ephemeral_disk", "EphemeralDisk", &EPHEMERAL_DISK).filled(Absent::Object),
         many("network", "Networks", &NETWORK),
         many("service", "Services", &SERVICE),
         field("volume", "Volumes", Kind::ByName(&VOLUME)),
         one("scaling", "Scaling", &SCALING),
         inherited_vault(),
+        one("consul", "Consul", &CONSUL).or(Absent::Omitted),
         duration("shutdown_delay", "ShutdownDelay"),
         duration("stop_after_client_disconnect", "StopAfterClientDisconnect"),
     ],
@@ -41,8 +43,17 @@ pub(super) static GROUP: Schema = Schema {
 
 static EPHEMERAL_DISK: Schema = block(
     "ephemeral_disk block",
-    &[flag("sticky", "Sticky"), flag("migrate", "Migrate"), integer("size", "SizeMB")],
+    &[
+        flag("sticky", "Sticky").filled(Absent::False),
+        flag("migrate", "Migrate").filled(Absent::False),
+        integer("size", "SizeMB").filled(Absent::Integer(DISK_MB)),
+    ],
 );
+
+/// Megabytes of an allocation's disk of which nothing is said.
+const DISK_MB: i64 = ordu_proto::api::job::EphemeralDisk::DEFAULT_SIZE_MB;
+
+static CONSUL: Schema = block("consul block", &[text("namespace", "Namespace").or(Absent::Empty)]);
 
 static VOLUME: Schema = Schema {
     what: "volume",
@@ -62,8 +73,9 @@ static MOUNT_OPTIONS: Schema = block(
     &[text("fs_type", "FSType").or(Absent::Empty), texts("mount_flags", "MountFlags")],
 );
 
-fn finish(group: &mut Object) {
+fn finish(group: &mut Object, _: Position) -> Result<(), Error> {
     if let Some(vault) = group.remove(INHERITED_VAULT) {
         inherit_vault(&vault, group.get_mut("Tasks"));
     }
+    Ok(())
 }

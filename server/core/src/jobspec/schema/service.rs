@@ -1,24 +1,27 @@
 //! Services and their checks.
 
+use super::connect::CONNECT;
 use super::{Absent, Kind, Schema, duration, field, flag, integer, many, meta, one, text, texts};
 
 pub(super) static SERVICE: Schema = Schema {
     what: "service",
     label: None,
     fields: &[
+        text("id", "Id").or(Absent::Empty),
         text("name", "Name").or(Absent::Empty),
         texts("tags", "Tags"),
         texts("canary_tags", "CanaryTags"),
         text("port", "PortLabel").or(Absent::Empty),
-        text("address_mode", "AddressMode").or(Absent::Empty),
+        text("address_mode", "AddressMode").or(Absent::Empty).filled(Absent::Text("auto")),
         flag("enable_tag_override", "EnableTagOverride").or(Absent::False),
         text("task", "TaskName").or(Absent::Empty),
         meta(),
         field("canary_meta", "CanaryMeta", Kind::TextMap),
         many("check", "Checks", &CHECK),
         one("check_restart", "CheckRestart", &CHECK_RESTART),
+        one("connect", "Connect", &CONNECT),
     ],
-    constants: &[("Id", Absent::Empty), ("Connect", Absent::Null)],
+    constants: &[],
     finish: None,
 };
 
@@ -26,6 +29,7 @@ static CHECK: Schema = Schema {
     what: "check",
     label: None,
     fields: &[
+        text("id", "Id").or(Absent::Empty),
         text("name", "Name").or(Absent::Empty),
         text("type", "Type").or(Absent::Empty),
         text("command", "Command").or(Absent::Empty),
@@ -48,7 +52,7 @@ static CHECK: Schema = Schema {
         integer("success_before_passing", "SuccessBeforePassing").or(Absent::Zero),
         integer("failures_before_critical", "FailuresBeforeCritical").or(Absent::Zero),
     ],
-    constants: &[("Id", Absent::Empty)],
+    constants: &[],
     finish: None,
 };
 

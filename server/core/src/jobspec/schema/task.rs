@@ -1,11 +1,13 @@
 //! Tasks and what stands in them.
 
+use super::network::NETWORK;
+use super::policy::{RESTART, TASK_SCALING, VAULT, task_scaling};
 use super::service::SERVICE;
-use super::shared::{NETWORK, RESTART, VAULT};
 use super::{
-    Absent, Kind, Schema, affinities, block, constraints, duration, field, flag, integer, many, meta, one,
-    text,
+    Absent, Kind, Schema, affinities, block, constraints, duration, field, flag, integer, integer_in, many,
+    meta, one, text,
 };
+use ordu_proto::api::job::Resources;
 
 pub(super) static TASK: Schema = Schema {
     what: "task",
@@ -19,8 +21,8 @@ pub(super) static TASK: Schema = Schema {
         constraints(),
         affinities(),
         many("service", "Services", &SERVICE),
-        one("resources", "Resources", &RESOURCES),
-        one("logs", "LogConfig", &LOGS),
+        one("resources", "Resources", &RESOURCES).filled(Absent::Object),
+        one("logs", "LogConfig", &LOGS).filled(Absent::Object),
         many("artifact", "Artifacts", &ARTIFACT),
         many("template", "Templates", &TEMPLATE),
         one("vault", "Vault", &VAULT),
@@ -30,20 +32,24 @@ pub(super) static TASK: Schema = Schema {
         many("volume_mount", "VolumeMounts", &VOLUME_MOUNT),
         one("csi_plugin", "CSIPluginConfig", &CSI_PLUGIN).or(Absent::Omitted),
         flag("leader", "Leader").or(Absent::False),
-        duration("kill_timeout", "KillTimeout"),
+        duration("kill_timeout", "KillTimeout").filled(Absent::Integer(KILL_TIMEOUT_NS)),
         text("kill_signal", "KillSignal").or(Absent::Empty),
         duration("shutdown_delay", "ShutdownDelay").or(Absent::Zero),
         text("kind", "Kind").or(Absent::Empty),
+        field("scaling", "ScalingPolicies", Kind::ManyBy(task_scaling, &TASK_SCALING)),
     ],
-    constants: &[("ScalingPolicies", Absent::Null)],
+    constants: &[],
     finish: None,
 };
 
-static RESOURCES: Schema = block(
+/// Nanoseconds from the signal that asks a task to end to the kill.
+pub(super) const KILL_TIMEOUT_NS: i64 = 5_000_000_000;
+
+pub(super) static RESOURCES: Schema = block(
     "resources block",
     &[
-        integer("cpu", "CPU"),
-        integer("memory", "MemoryMB"),
+        integer("cpu", "CPU").filled(Absent::Integer(Resources::DEFAULT_CPU_MHZ)),
+        integer("memory", "MemoryMB").filled(Absent::Integer(Resources::DEFAULT_MEMORY_MB)),
         integer("disk", "DiskMB"),
         integer("iops", "IOPS"),
         many("network", "Networks", &NETWORK),
@@ -54,39 +60,51 @@ static RESOURCES: Schema = block(
 static DEVICE: Schema = Schema {
     what: "device",
     label: Some("Name"),
-    fields: &[integer("count", "Count"), constraints(), affinities()],
+    fields: &[
+        integer_in("count", "Count", 0, i64::MAX).filled(Absent::Integer(1)),
+        constraints(),
+        affinities(),
+    ],
     constants: &[],
     finish: None,
 };
 
-static LOGS: Schema =
-    block("logs block", &[integer("max_files", "MaxFiles"), integer("max_file_size", "MaxFileSizeMB")]);
+pub(super) static LOGS: Schema = block(
+    "logs block",
+    &[
+        integer("max_files", "MaxFiles").filled(Absent::Integer(10)),
+        integer("max_file_size", "MaxFileSizeMB").filled(Absent::Integer(10)),
+    ],
+);
 
 static ARTIFACT: Schema = block(
     "artifact",
     &[
-        text("source", "GetterSource"),
+        text("source", "GetterSource").filled(Absent::Empty),
         text("destination", "RelativeDest"),
-        text("mode", "GetterMode"),
+        text("mode", "GetterMode").filled(Absent::Text("any")),
         field("options", "GetterOptions", Kind::TextMap),
         field("headers", "GetterHeaders", Kind::TextMap),
     ],
 );
 
+/// Nanoseconds that a change of a template waits at most.
+const SPLAY_NS: i64 = 5_000_000_000;
+
 static TEMPLATE: Schema = block(
     "template",
     &[
-        text("source", "SourcePath"),
-        text("data", "EmbeddedTmpl"),
-        text("destination", "DestPath"),
+        text("source", "SourcePath").filled(Absent::Empty),
+        text("data", "EmbeddedTmpl").filled(Absent::Empty),
+        text("destination", "DestPath").filled(Absent::Empty),
         text("change_mode", "ChangeMode").or(Absent::Text("restart")),
         text("change_signal", "ChangeSignal"),
-        duration("splay", "Splay").or(Absent::Nanoseconds(5_000_000_000)),
+        duration("splay", "Splay").or(Absent::Integer(SPLAY_NS)),
         text("perms", "Perms").or(Absent::Text("0644")),
-        text("left_delimiter", "LeftDelim"),
-        text("right_delimiter", "RightDelim"),
-        flag("env", "Envvars"),
-        duration("vault_grace", "VaultGrace"),
+        text("left_delimiter", "LeftDelim").filled(Absent::Text("{{")),
+        text("right_delimiter", "RightDelim").filled(Absent::Text("}}")),
+        flag("env", "Envvars").filled(Absent::False),
+        duration("vault_grace", "VaultGrace").filled(Absent::Zero),
     ],
 );
 
@@ -102,8 +120,8 @@ static VOLUME_MOUNT: Schema = block(
     &[
         text("volume", "Volume"),
         text("destination", "Destination"),
-        flag("read_only", "ReadOnly"),
-        text("propagation_mode", "PropagationMode"),
+        flag("read_only", "ReadOnly").filled(Absent::False),
+        text("propagation_mode", "PropagationMode").filled(Absent::Text("private")),
     ],
 );
 

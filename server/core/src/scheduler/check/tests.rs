@@ -243,3 +243,22 @@ fn the_accepted_part_holds_no_stop_update_or_placement_on_a_refused_node() {
     assert_eq!(accepted.place.len(), 1);
     assert_eq!(accepted.place[0].node_id, id(2));
 }
+
+#[test]
+fn what_is_left_of_a_refused_plan_has_its_deployments_unless_it_takes_effect_whole_or_not_at_all() {
+    let world = World::new();
+    for all_at_once in [false, true] {
+        let plan = Plan {
+            place: vec![alloc(8, 1, resources(2000, 1, 1, &[]))],
+            deployment: Some(Default::default()),
+            deployment_updates: vec![Default::default()],
+            all_at_once,
+            ..Default::default()
+        };
+        let mut lookup = |id: &[u8]| world.rows.get(id).cloned();
+        let verdict = check_plan(&world.view, &plan, &mut lookup);
+        let accepted = accepted_part(plan, &verdict, &mut lookup);
+        assert!(accepted.place.is_empty());
+        assert_eq!(all_at_once, crate::scheduler::plan_is_empty(&accepted));
+    }
+}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::scheduler::class::UNIQUE_PREFIX;
 use crate::scheduler::view::NodeFacts;
+use crate::state::id::IdText;
 
 /// One side of a constraint or affinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +64,5 @@ impl Target {
 
 /// Sixteen bytes as the API spells them: 8-4-4-4-12 hexadecimal digits.
 pub(crate) fn uuid_text(id: &[u8]) -> String {
-    let mut text = String::with_capacity(36);
-    for (position, byte) in id.iter().enumerate() {
-        if matches!(position, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    IdText(id).to_string()
 }

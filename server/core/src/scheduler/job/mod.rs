@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use ordu_proto::api::job::{self, JobSpec, NetworkResource, TaskGroup};
+use ordu_proto::api::job::{self, JobSpec, NetworkResource, TYPE_SERVICE, TaskGroup, UpdateStrategy};
 use ordu_proto::state::Job;
 
 use super::constraint::{Affinity, Constraint, Target};
@@ -51,8 +51,20 @@ pub(crate) struct ScheduledGroup {
     pub(crate) networks: Vec<NetworkResource>,
     /// What all those networks need of the node's ports, if anything.
     pub(crate) ports: Option<PortNeeds>,
+    /// How new versions are rolled out; `None` where there are no deployments.
+    pub(crate) update: Option<UpdatePolicy>,
     /// Equal for two versions of a group exactly if an allocation can go from one to the other in place.
     pub(crate) shape: [u8; 32],
+}
+
+/// How a service's group takes a new version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UpdatePolicy {
+    /// How many allocations are replaced at a time; at least one.
+    pub(crate) parallel_max: usize,
+    pub(crate) auto_revert: bool,
+    pub(crate) auto_promote: bool,
+    pub(crate) progress_deadline_ns: i64,
 }
 
 /// What a task of the group takes.
@@ -118,7 +130,11 @@ impl ScheduledJob {
             all_at_once: spec.all_at_once,
             constraints,
             exclusions,
-            groups: spec.task_groups.iter().map(|group| ScheduledGroup::from_spec(spec, group)).collect(),
+            groups: spec
+                .task_groups
+                .iter()
+                .map(|group| ScheduledGroup::from_spec(row, spec, group))
+                .collect(),
         }
     }
 
@@ -133,7 +149,7 @@ impl ScheduledJob {
 }
 
 impl ScheduledGroup {
-    fn from_spec(spec: &JobSpec, group: &TaskGroup) -> ScheduledGroup {
+    fn from_spec(row: &Job, spec: &JobSpec, group: &TaskGroup) -> ScheduledGroup {
         let all: Vec<job::Constraint> = group
             .constraints
             .iter()
@@ -168,8 +184,22 @@ impl ScheduledGroup {
             ports: PortNeeds::of(group.networks.iter().chain(tasks.iter().flat_map(|task| &task.networks))),
             tasks,
             networks: group.networks.clone(),
+            update: group.update.as_ref().filter(|_| row.r#type == TYPE_SERVICE).and_then(UpdatePolicy::of),
             shape: shape::of(spec, group),
         }
+    }
+}
+
+impl UpdatePolicy {
+    /// The policy, unless it says that there are to be no deployments.
+    fn of(update: &UpdateStrategy) -> Option<UpdatePolicy> {
+        let parallel_max = usize::try_from(update.max_parallel()).ok().filter(|&at_a_time| at_a_time > 0)?;
+        Some(UpdatePolicy {
+            parallel_max,
+            auto_revert: update.auto_revert(),
+            auto_promote: update.auto_promote(),
+            progress_deadline_ns: update.progress_deadline_ns(),
+        })
     }
 }
 

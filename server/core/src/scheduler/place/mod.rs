@@ -11,11 +11,14 @@ mod tests;
 use std::collections::BTreeMap;
 
 use ordu_proto::command::Plan;
-use ordu_proto::state::{AllocMetric, AllocatedResources, Allocation, ClientStatus, DesiredStatus};
+use ordu_proto::state::{
+    AllocMetric, AllocatedResources, Allocation, ClientStatus, Deployment, DesiredStatus,
+};
 
 pub(crate) use occupancy::Occupancy;
 use ranking::{Choice, Ranking, Sight};
 
+use super::deployment;
 use super::feasible::Feasibility;
 use super::job::{ScheduledGroup, ScheduledJob};
 use super::reconcile::{GroupWork, Stop, StopReason};
@@ -33,6 +36,8 @@ pub type Ids<'a> = dyn FnMut() -> [u8; 16] + 'a;
 pub(crate) struct Placer<'p, 'j> {
     pub(crate) job: &'j ScheduledJob,
     pub(crate) eval_id: &'p [u8],
+    /// The deployment that what is placed becomes part of.
+    pub(crate) deployment: Option<&'p Deployment>,
     pub(crate) view: &'p mut ClusterView,
     pub(crate) feasibility: &'p mut Feasibility<'j>,
     pub(crate) occupancy: Occupancy<'j>,
@@ -55,7 +60,7 @@ struct Group<'j> {
 struct Wish<'a> {
     name_index: u32,
     previous: Option<&'a Allocation>,
-    /// The previous one still runs, and stops when this one is placed.
+    /// The previous one stops when this one is placed.
     stops_previous: bool,
 }
 
@@ -63,7 +68,7 @@ impl<'j> Placer<'_, 'j> {
     /// Counts the allocations that stay, of all groups, before the first is placed.
     pub(crate) fn count_present(&mut self, groups: &[GroupWork<'_>]) {
         for (index, work) in groups.iter().enumerate() {
-            for alloc in work.kept.iter().chain(&work.destructive) {
+            for alloc in work.kept.iter().chain(&work.destructive).chain(&work.waiting) {
                 if let Some(slot) = self.live_slot(alloc) {
                     self.occupancy.add(self.view, index, slot);
                 }
@@ -89,7 +94,8 @@ impl<'j> Placer<'_, 'j> {
             self.replace(&mut group, &mut ranking, &wish, ids);
         }
         for place in &work.place {
-            let wish = Wish { name_index: place.name_index, previous: place.previous, stops_previous: false };
+            let stops_previous = place.previous.is_some_and(|previous| previous.force_reschedule);
+            let wish = Wish { name_index: place.name_index, previous: place.previous, stops_previous };
             if !self.place(&mut group, &mut ranking, &wish, ids) {
                 // Nothing has changed for those that follow; they would only fail the same way.
                 let left = wanted as i64 - group.placed as i64;
@@ -187,7 +193,9 @@ impl<'j> Placer<'_, 'j> {
         self.view.take(choice.slot, &Usage::of(Some(&resources)));
         self.occupancy.add(self.view, group.index, choice.slot);
         if let (Some(previous), true) = (wish.previous, wish.stops_previous) {
-            self.plan.stop.push(plan_stop(&Stop { alloc: previous, reason: StopReason::Updating }));
+            let reason =
+                if previous.force_reschedule { StopReason::Rescheduled } else { StopReason::Updating };
+            self.plan.stop.push(plan_stop(&Stop { alloc: previous, reason }));
         }
         self.plan.place.push(Allocation {
             id: id.to_vec(),
@@ -205,6 +213,7 @@ impl<'j> Placer<'_, 'j> {
             client_status: ClientStatus::Pending.into(),
             resources: Some(resources),
             metrics: Some(metrics),
+            deployment_id: deployment::id_for(self.deployment, &group.spec.name),
             previous_allocation: wish.previous.map(|previous| previous.id.clone()).unwrap_or_default(),
             ..Allocation::default()
         });

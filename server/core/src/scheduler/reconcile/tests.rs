@@ -1,7 +1,9 @@
 //! What becomes of allocations when the job, their nodes or they themselves change.
 
+use ordu_proto::api::job::DesiredUpdates;
 use ordu_proto::state::{ClientStatus, DesiredStatus, NodeStatus, TaskState};
 
+use crate::scheduler::Decision;
 use crate::scheduler::testing::{World, group, id};
 use crate::scheduler::view::is_terminal;
 
@@ -252,4 +254,45 @@ fn a_service_that_ended_well_is_started_again() {
     assert_eq!(world.names("g"), [0]);
     assert!(is_terminal(&world.allocs[&ended]));
     assert_eq!(world.stopped(), 0);
+}
+
+fn counts(decision: &Decision) -> [u64; 5] {
+    let DesiredUpdates { ignore, place, stop, in_place_update, destructive_update, .. } =
+        decision.desired_updates["g"];
+    [ignore, place, stop, in_place_update, destructive_update]
+}
+
+#[test]
+fn what_is_lost_is_counted_as_stopped_and_placed_and_what_failed_as_left_alone() {
+    let mut world = running("service", 3);
+    let failed = world.live_ids("g")[0].clone();
+    world.set_client_status(&failed, ClientStatus::Failed);
+    let lost = world.live("g")[0].node_id.clone();
+    let count = world.live("g").iter().filter(|alloc| alloc.node_id == lost).count() as u64;
+    let mut node = world.nodes[&lost].clone();
+    node.set_status(NodeStatus::Down);
+    world.put_node(node);
+    assert_eq!([3 - count, count, count, 0, 0], counts(&world.settle()));
+    assert_eq!([3, 0, 0, 0, 0], counts(&world.settle()), "what is stopped is not counted again");
+}
+
+#[test]
+fn what_a_batch_job_has_done_is_counted_as_left_alone_in_this_version_and_the_next() {
+    let mut world = running("batch", 2);
+    for alloc in world.live_ids("g") {
+        world.set_client_status(&alloc, ClientStatus::Complete);
+    }
+    assert_eq!([2, 0, 0, 0, 0], counts(&world.settle()));
+    world.change_job(|_, spec| drop(spec.task_groups[0].tasks[0].env.insert("K".into(), "v".into())));
+    assert_eq!([2, 2, 0, 0, 0], counts(&world.settle()));
+}
+
+#[test]
+fn a_group_that_is_gone_is_counted_for_as_long_as_it_stops_something() {
+    let mut world = running("service", 2);
+    world.change_job(|_, spec| spec.task_groups[0].name = "h".into());
+    let decision = world.settle();
+    assert_eq!([0, 0, 2, 0, 0], counts(&decision));
+    assert_eq!(2, decision.desired_updates["h"].place);
+    assert_eq!(vec!["h"], world.settle().desired_updates.keys().collect::<Vec<_>>());
 }

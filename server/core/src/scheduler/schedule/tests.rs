@@ -1,9 +1,11 @@
 //! How evaluations end, and what holds whatever happens to a cluster.
 
+use ordu_proto::api::job::UpdateStrategy;
 use ordu_proto::state::{Allocation, NodeStatus};
 use proptest::prelude::*;
 
 use super::*;
+use crate::scheduler::is_active_deployment;
 use crate::scheduler::testing::{World, constraint, group, id, ports};
 use crate::scheduler::view::is_terminal;
 
@@ -109,9 +111,11 @@ fn a_worker_may_decide_several_jobs_on_one_view() {
             job: Some(&job),
             versions: &|_, _| None,
             allocs: &[],
+            deployment: None,
             view: &mut view,
             snapshot_index: 1,
             now_ns: 0,
+            dry_run: false,
         };
         let decision = schedule(input, &mut || {
             drawn += 1;
@@ -200,6 +204,20 @@ fn verify(world: &mut World, decision: &Decision) {
         assert!(used.disk_mb <= capacity.disk_mb);
         assert!(used.ports.is_sorted_by(|left, right| left < right), "no port is held twice");
     }
+    let active = world.deployments.iter().filter(|it| is_active_deployment(it));
+    for deployment in active {
+        assert!(!world.row.stop, "a stopped job rolls nothing out");
+        assert_eq!(
+            (world.row.create_index, world.row.version),
+            (deployment.job_create_index, deployment.job_version)
+        );
+    }
+    for alloc in world.allocs.values().filter(|alloc| !alloc.deployment_id.is_empty()) {
+        assert!(
+            world.deployments.iter().any(|it| it.id == alloc.deployment_id),
+            "a deployment that there is"
+        );
+    }
     let groups: Vec<(String, i64)> =
         world.spec.task_groups.iter().map(|group| (group.name.clone(), group.count())).collect();
     if world.row.stop {
@@ -232,6 +250,7 @@ proptest! {
     ) {
         let mut first = group("g", 3, 500, 500);
         first.networks = vec![ports(2, &[])];
+        first.update = Some(UpdateStrategy { max_parallel: Some(1), ..Default::default() });
         let mut second = group("h0", 2, 1500, 100);
         second.networks = vec![ports(1, &[9000])];
         let job_type = if is_batch { "batch" } else { "service" };
@@ -248,7 +267,11 @@ proptest! {
             prop_assert_eq!(decision.plan.place.len(), again.plan.place.len());
             prop_assert!(pairs.all(|(left, right)| same_places(left, right)));
             prop_assert_eq!(&decision.plan.stop, &again.plan.stop);
-            prop_assert_eq!(&decision.plan.update, &again.plan.update);
+            let updated = |decision: &Decision| {
+                decision.plan.update.iter().map(|it| (it.alloc_id.clone(), it.job_version)).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(updated(&decision), updated(&again));
+            prop_assert_eq!(&decision.desired_updates, &again.desired_updates);
             // `apply` panics if the plan check refuses any of it.
             world.apply(&decision.plan);
             verify(&mut world, &decision);

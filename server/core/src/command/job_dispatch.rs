@@ -1,0 +1,120 @@
+//! Command 25, since 0.1: a parameterized job is run with a payload and metadata of its own, as a child.
+
+use std::collections::BTreeMap;
+
+use ordu_proto::api::job::ParameterizedJobConfig;
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{JobDispatch, JobDispatched, Refusal};
+use ordu_proto::state::Job;
+
+use super::entry::Entry;
+use super::job_child::{Child, spec_of_parent, submit_child};
+use super::{Step, refuse};
+use crate::limits::DISPATCH_PAYLOAD_BYTES_MAX;
+use crate::state::{Corrupt, Table, read};
+
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
+    let JobDispatch { namespace, job_id, meta, payload, idempotency_token, id_suffix, eval_id } = command;
+    let Some(parent) = read::job(entry.reader(), &namespace, &job_id)? else {
+        return Ok(Err(refuse(500, "parameterized job not found")));
+    };
+    if !parent.parameterized {
+        return Ok(Err(refuse(500, format!("Specified job {job_id:?} is not a parameterized job"))));
+    }
+    if parent.stop {
+        return Ok(Err(refuse(500, format!("Specified job {job_id:?} is stopped"))));
+    }
+    let mut spec = spec_of_parent(entry.reader(), &parent)?;
+    let Some(parameters) = &spec.parameterized_job else {
+        let what = format!("the specification of the parameterized job {job_id:?} says that it is none");
+        return Err(Corrupt::new(Table::JobSpecs, what));
+    };
+    if let Err(refusal) = check(parameters, &meta, &payload) {
+        return Ok(Err(refusal));
+    }
+    if !idempotency_token.is_empty()
+        && let Some(child) = read::child_by_token(entry.reader(), &namespace, &job_id, &idempotency_token)?
+    {
+        return Ok(Ok(Answer::JobDispatched(earlier(entry, &child)?)));
+    }
+    let seconds = entry.time_ns.div_euclid(1_000_000_000);
+    let suffix: String = id_suffix.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = format!("{job_id}/dispatch-{seconds}-{suffix}");
+    if read::job(entry.reader(), &namespace, &id)?.is_some() {
+        // Drawn twice in one second.
+        return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
+    }
+    spec.meta.extend(meta);
+    let child = Child {
+        id,
+        spec,
+        payload,
+        idempotency_token: idempotency_token.clone(),
+        dispatched: true,
+        eval_id: &eval_id,
+        triggered_by: "job-register",
+    };
+    let (child, registered) = submit_child(entry, &parent, child)?;
+    if !idempotency_token.is_empty() {
+        entry.put_child_token(&child);
+    }
+    Ok(Ok(Answer::JobDispatched(JobDispatched {
+        index: entry.index,
+        child_id: child.id,
+        child_create_index: child.create_index,
+        eval_id: registered.eval_id,
+        eval_create_index: registered.eval_create_index,
+    })))
+}
+
+/// The answer that the first dispatch with this token was given.
+fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt> {
+    let evals = read::evals_of_job(entry.reader(), &child.namespace, &child.id)?;
+    let first = evals.into_iter().min_by_key(|eval| eval.create_index);
+    let (eval_id, eval_create_index) = first.map(|eval| (eval.id, eval.create_index)).unwrap_or_default();
+    Ok(JobDispatched {
+        index: entry.index,
+        child_id: child.id.clone(),
+        child_create_index: child.create_index,
+        eval_id,
+        eval_create_index,
+    })
+}
+
+/// What the job lets a dispatch hand in.
+fn check(
+    parameters: &ParameterizedJobConfig,
+    meta: &BTreeMap<String, String>,
+    payload: &[u8],
+) -> Result<(), Refusal> {
+    let has_payload = !payload.is_empty();
+    match parameters.payload.as_str() {
+        "required" if !has_payload => {
+            return Err(refuse(500, "Payload is not provided but required by parameterized job"));
+        }
+        "forbidden" if has_payload => {
+            return Err(refuse(500, "Payload provided but forbidden by parameterized job"));
+        }
+        _ => {}
+    }
+    if payload.len() > DISPATCH_PAYLOAD_BYTES_MAX {
+        let text = format!("Payload exceeds maximum size; {} > {DISPATCH_PAYLOAD_BYTES_MAX}", payload.len());
+        return Err(refuse(500, text));
+    }
+    let is_known = |key: &str| {
+        let known = parameters.meta_required.iter().chain(&parameters.meta_optional);
+        known.into_iter().any(|known| known == key)
+    };
+    let unknown: Vec<&str> = meta.keys().map(|key| &**key).filter(|key| !is_known(key)).collect();
+    if !unknown.is_empty() {
+        let text = format!("Dispatch request included unpermitted metadata keys: [{}]", unknown.join(" "));
+        return Err(refuse(500, text));
+    }
+    let is_missing = |key: &&str| !meta.contains_key(*key);
+    let missing: Vec<&str> = parameters.meta_required.iter().map(|key| &**key).filter(is_missing).collect();
+    if !missing.is_empty() {
+        let text = format!("Dispatch did not provide required meta keys: [{}]", missing.join(" "));
+        return Err(refuse(500, text));
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Command 26, since 0.1: a job becomes again what one of its versions was, as a new version.
+
+use ordu_proto::command::JobRevert;
+use ordu_proto::command::outcome::Outcome as Answer;
+
+use super::entry::Entry;
+use super::job_version::{Submission, submit};
+use super::{Step, refuse};
+use crate::state::read;
+
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRevert) -> Step {
+    let JobRevert { namespace, job_id, version, enforced_prior_version, eval_id } = command;
+    let Some(existing) = read::job(entry.reader(), &namespace, &job_id)? else {
+        return Ok(Err(refuse(500, format!("job {job_id:?} not found"))));
+    };
+    if existing.version == version {
+        return Ok(Err(refuse(500, "can't revert to current version")));
+    }
+    let Some(job) = read::job_version(entry.reader(), &namespace, &job_id, version)? else {
+        return Ok(Err(super::no_such_version(&namespace, &job_id, version)));
+    };
+    if let Some(enforced) = enforced_prior_version.filter(|enforced| *enforced != existing.version) {
+        let text = format!("Current job has version {}; enforcing version {enforced}", existing.version);
+        return Ok(Err(refuse(500, text)));
+    }
+    let spec = read::spec_of(entry.reader(), &job)?;
+    let is_parent = job.periodic || job.parameterized;
+    let submission = Submission {
+        job,
+        spec,
+        // The groups of every version that is kept are in the summary.
+        groups: Vec::new(),
+        eval_id: if is_parent { &[] } else { &eval_id },
+        triggered_by: "job-register",
+    };
+    let (_, registered) = submit(entry, Some(existing), submission)?;
+    Ok(Ok(Answer::JobRegistered(registered)))
+}

@@ -1,0 +1,30 @@
+//! Command 27, since 0.1: a version is marked as one to go back to, or not any more.
+
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{Done, JobStability};
+
+use super::entry::Entry;
+use super::{Step, refuse};
+use crate::state::read;
+
+/// The version that is marked becomes the job's, with its number: so Nomad does, and so the numbers that
+/// clients see after it show. No evaluation follows, so that nothing that runs is changed by it.
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobStability) -> Step {
+    let JobStability { namespace, job_id, version, stable } = command;
+    let Some(existing) = read::job(entry.reader(), &namespace, &job_id)? else {
+        return Ok(Err(refuse(500, format!("job {job_id:?} not found"))));
+    };
+    let Some(mut job) = read::job_version(entry.reader(), &namespace, &job_id, version)? else {
+        return Ok(Err(super::no_such_version(&namespace, &job_id, version)));
+    };
+    if job.stable != stable {
+        job.stable = stable;
+        job.modify_index = entry.index;
+        entry.put_job_version_row(&job);
+        job.status = existing.status;
+        // Loaded, so that the entry's end looks at the job's status.
+        entry.summary(&namespace, &job_id)?;
+        entry.put_job(&job);
+    }
+    Ok(Ok(Answer::Done(Done { index: entry.index })))
+}

@@ -1,0 +1,78 @@
+//! Command 28, since 0.1: a periodic job is run once, as a child. A launch is its job and its time, so that it
+//! is neither made twice nor lost when leaders change.
+
+use ordu_proto::api::job::JobSpec;
+use ordu_proto::command::outcome::Outcome as Answer;
+use ordu_proto::command::{PeriodicLaunch, PeriodicLaunched};
+use ordu_proto::state::Job;
+
+use super::entry::Entry;
+use super::job_child::{Child, spec_of_parent, submit_child};
+use super::job_version::schedule_of;
+use super::{Step, refuse};
+use crate::periodic::child_id;
+use crate::state::{Corrupt, read};
+
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: PeriodicLaunch) -> Step {
+    let PeriodicLaunch { namespace, job_id, launch_ns, forced, eval_id } = command;
+    let Some(job) = read::job(entry.reader(), &namespace, &job_id)? else {
+        return Ok(Err(refuse(500, "job not found")));
+    };
+    let schedule = if job.periodic { schedule_of(&read::spec_of(entry.reader(), &job)?) } else { None };
+    let Some(schedule) = schedule else {
+        return Ok(Err(refuse(500, "can't force launch non-periodic job")));
+    };
+    if job.stop || job.parameterized || schedule.enabled == Some(false) {
+        let text = format!(
+            "force launch for job {job_id:?} failed: can't force run non-tracked job {job_id:?} ({namespace})"
+        );
+        return Ok(Err(refuse(500, text)));
+    }
+    if forced {
+        // What is forced is no launch of the schedule: those stay due.
+        let launched = launch(entry, &job, entry.time_ns, &eval_id)?;
+        return Ok(Ok(Answer::PeriodicLaunched(launched)));
+    }
+    let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
+    let nothing = PeriodicLaunched { index: entry.index, ..PeriodicLaunched::default() };
+    if record.as_ref().is_some_and(|record| launch_ns <= record.launch_ns) {
+        return Ok(Ok(Answer::PeriodicLaunched(nothing)));
+    }
+    entry.put_periodic_launch(&job, record, launch_ns);
+    if schedule.prohibit_overlap == Some(true) && is_running(entry, &job)? {
+        return Ok(Ok(Answer::PeriodicLaunched(nothing)));
+    }
+    let launched = launch(entry, &job, launch_ns, &eval_id)?;
+    Ok(Ok(Answer::PeriodicLaunched(launched)))
+}
+
+/// Whether a child of the job has work to do or done.
+fn is_running(entry: &mut Entry<'_, '_>, job: &Job) -> Result<bool, Corrupt> {
+    let summary = entry.summary(&job.namespace, &job.id)?;
+    Ok(summary.children_pending + summary.children_running > 0)
+}
+
+fn launch(
+    entry: &mut Entry<'_, '_>,
+    job: &Job,
+    launch_ns: i64,
+    eval_id: &[u8],
+) -> Result<PeriodicLaunched, Corrupt> {
+    let spec = JobSpec { periodic: None, ..spec_of_parent(entry.reader(), job)? };
+    let child = Child {
+        id: child_id(&job.id, launch_ns.div_euclid(1_000_000_000)),
+        spec,
+        payload: Vec::new(),
+        idempotency_token: String::new(),
+        dispatched: job.dispatched,
+        eval_id,
+        triggered_by: "periodic-job",
+    };
+    let (child, registered) = submit_child(entry, job, child)?;
+    Ok(PeriodicLaunched {
+        index: entry.index,
+        child_id: child.id,
+        eval_id: registered.eval_id,
+        eval_create_index: registered.eval_create_index,
+    })
+}

@@ -1,0 +1,86 @@
+//! The deployments that a plan begins, ends and places for: each is read once and written once, however
+//! many allocations the plan has.
+
+use std::collections::BTreeMap;
+
+use ordu_proto::command::DeploymentUpdate;
+use ordu_proto::state::Deployment;
+
+use super::entry::Entry;
+use crate::scheduler::is_active_deployment;
+use crate::state::{Corrupt, read};
+
+/// A deployment as the plan found it and as it will leave it.
+struct Draft {
+    before: Option<Deployment>,
+    now: Deployment,
+}
+
+/// The deployments of one plan.
+#[derive(Default)]
+pub(super) struct PlanDeployments {
+    /// `None`: there is no such deployment.
+    drafts: BTreeMap<Vec<u8>, Option<Draft>>,
+}
+
+impl PlanDeployments {
+    /// A deployment begins, unless it has begun before: a large plan comes in several parts, and a plan may
+    /// be proposed twice.
+    pub(super) fn begin(&mut self, entry: &Entry<'_, '_>, deployment: Deployment) -> Result<(), Corrupt> {
+        if self.draft(entry, &deployment.id)?.is_none() {
+            let id = deployment.id.clone();
+            self.drafts.insert(id, Some(Draft { before: None, now: deployment }));
+        }
+        Ok(())
+    }
+
+    /// A deployment takes another status. One that is over stays as it is.
+    pub(super) fn update(&mut self, entry: &Entry<'_, '_>, update: &DeploymentUpdate) -> Result<(), Corrupt> {
+        if let Some(draft) = self.draft(entry, &update.deployment_id)?
+            && is_active_deployment(&draft.now)
+        {
+            draft.now.set_status(update.status());
+            draft.now.status_description.clone_from(&update.status_description);
+        }
+        Ok(())
+    }
+
+    /// An allocation of the group became part of the deployment. The first one starts the progress deadline.
+    pub(super) fn place(
+        &mut self,
+        entry: &Entry<'_, '_>,
+        deployment_id: &[u8],
+        group: &str,
+    ) -> Result<(), Corrupt> {
+        if deployment_id.is_empty() {
+            return Ok(());
+        }
+        if let Some(draft) = self.draft(entry, deployment_id)?
+            && let Some(state) = draft.now.groups.get_mut(group)
+        {
+            state.placed_allocs = state.placed_allocs.saturating_add(1);
+            if state.require_progress_by_ns == 0 && state.progress_deadline_ns != 0 {
+                state.require_progress_by_ns = entry.time_ns.saturating_add(state.progress_deadline_ns);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes those that changed.
+    pub(super) fn finish(self, entry: &mut Entry<'_, '_>) {
+        for Draft { before, now } in self.drafts.into_values().flatten() {
+            if before.as_ref() != Some(&now) {
+                entry.put_deployment(now, before.is_none());
+            }
+        }
+    }
+
+    fn draft(&mut self, entry: &Entry<'_, '_>, id: &[u8]) -> Result<Option<&mut Draft>, Corrupt> {
+        if !self.drafts.contains_key(id) {
+            let row = read::deployment(entry.reader(), id)?;
+            let draft = row.map(|row| Draft { before: Some(row.clone()), now: row });
+            self.drafts.insert(id.to_vec(), draft);
+        }
+        Ok(self.drafts.get_mut(id).and_then(Option::as_mut))
+    }
+}

@@ -1,0 +1,100 @@
+//! Functions that write and read other forms, and digests.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256, Sha512};
+use std::fmt::Write;
+
+use crate::hcl::tree::ValueKind;
+
+use super::super::call::Call;
+use super::super::{Fault, Outcome, values};
+use super::{Function, exactly};
+
+pub(super) const TABLE: &[Function] = &[
+    exactly("jsonencode", 1, |call| {
+        let kind = call.take(0);
+        call.budget.copy(&kind)?;
+        let text = call.value(kind).to_json().to_string();
+        call.made(text)
+    }),
+    exactly("jsondecode", 1, |call| {
+        let text = call.text(0)?;
+        call.budget.steps(text.len())?;
+        call.budget.bytes(text.len())?;
+        match serde_json::from_str::<Json>(&text) {
+            Ok(json) => from_json(call, json),
+            Err(error) => call.refuse(0, &format!("is not JSON: {error}")),
+        }
+    }),
+    exactly("base64encode", 1, |call| {
+        let text = call.text(0)?;
+        call.made(STANDARD.encode(text))
+    }),
+    exactly("base64decode", 1, |call| {
+        let text = call.text(0)?;
+        match STANDARD.decode(text).map(String::from_utf8) {
+            Ok(Ok(text)) => call.made(text),
+            Ok(Err(_)) => call.refuse(0, "holds bytes that are no text"),
+            Err(error) => call.refuse(0, &format!("is not base64: {error}")),
+        }
+    }),
+    exactly("urlencode", 1, |call| {
+        let text = call.text(0)?;
+        call.made(urlencode(&text))
+    }),
+    exactly("sha256", 1, |call| {
+        let text = call.text(0)?;
+        digest::<Sha256>(call, &text)
+    }),
+    exactly("sha512", 1, |call| {
+        let text = call.text(0)?;
+        digest::<Sha512>(call, &text)
+    }),
+];
+
+fn digest<D: Digest>(call: &mut Call<'_>, text: &str) -> Outcome {
+    call.budget.bytes(text.len())?;
+    let mut hexadecimal = String::new();
+    for byte in D::digest(text.as_bytes()) {
+        // A string takes all that is written to it.
+        let _ = write!(hexadecimal, "{byte:02x}");
+    }
+    call.made(hexadecimal)
+}
+
+/// As the query of an address has it: a blank is `+`.
+fn urlencode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
+            b' ' => encoded.push('+'),
+            other => _ = write!(encoded, "%{other:02X}"),
+        }
+    }
+    encoded
+}
+
+fn from_json(call: &Call<'_>, json: Json) -> Outcome {
+    Ok(match json {
+        Json::Null => ValueKind::Null,
+        Json::Bool(flag) => ValueKind::Flag(flag),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => ValueKind::Integer(whole),
+            (None, float) => values::from_float(float.unwrap_or(f64::INFINITY))?,
+        },
+        Json::String(text) => ValueKind::Text(text),
+        Json::Array(items) => {
+            let item = |item| Ok(call.value(from_json(call, item)?));
+            ValueKind::List(items.into_iter().map(item).collect::<Result<_, Fault>>()?)
+        }
+        Json::Object(members) => {
+            let mut members: Vec<(String, Json)> = members.into_iter().collect();
+            members.sort_by(|one, two| one.0.cmp(&two.0));
+            let member = |(key, value)| Ok(call.member(key, from_json(call, value)?));
+            ValueKind::Object(members.into_iter().map(member).collect::<Result<_, Fault>>()?)
+        }
+    })
+}

@@ -1,0 +1,284 @@
+//! Texts with `${…}` and `%{…}` in them.
+
+use std::borrow::Cow;
+
+use hcl::edit::Span;
+use hcl::edit::expr::Expression;
+use hcl::edit::template::{
+    Directive, Element, ForDirective, IfDirective, Interpolation, StringTemplate, Strip, Template,
+};
+
+use crate::hcl::cursor::Cursor;
+use crate::hcl::syntax::Piece;
+use crate::hcl::tree::{Position, Value, ValueKind};
+use crate::hcl::{Error, escape, shortened};
+
+use super::{Evaluator, Fault, Outcome, values};
+
+impl Evaluator<'_> {
+    /// The value of a text in pieces. A `${…}` that is all of the text yields its value as it is.
+    pub(in crate::hcl) fn pieces(&mut self, pieces: &[Piece<'_>]) -> Result<ValueKind, Error> {
+        let mut text = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(plain) => text.push_str(plain),
+                Piece::Interpolation(fragment) => {
+                    if self.only_the_node_knows(fragment.text()) {
+                        text.extend(["${", fragment.text(), "}"]);
+                        continue;
+                    }
+                    let value = self.fragment(fragment)?;
+                    if pieces.len() == 1 {
+                        return Ok(value.kind);
+                    }
+                    let added = interpolated(&value, fragment.text()).map_err(|f| fragment.place(f))?;
+                    text.push_str(&added);
+                }
+            }
+            if let Err(fault) = self.budget.steps(1) {
+                return Err(Error::at(self.place, fault.into_text()));
+            }
+        }
+        Ok(ValueKind::Text(text))
+    }
+
+    /// Whether a `${…}` is to stay as it stands, for the node that runs the task.
+    fn only_the_node_knows(&self, written: &str) -> bool {
+        is_runtime_reference(written) && !self.knows(root(written))
+    }
+
+    pub(super) fn string_template(&mut self, template: &StringTemplate, source: &str) -> Outcome {
+        let mut elements = template.iter();
+        if let (Some(Element::Interpolation(only)), None) = (elements.next(), elements.next())
+            && self.as_written(only, source).is_none()
+        {
+            return self.expression(&only.expr, source);
+        }
+        let mut text = String::new();
+        self.elements(template, Around { quoted: true, ..Around::default() }, source, &mut text)?;
+        Ok(ValueKind::Text(text))
+    }
+
+    pub(super) fn template(&mut self, template: &Template, source: &str) -> Outcome {
+        let mut text = String::new();
+        self.elements(template, Around::default(), source, &mut text)?;
+        Ok(ValueKind::Text(text))
+    }
+
+    fn elements(
+        &mut self,
+        template: &Template,
+        around: Around,
+        source: &str,
+        out: &mut String,
+    ) -> Result<(), Fault> {
+        let elements: Vec<&Element> = template.iter().collect();
+        for (at, element) in elements.iter().enumerate() {
+            self.budget.steps(1)?;
+            match element {
+                Element::Literal(literal) => {
+                    let before =
+                        at.checked_sub(1).map_or(around.strips_first, |before| strips(elements[before]).end);
+                    let after = elements.get(at + 1).map_or(around.strips_last, |after| strips(after).start);
+                    let text = match around.quoted {
+                        true => unescaped(literal.as_str())?,
+                        false => Cow::Borrowed(literal.as_str()),
+                    };
+                    let text = if before { without_start(&text) } else { &text };
+                    self.push(if after { without_end(text) } else { text }, out)?;
+                }
+                Element::Interpolation(interpolation) => {
+                    self.interpolation(interpolation, source, out)?;
+                }
+                Element::Directive(directive) => match directive.as_ref() {
+                    Directive::If(directive) => self.if_directive(directive, around, source, out)?,
+                    Directive::For(directive) => self.for_directive(directive, around, source, out)?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, text: &str, out: &mut String) -> Result<(), Fault> {
+        self.budget.bytes(text.len())?;
+        out.push_str(text);
+        Ok(())
+    }
+
+    fn interpolation(
+        &mut self,
+        interpolation: &Interpolation,
+        source: &str,
+        out: &mut String,
+    ) -> Result<(), Fault> {
+        if let Some(written) = self.as_written(interpolation, source) {
+            return self.push(&written, out);
+        }
+        let kind = self.expression(&interpolation.expr, source)?;
+        let value = self.here(kind);
+        let text = interpolated(&value, "this").map_err(|fault| fault.within(&interpolation.expr))?;
+        self.push(&text, out)
+    }
+
+    /// The `${…}` as it stands, if only the node can resolve it.
+    fn as_written(&self, interpolation: &Interpolation, source: &str) -> Option<String> {
+        let written = source.get(interpolation.expr.span()?)?.trim();
+        self.only_the_node_knows(written).then(|| format!("${{{written}}}"))
+    }
+
+    fn if_directive(
+        &mut self,
+        directive: &IfDirective,
+        around: Around,
+        source: &str,
+        out: &mut String,
+    ) -> Result<(), Fault> {
+        let condition = self.condition(&directive.if_expr.cond_expr, source)?;
+        let (start, end) = (directive.if_expr.strip, directive.endif_expr.strip);
+        let within = |first, last| around.within(first, last);
+        match (&directive.else_expr, condition) {
+            (None, true) => self.elements(&directive.if_expr.template, within(start, end), source, out),
+            (None, false) => Ok(()),
+            (Some(other), true) => {
+                self.elements(&directive.if_expr.template, within(start, other.strip), source, out)
+            }
+            (Some(other), false) => self.elements(&other.template, within(other.strip, end), source, out),
+        }
+    }
+
+    fn condition(&mut self, condition: &Expression, source: &str) -> Result<bool, Fault> {
+        let value = self.expression(condition, source)?;
+        values::to_flag(&value, "the condition behind `if`").map_err(|fault| fault.within(condition))
+    }
+
+    fn for_directive(
+        &mut self,
+        directive: &ForDirective,
+        around: Around,
+        source: &str,
+        out: &mut String,
+    ) -> Result<(), Fault> {
+        let intro = &directive.for_expr;
+        let collection = self.expression(&intro.collection_expr, source)?;
+        let pairs = self.pairs(collection).map_err(|fault| fault.within(&intro.collection_expr))?;
+        let within = around.within(intro.strip, directive.endfor_expr.strip);
+        let key_name = intro.key_var.as_ref().map(|name| name.as_str());
+        for (key, value) in pairs {
+            self.budget.steps(1)?;
+            self.with_frame(key_name, intro.value_var.as_str(), key, value, |evaluator| {
+                evaluator.elements(&intro.template, within, source, out)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands around a template.
+#[derive(Debug, Clone, Copy, Default)]
+struct Around {
+    /// Quotes, within which there are escapes.
+    quoted: bool,
+    /// The mark before it strips the blanks that it begins with.
+    strips_first: bool,
+    /// The mark behind it strips the blanks that it ends with.
+    strips_last: bool,
+}
+
+impl Around {
+    /// What stands around a template between two marks.
+    fn within(self, first: Strip, last: Strip) -> Around {
+        Around { strips_first: first.strip_end(), strips_last: last.strip_start(), ..self }
+    }
+}
+
+struct Strips {
+    start: bool,
+    end: bool,
+}
+
+/// Whether an element has the blanks before and behind it stripped.
+fn strips(element: &Element) -> Strips {
+    let (first, last) = match element {
+        Element::Literal(_) => (Strip::None, Strip::None),
+        Element::Interpolation(interpolation) => (interpolation.strip, interpolation.strip),
+        Element::Directive(directive) => match directive.as_ref() {
+            Directive::If(directive) => (directive.if_expr.strip, directive.endif_expr.strip),
+            Directive::For(directive) => (directive.for_expr.strip, directive.endfor_expr.strip),
+        },
+    };
+    Strips { start: first.strip_start(), end: last.strip_end() }
+}
+
+/// The text with its escapes resolved, which the parser of expressions leaves as they are.
+fn unescaped(text: &str) -> Result<Cow<'_, str>, Fault> {
+    if !text.contains('\\') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut cursor = Cursor::new(text, Position { line: 1, column: 1 });
+    while !cursor.at_end() {
+        plain.push_str(cursor.take_while(|c| c != '\\'));
+        if !cursor.at_end() {
+            plain.push(escape::character(&mut cursor).map_err(|error| Fault::from(error.text))?);
+        }
+    }
+    Ok(Cow::Owned(plain))
+}
+
+/// Strips the blanks up to the end of the first line.
+fn without_start(text: &str) -> &str {
+    match text.split_once('\n') {
+        Some((line, rest)) if line.trim().is_empty() => rest,
+        _ => text.trim_start(),
+    }
+}
+
+/// Strips the blanks of the last line, which its own end may close.
+fn without_end(text: &str) -> &str {
+    let line_start = text.strip_suffix('\n').unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
+    let (before, line) = text.split_at(line_start);
+    &text[..before.len() + line.trim_end().len()]
+}
+
+fn interpolated(value: &Value, written: &str) -> Result<String, Fault> {
+    values::to_text(&value.kind, &format!("the value of `{}` within a text", shortened(written)))
+}
+
+/// The first word of a path.
+fn root(written: &str) -> &str {
+    written.split(['.', '[']).next().unwrap_or_default()
+}
+
+/// Whether it is a path to something that only the node knows that will run the task, unless a loop gives
+/// its first word a meaning: `node.datacenter`, `attr.cpu.arch`, `env["HOME"]`, `NOMAD_PORT_db`. `var`
+/// and `local` name things of the document.
+pub(in crate::hcl) fn is_runtime_reference(written: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let root = root(written);
+    if !root.starts_with(|c: char| c.is_alphabetic() || c == '_') || matches!(root, "var" | "local") {
+        return false;
+    }
+    if !root.chars().all(word) || matches!(root, "true" | "false" | "null") {
+        return false;
+    }
+    let mut rest = &written[root.len()..];
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(|c| !word(c)).unwrap_or(after.len());
+            if end == 0 {
+                return false;
+            }
+            rest = &after[end..];
+        } else if let Some((index, after)) = rest.strip_prefix('[').and_then(|inside| inside.split_once(']'))
+        {
+            let bare = index.strip_prefix('"').and_then(|i| i.strip_suffix('"'));
+            if bare.is_none_or(|text| text.contains('"')) && !index.chars().all(|c| c.is_ascii_digit()) {
+                return false;
+            }
+            rest = after;
+        } else {
+            return false;
+        }
+    }
+    true
+}

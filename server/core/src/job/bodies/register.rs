@@ -1,0 +1,205 @@
+//! Bodies that hold a whole job: registrations, updates, plans, validations.
+
+use ordu_proto::api::job::JobSpec;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{BodyError, check_same, read, read_bytes};
+use crate::job::decode;
+use crate::job::faults::Faults;
+use crate::job::validate;
+use crate::limits::JOB_NAME_BYTES_MAX;
+
+/// A registration as it came: neither canonical nor valid yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegisterRequest {
+    /// The job.
+    pub job: JobSpec,
+    /// Register the job as a stopped one.
+    pub stop: bool,
+    /// The job brings a payload, which only a dispatch may.
+    pub carries_payload: bool,
+    /// Register only if the job's index is `job_modify_index`, 0 for a job that is not there.
+    pub enforce_index: bool,
+    /// See `enforce_index`.
+    pub job_modify_index: u64,
+    /// Override soft policies; there are none here.
+    pub policy_override: bool,
+    /// Keep the counts of the groups that are there.
+    pub preserve_counts: bool,
+    /// The region that the request is for; empty for this one.
+    pub region: String,
+    /// The namespace that the request names; the job's own counts.
+    pub namespace: String,
+}
+
+impl RegisterRequest {
+    /// Checks the job, which is canonical by now, and what came with it.
+    pub fn validate(&self) -> Result<(), Faults> {
+        validate::validate_submitted(&self.job, self.carries_payload)
+    }
+}
+
+/// A plan as it came: neither canonical nor valid yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRequest {
+    /// The job as a registration would bring it.
+    pub submitted: RegisterRequest,
+    /// Tell how the job differs from the one that is registered.
+    pub diff: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct JobRegisterRequest {
+    job: Option<JobSpec>,
+    enforce_index: bool,
+    job_modify_index: u64,
+    policy_override: bool,
+    preserve_counts: bool,
+    region: String,
+    namespace: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct JobPlanRequest {
+    job: Option<JobSpec>,
+    diff: bool,
+    policy_override: bool,
+    region: String,
+    namespace: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct JobValidateRequest {
+    job: Option<JobSpec>,
+    region: String,
+    namespace: String,
+}
+
+/// What the state owns of a job and a body may still say. A second look at the body takes less time
+/// than a job whose members must be kept aside until they are known.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", rename = "JobRegisterRequest", default)]
+struct BodyOfMembers {
+    job: Option<Members>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", rename = "JobSpec", default)]
+struct Members {
+    #[serde(rename = "ID")]
+    id: Option<IgnoredAny>,
+    stop: bool,
+    payload: String,
+}
+
+/// The job of a body with what stands in it beside the specification.
+struct Submitted {
+    job: JobSpec,
+    has_id: bool,
+    stop: bool,
+    carries_payload: bool,
+}
+
+impl Submitted {
+    fn read(job: Option<JobSpec>, body: &[u8]) -> Result<Submitted, BodyError> {
+        let job = job.ok_or_else(|| BodyError::bad_request("Job must be specified"))?;
+        check_names(&job).map_err(BodyError::bad_request)?;
+        let members = read::<BodyOfMembers>(body)?.job.unwrap_or_default();
+        let carries_payload = !read_bytes(&members.payload)?.is_empty();
+        Ok(Submitted { job, has_id: members.id.is_some(), stop: members.stop, carries_payload })
+    }
+
+    fn must_have_id(self, text: &str) -> Result<Submitted, BodyError> {
+        if self.has_id { Ok(self) } else { Err(BodyError::bad_request(text)) }
+    }
+
+    fn into_request(self, region: String, namespace: String) -> RegisterRequest {
+        let Submitted { job, stop, carries_payload, .. } = self;
+        RegisterRequest {
+            job,
+            stop,
+            carries_payload,
+            enforce_index: false,
+            job_modify_index: 0,
+            policy_override: false,
+            preserve_counts: false,
+            region,
+            namespace,
+        }
+    }
+}
+
+/// Reads the body of a registration. The error is the text of the refusal with status 400.
+pub fn decode_register(body: &[u8]) -> Result<RegisterRequest, String> {
+    Ok(registration(body)?)
+}
+
+/// Reads the body of a registration at the path of the job `id`.
+pub fn decode_update(id: &str, body: &[u8]) -> Result<RegisterRequest, BodyError> {
+    let request = registration(body)?;
+    check_same(&request.job.id, id, "Job ID does not match name")?;
+    Ok(request)
+}
+
+fn registration(body: &[u8]) -> Result<RegisterRequest, BodyError> {
+    let it: JobRegisterRequest = read(body)?;
+    let submitted = Submitted::read(it.job, body)?.must_have_id("Job ID hasn't been provided")?;
+    Ok(RegisterRequest {
+        enforce_index: it.enforce_index,
+        job_modify_index: it.job_modify_index,
+        policy_override: it.policy_override,
+        preserve_counts: it.preserve_counts,
+        ..submitted.into_request(it.region, it.namespace)
+    })
+}
+
+/// Reads the body of a plan of the job `id`.
+pub fn decode_plan(id: &str, body: &[u8]) -> Result<PlanRequest, BodyError> {
+    let it: JobPlanRequest = read(body)?;
+    let submitted = Submitted::read(it.job, body)?.must_have_id("Job must have a valid ID")?;
+    check_same(&submitted.job.id, id, "Job ID does not match")?;
+    let request = submitted.into_request(it.region, it.namespace);
+    let submitted = RegisterRequest { policy_override: it.policy_override, ..request };
+    Ok(PlanRequest { submitted, diff: it.diff })
+}
+
+/// Reads the body of a validation. A job without an ID is for `validate` to tell.
+pub fn decode_validate(body: &[u8]) -> Result<RegisterRequest, BodyError> {
+    let it: JobValidateRequest = read(body)?;
+    Ok(Submitted::read(it.job, body)?.into_request(it.region, it.namespace))
+}
+
+/// Reads a job that stands alone, as a file of a user does, with the same tolerance.
+pub fn decode_job(document: &[u8]) -> Result<JobSpec, String> {
+    let job = decode::from_slice(document)?;
+    check_names(&job)?;
+    Ok(job)
+}
+
+/// Names are bounded before defaults are made of them.
+fn check_names(job: &JobSpec) -> Result<(), String> {
+    let check = |what: &str, name: &str| match name.len() {
+        ..=JOB_NAME_BYTES_MAX => Ok(()),
+        length => Err(format!(
+            "the {what} has {length} bytes, and at most {JOB_NAME_BYTES_MAX} are allowed: shorten it"
+        )),
+    };
+    check("job's ID", &job.id)?;
+    check("job's name", job.name())?;
+    check("job's namespace", job.namespace())?;
+    for group in &job.task_groups {
+        check("name of a task group", &group.name)?;
+        for task in &group.tasks {
+            check("name of a task", &task.name)?;
+        }
+        let of_tasks = group.tasks.iter().flat_map(|task| &task.services);
+        for service in group.services.iter().chain(of_tasks) {
+            check("name of a service", &service.name)?;
+        }
+    }
+    Ok(())
+}

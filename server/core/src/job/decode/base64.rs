@@ -1,0 +1,87 @@
+//! Base64 as the API's bodies carry bytes: the standard alphabet, padded, broken into lines or not. A
+//! fault is told with its position, in the words that clients know.
+
+/// Decodes a text, or says what is wrong with it.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
+    let text = text.as_bytes();
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let mut letters = Letters { text, at: 0 };
+    while let Some(group) = letters.group().map_err(illegal)? {
+        let Group { sextets, count } = group;
+        let bits = sextets.iter().fold(0_u32, |bits, sextet| bits << 6 | u32::from(*sextet));
+        let [_, a, b, c] = bits.to_be_bytes();
+        bytes.extend_from_slice(&[a, b, c][..count - 1]);
+        if count < 4 {
+            letters.end().map_err(illegal)?;
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+fn illegal(position: usize) -> String {
+    format!("illegal base64 data at input byte {position}")
+}
+
+/// Four letters: `count` of them carry bits, the rest pads.
+struct Group {
+    sextets: [u8; 4],
+    count: usize,
+}
+
+struct Letters<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+impl Letters<'_> {
+    /// The next letter that is no break of a line, with its position.
+    fn next(&mut self) -> Option<(usize, u8)> {
+        while let Some(&letter) = self.text.get(self.at) {
+            self.at += 1;
+            if !matches!(letter, b'\r' | b'\n') {
+                return Some((self.at - 1, letter));
+            }
+        }
+        None
+    }
+
+    /// The next group, or the position of what is wrong with it.
+    fn group(&mut self) -> Result<Option<Group>, usize> {
+        let mut sextets = [0; 4];
+        for count in 0..4 {
+            let Some((position, letter)) = self.next() else {
+                // A group that breaks off is told at its beginning.
+                return if count == 0 { Ok(None) } else { Err(self.at - count) };
+            };
+            match (letter, count) {
+                (b'=', 0 | 1) => return Err(position),
+                (b'=', 2) => match self.next() {
+                    Some((_, b'=')) => return Ok(Some(Group { sextets, count })),
+                    // What stands before the wrong letter is told.
+                    Some((position, _)) => return Err(position - 1),
+                    None => return Err(self.text.len()),
+                },
+                (b'=', _) => return Ok(Some(Group { sextets, count })),
+                _ => sextets[count] = sextet(letter).ok_or(position)?,
+            }
+        }
+        Ok(Some(Group { sextets, count: 4 }))
+    }
+
+    /// Nothing may follow the padding.
+    fn end(&mut self) -> Result<(), usize> {
+        self.next().map_or(Ok(()), |(position, _)| Err(position))
+    }
+}
+
+fn sextet(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
+}

@@ -1,0 +1,117 @@
+//! The API's document of a deployment.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use ordu_proto::state::{self, DeploymentStatus};
+use serde::Serialize;
+
+use super::document::append;
+use crate::scheduler::uuid_text;
+
+/// What Go writes for a time that was never set.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// A deployment as `GET /v1/deployment/:id` answers it, and the entry of a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeploymentDocument<'a> {
+    #[serde(rename = "ID")]
+    id: String,
+    namespace: &'a str,
+    #[serde(rename = "JobID")]
+    job_id: &'a str,
+    job_version: u64,
+    job_modify_index: u64,
+    job_spec_modify_index: u64,
+    job_create_index: u64,
+    is_multiregion: bool,
+    task_groups: BTreeMap<&'a str, GroupDocument>,
+    status: &'static str,
+    status_description: &'a str,
+    create_index: u64,
+    modify_index: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GroupDocument {
+    auto_revert: bool,
+    auto_promote: bool,
+    progress_deadline: i64,
+    require_progress_by: String,
+    promoted: bool,
+    placed_canaries: Option<Vec<String>>,
+    desired_canaries: i64,
+    desired_total: i64,
+    placed_allocs: i64,
+    healthy_allocs: i64,
+    unhealthy_allocs: i64,
+}
+
+impl<'a> DeploymentDocument<'a> {
+    /// The document of this row.
+    pub fn of(row: &'a state::Deployment) -> DeploymentDocument<'a> {
+        let group = |(name, group): (&'a String, &'a state::DeploymentState)| {
+            (name.as_str(), GroupDocument::of(group))
+        };
+        DeploymentDocument {
+            id: uuid_text(&row.id),
+            namespace: &row.namespace,
+            job_id: &row.job_id,
+            job_version: row.job_version,
+            job_modify_index: row.job_modify_index,
+            job_spec_modify_index: row.job_spec_modify_index,
+            job_create_index: row.job_create_index,
+            is_multiregion: false,
+            task_groups: row.groups.iter().map(group).collect(),
+            status: status_word(row.status()),
+            status_description: &row.status_description,
+            create_index: row.create_index,
+            modify_index: row.modify_index,
+        }
+    }
+}
+
+impl GroupDocument {
+    fn of(group: &state::DeploymentState) -> GroupDocument {
+        let canaries: Vec<String> = group.placed_canaries.iter().map(|id| uuid_text(id)).collect();
+        GroupDocument {
+            auto_revert: group.auto_revert,
+            auto_promote: group.auto_promote,
+            progress_deadline: group.progress_deadline_ns,
+            require_progress_by: time_text(group.require_progress_by_ns),
+            promoted: group.promoted,
+            placed_canaries: Some(canaries).filter(|canaries| !canaries.is_empty()),
+            desired_canaries: group.desired_canaries,
+            desired_total: group.desired_total,
+            placed_allocs: group.placed_allocs,
+            healthy_allocs: group.healthy_allocs,
+            unhealthy_allocs: group.unhealthy_allocs,
+        }
+    }
+}
+
+/// Appends the deployment as `GET /v1/deployment/:id` answers it.
+pub fn deployment_document(row: &state::Deployment, out: &mut Vec<u8>) {
+    append(&DeploymentDocument::of(row), out);
+}
+
+fn status_word(status: DeploymentStatus) -> &'static str {
+    match status {
+        DeploymentStatus::Unspecified | DeploymentStatus::Running => "running",
+        DeploymentStatus::Paused => "paused",
+        DeploymentStatus::Failed => "failed",
+        DeploymentStatus::Successful => "successful",
+        DeploymentStatus::Cancelled => "cancelled",
+    }
+}
+
+/// RFC 3339 of nanoseconds since 1970; 0 stands for never.
+fn time_text(ns: i64) -> String {
+    match ns {
+        0 => NEVER.to_owned(),
+        _ => Timestamp::from_nanosecond(i128::from(ns))
+            .map_or_else(|_| NEVER.to_owned(), |time| time.to_string()),
+    }
+}

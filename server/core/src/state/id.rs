@@ -1,0 +1,73 @@
+//! The text of an id, as the API spells UUIDs.
+
+use std::fmt::{self, Display};
+
+use super::Id;
+
+/// An id in the API's spelling: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdText<'a>(pub &'a [u8]);
+
+impl Display for IdText<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, byte) in self.0.iter().enumerate() {
+            if matches!(position, 4 | 6 | 8 | 10) {
+                formatter.write_str("-")?;
+            }
+            write!(formatter, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The id that a text spells in full; either case is read.
+pub fn parse_id(text: &str) -> Option<Id> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 36 {
+        return None;
+    }
+    let mut id = Id::default();
+    let mut digits_read = 0;
+    for (position, &byte) in bytes.iter().enumerate() {
+        if matches!(position, 8 | 13 | 18 | 23) {
+            if byte != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let digit = char::from(byte).to_digit(16)?;
+        let half = &mut id[digits_read / 2];
+        *half = *half << 4 | digit as u8;
+        digits_read += 1;
+    }
+    Some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        let id: Id = std::array::from_fn(|place| place as u8 * 16 + 1);
+        let text = IdText(&id).to_string();
+        assert_eq!("01112131-4151-6171-8191-a1b1c1d1e1f1", text);
+        assert_eq!(Some(id), parse_id(&text));
+        assert_eq!(Some(id), parse_id(&text.to_uppercase()));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_none() {
+        for text in [
+            "",
+            "01112131",
+            "01112131-4151-6171-8191-a1b1c1d1e1f",
+            "01112131-4151-6171-8191-a1b1c1d1e1fg",
+            "011121314-151-6171-8191-a1b1c1d1e1f1",
+            "0111213104151061710819100000000000000",
+            "ääääääääääääääääää",
+        ] {
+            assert_eq!(None, parse_id(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Tokens of pages (`next_token`, `X-Nomad-NextToken`): they name the row that the next page begins with,
+//! in the spelling that Nomad gives them.
+//!
+//! A token whose row is gone is good: the page begins with the row that would have come next. A text that
+//! no list can have given is refused, since to guess would be to skip rows in silence. Nomad compares the
+//! whole text of a job's token, which loses rows where one namespace's name begins another's (`team`,
+//! `team-a`); here it is taken apart and compared as the table's keys are.
+
+use std::fmt::{self, Display};
+
+use super::id::{IdText, parse_id};
+use super::{Id, key};
+
+/// Bytes of a refused token that its error shows.
+const SHOWN_BYTES_MAX: usize = 64;
+
+/// A text that no list has given as its next token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Invalid next token \"{given}\": expected {expected}, as the header X-Nomad-NextToken of the page \
+     before gave it"
+)]
+pub struct InvalidToken {
+    given: String,
+    expected: &'static str,
+}
+
+impl InvalidToken {
+    fn new(given: &str, expected: &'static str) -> Self {
+        let mut end = given.len().min(SHOWN_BYTES_MAX);
+        while !given.is_char_boundary(end) {
+            end -= 1;
+        }
+        let cut = if end < given.len() { "…" } else { "" };
+        Self { given: format!("{}{cut}", given[..end].escape_debug()), expected }
+    }
+}
+
+/// The next job of a list of jobs: `<namespace>.<job id>`. Namespaces have no dot, ids may have some.
+///
+/// Tokens travel in a header, where only visible ASCII is safe: what an id has beside it, and the percent
+/// sign, is written as percent and two digits for each byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobToken {
+    /// The job's namespace.
+    pub namespace: String,
+    /// The job's id.
+    pub id: String,
+}
+
+impl JobToken {
+    /// Reads a token.
+    pub fn parse(text: &str) -> Result<Self, InvalidToken> {
+        let invalid = || InvalidToken::new(text, "<namespace>.<job id>");
+        let (namespace, id) = text.split_once('.').ok_or_else(invalid)?;
+        let (namespace, id) = (unescape(namespace), unescape(id));
+        let token = namespace.zip(id).map(|(namespace, id)| Self { namespace, id }).ok_or_else(invalid)?;
+        let is_name = |name: &str| !name.is_empty() && !name.contains('\0');
+        if is_name(&token.namespace) && is_name(&token.id) { Ok(token) } else { Err(invalid()) }
+    }
+
+    /// The key in `Jobs` and `JobSummaries`: where the page begins.
+    pub fn key(&self) -> Vec<u8> {
+        key::job(&self.namespace, &self.id)
+    }
+}
+
+impl Display for JobToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape(&self.namespace, formatter)?;
+        formatter.write_str(".")?;
+        escape(&self.id, formatter)
+    }
+}
+
+/// The next row of a list whose rows have ids (evaluations, allocations, deployments, nodes): the id, in a
+/// list in the order of the ids; `<create index>.<id>` in one in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdToken {
+    /// The row's create index, where the list is in the order of creation.
+    pub create_index: Option<u64>,
+    /// The row's id.
+    pub id: Id,
+}
+
+impl IdToken {
+    /// Reads a token of either kind.
+    pub fn parse(text: &str) -> Result<Self, InvalidToken> {
+        let invalid = || InvalidToken::new(text, "an id or <create index>.<id>");
+        let (index, id) = match text.split_once('.') {
+            Some((index, id)) => (Some(index), id),
+            None => (None, text),
+        };
+        // Only what was written here is read: no sign, no space.
+        let digits = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
+        let create_index = match index {
+            None => None,
+            Some(index) if digits(index) => Some(index.parse().map_err(|_| invalid())?),
+            Some(_) => return Err(invalid()),
+        };
+        Ok(Self { create_index, id: parse_id(id).ok_or_else(invalid)? })
+    }
+}
+
+impl Display for IdToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(index) = self.create_index {
+            write!(formatter, "{index}.")?;
+        }
+        IdText(&self.id).fmt(formatter)
+    }
+}
+
+fn escape(name: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for byte in name.bytes() {
+        match byte {
+            b'%' => formatter.write_str("%25")?,
+            b'!'..=b'~' => write!(formatter, "{}", char::from(byte))?,
+            _ => write!(formatter, "%{byte:02X}")?,
+        }
+    }
+    Ok(())
+}
+
+/// Undoes [`escape`]. A percent sign without two digits stands for itself: a client that does not escape
+/// what it puts into a URL has it unescaped once too often.
+fn unescape(text: &str) -> Option<String> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut name = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                name.push((high << 4 | low) as u8);
+                at += 3;
+            }
+            _ => {
+                name.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "01112131-4151-6171-8191-a1b1c1d1e1f1";
+
+    fn job_token(namespace: &str, id: &str) -> JobToken {
+        JobToken { namespace: namespace.to_owned(), id: id.to_owned() }
+    }
+
+    #[test]
+    fn the_token_of_a_job_is_namespace_dot_id() {
+        for (namespace, id, text) in [
+            ("default", "web", "default.web"),
+            ("team-a", "web.v2/periodic-1700000000", "team-a.web.v2/periodic-1700000000"),
+            ("default", "50%", "default.50%25"),
+            ("default", "größe\n", "default.gr%C3%B6%C3%9Fe%0A"),
+        ] {
+            let token = job_token(namespace, id);
+            assert_eq!(text, token.to_string());
+            assert_eq!(Ok(token.clone()), JobToken::parse(text));
+            assert_eq!(key::job(namespace, id), token.key());
+        }
+        assert_eq!(Ok(job_token("default", "größe")), JobToken::parse("default.größe"));
+        assert_eq!(Ok(job_token("default", "50%")), JobToken::parse("default.50%"));
+    }
+
+    #[test]
+    fn tokens_are_in_the_order_of_the_table_also_where_a_namespace_begins_another() {
+        let keys = ["team.z", "team-a.a"].map(|text| JobToken::parse(text).unwrap().key());
+        assert!(keys[0] < keys[1]);
+    }
+
+    #[test]
+    fn the_token_of_what_has_an_id_is_the_id_or_create_index_dot_id() {
+        let id = parse_id(ID).unwrap();
+        for (text, create_index) in [
+            (ID.to_owned(), None),
+            (format!("12.{ID}"), Some(12)),
+            (format!("{}.{ID}", u64::MAX), Some(u64::MAX)),
+        ] {
+            let token = IdToken { create_index, id };
+            assert_eq!(text, token.to_string());
+            assert_eq!(Ok(token), IdToken::parse(&text));
+        }
+    }
+
+    #[test]
+    fn what_no_list_has_given_is_refused_in_a_sentence() {
+        for text in ["", "web", ".web", "default.", "default.a%00b", "default.%FF"] {
+            assert!(JobToken::parse(text).is_err(), "{text}");
+        }
+        for text in ["", "12", "12.", ".", "x.y", &ID[..35]] {
+            assert!(IdToken::parse(text).is_err(), "{text}");
+        }
+        for index in ["", "-1", "+1", "1.2", "x", "18446744073709551616"] {
+            assert!(IdToken::parse(&format!("{index}.{ID}")).is_err(), "{index}");
+        }
+        expect_test::expect![[r#"
+            Invalid next token "web\"": expected <namespace>.<job id>, as the header X-Nomad-NextToken of the page before gave it"#]]
+        .assert_eq(&JobToken::parse("web\"").unwrap_err().to_string());
+        let long = IdToken::parse(&"ö".repeat(1000)).unwrap_err().to_string();
+        assert!(long.len() < 300 && long.contains("ö…\""), "{long}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_job_reads_back_and_its_token_is_visible_ascii(
+            namespace in "[a-zA-Z0-9-]{1,12}",
+            id in "[^\0]{1,12}",
+        ) {
+            let token = job_token(&namespace, &id);
+            let text = token.to_string();
+            prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert_eq!(Ok(token), JobToken::parse(&text));
+        }
+
+        #[test]
+        fn any_text_is_answered(text in any::<String>()) {
+            let _ = (JobToken::parse(&text), IdToken::parse(&text));
+        }
+    }
+}

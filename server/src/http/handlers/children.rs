@@ -1,0 +1,61 @@
+//! Children of jobs: dispatched by a caller, or launched before their time.
+
+use axum::http::StatusCode;
+use futures::future::BoxFuture;
+use ordu_core::job;
+use ordu_core::limits::IDEMPOTENCY_TOKEN_BYTES_MAX;
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome;
+use ordu_proto::command::{JobDispatch, PeriodicLaunch};
+use ordu_store::runtime::random_bytes;
+
+use super::registrations::{of_another, settle_body};
+use crate::http::answer::Answer;
+use crate::http::dispatch::Call;
+use crate::http::documents::job::{Dispatched, Forced};
+use crate::http::error::HttpError;
+use crate::http::ids;
+
+/// `PUT /v1/job/:id/dispatch`.
+pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let dispatch = job::decode_dispatch(&call.request.id, &call.body)?;
+        let in_query = call.request.given("idempotency_token").map(str::to_owned);
+        let idempotency_token = in_query.unwrap_or(dispatch.idempotency_token);
+        if idempotency_token.len() > IDEMPOTENCY_TOKEN_BYTES_MAX {
+            let text = format!(
+                "the idempotency token has {} bytes; {IDEMPOTENCY_TOKEN_BYTES_MAX} are the most",
+                idempotency_token.len()
+            );
+            return Err(HttpError::new(StatusCode::BAD_REQUEST, text));
+        }
+        let command = JobDispatch {
+            namespace: settle_body(&call, &dispatch.region, dispatch.namespace)?,
+            job_id: call.request.id.clone(),
+            meta: dispatch.meta,
+            payload: dispatch.payload,
+            idempotency_token,
+            id_suffix: random_bytes::<4>().to_vec(),
+            eval_id: ids::draw().to_vec(),
+        };
+        let written = call.api.context.writer.write(Command::JobDispatch(command)).await?;
+        let Outcome::JobDispatched(outcome) = &written.answer else { return Err(of_another(&written)) };
+        Ok(Answer::written(&call.request, outcome.index, &Dispatched::of(outcome)))
+    })
+}
+
+/// `PUT /v1/job/:id/periodic/force`.
+pub(crate) fn force(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let command = PeriodicLaunch {
+            namespace: call.request.namespace().to_owned(),
+            job_id: call.request.id.clone(),
+            launch_ns: 0,
+            forced: true,
+            eval_id: ids::draw().to_vec(),
+        };
+        let written = call.api.context.writer.write(Command::PeriodicLaunch(command)).await?;
+        let Outcome::PeriodicLaunched(outcome) = &written.answer else { return Err(of_another(&written)) };
+        Ok(Answer::written(&call.request, outcome.index, &Forced::of(outcome)))
+    })
+}

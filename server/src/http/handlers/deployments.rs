@@ -1,0 +1,79 @@
+//! Reads of deployments.
+
+use ordu_core::job::{DeploymentDocument, deployment_document};
+use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_proto::state::Deployment;
+
+use super::{JsonList, id_of, id_prefix};
+use crate::http::blocking::{Found, View};
+use crate::http::error::HttpError;
+use crate::http::paging::{self, Listing, Paging, Take};
+use crate::http::request::Request;
+use crate::watch::Key;
+
+pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::Table(Table::Deployments)])
+}
+
+pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
+    let namespace = view.request.list_namespace();
+    let listing = Listing {
+        table: Table::Deployments,
+        prefix: &id_prefix(view.request, "deployment")?,
+        from: paging::from_id(view.request)?,
+        belongs: &|deployment: &Deployment| {
+            namespace.is_none_or(|namespace| namespace == deployment.namespace)
+        },
+        token: |deployment| paging::id_token(&deployment.id),
+    };
+    let mut show = |deployment: &Deployment, take: &mut Take<'_>| take(&DeploymentDocument::of(deployment));
+    let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
+    Ok(Found::page(index(view.reader)?, page))
+}
+
+pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::JobDeployments(request.namespace().to_owned(), request.id.clone())])
+}
+
+pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
+    let (namespace, id) = (view.request.namespace(), view.request.id.as_str());
+    // Those of an earlier job of the same name are shown only to who wants all.
+    let this_job = match view.request.flag("all")? {
+        true => None,
+        false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
+    };
+    let mut list = JsonList::new();
+    for deployment in read::deployments_of_job(view.reader, namespace, id)? {
+        if this_job.is_none_or(|index| index == deployment.job_create_index) {
+            deployment_document(&deployment, list.next());
+        }
+    }
+    Ok(Found::json(index(view.reader)?, list.finish()))
+}
+
+pub(crate) fn latest_of_job(view: &View<'_>) -> Result<Found, HttpError> {
+    let latest = read::latest_deployment(view.reader, view.request.namespace(), &view.request.id)?;
+    let mut document = Vec::new();
+    match &latest {
+        Some(deployment) => deployment_document(deployment, &mut document),
+        None => document.extend_from_slice(b"null"),
+    }
+    Ok(Found::json(index(view.reader)?, document))
+}
+
+pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
+    Ok(vec![Key::Deployment(id_of(request, "deployment")?)])
+}
+
+pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
+    let Some(deployment) = read::deployment(view.reader, &id_of(view.request, "deployment")?)? else {
+        return Ok(Found::nothing(index(view.reader)?, "deployment not found"));
+    };
+    let mut document = Vec::new();
+    deployment_document(&deployment, &mut document);
+    Ok(Found::json(deployment.modify_index, document))
+}
+
+fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
+    Ok(read::indexes(reader)?.get(Table::Deployments))
+}

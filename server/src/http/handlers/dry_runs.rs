@@ -1,0 +1,214 @@
+//! What can be asked of a job without changing anything: a plan, its validation, the reading of a jobspec.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use ordu_core::job::{self, DiffSide, PlanRequest};
+use ordu_core::jobspec::ParseRequest;
+use ordu_core::periodic::Schedule;
+use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
+use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
+use ordu_proto::api::job::{JobDiff, JobSpec};
+use ordu_proto::raft::LogId;
+use ordu_proto::state::{Allocation, Deployment, EvalStatus, Evaluation, Job};
+
+use super::parsed_spec;
+use super::registrations::{complete, settle};
+use crate::clock::now_ns;
+use crate::contain::on_blocking_thread;
+use crate::context::Context;
+use crate::http::answer::{Answer, Encoded};
+use crate::http::dispatch::Call;
+use crate::http::documents::plan::PlanAnswer;
+use crate::http::error::HttpError;
+use crate::http::ids;
+
+/// `PUT /v1/job/:id/plan`.
+pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let mut plan = job::decode_plan(&call.request.id, &call.body)?;
+        complete(&call, &mut plan.submitted)?;
+        call.api.context.reads.confirm().await?;
+        let context = call.api.context.clone();
+        let blocks = context.state.db().blocks();
+        let decide = move || DryRun::decide(&context, plan);
+        let dry_run = if blocks { on_blocking_thread(decide).await?? } else { decide()? };
+        Ok(Answer::written(&call.request, dry_run.index, &PlanAnswer::of(&dry_run)))
+    })
+}
+
+/// `PUT /v1/validate/job`.
+pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let mut submitted = job::decode_validate(&call.body)?;
+        settle(&call, &mut submitted)?;
+        let document = job::validation_document(submitted);
+        Ok(Answer::plain(Encoded::json(&call.request, None, document)))
+    })
+}
+
+/// `PUT /v1/jobs/parse`.
+pub(crate) fn parse(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let request = ParseRequest::decode(&call.body).map_err(HttpError::bad_request)?;
+        let job = on_blocking_thread(move || request.answer()).await?.map_err(HttpError::bad_request)?;
+        Ok(Answer::local(&call.request, &job))
+    })
+}
+
+/// What a registration would do.
+pub(crate) struct DryRun {
+    /// The index of the job that is there; 0 if there is none.
+    pub(crate) job_modify_index: u64,
+    /// The index that a registration would be decided on.
+    pub(crate) index: u64,
+    pub(crate) diff: Option<JobDiff>,
+    pub(crate) decision: Decision,
+    pub(crate) next_launch_ns: Option<i64>,
+    pub(crate) warnings: String,
+}
+
+/// Everything that the scheduler looks at, of one state.
+struct Sight {
+    existing: Option<(Job, JobSpec)>,
+    allocs: Vec<Allocation>,
+    deployment: Option<Deployment>,
+    older: BTreeMap<(u64, u64), std::sync::Arc<ScheduledJob>>,
+    view: ViewSnapshot,
+    index: u64,
+}
+
+impl DryRun {
+    fn decide(context: &Context, plan: PlanRequest) -> Result<DryRun, HttpError> {
+        let PlanRequest { submitted, diff } = plan;
+        let spec = submitted.job;
+        let mut sight = Sight::of(context, spec.namespace(), &spec.id)?;
+        let (row, changes) = sight.row_of(&spec, submitted.stop);
+        let eval = Evaluation {
+            id: ids::draw().to_vec(),
+            namespace: row.namespace.clone(),
+            job_id: row.id.clone(),
+            priority: row.priority,
+            r#type: row.r#type.clone(),
+            triggered_by: "job-register".to_owned(),
+            status: EvalStatus::Pending.into(),
+            job_modify_index: row.job_modify_index,
+            ..Evaluation::default()
+        };
+        let now_ns = now_ns();
+        let older = std::mem::take(&mut sight.older);
+        let decision = schedule(
+            ScheduleInput {
+                eval: &eval,
+                job_row: Some(&row),
+                job: Some(&ScheduledJob::from_spec(&row, &spec)),
+                versions: &|create_index, version| older.get(&(create_index, version)).cloned(),
+                allocs: &sight.allocs,
+                deployment: sight.deployment.as_ref(),
+                view: &mut sight.view,
+                snapshot_index: sight.index,
+                now_ns,
+                dry_run: true,
+            },
+            &mut || -> Id { ids::draw() },
+        );
+        let diff = if diff { Some(sight.diff(&row, &spec, &decision)?) } else { None };
+        let existing = sight.existing.as_ref().map(|(row, _)| row);
+        Ok(DryRun {
+            job_modify_index: existing.map_or(0, |row| row.job_modify_index),
+            index: match existing {
+                None => 0,
+                Some(_) if changes => sight.index + 1,
+                Some(row) => row.job_modify_index,
+            },
+            diff,
+            decision,
+            next_launch_ns: next_launch(&spec, now_ns),
+            warnings: job::warnings(&spec).to_string(),
+        })
+    }
+}
+
+impl Sight {
+    fn of(context: &Context, namespace: &str, id: &str) -> Result<Sight, Corrupt> {
+        // While the guard is held nothing is applied, so that the view and the rows are of one state.
+        let machine = context.state.machine();
+        context.state.read(move |reader| {
+            let view = machine.view.snapshot();
+            drop(machine);
+            let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
+            let existing = match read::job(reader, namespace, id)? {
+                Some(row) => {
+                    let spec = parsed_spec(&row, &read::spec_of(reader, &row)?)?;
+                    Some((row, spec))
+                }
+                None => None,
+            };
+            let allocs = read::allocs_of_job(reader, namespace, id)?;
+            let deployment = read::latest_deployment(reader, namespace, id)?;
+            let older = older_versions(reader, &allocs)?;
+            let index = position.map_or(0, |position| position.index);
+            Ok(Sight { existing, allocs, deployment, older, view, index })
+        })
+    }
+
+    /// The job's row as a registration would write it, and whether it would.
+    fn row_of(&self, spec: &JobSpec, stop: bool) -> (Job, bool) {
+        let next = self.index + 1;
+        let mut row = Job { modify_index: next, job_modify_index: next, ..job::job_row(spec, stop) };
+        let Some((existing, existing_spec)) = &self.existing else {
+            row.create_index = next;
+            return (row, true);
+        };
+        if existing.stop == stop && existing_spec == spec {
+            return (existing.clone(), false);
+        }
+        row.create_index = existing.create_index;
+        row.version = existing.version + 1;
+        row.parent_id.clone_from(&existing.parent_id);
+        (row, true)
+    }
+
+    fn diff(&self, row: &Job, spec: &JobSpec, decision: &Decision) -> Result<JobDiff, HttpError> {
+        let old = self.existing.as_ref().map(|(row, spec)| DiffSide::of(row, spec));
+        let mut diff =
+            job::job_diff(old, Some(DiffSide::of(row, spec)), true).map_err(HttpError::internal)?;
+        job::annotate(&mut diff, &decision.desired_updates);
+        Ok(diff)
+    }
+}
+
+/// The versions by which allocations of the job run.
+fn older_versions(
+    reader: &dyn Reader,
+    allocs: &[Allocation],
+) -> Result<BTreeMap<(u64, u64), std::sync::Arc<ScheduledJob>>, Corrupt> {
+    let mut older = BTreeMap::new();
+    for alloc in allocs {
+        let (create_index, version) = (alloc.job_create_index, alloc.job_version);
+        if older.contains_key(&(create_index, version)) {
+            continue;
+        }
+        let Some(spec) = read::job_spec(reader, &alloc.namespace, &alloc.job_id, create_index, version)?
+        else {
+            continue;
+        };
+        let row = Job {
+            namespace: alloc.namespace.clone(),
+            id: alloc.job_id.clone(),
+            create_index,
+            version,
+            ..Job::default()
+        };
+        let spec = parsed_spec(&row, &spec)?;
+        older.insert((create_index, version), std::sync::Arc::new(ScheduledJob::from_spec(&row, &spec)));
+    }
+    Ok(older)
+}
+
+/// When the job would be launched first; `None` for one that is not launched by the clock.
+fn next_launch(spec: &JobSpec, now_ns: i64) -> Option<i64> {
+    let periodic = spec.periodic.as_ref().filter(|periodic| periodic.enabled != Some(false))?;
+    let (cron, zone) = (periodic.spec.as_deref()?, periodic.time_zone.as_deref().unwrap_or_default());
+    Schedule::parse(cron, zone).ok()?.next_after(now_ns)
+}

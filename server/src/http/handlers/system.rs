@@ -1,0 +1,18 @@
+//! What an operator has done to the state as a whole.
+
+use futures::future::BoxFuture;
+use ordu_proto::command::SummariesReconcile;
+use ordu_proto::command::envelope::Command;
+
+use crate::http::answer::Answer;
+use crate::http::dispatch::Call;
+use crate::http::error::HttpError;
+
+/// `PUT /v1/system/reconcile/summaries`.
+pub(crate) fn reconcile_summaries(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let command = Command::SummariesReconcile(SummariesReconcile {});
+        let written = call.api.context.writer.write(command).await?;
+        Ok(Answer::done(written.index))
+    })
+}

@@ -1,0 +1,88 @@
+//! Versions of a job: the list with its differences, going back to one, marking one as stable.
+
+use futures::future::BoxFuture;
+use ordu_core::job::{self, DiffSide, job_diff, job_document};
+use ordu_core::state::{Corrupt, Table, read};
+use ordu_proto::api::job::{JobDiff, JobSpec};
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome;
+use ordu_proto::command::{JobRevert, JobStability};
+use ordu_proto::state::{self, Job};
+
+use super::registrations::{of_another, settle_body};
+use super::{JsonList, parsed_spec};
+use crate::http::answer::{Answer, Freshness};
+use crate::http::blocking::{Found, View};
+use crate::http::dispatch::Call;
+use crate::http::documents::job::{Registered, Stability, VersionsTail};
+use crate::http::error::HttpError;
+use crate::http::ids;
+
+/// `GET /v1/job/:id/versions`.
+pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
+    // Read before anything else, so that a value that is none is told whatever the job is.
+    let with_diffs = view.request.flag("diffs")?;
+    let versions = read::job_versions(view.reader, view.request.namespace(), &view.request.id)?;
+    let Some(newest) = versions.first() else {
+        let index = read::indexes(view.reader)?.get(Table::JobVersions);
+        return Ok(Found::nothing(index, "job versions not found"));
+    };
+    let index = newest.modify_index;
+    let mut list = JsonList::new();
+    let mut specs = Vec::with_capacity(versions.len());
+    for version in &versions {
+        let spec = read::spec_of(view.reader, version)?;
+        job_document(version, &spec, list.next());
+        specs.push(spec);
+    }
+    let diffs = if with_diffs { Some(diffs(&versions, &specs)?) } else { None };
+    let body = VersionsTail::of(diffs.as_deref(), index, view.freshness()).after(list.finish());
+    Ok(Found::json(index, body))
+}
+
+/// What each version but the oldest changed.
+fn diffs(versions: &[Job], specs: &[state::JobSpec]) -> Result<Vec<JobDiff>, HttpError> {
+    let parsed: Result<Vec<JobSpec>, Corrupt> =
+        versions.iter().zip(specs).map(|(row, spec)| parsed_spec(row, spec)).collect();
+    let sides: Vec<(&Job, JobSpec)> = versions.iter().zip(parsed?).collect();
+    let diff = |pair: &[(&Job, JobSpec)]| {
+        let [(new_row, new), (old_row, old)] = pair else { return Ok(JobDiff::default()) };
+        let (old, new) = (DiffSide::of(old_row, old), DiffSide::of(new_row, new));
+        job_diff(Some(old), Some(new), true).map_err(HttpError::internal)
+    };
+    sides.windows(2).map(diff).collect()
+}
+
+/// `PUT /v1/job/:id/revert`.
+pub(crate) fn revert(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let revert = job::decode_revert(&call.request.id, &call.body)?;
+        let command = JobRevert {
+            namespace: settle_body(&call, &revert.region, revert.namespace)?,
+            job_id: call.request.id.clone(),
+            version: revert.version,
+            enforced_prior_version: revert.enforced_prior_version,
+            eval_id: ids::draw().to_vec(),
+        };
+        let written = call.api.context.writer.write(Command::JobRevert(command)).await?;
+        let Outcome::JobRegistered(outcome) = &written.answer else { return Err(of_another(&written)) };
+        let answer = Answer::written(&call.request, outcome.index, &Registered::of(outcome, ""));
+        // Alone of all writes it has the headers of a read, which say nothing.
+        Ok(answer.with(Freshness { known_leader: false, last_contact_ms: 0 }))
+    })
+}
+
+/// `PUT /v1/job/:id/stable`.
+pub(crate) fn stable(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let mark = job::decode_stable(&call.request.id, &call.body)?;
+        let command = JobStability {
+            namespace: settle_body(&call, &mark.region, mark.namespace)?,
+            job_id: call.request.id.clone(),
+            version: mark.version,
+            stable: mark.stable,
+        };
+        let written = call.api.context.writer.write(Command::JobStability(command)).await?;
+        Ok(Answer::written(&call.request, written.index, &Stability { index: written.index }))
+    })
+}

@@ -1,0 +1,268 @@
+//! Launches periodic jobs when their schedules say so. What is due is derived from the clock and from what
+//! was decided on last, which is in the state: a new leader goes on where the former one stood.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use ordu_core::command::schedule_of;
+use ordu_core::periodic::{Schedule, missed_launch};
+use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_proto::command::PeriodicLaunch;
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome;
+use ordu_proto::state::Job;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::ids::fresh_id;
+use crate::clock::now_ns;
+use crate::context::Context;
+use crate::error::WriteError;
+
+/// Launches under way at one time; at midnight many jobs are due at once.
+const LAUNCHES_IN_FLIGHT_MAX: usize = 256;
+/// The wall clock may be set meanwhile: no wait for it is longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A launch that could not be written is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A job by its namespace and id.
+pub(super) type JobKey = (String, String);
+
+/// When jobs are due. A job that is being launched is in neither.
+#[derive(Debug, Default, PartialEq)]
+struct Agenda {
+    by_time: BTreeSet<(i64, JobKey)>,
+    by_job: BTreeMap<JobKey, i64>,
+}
+
+impl Agenda {
+    fn set(&mut self, job: JobKey, due_ns: Option<i64>) {
+        if let Some(before) = self.by_job.remove(&job) {
+            self.by_time.remove(&(before, job.clone()));
+        }
+        if let Some(due_ns) = due_ns {
+            self.by_job.insert(job.clone(), due_ns);
+            self.by_time.insert((due_ns, job));
+        }
+    }
+
+    /// Takes out the job that is due first, if it is by `now_ns`.
+    fn take_due(&mut self, now_ns: i64) -> Option<(JobKey, i64)> {
+        let (due_ns, _) = self.by_time.first()?;
+        if *due_ns > now_ns {
+            return None;
+        }
+        let (due_ns, job) = self.by_time.pop_first()?;
+        self.by_job.remove(&job);
+        Some((job, due_ns))
+    }
+
+    fn wait(&self, now_ns: i64) -> Duration {
+        let first = self.by_time.first().map_or(i64::MAX, |(due_ns, _)| *due_ns);
+        let nanoseconds = u64::try_from(first.saturating_sub(now_ns)).unwrap_or(0);
+        Duration::from_nanos(nanoseconds).min(LONGEST_WAIT)
+    }
+}
+
+/// When the job is to be launched next: at once if its schedule named a time since the launch that was
+/// decided on last, and then as the newest such time alone. `None`: it is not launched by the clock.
+fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corrupt> {
+    if !job.periodic || job.stop || job.parameterized {
+        return Ok(None);
+    }
+    let Some(config) =
+        schedule_of(&read::spec_of(reader, job)?).filter(|config| config.enabled != Some(false))
+    else {
+        return Ok(None);
+    };
+    let (spec, zone) = (config.spec.unwrap_or_default(), config.time_zone.unwrap_or_default());
+    let Ok(schedule) = Schedule::parse(&spec, &zone) else {
+        tracing::warn!("the schedule {spec:?} of job {:?} cannot be read; it is not launched", job.id);
+        return Ok(None);
+    };
+    let decided_ns =
+        read::periodic_launch(reader, &job.namespace, &job.id)?.map_or(now_ns, |record| record.launch_ns);
+    let missed = missed_launch(&schedule, decided_ns, now_ns);
+    // The clock may have been set back to before what was decided on.
+    Ok(missed.or_else(|| schedule.next_after(now_ns.max(decided_ns))))
+}
+
+/// Launches for as long as it runs. `changed` tells of periodic jobs that were written or removed.
+pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedReceiver<JobKey>) {
+    let mut agenda = load(&context);
+    let mut launches = FuturesUnordered::new();
+    let mut under_way = BTreeSet::new();
+    loop {
+        while under_way.len() < LAUNCHES_IN_FLIGHT_MAX
+            && let Some((job, due_ns)) = agenda.take_due(now_ns())
+        {
+            under_way.insert(job.clone());
+            launches.push(launch(&context, term, job, due_ns));
+        }
+        tokio::select! {
+            job = changed.recv() => {
+                let Some(job) = job else { return };
+                // One that is being launched is looked at when that is decided.
+                if !under_way.contains(&job) {
+                    look_at(&context, &mut agenda, job);
+                }
+            }
+            Some(job) = launches.next(), if !launches.is_empty() => {
+                under_way.remove(&job);
+                look_at(&context, &mut agenda, job);
+            }
+            () = tokio::time::sleep(agenda.wait(now_ns())), if under_way.len() < LAUNCHES_IN_FLIGHT_MAX => {}
+        }
+    }
+}
+
+/// All periodic jobs.
+fn load(context: &Context) -> Agenda {
+    let mut agenda = Agenda::default();
+    let now_ns = now_ns();
+    let loaded = super::heavy::heavy(true, || {
+        context.state.read(|reader| {
+            read::each(reader, Table::Jobs, &[], &mut |job: Job| {
+                if job.periodic {
+                    let due_ns = due(reader, &job, now_ns)?;
+                    agenda.set((job.namespace, job.id), due_ns);
+                }
+                Ok(())
+            })
+        })
+    });
+    if let Err(corrupt) = loaded {
+        tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
+    }
+    agenda
+}
+
+fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
+    let (namespace, id) = &job;
+    let due_ns = context.state.read(|reader| match read::job(reader, namespace, id)? {
+        Some(row) => due(reader, &row, now_ns()),
+        None => Ok(None),
+    });
+    match due_ns {
+        Ok(due_ns) => agenda.set(job, due_ns),
+        Err(corrupt) => tracing::error!("the leader cannot read when job {id:?} is due: {corrupt}"),
+    }
+}
+
+/// Has one launch decided, and gives the job back.
+async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> JobKey {
+    let (namespace, job_id) = job.clone();
+    let command = Command::PeriodicLaunch(PeriodicLaunch {
+        namespace,
+        job_id,
+        launch_ns,
+        forced: false,
+        eval_id: fresh_id().to_vec(),
+    });
+    match context.writer.write_as_leader(term, command).await {
+        Ok(written) => {
+            context.state.wait_applied(written.index).await;
+            if let Outcome::PeriodicLaunched(launched) = written.answer
+                && !launched.child_id.is_empty()
+            {
+                tracing::debug!("launched {:?}", launched.child_id);
+            }
+        }
+        // It was stopped or removed meanwhile.
+        Err(WriteError::Refused { text, .. }) => {
+            tracing::debug!("job {:?} is not launched: {text}", job.1);
+        }
+        Err(error) => {
+            tracing::warn!("a launch of job {:?} could not be written and is tried again: {error}", job.1);
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+    job
+}
+
+/// What the term's follower of the state tells of.
+pub(super) type Changed = tokio::sync::mpsc::UnboundedSender<JobKey>;
+
+/// A channel for [`Changed`].
+pub(super) fn channel() -> (Changed, UnboundedReceiver<JobKey>) {
+    tokio::sync::mpsc::unbounded_channel()
+}
+
+#[cfg(test)]
+mod tests {
+    use ordu_core::state::{MemoryTables, Write, key};
+    use ordu_proto::state::{JobSpec, PeriodicLaunchRecord};
+    use prost::Message;
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const MINUTE: i64 = 60 * SECOND;
+
+    fn due_of(
+        edit: impl FnOnce(&mut Job),
+        periodic: &str,
+        decided_ns: Option<i64>,
+        now_ns: i64,
+    ) -> Option<i64> {
+        let mut job = Job { id: "j".to_owned(), periodic: true, ..Job::default() };
+        edit(&mut job);
+        let json = format!(r#"{{"ID":"j","Periodic":{periodic}}}"#).into_bytes();
+        let spec = JobSpec { json, payload: Vec::new() };
+        let mut tables = MemoryTables::default();
+        let row = |table, key, value| Write { table, key, value: Some(value) };
+        tables.commit([row(Table::JobSpecs, key::job_spec("", "j", 0, 0), spec.encode_to_vec())]);
+        if let Some(launch_ns) = decided_ns {
+            let record = PeriodicLaunchRecord { launch_ns, ..PeriodicLaunchRecord::default() };
+            tables.commit([row(Table::PeriodicLaunches, key::job("", "j"), record.encode_to_vec())]);
+        }
+        due(&tables, &job, now_ns).unwrap()
+    }
+
+    #[test]
+    fn the_newest_missed_launch_is_due_at_once_and_else_the_next_one() {
+        let minutely = r#"{"Enabled":true,"Spec":"* * * * *","TimeZone":"UTC"}"#;
+        let now = 10 * MINUTE + SECOND;
+        for (decided, expected) in [
+            (Some(10 * MINUTE), 11 * MINUTE),
+            (Some(9 * MINUTE), 10 * MINUTE),
+            (Some(2 * MINUTE + SECOND), 10 * MINUTE),
+            // The clock was set back: what was decided on is not decided on again.
+            (Some(20 * MINUTE), 21 * MINUTE),
+            (None, 11 * MINUTE),
+        ] {
+            assert_eq!(Some(expected), due_of(|_| {}, minutely, decided, now), "{decided:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_not_tracked_is_never_due() {
+        let minutely = r#"{"Enabled":true,"Spec":"* * * * *","TimeZone":"UTC"}"#;
+        assert_eq!(None, due_of(|job| job.stop = true, minutely, Some(0), MINUTE));
+        assert_eq!(None, due_of(|job| job.parameterized = true, minutely, Some(0), MINUTE));
+        assert_eq!(None, due_of(|job| job.periodic = false, minutely, Some(0), MINUTE));
+        assert_eq!(None, due_of(|_| {}, r#"{"Enabled":false,"Spec":"* * * * *"}"#, Some(0), MINUTE));
+        assert_eq!(None, due_of(|_| {}, r#"{"Enabled":true,"Spec":"nonsense"}"#, Some(0), MINUTE));
+    }
+
+    #[test]
+    fn the_agenda_hands_out_what_is_due_in_the_order_of_time() {
+        let job = |id: &str| ("default".to_owned(), id.to_owned());
+        let mut agenda = Agenda::default();
+        agenda.set(job("late"), Some(30));
+        agenda.set(job("early"), Some(10));
+        agenda.set(job("moved"), Some(5));
+        agenda.set(job("moved"), Some(20));
+        agenda.set(job("gone"), Some(1));
+        agenda.set(job("gone"), None);
+        assert_eq!(Some((job("early"), 10)), agenda.take_due(20));
+        assert_eq!(Some((job("moved"), 20)), agenda.take_due(20));
+        assert_eq!(None, agenda.take_due(20));
+        assert_eq!(Duration::from_nanos(10), agenda.wait(20));
+        assert_eq!(Some((job("late"), 30)), agenda.take_due(40));
+        assert_eq!(Agenda::default(), agenda);
+        assert_eq!(LONGEST_WAIT, agenda.wait(40));
+    }
+}
