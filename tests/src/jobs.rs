@@ -27,6 +27,26 @@ pub fn unplaceable(id: &str) -> Value {
     job(id, "service", NOWHERE, "/bin/sleep", &["600"])
 }
 
+/// A batch job that is registered and never placed.
+pub fn unplaceable_batch(id: &str) -> Value {
+    job(id, "batch", NOWHERE, "/bin/true", &[])
+}
+
+/// The job as one that is run by dispatches, which may bring a payload and meta of these keys.
+pub fn parameterized(mut job: Value, meta_keys: &[&str]) -> Value {
+    job["ParameterizedJob"] = json!({ "Payload": "optional", "MetaOptional": meta_keys });
+    job
+}
+
+/// A schedule that names every second.
+pub const EVERY_SECOND: &str = "* * * * * * *";
+
+/// The job as one that is run by a schedule, in UTC.
+pub fn periodic(mut job: Value, schedule: &str) -> Value {
+    job["Periodic"] = json!({ "Enabled": true, "SpecType": "cron", "Spec": schedule });
+    job
+}
+
 /// A service whose process can be told from all others by its command line.
 pub struct Sleeper {
     /// The job.

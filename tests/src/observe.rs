@@ -19,6 +19,37 @@ pub async fn register(client: Client, job: &Value) -> Value {
     response.json()
 }
 
+/// The entries of a list; an error says why there is none.
+pub async fn list(client: Client, path: &str) -> Result<Vec<Value>, String> {
+    match client.json(path).await.map_err(|error| error.to_string())? {
+        Value::Array(entries) => Ok(entries),
+        other => Err(format!("GET {path} gives no list: {other}")),
+    }
+}
+
+/// The entries' values of one member, as texts.
+pub fn texts_of(entries: &[Value], member: &str) -> Vec<String> {
+    entries.iter().map(|entry| entry[member].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Waits until every evaluation has been decided, so that nothing moves any more by itself where no task
+/// runs.
+pub async fn wait_until_decided(client: Client) {
+    eventually("all evaluations are decided", RUN_WITHIN, async || {
+        let evaluations = list(client, "/v1/evaluations").await?;
+        let pending = evaluations.iter().filter(|eval| eval["Status"] == "pending").count();
+        holds(pending == 0 && !evaluations.is_empty(), || {
+            format!("{pending} of {} are pending", evaluations.len())
+        })
+    })
+    .await;
+}
+
+/// A server's own word for its whole state: the index that it has applied and the hash.
+pub async fn state_hash(client: Client) -> Value {
+    client.json("/v1/operator/ordu/state-hash?stale").await.expect("the server tells its state's hash")
+}
+
 /// Waits until a job has as many running allocations as wanted and gives them, whole.
 pub async fn running_allocations(client: Client, job: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} allocations of {job} run"), RUN_WITHIN, async || {

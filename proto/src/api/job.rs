@@ -19,6 +19,7 @@ mod task;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ pub const DEFAULT_PRIORITY: i64 = 50;
 
 /// What a user says a job is to be. Nothing in here changes while the version lives; status, version
 /// and indexes are in [`Job`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobSpec {
     /// The name the job goes by in the API; slashes are allowed, spaces are not.
@@ -71,18 +72,23 @@ pub struct JobSpec {
     pub all_at_once: bool,
     /// Datacenters that the job may run in.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub datacenters: Vec<String>,
     /// What a node must be for any group.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
     /// What a node had better be for any group.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
     /// How all groups are spread over the values of an attribute.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Spread>>")]
     pub spreads: Vec<Spread>,
     /// The units of placement.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<TaskGroup>>")]
     pub task_groups: Vec<TaskGroup>,
     /// Default of the groups' `update`; in a canonical job only `Stagger` and `MaxParallel` are kept.
     pub update: Option<UpdateStrategy>,
@@ -100,6 +106,7 @@ pub struct JobSpec {
     pub parameterized_job: Option<ParameterizedJobConfig>,
     /// Free words of the user.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
     /// A Consul token given with the registration; a canonical job has none, it is a secret.
     pub consul_token: String,
@@ -163,7 +170,7 @@ impl JobSpec {
 
 /// The whole job as `GET /v1/job/:id` answers it and as a registration's body may hold it: the
 /// specification and the members that the servers' state owns.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Job {
     /// The specification.

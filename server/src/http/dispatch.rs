@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::header::ALLOW;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::answer::{Answer, error_response};
 use super::error::HttpError;
+use super::matcher::Matched;
 use super::request::{Request, percent_decode};
-use super::routes::{Handler, Matched, ROUTES, Route};
+use super::routes::{Handler, ROUTES, Route, allowed};
 use super::{Api, blocking, body};
 use crate::contain::contained;
 
@@ -50,7 +52,15 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
             api.telemetry.note(number, response.status(), took);
             return response;
         }
-        Matched::WrongMethod => HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "Invalid method"),
+        Matched::WrongMethod(routes) => {
+            let mut response =
+                error_response(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "Invalid method"));
+            if let Ok(methods) = HeaderValue::try_from(allowed(routes)) {
+                response.headers_mut().insert(ALLOW, methods);
+            }
+            api.telemetry.note_unrouted(response.status());
+            return response;
+        }
         Matched::Unknown => HttpError::new(StatusCode::NOT_FOUND, "404 page not found"),
     };
     api.telemetry.note_unrouted(refusal.status);

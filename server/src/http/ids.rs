@@ -1,6 +1,9 @@
 //! UUIDs: drawn, written, and read in the forms that requests name them.
 
+use std::borrow::Cow;
+
 use ordu_core::state::Id;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use uuid::{Builder, Uuid};
 
@@ -35,6 +38,20 @@ impl Serialize for IdText<'_> {
             Ok(id) => serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
             Err(_) => serializer.serialize_str(""),
         }
+    }
+}
+
+impl JsonSchema for IdText<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A UUID, or an empty text for none.",
+            "pattern": "^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$",
+        })
     }
 }
 

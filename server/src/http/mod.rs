@@ -7,12 +7,15 @@
 mod answer;
 mod blocking;
 mod body;
+mod description;
 mod dispatch;
 mod documents;
 mod duration;
 mod error;
 mod handlers;
 mod ids;
+mod matcher;
+mod openapi;
 mod paging;
 mod pretty;
 mod request;
@@ -34,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
+pub use description::{Body, Contents, Description, Param, ParamKind, SchemaOf};
 pub use routes::{Methods, RouteInfo, routes};
 
 /// How long requests under way may still take once the server stops.
@@ -42,7 +46,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// What all requests of one listener share.
 struct Api {
     context: Context,
-    matcher: routes::Matcher,
+    matcher: matcher::Matcher,
     waiting: shared::Waiting,
     telemetry: telemetry::Telemetry,
     shutdown: CancellationToken,
@@ -76,7 +80,7 @@ where
 fn router(context: Context, shutdown: CancellationToken) -> Router {
     let api = Arc::new(Api {
         context,
-        matcher: routes::Matcher::new(),
+        matcher: matcher::Matcher::new(),
         waiting: shared::Waiting::default(),
         telemetry: telemetry::Telemetry::new(),
         shutdown,

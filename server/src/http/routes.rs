@@ -1,20 +1,39 @@
-//! The API's routes as data: the matcher, the refusal of wrong methods, the bounds on bodies and the
-//! list of routes all derive from one table.
+//! The API's routes as data: the matcher, the refusal of wrong methods, the bounds on bodies, the list of
+//! routes and the description of the API all derive from one table.
 
 use axum::http::Method;
 use futures::future::BoxFuture;
+use ordu_core::job::{
+    DeploymentDocument, JobDispatchRequest, JobEvaluateRequest, JobPlanRequest, JobRegisterRequest,
+    JobRevertRequest, JobStabilityRequest, JobStub, JobValidateRequest, SummaryDocument, ValidationDocument,
+};
+use ordu_core::jobspec::ParseRequest;
 use ordu_core::limits::{BODY_BYTES_MAX, JOB_BODY_BYTES_MAX};
-use rustc_hash::FxHashMap;
+use ordu_proto::api::job::Job;
+use serde_json::{Map, Value};
 
 use super::Api;
 use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
+use super::description::{
+    ALL, ALLOC_MEMBERS, BLOCKING, Body, CONSISTENCY, Contents, DIFFS, Description, HEALTH_OF,
+    IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, PAGES, PREFIX, PURGE, Param, REGION, RESOURCES,
+    SchemaOf, of,
+};
 use super::dispatch::Call;
+use super::documents::agent::{AgentSelf, Health, Members, RaftConfiguration, StateHash};
+use super::documents::alloc::{self, AllocStub};
+use super::documents::eval::EvalDocument;
+use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
+use super::documents::metrics::MetricsDocument;
+use super::documents::node::{NodeDocument, NodeStub};
+use super::documents::plan::PlanAnswer;
 use super::error::HttpError;
 use super::handlers::{
     agent, allocations, children, deployments, dry_runs, evaluations, jobs, nodes, operator, registrations,
     system, versions,
 };
+use super::openapi;
 use super::request::Request;
 
 /// The methods that a route takes. HEAD goes wherever GET does.
@@ -44,6 +63,17 @@ impl Methods {
         }
     }
 
+    /// All of them, but for the HEAD of GET.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Methods::Get => &["GET"],
+            Methods::Write => &["PUT", "POST"],
+            Methods::Put => &["PUT"],
+            Methods::Delete => &["DELETE"],
+            Methods::Any => &["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"],
+        }
+    }
+
     /// Their name in metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -69,6 +99,22 @@ pub struct RouteInfo {
     pub body_bytes_max: usize,
     /// The capability that a caller needs; `none` for what anyone may ask.
     pub capability: &'static str,
+    /// Whether it is for one region, and refuses a request for another.
+    pub regional: bool,
+    /// What it says of itself.
+    pub description: Description,
+}
+
+impl RouteInfo {
+    /// All parameters of the query that it looks at.
+    pub fn params(&self) -> impl Iterator<Item = Param> {
+        let Description { own_params, answer, .. } = self.description;
+        let layout = if matches!(answer, Contents::Nothing) { &[] } else { LAYOUT };
+        let region = if self.regional { REGION } else { &[] };
+        let read = if self.blocks { [BLOCKING, CONSISTENCY] } else { [&[][..]; 2] };
+        let sets = own_params.iter().copied().chain(read).chain([layout, region]);
+        sets.flatten().copied()
+    }
 }
 
 /// What answers a route.
@@ -88,7 +134,16 @@ pub(super) struct Route {
 }
 
 const fn read(path: &'static str, capability: &'static str, keys: Keys, find: Find, size: Size) -> Route {
-    let info = RouteInfo { methods: Methods::Get, path, blocks: true, body_bytes_max: 0, capability };
+    let description = Description { indexed: true, ..Description::NONE };
+    let info = RouteInfo {
+        methods: Methods::Get,
+        path,
+        blocks: true,
+        body_bytes_max: 0,
+        capability,
+        regional: true,
+        description,
+    };
     Route { info, handler: Handler::Read(keys, find, size) }
 }
 
@@ -97,7 +152,15 @@ const fn local(
     capability: &'static str,
     answer: fn(&Api, &Request) -> Result<Answer, HttpError>,
 ) -> Route {
-    let info = RouteInfo { methods: Methods::Get, path, blocks: false, body_bytes_max: 0, capability };
+    let info = RouteInfo {
+        methods: Methods::Get,
+        path,
+        blocks: false,
+        body_bytes_max: 0,
+        capability,
+        regional: false,
+        description: Description::NONE,
+    };
     Route { info, handler: Handler::Local(answer) }
 }
 
@@ -108,7 +171,15 @@ const fn act(
     capability: &'static str,
     act: fn(Call) -> BoxFuture<'static, Result<Answer, HttpError>>,
 ) -> Route {
-    let info = RouteInfo { methods, path, blocks: false, body_bytes_max, capability };
+    let info = RouteInfo {
+        methods,
+        path,
+        blocks: false,
+        body_bytes_max,
+        capability,
+        regional: true,
+        description: Description::NONE,
+    };
     Route { info, handler: Handler::Act(act) }
 }
 
@@ -116,6 +187,67 @@ const fn act(
 const fn of_any_method(mut route: Route) -> Route {
     route.info.methods = Methods::Any;
     route
+}
+
+impl Route {
+    /// What it is for, and what a successful answer is.
+    const fn answers(mut self, summary: &'static str, document: SchemaOf) -> Self {
+        self.info.description.summary = summary;
+        self.info.description.answer = Contents::Json(document);
+        self
+    }
+
+    /// The parameters that are its own.
+    const fn takes(mut self, params: &'static [&'static [Param]]) -> Self {
+        self.info.description.own_params = params;
+        self
+    }
+
+    /// The body that it reads.
+    const fn reads(mut self, schema: SchemaOf) -> Self {
+        self.info.description.body = Some(Body { schema, required: true });
+        self
+    }
+
+    /// The body that it reads where there is one.
+    const fn may_read(mut self, schema: SchemaOf) -> Self {
+        self.info.description.body = Some(Body { schema, required: false });
+        self
+    }
+
+    /// Answers with status 404 where nothing has the id.
+    const fn or_404(mut self) -> Self {
+        self.info.description.misses = true;
+        self
+    }
+
+    /// Answers nothing.
+    const fn does(mut self, summary: &'static str) -> Self {
+        self.info.description.summary = summary;
+        self
+    }
+
+    /// Answers a text where one is asked for.
+    const fn or_text(mut self) -> Self {
+        if let Contents::Json(document) = self.info.description.answer {
+            self.info.description.answer = Contents::JsonOrText(document);
+        }
+        self
+    }
+
+    /// Answers the same document with status 500 where something is not well.
+    const fn or_unwell(mut self) -> Self {
+        if let Contents::Json(document) = self.info.description.answer {
+            self.info.description.answer = Contents::Health(document);
+        }
+        self
+    }
+
+    /// A write that tells its index in a header.
+    const fn indexed(mut self) -> Self {
+        self.info.description.indexed = true;
+        self
+    }
 }
 
 const LIST_JOBS: &str = "list-jobs";
@@ -132,194 +264,135 @@ use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 40] = [
-    read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List),
-    act(Write, "/v1/jobs", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::register),
-    read("/v1/job/:id", READ_JOB, jobs::job_keys, jobs::job, Point),
-    act(Write, "/v1/job/:id", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::update),
-    act(Delete, "/v1/job/:id", 0, SUBMIT_JOB, registrations::deregister),
-    of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point)),
-    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, Point)),
-    read("/v1/job/:id/allocations", READ_JOB, allocations::of_job_keys, allocations::of_job, List),
-    read("/v1/job/:id/evaluations", READ_JOB, evaluations::of_job_keys, evaluations::of_job, List),
-    read("/v1/job/:id/deployments", READ_JOB, deployments::of_job_keys, deployments::of_job, List),
-    read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, Point),
-    act(Write, "/v1/job/:id/dispatch", BODY_BYTES_MAX, DISPATCH_JOB, children::dispatch),
-    act(Write, "/v1/job/:id/periodic/force", 0, SUBMIT_JOB, children::force),
-    act(Write, "/v1/job/:id/revert", BODY_BYTES_MAX, SUBMIT_JOB, versions::revert),
-    act(Write, "/v1/job/:id/stable", BODY_BYTES_MAX, SUBMIT_JOB, versions::stable),
-    act(Write, "/v1/job/:id/plan", JOB_BODY_BYTES_MAX, SUBMIT_JOB, dry_runs::plan),
-    act(Write, "/v1/jobs/parse", JOB_BODY_BYTES_MAX, NONE, dry_runs::parse),
-    act(Write, "/v1/validate/job", JOB_BODY_BYTES_MAX, READ_JOB, dry_runs::validate),
-    act(Write, "/v1/job/:id/evaluate", BODY_BYTES_MAX, READ_JOB, registrations::evaluate),
-    read("/v1/allocations", READ_JOB, allocations::list_keys, allocations::list, List),
-    read("/v1/allocation/:id", READ_JOB, allocations::one_keys, allocations::one, Point),
-    read("/v1/evaluations", READ_JOB, evaluations::list_keys, evaluations::list, List),
-    read("/v1/evaluation/:id", READ_JOB, evaluations::one_keys, evaluations::one, Point),
-    read("/v1/evaluation/:id/allocations", READ_JOB, allocations::list_keys, allocations::of_evaluation, List),
-    read("/v1/deployments", READ_JOB, deployments::list_keys, deployments::list, List),
-    read("/v1/deployment/:id", READ_JOB, deployments::one_keys, deployments::one, Point),
-    read("/v1/nodes", NODE_READ, nodes::list_keys, nodes::list, List),
-    read("/v1/node/:id", NODE_READ, nodes::one_keys, nodes::one, Point),
-    read("/v1/node/:id/allocations", NODE_READ, allocations::of_node_keys, allocations::of_node, List),
-    local("/v1/status/leader", NONE, agent::leader),
-    local("/v1/status/peers", NONE, agent::peers),
-    local("/v1/regions", NONE, agent::regions),
-    local("/v1/agent/self", AGENT_READ, agent::itself),
-    local("/v1/agent/members", NODE_READ, agent::members),
-    local("/v1/agent/servers", AGENT_READ, agent::servers),
-    local("/v1/agent/health", NONE, agent::health),
-    local("/v1/metrics", AGENT_READ, operator::metrics),
-    act(Put, "/v1/system/reconcile/summaries", 0, OPERATOR_WRITE, system::reconcile_summaries),
-    act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration),
-    act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler),
+pub(super) static ROUTES: [Route; 41] = [
+    read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
+        .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
+        .takes(&[NAMESPACE, PREFIX, PAGES]),
+    act(Write, "/v1/jobs", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::register)
+        .answers("Register a job, or a new version of it", of::<Registered<'_>>)
+        .reads(of::<JobRegisterRequest>).indexed(),
+    read("/v1/job/:id", READ_JOB, jobs::job_keys, jobs::job, Point)
+        .answers("A job, in its newest version", of::<Job>).takes(&[NAMESPACE]).or_404(),
+    act(Write, "/v1/job/:id", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::update)
+        .answers("Register a job, or a new version of it", of::<Registered<'_>>)
+        .reads(of::<JobRegisterRequest>).takes(&[NAMESPACE]).indexed(),
+    act(Delete, "/v1/job/:id", 0, SUBMIT_JOB, registrations::deregister)
+        .answers("Stop a job", of::<Deregistered<'_>>).takes(&[NAMESPACE, PURGE]).indexed(),
+    of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point))
+        .answers("How many allocations a job has in which state", of::<SummaryDocument<'_>>)
+        .takes(&[NAMESPACE]).or_404(),
+    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, Point))
+        .answers("The versions of a job, the newest first", versions::described)
+        .takes(&[NAMESPACE, DIFFS]).or_404(),
+    read("/v1/job/:id/allocations", READ_JOB, allocations::of_job_keys, allocations::of_job, List)
+        .answers("The allocations of a job", of::<Vec<AllocStub<'_>>>)
+        .takes(&[NAMESPACE, ALL, ALLOC_MEMBERS]),
+    read("/v1/job/:id/evaluations", READ_JOB, evaluations::of_job_keys, evaluations::of_job, List)
+        .answers("The evaluations of a job", of::<Vec<EvalDocument<'_>>>).takes(&[NAMESPACE]),
+    read("/v1/job/:id/deployments", READ_JOB, deployments::of_job_keys, deployments::of_job, List)
+        .answers("The deployments of a job", of::<Vec<DeploymentDocument<'_>>>).takes(&[NAMESPACE, ALL]),
+    read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, Point)
+        .answers("The latest deployment of a job, or null", of::<Option<DeploymentDocument<'_>>>)
+        .takes(&[NAMESPACE]),
+    act(Write, "/v1/job/:id/dispatch", BODY_BYTES_MAX, DISPATCH_JOB, children::dispatch)
+        .answers("Launch a child of a parameterized job", of::<Dispatched<'_>>)
+        .reads(of::<JobDispatchRequest>).takes(&[NAMESPACE, IDEMPOTENCY_TOKEN]).indexed(),
+    act(Write, "/v1/job/:id/periodic/force", 0, SUBMIT_JOB, children::force)
+        .answers("Launch a child of a periodic job before its time", of::<Forced<'_>>)
+        .takes(&[NAMESPACE]).indexed(),
+    act(Write, "/v1/job/:id/revert", BODY_BYTES_MAX, SUBMIT_JOB, versions::revert)
+        .answers("Register an earlier version of a job anew", of::<Registered<'_>>)
+        .reads(of::<JobRevertRequest>).takes(&[NAMESPACE]).indexed(),
+    act(Write, "/v1/job/:id/stable", BODY_BYTES_MAX, SUBMIT_JOB, versions::stable)
+        .answers("Mark a version of a job as stable, or as not", of::<Stability>)
+        .reads(of::<JobStabilityRequest>).takes(&[NAMESPACE]).indexed(),
+    act(Write, "/v1/job/:id/plan", JOB_BODY_BYTES_MAX, SUBMIT_JOB, dry_runs::plan)
+        .answers("What the registration of a job would do", of::<PlanAnswer<'_>>)
+        .reads(of::<JobPlanRequest>).takes(&[NAMESPACE]).indexed(),
+    act(Write, "/v1/jobs/parse", JOB_BODY_BYTES_MAX, NONE, dry_runs::parse)
+        .answers("A jobspec as the job that it describes", of::<Map<String, Value>>)
+        .reads(of::<ParseRequest>),
+    act(Write, "/v1/validate/job", JOB_BODY_BYTES_MAX, READ_JOB, dry_runs::validate)
+        .answers("Whether a job would be accepted", of::<ValidationDocument<'_>>)
+        .reads(of::<JobValidateRequest>).takes(&[NAMESPACE]),
+    act(Write, "/v1/job/:id/evaluate", BODY_BYTES_MAX, READ_JOB, registrations::evaluate)
+        .answers("Evaluate a job anew", of::<Registered<'_>>)
+        .may_read(of::<JobEvaluateRequest>).takes(&[NAMESPACE]).indexed(),
+    read("/v1/allocations", READ_JOB, allocations::list_keys, allocations::list, List)
+        .answers("Allocations, in the order of their ids", of::<Vec<AllocStub<'_>>>)
+        .takes(&[NAMESPACE, PREFIX, PAGES, ALLOC_MEMBERS]),
+    read("/v1/allocation/:id", READ_JOB, allocations::one_keys, allocations::one, Point)
+        .answers("An allocation with its job", alloc::described).or_404(),
+    read("/v1/evaluations", READ_JOB, evaluations::list_keys, evaluations::list, List)
+        .answers("Evaluations, in the order of their ids", of::<Vec<EvalDocument<'_>>>)
+        .takes(&[NAMESPACE, PREFIX, PAGES]),
+    read("/v1/evaluation/:id", READ_JOB, evaluations::one_keys, evaluations::one, Point)
+        .answers("An evaluation", of::<EvalDocument<'_>>).or_404(),
+    read("/v1/evaluation/:id/allocations", READ_JOB, allocations::list_keys, allocations::of_evaluation, List)
+        .answers("The allocations that an evaluation made", of::<Vec<AllocStub<'_>>>).takes(&[ALLOC_MEMBERS]),
+    read("/v1/deployments", READ_JOB, deployments::list_keys, deployments::list, List)
+        .answers("Deployments, in the order of their ids", of::<Vec<DeploymentDocument<'_>>>)
+        .takes(&[NAMESPACE, PREFIX, PAGES]),
+    read("/v1/deployment/:id", READ_JOB, deployments::one_keys, deployments::one, Point)
+        .answers("A deployment", of::<DeploymentDocument<'_>>).or_404(),
+    read("/v1/nodes", NODE_READ, nodes::list_keys, nodes::list, List)
+        .answers("Nodes, in the order of their ids", of::<Vec<NodeStub<'_>>>).takes(&[PREFIX, RESOURCES]),
+    read("/v1/node/:id", NODE_READ, nodes::one_keys, nodes::one, Point)
+        .answers("A node", of::<NodeDocument<'_>>).or_404(),
+    read("/v1/node/:id/allocations", NODE_READ, allocations::of_node_keys, allocations::of_node, List)
+        .answers("The allocations of a node with their jobs", alloc::list_described),
+    local("/v1/openapi.json", NONE, openapi::answer)
+        .answers("This description", of::<Map<String, Value>>),
+    local("/v1/status/leader", NONE, agent::leader)
+        .answers("The address of the leader; empty where there is none", of::<String>),
+    local("/v1/status/peers", NONE, agent::peers)
+        .answers("The addresses of the servers that vote", of::<Vec<String>>),
+    local("/v1/regions", NONE, agent::regions)
+        .answers("The regions", of::<Vec<String>>),
+    local("/v1/agent/self", AGENT_READ, agent::itself)
+        .answers("The agent that answers: its configuration and its figures", of::<AgentSelf>),
+    local("/v1/agent/members", NODE_READ, agent::members)
+        .answers("The servers that this one knows", of::<Members>),
+    local("/v1/agent/servers", AGENT_READ, agent::servers)
+        .answers("The servers that a node may turn to", of::<Vec<String>>),
+    local("/v1/agent/health", NONE, agent::health)
+        .answers("Whether the agent's parts do their work", of::<Health>).takes(&[HEALTH_OF]).or_unwell(),
+    local("/v1/metrics", AGENT_READ, operator::metrics)
+        .answers("Figures of the agent that answers", of::<MetricsDocument>)
+        .takes(&[METRICS_FORMAT]).or_text(),
+    act(Put, "/v1/system/reconcile/summaries", 0, OPERATOR_WRITE, system::reconcile_summaries)
+        .does("Count the jobs' allocations anew").indexed(),
+    act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration)
+        .answers("Who has a voice in raft", of::<RaftConfiguration>).takes(&[CONSISTENCY]),
+    act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
+        .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
+        .takes(&[CONSISTENCY]),
 ];
+
+/// The methods of these routes, as a header tells them.
+pub(super) fn allowed(numbers: &[usize]) -> String {
+    let taken = |method: &&str| {
+        let method = Method::try_from(*method);
+        numbers
+            .iter()
+            .any(|number| method.as_ref().is_ok_and(|method| ROUTES[*number].info.methods.take(method)))
+    };
+    let methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+    methods.into_iter().filter(|method| taken(method)).collect::<Vec<&str>>().join(", ")
+}
 
 /// All routes.
 pub fn routes() -> impl Iterator<Item = RouteInfo> {
     ROUTES.iter().map(|route| route.info)
 }
 
-/// What a method and a path lead to.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Matched<'p> {
-    /// The route of this number, and what stands for `:id`, still encoded.
-    Route(usize, &'p str),
-    /// The path is known, the method is not one of its.
-    WrongMethod,
-    /// No path of the API.
-    Unknown,
-}
-
-/// The routes of a path that ends alike, by numbers.
-type Ending = (&'static str, Vec<usize>);
-
-/// Finds routes: whole paths by hash, the others by what stands before and after `:id`.
-pub(super) struct Matcher {
-    whole: FxHashMap<&'static str, Vec<usize>>,
-    with_id: Vec<(&'static str, Vec<Ending>)>,
-}
-
 /// Below this path ids may hold slashes.
-const SLASHES_BELOW: &str = "/v1/job/";
-
-impl Matcher {
-    pub(super) fn new() -> Self {
-        let mut matcher = Self { whole: FxHashMap::default(), with_id: Vec::new() };
-        for (number, route) in ROUTES.iter().enumerate() {
-            match route.info.path.split_once(":id") {
-                None => matcher.whole.entry(route.info.path).or_default().push(number),
-                Some((before, after)) => {
-                    let endings = entry(&mut matcher.with_id, before);
-                    entry(endings, after).push(number);
-                }
-            }
-        }
-        // The longest ending first, so that the empty one comes last.
-        for (_, endings) in &mut matcher.with_id {
-            endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
-        }
-        matcher
-    }
-
-    /// The route of a request.
-    pub(super) fn find<'p>(&self, method: &Method, path: &'p str) -> Matched<'p> {
-        if let Some(numbers) = self.whole.get(path) {
-            return choose(numbers, method, "");
-        }
-        for (before, endings) in &self.with_id {
-            let Some(rest) = path.strip_prefix(before) else { continue };
-            for (ending, numbers) in endings {
-                let Some(id) = rest.strip_suffix(ending) else { continue };
-                if *before == SLASHES_BELOW || !id.contains('/') {
-                    return choose(numbers, method, id);
-                }
-            }
-        }
-        Matched::Unknown
-    }
-}
-
-fn entry<'l, T: Default>(list: &'l mut Vec<(&'static str, T)>, name: &'static str) -> &'l mut T {
-    let place = list.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-        list.push((name, T::default()));
-        list.len() - 1
-    });
-    &mut list[place].1
-}
-
-fn choose<'p>(numbers: &[usize], method: &Method, id: &'p str) -> Matched<'p> {
-    let taking = numbers.iter().find(|number| ROUTES[**number].info.methods.take(method));
-    taking.map_or(Matched::WrongMethod, |number| Matched::Route(*number, id))
-}
+pub(super) const SLASHES_BELOW: &str = "/v1/job/";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn find(method: &Method, path: &'static str) -> Option<(&'static str, Methods, &'static str)> {
-        match Matcher::new().find(method, path) {
-            Matched::Route(number, id) => Some((ROUTES[number].info.path, ROUTES[number].info.methods, id)),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn job_ids_may_hold_slashes_and_be_words_of_the_api() {
-        for (path, pattern, id) in [
-            ("/v1/job/a", "/v1/job/:id", "a"),
-            ("/v1/job/a/b", "/v1/job/:id", "a/b"),
-            ("/v1/job/a/b/summary", "/v1/job/:id/summary", "a/b"),
-            ("/v1/job/p/periodic-17/allocations", "/v1/job/:id/allocations", "p/periodic-17"),
-            ("/v1/job/summary", "/v1/job/:id", "summary"),
-            ("/v1/job/summary/summary", "/v1/job/:id/summary", "summary"),
-            ("/v1/job/versions/evaluations", "/v1/job/:id/evaluations", "versions"),
-            ("/v1/job/deployment/deployments", "/v1/job/:id/deployments", "deployment"),
-            ("/v1/job/a%2Fsummary", "/v1/job/:id", "a%2Fsummary"),
-            ("/v1/job/jobs", "/v1/job/:id", "jobs"),
-            ("/v1/job/a/unknown", "/v1/job/:id", "a/unknown"),
-        ] {
-            let (found, _, found_id) =
-                find(&Method::GET, path).unwrap_or_else(|| panic!("{path} is not found"));
-            assert_eq!((pattern, id), (found, found_id), "{path}");
-        }
-    }
-
-    #[test]
-    fn the_method_chooses_among_the_routes_of_a_path() {
-        for (method, path, methods) in [
-            (Method::GET, "/v1/jobs", Get),
-            (Method::HEAD, "/v1/jobs", Get),
-            (Method::POST, "/v1/jobs", Write),
-            (Method::PUT, "/v1/job/a/b", Write),
-            (Method::DELETE, "/v1/job/a", Delete),
-            (Method::POST, "/v1/job/a/summary", Methods::Any),
-            (Method::PATCH, "/v1/job/a/versions", Methods::Any),
-        ] {
-            assert_eq!(Some(methods), find(&method, path).map(|found| found.1), "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn wrong_methods_and_unknown_paths_are_told_apart() {
-        let matcher = Matcher::new();
-        for (method, path) in [
-            (Method::PATCH, "/v1/jobs"),
-            (Method::DELETE, "/v1/jobs"),
-            (Method::POST, "/v1/job/a/allocations"),
-            (Method::DELETE, "/v1/job/a/evaluate"),
-            (Method::GET, "/v1/job/a/evaluate"),
-            (Method::POST, "/v1/nodes"),
-            (Method::OPTIONS, "/v1/status/leader"),
-        ] {
-            assert_eq!(Matched::WrongMethod, matcher.find(&method, path), "{method} {path}");
-        }
-        for path in
-            ["/", "", "/v1", "/v1/", "/v1/nonsense", "/v1/job", "/v1/jobs/", "/v1/node/a/b", "/v2/jobs"]
-        {
-            assert_eq!(Matched::Unknown, matcher.find(&Method::GET, path), "{path}");
-        }
-    }
+    use crate::http::matcher::{Matched, Matcher};
 
     #[test]
     fn the_table_names_every_path_and_method_once_and_bounds_every_body() {

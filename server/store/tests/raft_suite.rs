@@ -1,5 +1,7 @@
 //! Both stores, on disk and in memory, pass openraft's own test suite of storages.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use std::sync::Arc;
 
 use openraft::StorageError;

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::http::{Client, Connection};
-use ordu_tests::jobs::{registration, unplaceable};
+use ordu_tests::jobs::{parameterized, periodic, registration, unplaceable, unplaceable_batch};
 use ordu_tests::observe::register;
 
 /// The documented bound on a request's body, in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// The same of bodies that hold no job.
+const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A request, the statuses that may answer it, and words that the answer must hold.
@@ -146,6 +148,109 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
     }
     let unknown = client.get("/v1/nonsense").await.expect("the server answers");
     assert_eq!(unknown.status, 404);
+    assert_eq!(state(client).await, before, "a refused request changed something");
+}
+
+/// Bodies that no route takes.
+const BAD_BODIES: [&[u8]; 8] =
+    [b"", b"  ", b"{nope", b"\xff\xfe\x00", b"[]", b"7", b"\"text\"", b"{\"JobID\": [1]}"];
+
+/// Requests to `path` that are wrong whatever the route does with a good one.
+fn wrong_bodies(path: &str) -> Vec<Refusal<'_>> {
+    BAD_BODIES.iter().map(|body| ("POST", path.to_owned(), Some(*body), &[400][..], "")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_a_job_is_refused_in_words_where_it_makes_no_sense() {
+    let (cluster, follower) = quiet_cluster().await;
+    let client = cluster.client(follower).with_timeout(Duration::from_secs(30));
+    for job in [
+        parameterized(unplaceable_batch("parent"), &["known"]),
+        periodic(unplaceable_batch("yearly"), "0 0 1 1 *"),
+    ] {
+        register(client, &job).await;
+    }
+    let before = state(client).await;
+    let (small, large) = (vec![b' '; SMALL_BODY_BYTES_MAX + 1], vec![b' '; BODY_BYTES_MAX + 1]);
+    let long_token = format!(r#"{{"IdempotencyToken": "{}"}}"#, "x".repeat(1_025));
+    let deep = format!(r#"{{"Job": {}{}}}"#, r#"{"Meta":"#.repeat(2_000), "}".repeat(2_000));
+
+    let faults: &[u16] = &[400, 500];
+    let mut cases: Vec<Refusal<'_>> = Vec::new();
+    for path in ["/v1/job/parent/dispatch", "/v1/job/there/revert", "/v1/job/there/stable"] {
+        cases.extend(wrong_bodies(path));
+        cases.push(("POST", path.into(), Some(&small), &[413], "larger than"));
+    }
+    for path in ["/v1/job/there/plan", "/v1/jobs/parse", "/v1/validate/job"] {
+        cases.extend(wrong_bodies(path));
+        cases.push(("POST", path.into(), Some(&large), &[413], "larger than"));
+        cases.push(("POST", path.into(), Some(deep.as_bytes()), &[400], ""));
+    }
+    let (dispatch, plan) = (|| "/v1/job/parent/dispatch".to_owned(), || "/v1/job/there/plan".to_owned());
+    cases.extend([
+        ("POST", dispatch(), Some(&br#"{"Payload": 7}"#[..]), &[400][..], ""),
+        ("POST", dispatch(), Some(br#"{"Payload": "$$$"}"#), &[400], "illegal base64 data at input byte 0"),
+        ("POST", dispatch(), Some(br#"{"Meta": ["a"]}"#), &[400], ""),
+        ("POST", dispatch(), Some(br#"{"Meta": {"known": 7}}"#), &[400], ""),
+        (
+            "POST",
+            dispatch(),
+            Some(br#"{"Meta": {"other": "x"}}"#),
+            faults,
+            "unpermitted metadata keys: [other]",
+        ),
+        ("POST", dispatch(), Some(br#"{"JobID": "other"}"#), &[400], "Job ID does not match"),
+        ("POST", dispatch(), Some(long_token.as_bytes()), &[400], "idempotency token"),
+        ("POST", dispatch(), Some(br#"{"Region": "elsewhere"}"#), faults, "No path to region"),
+        ("POST", "/v1/job/there/dispatch".into(), Some(b"{}"), faults, "not a parameterized job"),
+        ("POST", "/v1/job/none/dispatch".into(), Some(b"{}"), &[404, 500], "parameterized job not found"),
+        ("PUT", "/v1/job/there/periodic/force".into(), None, faults, "can't force launch non-periodic job"),
+        ("PUT", "/v1/job/none/periodic/force".into(), None, &[404, 500], "job not found"),
+        ("POST", "/v1/job/there/revert".into(), Some(br#"{"JobID": "there", "JobVersion": -1}"#), &[400], ""),
+        (
+            "POST",
+            "/v1/job/there/revert".into(),
+            Some(br#"{"JobID": "there", "JobVersion": 1e30}"#),
+            &[400],
+            "",
+        ),
+        (
+            "POST",
+            "/v1/job/there/stable".into(),
+            Some(br#"{"JobID": "there", "JobVersion": "first"}"#),
+            &[400],
+            "",
+        ),
+        ("POST", plan(), Some(b"{}"), &[400], "Job must be specified"),
+        ("POST", plan(), Some(br#"{"Job": {"Name": "there"}}"#), &[400], "Job must have a valid ID"),
+        ("POST", plan(), Some(br#"{"Job": {"ID": "other"}}"#), &[400], "Job ID does not match"),
+        ("POST", plan(), Some(br#"{"Job": {"ID": "there"}, "Diff": "perhaps"}"#), &[400], ""),
+        ("POST", plan(), Some(br#"{"Job": {"ID": "there"}}"#), faults, "Missing job task groups"),
+        ("POST", "/v1/jobs/parse".into(), Some(br#"{"JobHCL": ""}"#), &[400], "Job spec is empty"),
+        ("POST", "/v1/jobs/parse".into(), Some(br#"{"JobHCL": "job {"}"#), &[400], ""),
+        ("POST", "/v1/jobs/parse".into(), Some(br#"{"JobHCL": 7}"#), &[400], ""),
+        ("POST", "/v1/validate/job".into(), Some(b"{}"), &[400], "Job must be specified"),
+        ("GET", "/v1/job/none/versions?diffs=true".into(), None, &[404], "job versions not found"),
+        ("GET", "/v1/job/there/versions?diffs=perhaps".into(), None, faults, "diffs"),
+    ]);
+    for path in ["dispatch", "periodic/force", "revert", "stable", "plan"] {
+        for method in ["GET", "DELETE", "PATCH"] {
+            // What no one has a GET for is the read of a job of that name.
+            let refused: Refusal<'_> = (method, format!("/v1/job/there/{path}"), None, &[404, 405], "");
+            cases.push(refused);
+        }
+    }
+    for (method, path) in [
+        ("GET", "/v1/jobs/parse"),
+        ("DELETE", "/v1/validate/job"),
+        ("GET", "/v1/system/reconcile/summaries"),
+        ("POST", "/v1/system/reconcile/summaries"),
+    ] {
+        cases.push((method, path.into(), None, &[405], "Invalid method"));
+    }
+    for case in cases {
+        check(client, case).await;
+    }
     assert_eq!(state(client).await, before, "a refused request changed something");
 }
 

@@ -2,10 +2,17 @@
 
 mod agent;
 mod bad_input;
+mod children;
 mod cli;
 mod configuration;
 mod conformance;
 mod consistency;
 mod durability;
+mod lists;
 mod membership;
+mod openapi;
 mod partition;
+mod periodic;
+mod plans;
+mod reconcile;
+mod versions;

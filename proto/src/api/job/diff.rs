@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
 /// What became of a thing from the old version to the new one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum DiffType {
     /// It is as it was.
     #[default]
@@ -24,7 +25,7 @@ pub enum DiffType {
 }
 
 /// How two versions of a job differ.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobDiff {
     /// What became of the job.
@@ -35,17 +36,20 @@ pub struct JobDiff {
     pub id: String,
     /// Members of the job that hold a value, and its free words; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
     /// Members of the job that hold more than a value; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
     /// All of the groups, by name.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<TaskGroupDiff>>")]
     pub task_groups: Vec<TaskGroupDiff>,
 }
 
 /// What became of a group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroupDiff {
     /// What became of the group.
@@ -55,19 +59,22 @@ pub struct TaskGroupDiff {
     pub name: String,
     /// Members that hold a value; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
     /// Members that hold more than a value; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
     /// All of the tasks, by name.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<TaskDiff>>")]
     pub tasks: Vec<TaskDiff>,
     /// What happens to how many of the group's allocations; nothing where nobody asked a scheduler.
     pub updates: Option<BTreeMap<String, u64>>,
 }
 
 /// What became of a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskDiff {
     /// What became of the task.
@@ -77,17 +84,20 @@ pub struct TaskDiff {
     pub name: String,
     /// Members that hold a value; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
     /// Members that hold more than a value; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
     /// What the change does to the allocations.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub annotations: Vec<String>,
 }
 
 /// What became of a member that holds more than a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ObjectDiff {
     /// What became of the object.
@@ -97,14 +107,16 @@ pub struct ObjectDiff {
     pub name: String,
     /// Its members that hold a value; in a contextual diff the unchanged ones too.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
     /// Its members that hold more; changed ones only.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
 }
 
 /// What became of a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct FieldDiff {
     /// What became of the value.
@@ -118,11 +130,12 @@ pub struct FieldDiff {
     pub new: String,
     /// What the change does to the allocations.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub annotations: Vec<String>,
 }
 
 /// What a scheduler wants to do with a group's allocations.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DesiredUpdates {
     /// Leave alone.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// Tasks that run together on one node, `Count` times.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroup {
     /// Name, unique in the job.
@@ -19,15 +20,19 @@ pub struct TaskGroup {
     pub count: Option<i64>,
     /// What a node must be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
     /// What a node had better be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
     /// How allocations are spread over the values of an attribute.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Spread>>")]
     pub spreads: Vec<Spread>,
     /// The tasks.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Task>>")]
     pub tasks: Vec<Task>,
     /// Rolling updates.
     pub update: Option<UpdateStrategy>,
@@ -41,12 +46,15 @@ pub struct TaskGroup {
     pub ephemeral_disk: Option<EphemeralDisk>,
     /// Networks shared by the tasks.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<NetworkResource>>")]
     pub networks: Vec<NetworkResource>,
     /// Services of the group as a whole.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Service>>")]
     pub services: Vec<Service>,
     /// Volumes by the name that mounts call them by.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, VolumeRequest>>")]
     pub volumes: BTreeMap<String, VolumeRequest>,
     /// Bounds for autoscalers.
     pub scaling: Option<ScalingPolicy>,
@@ -63,6 +71,7 @@ pub struct TaskGroup {
     pub consul: Option<serde_json::Value>,
     /// Free words.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
 }
 
@@ -84,7 +93,7 @@ impl TaskGroup {
 }
 
 /// Disk of an allocation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EphemeralDisk {
     /// Place a replacement on the same node if it can be.
@@ -117,7 +126,7 @@ impl EphemeralDisk {
 }
 
 /// Bounds and hints for autoscalers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ScalingPolicy {
     /// The servers' name for the policy.
@@ -128,6 +137,7 @@ pub struct ScalingPolicy {
     pub policy_type: String,
     /// What is scaled.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub target: BTreeMap<String, String>,
     /// The autoscaler's own words; kept as they came.
     pub policy: Option<serde_json::Value>,
@@ -144,7 +154,7 @@ pub struct ScalingPolicy {
 }
 
 /// A volume that a group asks for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeRequest {
     /// The name that mounts call it by.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
 /// An entry of `GET /v1/jobs`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobListStub {
     /// The name the job goes by in the API.
@@ -20,6 +21,7 @@ pub struct JobListStub {
     pub name: String,
     /// Datacenters that the job may run in.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub datacenters: Vec<String>,
     /// `service`, `batch` or `system`.
     #[serde(rename = "Type")]
@@ -49,7 +51,7 @@ pub struct JobListStub {
 }
 
 /// Counts of a job's allocations and children.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobSummary {
     /// The job.
@@ -68,7 +70,7 @@ pub struct JobSummary {
 }
 
 /// Counts of a group's allocations. Failed and complete ones are counted for as long as the job lives.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroupSummary {
     /// Wanted and not placed.
@@ -86,7 +88,7 @@ pub struct TaskGroupSummary {
 }
 
 /// Counts of the jobs that a job launched.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobChildrenSummary {
     /// Not running yet.

@@ -1,11 +1,12 @@
 //! Networks and ports that a group or a task asks for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
 /// A network that is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkResource {
     /// `host`, `bridge`, `none`, or empty.
@@ -26,9 +27,11 @@ pub struct NetworkResource {
     pub mbits: Option<i64>,
     /// Ports with a number of the user's choice.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Port>>")]
     pub reserved_ports: Vec<Port>,
     /// Ports with a number of the servers' choice.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Port>>")]
     pub dynamic_ports: Vec<Port>,
     /// The name of the machine inside the network; of a later API, told only where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,22 +46,25 @@ impl NetworkResource {
 }
 
 /// Name resolution inside a network.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DnsConfig {
     /// Addresses of the resolvers.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub servers: Vec<String>,
     /// Search domains.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub searches: Vec<String>,
     /// Options of the resolver.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub options: Vec<String>,
 }
 
 /// A port by its label.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Port {
     /// The name that services and tasks call it by.

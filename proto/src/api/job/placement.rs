@@ -1,11 +1,12 @@
 //! Where a job's groups may, should and should not all go.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
 /// What a node must be. A side in `${…}` is looked up on the node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Constraint {
     /// Left side.
@@ -20,7 +21,7 @@ pub struct Constraint {
 }
 
 /// What a node had better be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Affinity {
     /// Left side.
@@ -45,7 +46,7 @@ impl Affinity {
 }
 
 /// Spread allocations over the values of an attribute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Spread {
     /// The attribute, `${node.datacenter}` for one.
@@ -54,6 +55,7 @@ pub struct Spread {
     pub weight: Option<i8>,
     /// The share that each value is to have; even shares where none is named.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<SpreadTarget>>")]
     pub spread_target: Vec<SpreadTarget>,
 }
 
@@ -65,7 +67,7 @@ impl Spread {
 }
 
 /// The share of one value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SpreadTarget {
     /// The attribute's value.

@@ -1,9 +1,10 @@
 //! How a group is restarted, rescheduled, updated and moved.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Restarts of a task on its node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RestartPolicy {
     /// Restarts within an interval.
@@ -39,7 +40,7 @@ impl RestartPolicy {
 }
 
 /// Replacement of a failed allocation, on another node if there is one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ReschedulePolicy {
     /// Replacements within an interval, unless unlimited.
@@ -94,7 +95,7 @@ impl ReschedulePolicy {
 }
 
 /// Rolling updates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStrategy {
     /// Nanoseconds between the evaluations of an update of a system job.
@@ -165,7 +166,7 @@ impl UpdateStrategy {
 }
 
 /// Moves off a node that is drained.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MigrateStrategy {
     /// Allocations moved at a time.

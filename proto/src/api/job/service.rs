@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{empty_as_null, member};
 
 /// A service to be found by its name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Service {
     /// Name in the catalogue; `job-group-task` where nothing is said.
@@ -22,12 +23,15 @@ pub struct Service {
     pub enable_tag_override: bool,
     /// Tags.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub tags: Vec<String>,
     /// Tags of a canary, in place of `Tags`.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub canary_tags: Vec<String>,
     /// Health checks.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ServiceCheck>>")]
     pub checks: Vec<ServiceCheck>,
     /// Default of the checks' `check_restart`; a canonical service has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,9 +40,11 @@ pub struct Service {
     pub connect: Option<serde_json::Value>,
     /// Free words.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
     /// Free words of a canary.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub canary_meta: BTreeMap<String, String>,
     /// What a failing check means for an update; of a later API, told only where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +68,7 @@ impl Service {
 }
 
 /// A health check.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceCheck {
     /// Name of the check.
@@ -74,6 +80,7 @@ pub struct ServiceCheck {
     pub command: String,
     /// Its arguments.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub args: Vec<String>,
     /// The path of an HTTP check.
     pub path: String,
@@ -98,6 +105,7 @@ pub struct ServiceCheck {
     pub method: String,
     /// HTTP headers.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
     pub header: BTreeMap<String, Vec<String>>,
     /// Restart the task when the check fails.
     pub check_restart: Option<CheckRestart>,
@@ -122,7 +130,7 @@ pub struct ServiceCheck {
 }
 
 /// When a failing check restarts its task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CheckRestart {
     /// Failures in a row; 0 never restarts.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// One program of a group.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Task {
     /// Name, unique in the group.
@@ -21,18 +22,23 @@ pub struct Task {
     pub user: String,
     /// The driver's own words; kept as they came.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub config: BTreeMap<String, serde_json::Value>,
     /// Environment.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub env: BTreeMap<String, String>,
     /// What a node must be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
     /// What a node had better be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
     /// Services that the task offers.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Service>>")]
     pub services: Vec<Service>,
     /// What the task takes of the node.
     pub resources: Option<Resources>,
@@ -42,14 +48,17 @@ pub struct Task {
     pub lifecycle: Option<Lifecycle>,
     /// Files rendered before the start.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Template>>")]
     pub templates: Vec<Template>,
     /// Files fetched before the start.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<TaskArtifact>>")]
     pub artifacts: Vec<TaskArtifact>,
     /// Secrets.
     pub vault: Option<Vault>,
     /// Mounts of the group's volumes.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<VolumeMount>>")]
     pub volume_mounts: Vec<VolumeMount>,
     /// Where the payload of a dispatch is put.
     pub dispatch_payload: Option<DispatchPayloadConfig>,
@@ -60,6 +69,7 @@ pub struct Task {
     pub log_config: Option<LogConfig>,
     /// Bounds for autoscalers.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<ScalingPolicy>>")]
     pub scaling_policies: Vec<ScalingPolicy>,
     /// The signal that asks the task to end; the driver's where nothing is said.
     pub kill_signal: String,
@@ -73,6 +83,7 @@ pub struct Task {
     pub kind: String,
     /// Free words.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
 }
 
@@ -101,7 +112,7 @@ impl Task {
 }
 
 /// What a task takes of its node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Resources {
     /// Megahertz.
@@ -118,9 +129,11 @@ pub struct Resources {
     pub iops: Option<i64>,
     /// Networks of the task alone (the group's are to be preferred).
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<NetworkResource>>")]
     pub networks: Vec<NetworkResource>,
     /// Devices.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<RequestedDevice>>")]
     pub devices: Vec<RequestedDevice>,
     /// Whole cores; of a later API, told only where they are said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,7 +161,7 @@ impl Resources {
 }
 
 /// Devices of one kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RequestedDevice {
     /// `type`, `vendor/type` or `vendor/type/name`.
@@ -157,9 +170,11 @@ pub struct RequestedDevice {
     pub count: Option<u64>,
     /// What a device must be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
     /// What a device had better be.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
 }
 
@@ -171,7 +186,7 @@ impl RequestedDevice {
 }
 
 /// When a task that is not a main one runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Lifecycle {
     /// `prestart`, `poststart` or `poststop`.
@@ -181,7 +196,7 @@ pub struct Lifecycle {
 }
 
 /// How much log is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LogConfig {
     /// Files of each stream.
@@ -204,7 +219,7 @@ impl LogConfig {
 }
 
 /// A file rendered before the start and whenever what it reads changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Template {
     /// The template, as a file.
@@ -232,16 +247,18 @@ pub struct Template {
 }
 
 /// A file fetched before the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskArtifact {
     /// Where it is fetched from.
     pub getter_source: Option<String>,
     /// Options of the getter, `checksum` for one.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub getter_options: BTreeMap<String, String>,
     /// HTTP headers.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub getter_headers: BTreeMap<String, String>,
     /// `any`, `file` or `dir`.
     pub getter_mode: Option<String>,
@@ -250,11 +267,12 @@ pub struct TaskArtifact {
 }
 
 /// Secrets from Vault.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Vault {
     /// Policies of the task's token.
     #[serde(with = "empty_as_null")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub policies: Vec<String>,
     /// Vault namespace.
     pub namespace: Option<String>,
@@ -267,7 +285,7 @@ pub struct Vault {
 }
 
 /// The mount of one of the group's volumes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeMount {
     /// The volume's name in the group.
@@ -281,7 +299,7 @@ pub struct VolumeMount {
 }
 
 /// The task is a storage plugin.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CsiPluginConfig {
     /// The plugin's name.

@@ -67,10 +67,13 @@ impl<'t, 'b> Entry<'t, 'b> {
         }
         let in_use = self.versions_in_use(&job.namespace, &job.id)?;
         while kept.len() > kept_max {
-            // The newest stable version is what an automatic revert goes back to: it outlives its turn.
-            let newest_stable = kept.iter().position(|version| version.stable);
-            let last = kept.len() - 1;
-            let dropped = kept.remove(if newest_stable == Some(last) { last - 1 } else { last });
+            // The newest stable version is what an automatic revert goes back to: it outlives its turn. And
+            // what is written here is the job, though its number may be the lowest: a mark on an older
+            // version sets the numbers back.
+            let newest_stable = kept.iter().find(|version| version.stable).map(|version| version.version);
+            let may_go = |kept: &Job| kept.version != job.version && Some(kept.version) != newest_stable;
+            let Some(oldest) = kept.iter().rposition(may_go) else { break };
+            let dropped = kept.remove(oldest);
             self.drop_job_version(&dropped, &in_use);
         }
         Ok(())

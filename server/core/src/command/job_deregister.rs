@@ -6,6 +6,7 @@ use ordu_proto::state::Job;
 
 use super::Step;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, new_eval};
+use super::job_version::next_version;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Id, read};
 
@@ -51,8 +52,8 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
 
 fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
     let spec = read::spec_of(entry.reader(), &job)?;
+    job.version = next_version(entry, &job)?;
     job.stop = true;
-    job.version += 1;
     job.stable = false;
     job.modify_index = entry.index;
     job.job_modify_index = entry.index;

@@ -4,7 +4,7 @@ use ordu_proto::command::JobRevert;
 use ordu_proto::command::outcome::Outcome as Answer;
 
 use super::entry::Entry;
-use super::job_version::{Submission, submit};
+use super::job_version::{Submission, group_names, submit};
 use super::{Step, refuse};
 use crate::state::read;
 
@@ -24,12 +24,13 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRevert) -> Step {
         return Ok(Err(refuse(500, text)));
     }
     let spec = read::spec_of(entry.reader(), &job)?;
+    // A summary that was counted anew has forgotten the groups that only earlier versions have.
+    let groups = group_names(&spec.json);
     let is_parent = job.periodic || job.parameterized;
     let submission = Submission {
         job,
         spec,
-        // The groups of every version that is kept are in the summary.
-        groups: Vec::new(),
+        groups: groups.iter().map(String::as_str).collect(),
         eval_id: if is_parent { &[] } else { &eval_id },
         triggered_by: "job-register",
     };

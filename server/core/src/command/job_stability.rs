@@ -4,6 +4,7 @@ use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Done, JobStability};
 
 use super::entry::Entry;
+use super::job_version::group_names;
 use super::{Step, refuse};
 use crate::state::read;
 
@@ -22,8 +23,12 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobStability) -> Step {
         job.modify_index = entry.index;
         entry.put_job_version_row(&job);
         job.status = existing.status;
-        // Loaded, so that the entry's end looks at the job's status.
-        entry.summary(&namespace, &job_id)?;
+        let groups = group_names(&read::spec_of(entry.reader(), &job)?.json);
+        // Loaded, so that the entry's end looks at the job's status, too.
+        let summary = entry.summary(&namespace, &job_id)?;
+        for group in groups {
+            summary.groups.entry(group).or_default();
+        }
         entry.put_job(&job);
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))

@@ -6,6 +6,7 @@ use ordu_proto::state::{Job, JobSpec, TaskGroupSummary};
 use serde::Deserialize;
 
 use super::entry::{Entry, new_eval};
+use crate::job::parse_spec;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Corrupt, Id, read};
 
@@ -96,7 +97,7 @@ fn write(
 
 /// The number after the job's. It may be one that was given before, since marking an older version stable
 /// makes that one the job; but never one that an allocation runs by.
-fn next_version(entry: &Entry<'_, '_>, existing: &Job) -> Result<u64, Corrupt> {
+pub(super) fn next_version(entry: &Entry<'_, '_>, existing: &Job) -> Result<u64, Corrupt> {
     let mut next = existing.version + 1;
     if read::job_version(entry.reader(), &existing.namespace, &existing.id, next)?.is_some() {
         let in_use = entry.versions_in_use(&existing.namespace, &existing.id)?;
@@ -140,4 +141,10 @@ pub fn schedule_of(spec: &JobSpec) -> Option<PeriodicConfig> {
         periodic: Option<PeriodicConfig>,
     }
     serde_json::from_slice::<Scheduled>(&spec.json).ok()?.periodic
+}
+
+/// The names of a specification's groups; none of one that cannot be read.
+pub(super) fn group_names(spec_json: &[u8]) -> Vec<String> {
+    let spec = parse_spec(spec_json);
+    spec.map(|spec| spec.task_groups.into_iter().map(|group| group.name).collect()).unwrap_or_default()
 }

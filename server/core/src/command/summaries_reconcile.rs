@@ -8,6 +8,7 @@ use ordu_proto::command::{Done, SummariesReconcile};
 use ordu_proto::state::{Allocation, Evaluation, Job, JobSummary, TaskGroupSummary};
 
 use super::entry::{Entry, is_open};
+use super::job_version::group_names;
 use super::{Step, job_state};
 use crate::state::{Corrupt, Table, read};
 
@@ -86,10 +87,4 @@ fn count(entry: &Entry<'_, '_>) -> Result<Counted, Corrupt> {
 /// The summary of a job that is gone: what is left of it is counted, and not shown.
 fn of_no_job() -> JobSummary {
     JobSummary { purged: true, ..JobSummary::default() }
-}
-
-/// The names of a specification's groups; none of one that cannot be read.
-fn group_names(spec_json: &[u8]) -> Vec<String> {
-    let spec = crate::job::parse_spec(spec_json);
-    spec.map(|spec| spec.task_groups.into_iter().map(|group| group.name).collect()).unwrap_or_default()
 }

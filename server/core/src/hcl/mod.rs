@@ -39,7 +39,7 @@ pub const HCL_DEPTH_MAX: usize = 32;
 /// Bytes of one expression: room for any that is written by hand, and for a table within a function's call.
 pub const HCL_EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 /// Members of the objects in one expression. The parser of expressions compares each with all before it.
-pub const HCL_EXPRESSION_MEMBERS_MAX: usize = 1024;
+pub const HCL_EXPRESSION_MEMBERS_MAX: usize = 512;
 /// Brackets, templates and conditionals within each other in one expression: the parser of expressions takes
 /// a good part of the stack for each.
 pub const HCL_EXPRESSION_DEPTH_MAX: usize = 24;

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use ordu_proto::state::{self, DeploymentStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::append;
+use super::time::rfc3339;
 use crate::scheduler::uuid_text;
 
-/// What Go writes for a time that was never set.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-
 /// A deployment as `GET /v1/deployment/:id` answers it, and the entry of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeploymentDocument<'a> {
     #[serde(rename = "ID")]
@@ -33,7 +31,7 @@ pub struct DeploymentDocument<'a> {
     modify_index: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct GroupDocument {
     auto_revert: bool,
@@ -80,7 +78,7 @@ impl GroupDocument {
             auto_revert: group.auto_revert,
             auto_promote: group.auto_promote,
             progress_deadline: group.progress_deadline_ns,
-            require_progress_by: time_text(group.require_progress_by_ns),
+            require_progress_by: rfc3339(group.require_progress_by_ns),
             promoted: group.promoted,
             placed_canaries: Some(canaries).filter(|canaries| !canaries.is_empty()),
             desired_canaries: group.desired_canaries,
@@ -104,14 +102,5 @@ fn status_word(status: DeploymentStatus) -> &'static str {
         DeploymentStatus::Failed => "failed",
         DeploymentStatus::Successful => "successful",
         DeploymentStatus::Cancelled => "cancelled",
-    }
-}
-
-/// RFC 3339 of nanoseconds since 1970; 0 stands for never.
-fn time_text(ns: i64) -> String {
-    match ns {
-        0 => NEVER.to_owned(),
-        _ => Timestamp::from_nanosecond(i128::from(ns))
-            .map_or_else(|_| NEVER.to_owned(), |time| time.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use ordu_proto::state;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// The members of a job that its row owns. None of them is in the stored specification.
@@ -66,7 +67,7 @@ pub fn job_document(row: &state::Job, spec: &state::JobSpec, out: &mut Vec<u8>) 
 }
 
 /// An entry of `GET /v1/jobs`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct JobStub<'a> {
     #[serde(rename = "ID")]
@@ -138,7 +139,7 @@ impl<'a> JobStub<'a> {
 }
 
 /// The summary of a job as `GET /v1/job/:id/summary` answers it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SummaryDocument<'a> {
     #[serde(rename = "JobID")]
@@ -150,7 +151,7 @@ pub struct SummaryDocument<'a> {
     modify_index: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct GroupSummary {
     queued: i64,
@@ -161,7 +162,7 @@ struct GroupSummary {
     lost: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Children {
     pending: i64,

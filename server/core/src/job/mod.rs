@@ -14,14 +14,16 @@ mod diff;
 mod document;
 mod faults;
 mod spec;
+mod time;
 mod validate;
 mod validation;
 mod warnings;
 
 pub use bodies::{
-    BodyError, DispatchRequest, EvaluateRequest, PlanRequest, RegisterRequest, RevertRequest, StableRequest,
-    decode_dispatch, decode_evaluate, decode_job, decode_plan, decode_register, decode_revert, decode_stable,
-    decode_update, decode_validate,
+    BodyError, DispatchRequest, EvaluateRequest, JobDispatchRequest, JobEvaluateRequest, JobPlanRequest,
+    JobRegisterRequest, JobRevertRequest, JobStabilityRequest, JobValidateRequest, PlanRequest,
+    RegisterRequest, RevertRequest, StableRequest, decode_dispatch, decode_evaluate, decode_job, decode_plan,
+    decode_register, decode_revert, decode_stable, decode_update, decode_validate,
 };
 pub use canonicalise::canonicalise;
 pub use deployment::{DeploymentDocument, deployment_document};
@@ -29,8 +31,9 @@ pub use diff::{DiffSide, annotate, job_diff};
 pub use document::{JobStub, SummaryDocument, job_document, job_stub, summary_document};
 pub use faults::{Faults, Warnings};
 pub use spec::{group_counts, job_row, parse_spec, spec_json};
+pub use time::rfc3339;
 pub use validate::validate;
-pub use validation::validation_document;
+pub use validation::{ValidationDocument, validation_document};
 pub use warnings::warnings;
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! The answer to "would this job be accepted?".
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bodies::RegisterRequest;
 use super::faults::Faults;
 use super::{canonicalise, warnings};
 
-#[derive(Serialize)]
+/// The answer of `POST /v1/validate/job`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ValidationDocument<'a> {
+pub struct ValidationDocument<'a> {
     driver_config_validated: bool,
     validation_errors: Option<&'a [String]>,
     error: String,

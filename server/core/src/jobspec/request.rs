@@ -2,11 +2,12 @@
 
 use crate::hcl::Variables;
 use crate::job::decode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 /// The body of `POST /v1/jobs/parse`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ParseRequest {
     /// The jobspec.

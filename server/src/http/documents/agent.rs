@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ordu_store::types::Server;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cluster::{Cluster, Member};
@@ -20,7 +21,7 @@ fn host_and_port(address: &str) -> (&str, u16) {
 }
 
 /// A server as a member of the gossip pool that Nomad would have.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MemberDocument {
     name: String,
@@ -81,7 +82,7 @@ impl MemberDocument {
 }
 
 /// The servers that this one knows.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Members {
     server_name: String,
@@ -110,14 +111,14 @@ impl Members {
 }
 
 /// The agent's configuration as far as clients look at it, itself as a member, and figures.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct AgentSelf {
     config: Config,
     member: MemberDocument,
     stats: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Config {
     region: String,
@@ -136,7 +137,7 @@ struct Config {
     tls: TlsConfig,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Ports {
     #[serde(rename = "HTTP")]
     http: u16,
@@ -146,7 +147,7 @@ struct Ports {
     serf: u16,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AdvertiseAddresses {
     #[serde(rename = "HTTP")]
     http: String,
@@ -156,7 +157,7 @@ struct AdvertiseAddresses {
     serf: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ServerConfig {
     enabled: bool,
@@ -166,19 +167,19 @@ struct ServerConfig {
     retry_join: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ClientConfig {
     enabled: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Enabled {
     enabled: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TlsConfig {
     #[serde(rename = "EnableHTTP")]
     http: bool,
@@ -186,7 +187,7 @@ struct TlsConfig {
     rpc: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Version {
     version: &'static str,
@@ -275,7 +276,7 @@ fn stats(
 }
 
 /// Whether the agent's parts do their work.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<HealthOf>,
@@ -283,7 +284,7 @@ pub(crate) struct Health {
     client: Option<HealthOf>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct HealthOf {
     ok: bool,
     message: &'static str,
@@ -305,7 +306,7 @@ impl Health {
 }
 
 /// Who has a voice in raft.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RaftConfiguration {
     servers: Vec<RaftServer>,
@@ -313,7 +314,7 @@ pub(crate) struct RaftConfiguration {
     index: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RaftServer {
     #[serde(rename = "ID")]
@@ -340,7 +341,7 @@ impl RaftConfiguration {
 }
 
 /// A hash that is equal on servers that have applied the same.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StateHash {
     index: u64,

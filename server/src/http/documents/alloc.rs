@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use ordu_proto::api::job::Job;
 use ordu_proto::state;
 use ordu_proto::state::{ClientStatus, DesiredStatus};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::metric::AllocMetric;
@@ -43,7 +45,7 @@ pub(crate) struct StubMembers {
 }
 
 /// An entry of a list of allocations.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AllocStub<'a> {
     #[serde(rename = "ID")]
@@ -80,7 +82,7 @@ pub(crate) struct AllocStub<'a> {
     modify_time: i64,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct DesiredTransition {
     migrate: (),
@@ -96,13 +98,13 @@ impl DesiredTransition {
 }
 
 /// How an allocation came to be placed anew.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RescheduleTracker<'a> {
     events: Vec<RescheduleEvent<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RescheduleEvent<'a> {
     reschedule_time: i64,
@@ -166,7 +168,7 @@ impl<'a> AllocStub<'a> {
 }
 
 /// The whole document but for its job.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AllocDocument<'a> {
     #[serde(rename = "ID")]
@@ -223,8 +225,9 @@ struct AllocDocument<'a> {
 }
 
 /// What was given to the allocation, in every form that clients read.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(rename = "GivenResources")]
 struct Resources<'a> {
     allocated_resources: Allocated<'a>,
     resources: FlatResources<'a>,
@@ -233,7 +236,7 @@ struct Resources<'a> {
 }
 
 /// Of a network that the agent makes for an allocation; it makes none, and says so once it has begun.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkStatus {
     interface_name: &'static str,
@@ -283,6 +286,18 @@ impl<'a> AllocDocument<'a> {
             modify_time: alloc.modify_time_ns,
         }
     }
+}
+
+/// The description of the whole document.
+pub(crate) fn described(generator: &mut SchemaGenerator) -> Schema {
+    let (document, job) = (generator.subschema_for::<AllocDocument<'_>>(), generator.subschema_for::<Job>());
+    json_schema!({ "allOf": [document, { "properties": { "Job": job } }] })
+}
+
+/// The description of a list of whole documents.
+pub(crate) fn list_described(generator: &mut SchemaGenerator) -> Schema {
+    let items = described(generator);
+    json_schema!({ "type": "array", "items": items })
 }
 
 /// Appends the whole document; `job` is the JSON of its job, or empty where that is not known any more.

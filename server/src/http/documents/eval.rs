@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use ordu_core::job::rfc3339;
 use ordu_proto::state;
 use ordu_proto::state::EvalStatus;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::metric::AllocMetric;
-use super::time::rfc3339;
 use super::{append, is_empty, is_zero, is_zero_ns};
 use crate::http::ids::IdText;
 
 /// An evaluation, alone and in a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EvalDocument<'a> {
     #[serde(rename = "ID")]

@@ -2,13 +2,14 @@
 
 use ordu_proto::api::job::JobDiff;
 use ordu_proto::command::{JobDeregistered, JobDispatched, JobEvaluated, JobRegistered, PeriodicLaunched};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::answer::{Freshness, encode};
 use crate::http::ids::IdText;
 
 /// Answer to a registration, an update, or an evaluation.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Registered<'a> {
     #[serde(rename = "EvalID")]
@@ -22,7 +23,7 @@ pub(crate) struct Registered<'a> {
 }
 
 /// Members that Nomad's answers to writes inherit from its reads; they say nothing.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct OfWrite {
     last_contact: u64,
@@ -54,7 +55,7 @@ impl<'a> Registered<'a> {
 }
 
 /// Answer to a stop or a purge.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Deregistered<'a> {
     #[serde(rename = "EvalID")]
@@ -84,7 +85,7 @@ impl<'a> Deregistered<'a> {
 }
 
 /// Answer to a dispatch.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Dispatched<'a> {
     #[serde(rename = "DispatchedJobID")]
@@ -109,7 +110,7 @@ impl<'a> Dispatched<'a> {
 }
 
 /// Answer to a launch before its time.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Forced<'a> {
     #[serde(rename = "EvalID")]
@@ -129,14 +130,14 @@ impl<'a> Forced<'a> {
 }
 
 /// Answer to a mark on a version.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Stability {
     pub(crate) index: u64,
 }
 
 /// What follows the list in the answer about a job's versions.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct VersionsTail<'a> {
     diffs: Option<&'a [JobDiff]>,

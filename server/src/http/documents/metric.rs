@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::state;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{some_list, some_map};
 use crate::http::ids::IdText;
 
 /// The metrics of a placement.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AllocMetric<'a> {
     nodes_evaluated: i64,
@@ -28,7 +29,7 @@ pub(crate) struct AllocMetric<'a> {
     coalesced_failures: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Score<'a> {
     #[serde(rename = "NodeID")]

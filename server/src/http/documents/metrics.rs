@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The answer of `/v1/metrics`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MetricsDocument {
     timestamp: String,
@@ -17,7 +18,7 @@ pub(crate) struct MetricsDocument {
     samples: Vec<Sample>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Gauge {
     name: String,
@@ -26,7 +27,7 @@ struct Gauge {
 }
 
 /// A counter, or the times that something took. Since the start of the process, not of an interval.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Sample {
     name: String,

@@ -13,7 +13,6 @@ pub(super) mod resources;
 pub(super) mod task;
 #[cfg(test)]
 mod tests;
-pub(super) mod time;
 
 use std::collections::BTreeMap;
 

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use ordu_core::job::rfc3339;
 use ordu_proto::state;
 use ordu_proto::state::NodeStatus;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::append;
 use super::resources::{Cpu, Disk, FlatResources, Memory, Network};
 use super::some_map;
-use super::time::rfc3339;
 use crate::http::ids::IdText;
 
 fn status_word(status: NodeStatus) -> &'static str {
@@ -24,8 +25,9 @@ fn eligibility(node: &state::Node) -> &'static str {
     if node.ineligible { "ineligible" } else { "eligible" }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(rename = "NodeDriver")]
 struct Driver<'a> {
     attributes: Option<&'a BTreeMap<String, String>>,
     detected: bool,
@@ -51,8 +53,9 @@ fn drivers(node: &state::Node) -> Drivers<'_> {
     node.drivers.iter().map(of).collect()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(rename = "NodeResources")]
 struct Resources<'a> {
     cpu: Cpu,
     memory: Memory,
@@ -61,7 +64,7 @@ struct Resources<'a> {
     devices: (),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Reserved {
     cpu: Cpu,
@@ -70,7 +73,7 @@ struct Reserved {
     networks: ReservedNetworks,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ReservedNetworks {
     reserved_host_ports: String,
@@ -101,8 +104,9 @@ impl Reserved {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(rename = "NodeEvent")]
 struct Event<'a> {
     message: &'a str,
     subsystem: &'a str,
@@ -112,7 +116,7 @@ struct Event<'a> {
 }
 
 /// An entry of the list of nodes.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct NodeStub<'a> {
     address: &'a str,
@@ -166,7 +170,7 @@ impl<'a> NodeStub<'a> {
 }
 
 /// A node.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct NodeDocument<'a> {
     #[serde(rename = "ID")]

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use ordu_core::job::rfc3339;
 use ordu_proto::api::job::{DesiredUpdates, JobDiff};
 use ordu_proto::state::Evaluation;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::eval::EvalDocument;
 use super::metric::AllocMetric;
-use super::time::rfc3339;
 use crate::http::handlers::dry_runs::DryRun;
 
 /// Answer to a plan.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PlanAnswer<'a> {
     annotations: Annotations<'a>,
@@ -26,7 +27,7 @@ pub(crate) struct PlanAnswer<'a> {
     index: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Annotations<'a> {
     #[serde(rename = "DesiredTGUpdates")]

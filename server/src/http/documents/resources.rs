@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::state;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::some_list;
 
 /// A network of a node or of an allocation.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Network<'a> {
     mode: &'a str,
@@ -26,8 +27,9 @@ pub(crate) struct Network<'a> {
     dynamic_ports: Option<Vec<Port<'a>>>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(rename = "NetworkPort")]
 struct Port<'a> {
     label: &'a str,
     value: i32,
@@ -65,7 +67,7 @@ impl<'a> Network<'a> {
 }
 
 /// Resources in the flat form of old.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FlatResources<'a> {
     #[serde(rename = "CPU")]
@@ -92,26 +94,26 @@ impl<'a> FlatResources<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Cpu {
     #[serde(rename = "CpuShares")]
     pub(crate) mhz: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Memory {
     #[serde(rename = "MemoryMB")]
     pub(crate) mb: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Disk {
     #[serde(rename = "DiskMB")]
     pub(crate) mb: i64,
 }
 
 /// What an allocation was given, task by task.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Allocated<'a> {
     tasks: BTreeMap<&'a str, AllocatedTask<'a>>,
@@ -120,7 +122,7 @@ pub(crate) struct Allocated<'a> {
     shared: Shared<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AllocatedTask<'a> {
     cpu: Cpu,
@@ -129,7 +131,7 @@ struct AllocatedTask<'a> {
     devices: (),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Shared<'a> {
     networks: Option<Vec<Network<'a>>>,
@@ -138,7 +140,7 @@ struct Shared<'a> {
     ports: Option<Vec<GivenPort<'a>>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct GivenPort<'a> {
     label: &'a str,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ordu_core::job::rfc3339;
 use ordu_proto::state;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::time::rfc3339;
-
 /// A task's state.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TaskState<'a> {
     state: &'a str,
@@ -23,7 +23,7 @@ pub(crate) struct TaskState<'a> {
 
 /// An event. Beside what it tells today it has a member for each kind of detail, as clients of old read
 /// them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct TaskEvent<'a> {
     #[serde(rename = "Type")]

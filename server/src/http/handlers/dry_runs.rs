@@ -165,6 +165,10 @@ impl Sight {
         }
         row.create_index = existing.create_index;
         row.version = existing.version + 1;
+        // As apply does: a number by which an allocation runs is not given again.
+        while self.older.contains_key(&(row.create_index, row.version)) {
+            row.version += 1;
+        }
         row.parent_id.clone_from(&existing.parent_id);
         (row, true)
     }

@@ -3,11 +3,15 @@
 use futures::future::BoxFuture;
 use ordu_core::job::{self, DiffSide, job_diff, job_document};
 use ordu_core::state::{Corrupt, Table, read};
-use ordu_proto::api::job::{JobDiff, JobSpec};
+use ordu_proto::api::{
+    self,
+    job::{JobDiff, JobSpec},
+};
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobRevert, JobStability};
 use ordu_proto::state::{self, Job};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::registrations::{of_another, settle_body};
 use super::{JsonList, parsed_spec};
@@ -38,6 +42,13 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let diffs = if with_diffs { Some(diffs(&versions, &specs)?) } else { None };
     let body = VersionsTail::of(diffs.as_deref(), index, view.freshness()).after(list.finish());
     Ok(Found::json(index, body))
+}
+
+/// The description of the answer of [`list`].
+pub(crate) fn described(generator: &mut SchemaGenerator) -> Schema {
+    let tail = generator.subschema_for::<VersionsTail<'_>>();
+    let versions = generator.subschema_for::<Vec<api::job::Job>>();
+    json_schema!({ "allOf": [tail, { "properties": { "Versions": versions }, "required": ["Versions"] }] })
 }
 
 /// What each version but the oldest changed.

@@ -146,7 +146,7 @@ fn what_does_not_get_through_leaves_nothing() {
     receiver.write(&bytes).unwrap();
     assert!(receiver.write(&[0]).is_err());
     drop(receiver);
-    let mut greedy = header.clone();
+    let mut greedy = header;
     greedy.files.last_mut().unwrap().size_bytes += 1;
     let mut receiver = to.receive(&greedy).unwrap();
     assert!(receiver.write(&bytes).is_err() || receiver.finish().is_err());

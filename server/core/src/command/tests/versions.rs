@@ -1,6 +1,6 @@
 //! Versions of a job: going back to one, marking one as stable.
 
-use ordu_proto::command::{JobRevert, JobStability};
+use ordu_proto::command::{JobRevert, JobStability, SummariesReconcile};
 
 use super::*;
 
@@ -115,15 +115,17 @@ fn a_mark_on_an_older_version_makes_it_the_job_as_nomad_does() {
 
 #[test]
 fn a_number_by_which_an_allocation_runs_is_not_given_again() {
-    let mut world = three_versions();
-    world.accept(node_register(node(100, 1000)));
-    world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 10)])]));
-    let before = world.job("a").create_index;
-    world.accept(stability("a", 1, true));
-    world.accept(registered("a", "{new}", 9));
-    assert_eq!(3, world.job("a").version);
-    let runs_by = read::job_spec(&world.tables, "default", "a", before, 2).unwrap().unwrap();
-    assert_eq!(b"{2}".to_vec(), runs_by.json);
+    for next in [registered("a", "{new}", 9), deregister("a", false, 9), revert("a", 0, None, 9)] {
+        let mut world = three_versions();
+        world.accept(node_register(node(100, 1000)));
+        world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 10)])]));
+        let before = world.job("a").create_index;
+        world.accept(stability("a", 1, true));
+        world.accept(next);
+        assert_eq!(3, world.job("a").version);
+        let runs_by = read::job_spec(&world.tables, "default", "a", before, 2).unwrap().unwrap();
+        assert_eq!(b"{2}".to_vec(), runs_by.json);
+    }
 }
 
 #[test]
@@ -139,6 +141,26 @@ fn the_newest_stable_version_outlives_its_turn() {
 }
 
 #[test]
+fn the_version_that_is_written_is_kept_though_its_number_is_the_lowest_but_one() {
+    let mut world = World::new();
+    for version in 0..20 {
+        world.accept(registered("a", &format!("{{{version}}}"), 1 + version));
+        if version == 10 {
+            world.accept(stability("a", 10, true));
+        }
+    }
+    // Twice, since a mark that is there already changes nothing.
+    world.accept(stability("a", 10, false));
+    world.accept(stability("a", 10, true));
+    assert_eq!(10, world.job("a").version);
+    world.accept(registered("a", "{new}", 30));
+    assert_eq!((11, "{new}"), (world.job("a").version, &*world.spec_text("a")));
+    assert!(world.versions("a").contains(&(11, false)) && world.versions("a").contains(&(10, true)));
+    world.accept(deregister("a", false, 31));
+    assert_eq!((12, "{new}"), (world.job("a").version, &*world.spec_text("a")));
+}
+
+#[test]
 fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     let mut world = World::new();
     let spec = |count: i64, more: i64| {
@@ -150,4 +172,19 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     let stored: serde_json::Value = serde_json::from_str(&world.spec_text("a")).unwrap();
     let counts: Vec<_> = (0..2).map(|group| stored["TaskGroups"][group]["Count"].clone()).collect();
     assert_eq!(vec![serde_json::json!(7), serde_json::json!(2)], counts);
+}
+
+#[test]
+fn the_groups_of_the_version_that_becomes_the_job_are_in_its_summary() {
+    let spec = |group: &str| format!(r#"{{"ID":"a","TaskGroups":[{{"Name":"{group}","Count":1}}]}}"#);
+    for back in [revert("a", 0, None, 9), stability("a", 0, true)] {
+        let mut world = World::new();
+        world.accept(registered("a", &spec("first"), 1));
+        world.accept(registered("a", &spec("second"), 2));
+        // Counted anew, it has the groups of the present version only.
+        world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+        assert!(!world.summary("a").unwrap().groups.contains_key("first"));
+        world.accept(back);
+        assert!(world.summary("a").unwrap().groups.contains_key("first"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BodyError, check_same, read, read_bytes};
@@ -34,9 +35,10 @@ pub struct EvaluateRequest {
     pub namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a dispatch; the payload is base64.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobDispatchRequest {
+pub struct JobDispatchRequest {
     #[serde(rename = "JobID")]
     job_id: String,
     payload: String,
@@ -47,9 +49,10 @@ struct JobDispatchRequest {
     namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a request to evaluate a job anew.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobEvaluateRequest {
+pub struct JobEvaluateRequest {
     #[serde(rename = "JobID")]
     job_id: String,
     eval_options: EvalOptions,
@@ -57,7 +60,7 @@ struct JobEvaluateRequest {
     namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 struct EvalOptions {
     force_reschedule: bool,

@@ -9,11 +9,17 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use launch::{DispatchRequest, EvaluateRequest, decode_dispatch, decode_evaluate};
-pub use register::{
-    PlanRequest, RegisterRequest, decode_job, decode_plan, decode_register, decode_update, decode_validate,
+pub use launch::{
+    DispatchRequest, EvaluateRequest, JobDispatchRequest, JobEvaluateRequest, decode_dispatch,
+    decode_evaluate,
 };
-pub use versions::{RevertRequest, StableRequest, decode_revert, decode_stable};
+pub use register::{
+    JobPlanRequest, JobRegisterRequest, JobValidateRequest, PlanRequest, RegisterRequest, decode_job,
+    decode_plan, decode_register, decode_update, decode_validate,
+};
+pub use versions::{
+    JobRevertRequest, JobStabilityRequest, RevertRequest, StableRequest, decode_revert, decode_stable,
+};
 
 use super::decode;
 

@@ -1,6 +1,7 @@
 //! Bodies that hold a whole job: registrations, updates, plans, validations.
 
-use ordu_proto::api::job::JobSpec;
+use ordu_proto::api::job::{Job, JobSpec};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -49,9 +50,12 @@ pub struct PlanRequest {
     pub diff: bool,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a registration or of an update.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobRegisterRequest {
+#[schemars(extend("required" = ["Job"]))]
+pub struct JobRegisterRequest {
+    #[schemars(with = "Job")]
     job: Option<JobSpec>,
     enforce_index: bool,
     job_modify_index: u64,
@@ -61,9 +65,12 @@ struct JobRegisterRequest {
     namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a plan.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobPlanRequest {
+#[schemars(extend("required" = ["Job"]))]
+pub struct JobPlanRequest {
+    #[schemars(with = "Job")]
     job: Option<JobSpec>,
     diff: bool,
     policy_override: bool,
@@ -71,9 +78,12 @@ struct JobPlanRequest {
     namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a validation.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobValidateRequest {
+#[schemars(extend("required" = ["Job"]))]
+pub struct JobValidateRequest {
+    #[schemars(with = "Job")]
     job: Option<JobSpec>,
     region: String,
     namespace: String,

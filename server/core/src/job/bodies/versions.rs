@@ -1,5 +1,6 @@
 //! Bodies about the versions of a job: go back to one, call one stable.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BodyError, check_same, read};
@@ -34,9 +35,10 @@ pub struct StableRequest {
     pub namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a request to go back to a version.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobRevertRequest {
+pub struct JobRevertRequest {
     #[serde(rename = "JobID")]
     job_id: String,
     job_version: u64,
@@ -47,9 +49,10 @@ struct JobRevertRequest {
     namespace: String,
 }
 
-#[derive(Default, Deserialize)]
+/// The body of a mark on a version.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-struct JobStabilityRequest {
+pub struct JobStabilityRequest {
     #[serde(rename = "JobID")]
     job_id: String,
     job_version: u64,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
 /// RFC 3339 of nanoseconds since 1970; 0 stands for never.
-pub(crate) fn rfc3339(ns: i64) -> String {
+pub fn rfc3339(ns: i64) -> String {
     match ns {
         0 => ZERO.to_owned(),
         _ => Timestamp::from_nanosecond(i128::from(ns))

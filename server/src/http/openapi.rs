@@ -1,0 +1,359 @@
+//! `/v1/openapi.json`: the description of the API, made of the table of routes and of the types that its
+//! bodies are read into and written from.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use schemars::generate::{Contract, SchemaSettings};
+use schemars::transform::RecursiveTransform;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::answer::{Answer, Encoded, encode};
+use super::description::{Body, Contents, ParamKind};
+use super::error::HttpError;
+use super::request::Request;
+use super::routes::{RouteInfo, routes};
+
+const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEAD goes wherever GET does. \
+     Bodies are JSON whatever their content type says; the names of their members are read in any case, \
+     members that are not known are skipped, and null is read as nothing said. Where a refusal has status \
+     500, clients of Nomad know it by that: such a status alone does not tell a fault of the server.";
+
+/// What may answer besides what a route is for: status, name, meaning.
+const REFUSALS: [(&str, &str, &str); 8] = [
+    ("400", "BadRequest", "The request cannot be read; the text says why."),
+    ("404", "NotFound", "Nothing has this id."),
+    ("408", "RequestTimeout", "The body did not arrive in time."),
+    ("413", "ContentTooLarge", "The body is longer than the bound that the text tells."),
+    ("414", "UriTooLong", "The path and the query are too long."),
+    ("429", "TooManyRequests", "The server holds as many blocking queries as it will."),
+    ("500", "Refused", "Refused, or a fault of the server; the text says which."),
+    ("503", "Unavailable", "The server is shutting down."),
+];
+
+static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document()));
+
+/// `GET /v1/openapi.json`.
+pub(super) fn answer(_: &Api, request: &Request) -> Result<Answer, HttpError> {
+    Ok(Answer::plain(Encoded::json(request, None, DOCUMENT.clone())))
+}
+
+fn generator(contract: Contract) -> SchemaGenerator {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.contract = contract;
+    settings.definitions_path = "/components/schemas".into();
+    settings.meta_schema = None;
+    // What is not said is as null is, whatever stands for it inside.
+    let without_defaults = RecursiveTransform(|schema: &mut Schema| {
+        schema.remove("default");
+    });
+    settings.with_transform(without_defaults).into_generator()
+}
+
+/// Describes answers and requests. A type that is both written and read is described twice: what is always
+/// written need not be said.
+struct Describer {
+    written: SchemaGenerator,
+    read: SchemaGenerator,
+}
+
+fn document() -> Value {
+    let mut describer =
+        Describer { written: generator(Contract::Serialize), read: generator(Contract::Deserialize) };
+    let mut paths = Map::new();
+    let mut parameters = Map::new();
+    for route in routes() {
+        let path = paths.entry(route.path.replace(":id", "{id}")).or_insert_with(|| json!({}));
+        for method in route.methods.names() {
+            path[method.to_lowercase()] = describer.operation(&route, method);
+        }
+        for param in route.params() {
+            parameters.insert(param.name.to_owned(), parameter(&param));
+        }
+    }
+    let (mut schemas, mut read) =
+        (describer.written.take_definitions(true), describer.read.take_definitions(true));
+    let both: BTreeSet<String> = read.keys().filter(|name| schemas.contains_key(*name)).cloned().collect();
+    for schema in read.values_mut() {
+        rename(schema, &both);
+    }
+    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if let Some(body) = operation.get_mut("requestBody") {
+            rename(body, &both);
+        }
+    }
+    schemas.extend(read.into_iter().map(|(name, schema)| (input_name(&name, &both), schema)));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ordu",
+            "description": INTRODUCTION,
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "paths": paths,
+        "components": {
+            "parameters": parameters,
+            "headers": headers(),
+            "responses": refusals(),
+            "schemas": schemas,
+        },
+    })
+}
+
+fn input_name(name: &str, both: &BTreeSet<String>) -> String {
+    if both.contains(name) { format!("{name}Input") } else { name.to_owned() }
+}
+
+/// Leads the references to schemas of `both` to those of what is read.
+fn rename(schema: &mut Value, both: &BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get_mut("$ref")
+                && let Some((place, name)) = target.rsplit_once('/')
+            {
+                *target = format!("{place}/{}", input_name(name, both));
+            }
+            members.values_mut().for_each(|member| rename(member, both));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, both)),
+        _ => {}
+    }
+}
+
+fn parameter(param: &super::description::Param) -> Value {
+    let mut parameter = json!({
+        "name": param.name,
+        "in": "query",
+        "description": param.meaning,
+        "schema": param.kind.schema(),
+    });
+    if param.kind == ParamKind::Switch {
+        parameter["allowEmptyValue"] = true.into();
+    }
+    parameter
+}
+
+fn headers() -> Value {
+    json!({
+        "Index": {
+            "description": "The index of what was read or written.",
+            "schema": { "type": "integer", "format": "uint64", "minimum": 0 },
+        },
+        "KnownLeader": {
+            "description": "Whether the server knows a leader.",
+            "schema": { "type": "string", "enum": ["true", "false"] },
+            "required": true,
+        },
+        "LastContact": {
+            "description": "How old what was read may be, in milliseconds.",
+            "schema": { "type": "integer", "format": "uint64", "minimum": 0 },
+            "required": true,
+        },
+        "NextToken": {
+            "description": "What the next page is asked for by; not there on the last one.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+fn refusals() -> Map<String, Value> {
+    let refusal = |(_, name, meaning): (&str, &str, &str)| {
+        let content = json!({ "text/plain": { "schema": { "type": "string" } } });
+        (name.to_owned(), json!({ "description": meaning, "content": content }))
+    };
+    REFUSALS.into_iter().map(refusal).collect()
+}
+
+impl Describer {
+    fn operation(&mut self, route: &RouteInfo, method: &str) -> Value {
+        let mut parameters: Vec<Value> =
+            route.params().map(|param| reference("parameters", param.name)).collect();
+        if route.path.contains(":id") {
+            parameters.insert(0, path_id(route));
+        }
+        let mut operation = json!({
+            "operationId": operation_id(method, route.path),
+            "tags": [route.path.split('/').nth(2).unwrap_or_default()],
+            "summary": route.description.summary,
+            "parameters": parameters,
+            "responses": self.responses(route),
+            "x-ordu-capability": route.capability,
+        });
+        if let Some(Body { schema, required }) = route.description.body {
+            let schema = schema(&mut self.read);
+            operation["requestBody"] =
+                json!({ "required": required, "content": { "application/json": { "schema": schema } } });
+        }
+        operation
+    }
+
+    fn responses(&mut self, route: &RouteInfo) -> Value {
+        let description = &route.description;
+        let applies = |status: &str| match status {
+            "404" => description.misses,
+            "408" | "413" => route.body_bytes_max > 0,
+            "429" => route.blocks,
+            _ => true,
+        };
+        let mut responses: Map<String, Value> = REFUSALS
+            .iter()
+            .filter(|(status, _, _)| applies(status))
+            .map(|(status, name, _)| ((*status).to_owned(), reference("responses", name)))
+            .collect();
+        let (content, unwell) = self.contents(description.answer);
+        let mut answered = json!({ "description": description.summary, "headers": headers_of(route) });
+        if let Some(content) = content {
+            answered["content"] = content;
+        }
+        responses.insert("200".to_owned(), answered);
+        if let Some(content) = unwell {
+            let meaning = "Something is not well, or was refused.";
+            responses.insert("500".to_owned(), json!({ "description": meaning, "content": content }));
+        }
+        responses.into()
+    }
+
+    /// The contents of a successful answer, and of one with status 500 where that is no mere text.
+    fn contents(&mut self, answer: Contents) -> (Option<Value>, Option<Value>) {
+        let text = json!({ "schema": { "type": "string" } });
+        let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
+        match answer {
+            Contents::Nothing => (None, None),
+            Contents::Json(schema) => (Some(json(schema(&mut self.written))), None),
+            Contents::JsonOrText(schema) => {
+                let mut content = json(schema(&mut self.written));
+                content["text/plain"] = text;
+                (Some(content), None)
+            }
+            Contents::Health(schema) => {
+                let content = json(schema(&mut self.written));
+                let mut unwell = content.clone();
+                unwell["text/plain"] = text;
+                (Some(content), Some(unwell))
+            }
+        }
+    }
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+fn headers_of(route: &RouteInfo) -> Map<String, Value> {
+    let pages = route.params().any(|param| param.name == "next_token");
+    [
+        ("X-Nomad-Index", "Index", route.description.indexed),
+        ("X-Nomad-KnownLeader", "KnownLeader", route.blocks),
+        ("X-Nomad-LastContact", "LastContact", route.blocks),
+        ("X-Nomad-NextToken", "NextToken", pages),
+    ]
+    .into_iter()
+    .filter(|(_, _, told)| *told)
+    .map(|(header, name, _)| (header.to_owned(), reference("headers", name)))
+    .collect()
+}
+
+/// The id in the path.
+fn path_id(route: &RouteInfo) -> Value {
+    let (meaning, schema) = if route.path.starts_with(super::routes::SLASHES_BELOW) {
+        (
+            "The job's id; slashes in it may be written as they are.",
+            json!({ "type": "string", "minLength": 1 }),
+        )
+    } else {
+        ("The whole UUID.", json!({ "type": "string", "format": "uuid" }))
+    };
+    json!({ "name": "id", "in": "path", "required": true, "description": meaning, "schema": schema })
+}
+
+/// A name for the operation: the method and the words of the path.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.trim_start_matches("/v1/").split(|separator: char| !separator.is_ascii_alphanumeric());
+    let mut name = method.to_lowercase();
+    for word in words.filter(|word| !word.is_empty()) {
+        let (first, rest) = word.split_at(1);
+        name.push_str(&first.to_ascii_uppercase());
+        name.push_str(rest);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All values of the members called `name`, wherever they are.
+    fn values_of<'v>(name: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get(name));
+                members.values().for_each(|member| values_of(name, member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| values_of(name, item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_and_method_of_the_table_is_described_once_and_nothing_else() {
+        let document = document();
+        let mut told: Vec<(String, String)> = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let methods = operations.as_object().unwrap().keys();
+            told.extend(methods.map(|method| (path.replace("{id}", ":id"), method.to_uppercase())));
+        }
+        let names = |route: RouteInfo| {
+            route.methods.names().iter().map(move |method| (route.path.to_owned(), (*method).to_owned()))
+        };
+        let mut table: Vec<(String, String)> = routes().flat_map(names).collect();
+        told.sort();
+        table.sort();
+        assert_eq!(table, told);
+        let mut ids = Vec::new();
+        values_of("operationId", &document, &mut ids);
+        let distinct: BTreeSet<&str> = ids.iter().map(|id| id.as_str().unwrap()).collect();
+        assert_eq!((table.len(), table.len()), (ids.len(), distinct.len()));
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let mut references = Vec::new();
+        values_of("$ref", &document, &mut references);
+        assert!(references.len() > 100, "{}", references.len());
+        for reference in references {
+            let reference = reference.as_str().unwrap();
+            let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads away"));
+            assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
+    }
+
+    #[test]
+    fn every_route_says_what_it_is_for_and_a_parameter_means_the_same_everywhere() {
+        let mut known: Vec<super::super::description::Param> = Vec::new();
+        for route in routes() {
+            assert!(!route.description.summary.is_empty(), "{route:?}");
+            assert_eq!(route.body_bytes_max > 0, route.description.body.is_some(), "{route:?}");
+            let mut own = BTreeSet::new();
+            for param in route.params() {
+                assert!(own.insert(param.name), "{} has {} twice", route.path, param.name);
+                match known.iter().find(|other| other.name == param.name) {
+                    Some(other) => assert_eq!(*other, param, "{}", route.path),
+                    None => known.push(param),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn types_have_names_of_their_own() {
+        // A name that is taken is numbered, by the order of the table: no name to build upon.
+        for name in document()["components"]["schemas"].as_object().unwrap().keys() {
+            assert!(!name.ends_with(|last: char| last.is_ascii_digit()), "{name}");
+        }
+    }
+}
