@@ -14,6 +14,7 @@ const CORE_MAY_USE: &[&str] = &[
     "prost",
     "regex",
     "rustc-hash",
+    "schemars",
     "semver",
     "serde",
     "serde_json",

@@ -24,7 +24,16 @@ impl HttpError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// What Nomad answers with 500, though it may be the caller's fault.
+    /// The request was understood and is the caller's to mend. Nomad tells such refusals with status 500;
+    /// here 5xx is a fault of the servers, and clients know a refusal by its text.
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let status =
+            if text.ends_with("not found") { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        Self::new(status, text)
+    }
+
+    /// A fault of the servers.
     pub(super) fn internal(text: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
@@ -58,11 +67,34 @@ impl From<ReadError> for HttpError {
 impl From<WriteError> for HttpError {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Refused { status, text } => {
-                Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text)
-            }
+            // The status that is logged with the answer is Nomad's.
+            WriteError::Refused { status, text } => match StatusCode::from_u16(status) {
+                Ok(status) if status.is_client_error() => Self::new(status, text),
+                _ => Self::refused(text),
+            },
             WriteError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             WriteError::NoLeader | WriteError::Unknown(_) => Self::internal(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_never_a_fault_of_the_servers() {
+        for (logged, text, status) in [
+            (500, "job not found", 404),
+            (500, "job \"a\" in namespace \"default\" at version 3 not found", 404),
+            (500, "Payload exceeds maximum size; 16385 > 16384", 400),
+            (400, "Job must be specified", 400),
+            (409, "the leader that proposed this no longer leads", 409),
+            (7, "nonsense", 400),
+        ] {
+            let refused = HttpError::from(WriteError::Refused { status: logged, text: text.to_owned() });
+            assert_eq!((status, text), (refused.status.as_u16(), &*refused.text));
+        }
+        assert_eq!(500, HttpError::from(WriteError::NoLeader).status.as_u16());
     }
 }

@@ -18,18 +18,18 @@ use super::routes::{RouteInfo, routes};
 
 const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEAD goes wherever GET does. \
      Bodies are JSON whatever their content type says; the names of their members are read in any case, \
-     members that are not known are skipped, and null is read as nothing said. Where a refusal has status \
-     500, clients of Nomad know it by that: such a status alone does not tell a fault of the server.";
+     members that are not known are skipped, and null is read as nothing said. A refusal that Nomad \
+     tells with status 500 has its text and a status of 4xx here: 5xx is a fault of the servers.";
 
 /// What may answer besides what a route is for: status, name, meaning.
 const REFUSALS: [(&str, &str, &str); 8] = [
-    ("400", "BadRequest", "The request cannot be read; the text says why."),
+    ("400", "BadRequest", "The request cannot be read, or is refused; the text says why."),
     ("404", "NotFound", "Nothing has this id."),
     ("408", "RequestTimeout", "The body did not arrive in time."),
     ("413", "ContentTooLarge", "The body is longer than the bound that the text tells."),
     ("414", "UriTooLong", "The path and the query are too long."),
     ("429", "TooManyRequests", "The server holds as many blocking queries as it will."),
-    ("500", "Refused", "Refused, or a fault of the server; the text says which."),
+    ("500", "Fault", "A fault of the servers, or there is no leader; the text says which."),
     ("503", "Unavailable", "The server is shutting down."),
 ];
 
@@ -194,7 +194,7 @@ impl Describer {
     fn responses(&mut self, route: &RouteInfo) -> Value {
         let description = &route.description;
         let applies = |status: &str| match status {
-            "404" => description.misses,
+            "404" => description.misses || route.path.contains(":id"),
             "408" | "413" => route.body_bytes_max > 0,
             "429" => route.blocks,
             _ => true,

@@ -78,7 +78,7 @@ impl Request {
     pub(super) fn flag(&self, name: &str) -> Result<bool, HttpError> {
         let Some(value) = self.given(name) else { return Ok(false) };
         parse_bool(value).ok_or_else(|| {
-            HttpError::internal(format!(
+            HttpError::bad_request(format!(
                 "Failed to parse value of {name:?} ({value}) as a bool: strconv.ParseBool: parsing {value:?}: \
                  invalid syntax"
             ))
@@ -124,7 +124,7 @@ impl Request {
 
 /// The refusal of a request for a region that is not known here.
 pub(super) fn no_path_to_region() -> HttpError {
-    HttpError::internal("No path to region")
+    HttpError::bad_request("No path to region")
 }
 
 /// Go's reading of a truth value.
@@ -233,7 +233,7 @@ mod tests {
             refused.text.starts_with("Failed to parse value of \"purge\" (maybe) as a bool: "),
             "{refused:?}"
         );
-        assert_eq!(500, refused.status.as_u16());
+        assert_eq!(400, refused.status.as_u16());
         assert!(read("namespace=a%00b").is_err());
     }
 

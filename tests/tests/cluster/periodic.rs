@@ -225,18 +225,19 @@ async fn a_launch_is_forced_at_any_server_and_only_of_what_the_clock_would_launc
     assert_eq!((&eval["JobID"], &eval["TriggeredBy"]), (&child.into(), &"periodic-job".into()));
 
     stop(client, &["yearly"]).await;
-    for (id, text) in [
-        ("plain", "can't force launch non-periodic job"),
-        ("none", "job not found"),
+    for (id, status, text) in [
+        ("plain", 400, "can't force launch non-periodic job"),
+        ("none", 404, "job not found"),
         (
             "yearly",
+            400,
             "force launch for job \"yearly\" failed: can't force run non-tracked job \"yearly\" (default)",
         ),
     ] {
         for server in [leader, follower] {
             let path = format!("/v1/job/{id}/periodic/force");
             let refused = cluster.client(server).send("PUT", &path, None).await.expect("the server answers");
-            assert_eq!((refused.status, refused.text().as_str()), (500, text), "at server {server}");
+            assert_eq!((refused.status, refused.text().as_str()), (status, text), "at server {server}");
         }
     }
     assert_eq!(children(client, "yearly").await.expect("the server answers").len(), 1);

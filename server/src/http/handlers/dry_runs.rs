@@ -176,7 +176,7 @@ impl Sight {
     fn diff(&self, row: &Job, spec: &JobSpec, decision: &Decision) -> Result<JobDiff, HttpError> {
         let old = self.existing.as_ref().map(|(row, spec)| DiffSide::of(row, spec));
         let mut diff =
-            job::job_diff(old, Some(DiffSide::of(row, spec)), true).map_err(HttpError::internal)?;
+            job::job_diff(old, Some(DiffSide::of(row, spec)), true).map_err(HttpError::bad_request)?;
         job::annotate(&mut diff, &decision.desired_updates);
         Ok(diff)
     }

@@ -13,7 +13,6 @@ pub(super) mod registrations;
 pub(super) mod system;
 pub(super) mod versions;
 
-use axum::http::StatusCode;
 use ordu_core::job::parse_spec;
 use ordu_core::state::{Corrupt, Id, Table};
 use ordu_proto::api::job::JobSpec;
@@ -63,7 +62,7 @@ fn id_prefix(request: &Request, what: &str) -> Result<Vec<u8>, HttpError> {
 }
 
 fn lookup_failed(what: &str, fault: &str) -> HttpError {
-    HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{what} lookup failed: index error: {fault}"))
+    HttpError::bad_request(format!("{what} lookup failed: index error: {fault}"))
 }
 
 #[cfg(test)]

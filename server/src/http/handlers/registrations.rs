@@ -112,7 +112,7 @@ fn settle_namespace(registration: &mut RegisterRequest, request: &Request) {
 pub(super) fn complete(call: &Call, registration: &mut RegisterRequest) -> Result<(), HttpError> {
     settle(call, registration)?;
     job::canonicalise(&mut registration.job);
-    registration.validate().map_err(|faults| HttpError::internal(faults.to_string()))
+    registration.validate().map_err(|faults| HttpError::bad_request(faults.to_string()))
 }
 
 async fn write(call: Call, mut registration: RegisterRequest) -> Result<Answer, HttpError> {

@@ -59,7 +59,7 @@ fn diffs(versions: &[Job], specs: &[state::JobSpec]) -> Result<Vec<JobDiff>, Htt
     let diff = |pair: &[(&Job, JobSpec)]| {
         let [(new_row, new), (old_row, old)] = pair else { return Ok(JobDiff::default()) };
         let (old, new) = (DiffSide::of(old_row, old), DiffSide::of(new_row, new));
-        job_diff(Some(old), Some(new), true).map_err(HttpError::internal)
+        job_diff(Some(old), Some(new), true).map_err(HttpError::bad_request)
     };
     sides.windows(2).map(diff).collect()
 }
