@@ -16,5 +16,7 @@ pub mod raft;
 pub mod read_index;
 pub mod rpc;
 pub mod server;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 pub mod writer;

@@ -1,6 +1,7 @@
 //! Proposes commands from any server: here where this server leads, else at the leader.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,17 +9,19 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use ordu_core::command::envelope;
-use ordu_core::limits::{FORWARD_BATCH_MAX, LEADER_WAIT_MS_MAX, WRITE_WAIT_MS_MAX};
+use ordu_core::limits::{
+    FORWARD_BATCH_MAX, FORWARD_BYTES_MAX, LEADER_WAIT_MS_MAX, LOG_ENTRY_BYTES_MAX, WRITE_WAIT_MS_MAX,
+};
 use ordu_proto::command::envelope::Command as Payload;
 use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Outcome, Refusal};
+use ordu_proto::command::{Envelope, Outcome, Refusal};
 use ordu_proto::server::{ProposeRequest, propose_result};
 use ordu_store::runtime::random_bytes;
 use ordu_store::state_machine::State;
 use ordu_store::types::Command;
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::now_ns;
 use crate::cluster::Cluster;
@@ -48,6 +51,8 @@ enum Attempt {
     Decided(u64, Outcome),
     /// It is not in any log.
     NotProposed,
+    /// Nor will it be: the leader's release cannot read it.
+    Unreadable(String),
     /// It may be.
     Unknown(String),
     Stopped,
@@ -70,34 +75,45 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`]; only [`WriteError::Unknown`] leaves open whether it takes effect.
     pub async fn write(&self, command: Payload) -> Result<Written, WriteError> {
-        let bytes: Bytes = envelope(Some(random_bytes()), 0, now_ns(), command).encode_to_vec().into();
+        let mut request = envelope(Some(random_bytes()), 0, now_ns(), command);
+        request.earliest_index = self.state.applied_index() + 1;
+        let mut bytes = encoded(&request)?;
         let start = Instant::now();
+        let deadline = start + Duration::from_millis(WRITE_WAIT_MS_MAX);
         let mut unknown = None;
         loop {
-            let waited = start.elapsed();
             let attempt = match self.cluster.leader() {
-                _ if waited >= Duration::from_millis(WRITE_WAIT_MS_MAX) => break,
-                None if waited >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
+                _ if Instant::now() >= deadline => break,
+                None if start.elapsed() >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
                 None => Attempt::NotProposed,
                 Some(leader) if leader.id == self.cluster.id() => {
-                    let left = Duration::from_millis(WRITE_WAIT_MS_MAX).saturating_sub(waited);
                     // A leader that has lost its quorum waits for it without an end.
-                    match tokio::time::timeout(left, self.propose(bytes.clone())).await {
+                    match timeout_at(deadline, self.propose(bytes.clone())).await {
                         Ok(attempt) => attempt,
                         Err(_) => Attempt::Unknown("it was not committed in time".to_owned()),
                     }
                 }
                 Some(leader) => {
-                    let left = Duration::from_millis(WRITE_WAIT_MS_MAX).saturating_sub(waited);
                     let address = self.forward.peers.address_of(leader.id, &leader.server);
-                    self.forward.send(address, bytes.clone(), left).await
+                    self.forward.send(address, bytes.clone(), deadline).await
                 }
             };
             match attempt {
+                Attempt::Decided(index, Outcome { outcome: Some(Answer::TooLate(_)) }) => {
+                    if let Some(reason) = unknown {
+                        return Err(WriteError::Unknown(reason));
+                    }
+                    // No attempt before this one was logged: only this server's own state was that far behind.
+                    request.earliest_index = index + 1;
+                    bytes = encoded(&request)?;
+                    continue;
+                }
                 Attempt::Decided(index, outcome) => {
-                    self.state.wait_applied(index).await;
+                    // It is durable. A server that is cut off now cannot apply it, and says what it knows.
+                    let _ = timeout_at(deadline, self.state.wait_applied(index)).await;
                     return decided(index, outcome);
                 }
+                Attempt::Unreadable(reason) => return Err(unreadable(&reason)),
                 Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
                 Attempt::NotProposed => {}
                 Attempt::Unknown(reason) => unknown = Some(reason),
@@ -110,10 +126,11 @@ impl Writer {
     /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
     /// again.
     pub async fn write_as_leader(&self, term: u64, command: Payload) -> Result<Written, WriteError> {
-        let bytes = envelope(None, term, now_ns(), command).encode_to_vec().into();
+        let bytes = encoded(&envelope(None, term, now_ns(), command))?;
         match self.propose(bytes).await {
             Attempt::Decided(index, outcome) => decided(index, outcome),
             Attempt::NotProposed => Err(WriteError::NoLeader),
+            Attempt::Unreadable(reason) => Err(unreadable(&reason)),
             Attempt::Unknown(reason) => Err(WriteError::Unknown(reason)),
             Attempt::Stopped => Err(WriteError::Stopped),
         }
@@ -143,6 +160,24 @@ impl Writer {
     }
 }
 
+fn encoded(request: &Envelope) -> Result<Bytes, WriteError> {
+    let size = request.encoded_len();
+    if size > LOG_ENTRY_BYTES_MAX {
+        let text = format!(
+            "the request makes a log entry of {size} bytes, and an entry may have {LOG_ENTRY_BYTES_MAX}: \
+             ask for less at one time"
+        );
+        return Err(WriteError::Refused { status: 413, text });
+    }
+    Ok(request.encode_to_vec().into())
+}
+
+fn unreadable(reason: &str) -> WriteError {
+    let text =
+        format!("the leader cannot take this server's request: {reason}. Run one release on all servers");
+    WriteError::Refused { status: 503, text }
+}
+
 fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
     match outcome.outcome {
         Some(Answer::Refused(Refusal { status, text })) => {
@@ -169,13 +204,14 @@ struct Forward {
 }
 
 impl Forward {
-    async fn send(&self, address: String, bytes: Bytes, timeout: Duration) -> Attempt {
+    async fn send(&self, address: String, bytes: Bytes, deadline: Instant) -> Attempt {
         let (reply, attempt) = oneshot::channel();
         let queue = self.queue(address);
-        if queue.send((bytes, reply)).await.is_err() {
+        // A queue that stays full until then is a leader that answers nothing.
+        let Ok(Ok(())) = timeout_at(deadline, queue.send((bytes, reply))).await else {
             return Attempt::NotProposed;
-        }
-        match tokio::time::timeout(timeout, attempt).await {
+        };
+        match timeout_at(deadline, attempt).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(_)) => Attempt::Unknown("the forwarding ended".to_owned()),
             Err(_) => Attempt::Unknown("the leader did not answer in time".to_owned()),
@@ -186,41 +222,57 @@ impl Forward {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(address).or_insert_with_key(|address| {
             let (sender, waiting) = mpsc::channel(4 * FORWARD_BATCH_MAX);
-            tokio::spawn(run_queue(self.peers.clone(), self.cluster_id.clone(), address.clone(), waiting));
+            let (peers, cluster_id, address) = (self.peers.clone(), self.cluster_id.clone(), address.clone());
+            tokio::spawn(gather(waiting, move |batch| {
+                send_batch(peers.clone(), cluster_id.get(), address.clone(), batch)
+            }));
             sender
         });
         queue.clone()
     }
 }
 
-async fn run_queue(
-    peers: Peers,
-    cluster_id: ClusterId,
-    address: String,
-    mut waiting: mpsc::Receiver<Waiting>,
-) {
+/// Gathers what waits into batches within the bounds, and has a few of them sent at one time.
+async fn gather<S, F>(mut waiting: mpsc::Receiver<Waiting>, send: S)
+where
+    S: Fn(Vec<Waiting>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
     let in_flight = Arc::new(Semaphore::new(FORWARD_IN_FLIGHT_MAX));
-    let mut batch = Vec::new();
+    let mut taken = Vec::new();
     loop {
         let Ok(permit) = in_flight.clone().acquire_owned().await else { return };
-        if waiting.recv_many(&mut batch, FORWARD_BATCH_MAX).await == 0 {
+        if taken.is_empty() && waiting.recv_many(&mut taken, FORWARD_BATCH_MAX).await == 0 {
             return;
         }
-        let batch = std::mem::take(&mut batch);
-        let (peers, cluster_id, address) = (peers.clone(), cluster_id.get(), address.clone());
+        // Whoever does not wait any more is told nothing, and what is not sent takes no effect.
+        taken.retain(|(_, reply)| !reply.is_closed());
+        let mut bytes = 0;
+        let fitting = taken.iter().take_while(|(command, _)| {
+            bytes += command.len();
+            bytes <= FORWARD_BYTES_MAX
+        });
+        let count = fitting.count().max(1).min(taken.len());
+        let batch: Vec<Waiting> = taken.drain(..count).collect();
+        if batch.is_empty() {
+            continue;
+        }
+        let sending = send(batch);
         tokio::spawn(async move {
-            send_batch(&peers, cluster_id, &address, batch).await;
+            sending.await;
             drop(permit);
         });
     }
 }
 
-async fn send_batch(peers: &Peers, cluster_id: Vec<u8>, address: &str, batch: Vec<Waiting>) {
+async fn send_batch(peers: Peers, cluster_id: Vec<u8>, address: String, batch: Vec<Waiting>) {
     let (commands, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let request = ProposeRequest { cluster_id, commands };
-    let results = match peers.server(address) {
-        Ok(mut client) => client.propose(request).await.map(|reply| reply.into_inner().results),
-        Err(status) => Err(status),
+    let proposed = async { peers.server(&address)?.propose(request).await };
+    let results = match timeout(Duration::from_millis(WRITE_WAIT_MS_MAX), proposed).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner().results),
+        Ok(Err(status)) => Err(format!("the leader at {address}: {}", status.message())),
+        Err(_) => Err(format!("the leader at {address} did not answer in time")),
     };
     let mut results = results.map(Vec::into_iter);
     for reply in replies {
@@ -231,12 +283,16 @@ async fn send_batch(peers: &Peers, cluster_id: Vec<u8>, address: &str, batch: Ve
                     Err(error) => Attempt::Unknown(format!("the leader's answer cannot be read: {error}")),
                 },
                 Some(propose_result::Result::NotProposed(_)) => Attempt::NotProposed,
+                Some(propose_result::Result::Unreadable(reason)) => Attempt::Unreadable(reason),
                 Some(propose_result::Result::Unknown(reason)) => Attempt::Unknown(reason),
                 None => Attempt::Unknown("the leader's answer has no result for it".to_owned()),
             },
-            Err(status) => Attempt::Unknown(format!("the leader at {address}: {}", status.message())),
+            Err(reason) => Attempt::Unknown(reason.clone()),
         };
         // Whoever waited may have gone.
         let _ = reply.send(attempt);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,13 @@ pub const WRITE_WAIT_MS_MAX: u64 = 30_000;
 /// Writes that a follower sends to the leader in one message.
 pub const FORWARD_BATCH_MAX: usize = 256;
 
+/// Bytes of such a message. A write that is larger by itself goes alone.
+pub const FORWARD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A log entry, bytes: it has to fit into a message between servers. A job's specification is at most
+/// about half of it, with all defaults filled in.
+pub const LOG_ENTRY_BYTES_MAX: usize = 48 * 1024 * 1024;
+
 /// Servers that a forwarded write may pass.
 pub const FORWARD_HOPS_MAX: u32 = 3;
 

@@ -1,24 +1,17 @@
 //! The API of one server that keeps everything in memory, asked without a socket.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use ordu_store::identity::{Identity, IdentityMemory};
-use ordu_store::log::MemoryLog;
-use ordu_store::tables::MemoryDb;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::net::Tcp;
-use crate::options::{RaftTiming, ServerOptions};
-use crate::server::{Server, Storage};
+use crate::server::Server;
+use crate::testing::one_server;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -49,32 +42,7 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = ServerOptions {
-            data_dir: PathBuf::from("none"),
-            name: "one".to_owned(),
-            region: "global".to_owned(),
-            datacenter: "dc1".to_owned(),
-            http_bind: any,
-            rpc_bind: any,
-            serf_bind: None,
-            http_advertise: "127.0.0.1:4646".to_owned(),
-            rpc_advertise: "127.0.0.1:4647".to_owned(),
-            serf_advertise: "127.0.0.1:4648".to_owned(),
-            bootstrap_expect: 1,
-            retry_join: Vec::new(),
-            raft: RaftTiming::default(),
-            heartbeat_ttl: Duration::from_secs(10),
-            heartbeat_grace: Duration::from_secs(10),
-            with_client: false,
-            workers: 1,
-        };
-        let storage = Storage::simulated(
-            Arc::new(MemoryLog::default()),
-            Arc::new(MemoryDb::default()),
-            Arc::new(IdentityMemory::new(Identity::draw())),
-        );
-        let server = Server::start(options, storage, Arc::new(Tcp)).await.unwrap();
+        let server = one_server().await;
         let api = super::service(server.context().clone());
         let fixture = Self { _server: server, api };
         let deadline = Instant::now() + DEADLINE;

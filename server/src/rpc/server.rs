@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use openraft::errors::ClientWriteError;
+use ordu_core::command::{Unreadable, read_envelope};
 use ordu_core::state::Id;
 use ordu_proto::server::{
     Applied, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest,
@@ -16,6 +18,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
+use crate::cluster::Raft;
 use crate::context::Context;
 use crate::leader::Liveness;
 use crate::membership::{ClusterId, Discovery, Known, admit};
@@ -72,29 +75,7 @@ impl server_server::Server for Service {
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
-        let count = request.commands.len();
-        let commands = request.commands.into_iter().map(Command);
-        let mut results = Vec::with_capacity(count);
-        match self.context.cluster.raft().client_write_many(commands).await {
-            Ok(mut answers) => {
-                while let Some(answer) = answers.next().await {
-                    results.push(match answer {
-                        Ok(Ok(written)) => propose_result::Result::Applied(Applied {
-                            log_index: written.log_id.index,
-                            outcome: written.response.0.unwrap_or_default().encode_to_vec(),
-                        }),
-                        Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
-                            propose_result::Result::NotProposed("this server does not lead".to_owned())
-                        }
-                        Ok(Err(error)) => propose_result::Result::Unknown(error.to_string()),
-                        Err(error) => propose_result::Result::Unknown(error.to_string()),
-                    });
-                }
-            }
-            Err(error) => results.push(propose_result::Result::Unknown(error.to_string())),
-        }
-        results.resize_with(count, || propose_result::Result::Unknown("raft gave no answer".to_owned()));
-        let results = results.into_iter().map(|result| ProposeResult { result: Some(result) }).collect();
+        let results = propose_all(self.context.cluster.raft(), request.commands).await;
         Ok(Response::new(ProposeReply { results }))
     }
 
@@ -133,3 +114,48 @@ impl server_server::Server for Service {
         Ok(Response::new(JoinReply {}))
     }
 }
+
+/// Proposes here what can be read, and tells what became of each, as far as raft said it.
+async fn propose_all(raft: &Raft, commands: Vec<Bytes>) -> Vec<ProposeResult> {
+    // What is logged although `apply` cannot read it would end every server, again and again.
+    let unreadable: Vec<Option<Unreadable>> =
+        commands.iter().map(|bytes| read_envelope(bytes).err()).collect();
+    let readable = commands.into_iter().zip(&unreadable).filter(|(_, error)| error.is_none());
+    let readable: Vec<Command> = readable.map(|(bytes, _)| Command(bytes)).collect();
+    let mut proposed =
+        if readable.is_empty() { Vec::new() } else { write_all(raft, readable).await }.into_iter();
+    let result = |error: Option<Unreadable>| match error {
+        Some(error) => propose_result::Result::Unreadable(error.to_string()),
+        None => proposed
+            .next()
+            .unwrap_or_else(|| propose_result::Result::Unknown("raft gave no answer".to_owned())),
+    };
+    let results = unreadable.into_iter().map(result);
+    results.map(|result| ProposeResult { result: Some(result) }).collect()
+}
+
+async fn write_all(raft: &Raft, commands: Vec<Command>) -> Vec<propose_result::Result> {
+    let mut results = Vec::with_capacity(commands.len());
+    match raft.client_write_many(commands).await {
+        Ok(mut answers) => {
+            while let Some(answer) = answers.next().await {
+                results.push(match answer {
+                    Ok(Ok(written)) => propose_result::Result::Applied(Applied {
+                        log_index: written.log_id.index,
+                        outcome: written.response.0.unwrap_or_default().encode_to_vec(),
+                    }),
+                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
+                        propose_result::Result::NotProposed("this server does not lead".to_owned())
+                    }
+                    Ok(Err(error)) => propose_result::Result::Unknown(error.to_string()),
+                    Err(error) => propose_result::Result::Unknown(error.to_string()),
+                });
+            }
+        }
+        Err(error) => results.push(propose_result::Result::Unknown(error.to_string())),
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests;

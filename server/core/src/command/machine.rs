@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Envelope, Outcome, envelope::Command};
+use ordu_proto::command::{Envelope, Outcome, TooLate, envelope::Command};
 use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
 use prost::Message;
 
@@ -48,6 +48,43 @@ pub enum Fatal {
         /// The level it was written at.
         needed: u32,
     },
+}
+
+/// Why bytes are no entry for this release.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// They are no envelope.
+    #[error("it cannot be decoded: {0}")]
+    Undecodable(#[from] prost::DecodeError),
+    /// They are from a newer release.
+    #[error(
+        "it needs feature level {needed} and a command that this release (level {FEATURE_LEVEL}) may not know"
+    )]
+    TooNew {
+        /// The level they were written at.
+        needed: u32,
+    },
+}
+
+impl Unreadable {
+    fn at(self, index: u64) -> Fatal {
+        match self {
+            Self::Undecodable(error) => Fatal::Undecodable { index, reason: error.to_string() },
+            Self::TooNew { needed } => Fatal::TooNew { index, needed },
+        }
+    }
+}
+
+/// Reads an envelope whose command this release knows, and takes the command out of it.
+///
+/// # Errors
+/// What is logged although it cannot be read ends every server that meets it.
+pub fn read_envelope(bytes: &[u8]) -> Result<(Envelope, Command), Unreadable> {
+    let mut envelope = Envelope::decode(bytes)?;
+    match envelope.command.take() {
+        Some(command) if envelope.feature_level <= FEATURE_LEVEL => Ok((envelope, command)),
+        _ => Err(Unreadable::TooNew { needed: envelope.feature_level }),
+    }
 }
 
 /// What became of one entry.
@@ -105,14 +142,15 @@ impl Machine {
     /// # Errors
     /// An error is fatal for this server: nothing of the batch may be committed.
     pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: &[u8]) -> Result<Applied, Fatal> {
-        let envelope = Envelope::decode(envelope)
-            .map_err(|error| Fatal::Undecodable { index: at.index, reason: error.to_string() })?;
-        let Some(command) = envelope.command.filter(|_| envelope.feature_level <= FEATURE_LEVEL) else {
-            return Err(Fatal::TooNew { index: at.index, needed: envelope.feature_level });
-        };
+        let (envelope, command) = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
         let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
         if let Some(answered_at) = request_id.and_then(|id| self.answered.get(&id)) {
             return Ok(Applied { outcome: first_answer(tx, *answered_at)?, changes: Vec::new() });
+        }
+        let earliest_index = envelope.earliest_index;
+        if request_id.is_some() && (1..=self.cluster.answers_dropped_to).contains(&earliest_index) {
+            let outcome = Outcome { outcome: Some(Answer::TooLate(TooLate {})) };
+            return Ok(Applied { outcome, changes: Vec::new() });
         }
 
         self.cluster.time_ns = self.cluster.time_ns.max(envelope.time_ns);
@@ -179,6 +217,7 @@ impl Machine {
         {
             tx.delete(Table::Requests, key::index(oldest));
             self.answered.remove(&id);
+            self.cluster.answers_dropped_to = oldest;
         }
     }
 

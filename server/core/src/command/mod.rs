@@ -25,7 +25,7 @@ mod tests;
 
 pub use entry::new_eval;
 pub use job_version::schedule_of;
-pub use machine::{Applied, Fatal, LogPosition, Machine};
+pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope};
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Envelope, Refusal, envelope::Command};
@@ -52,13 +52,14 @@ fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {
 /// An envelope around a command.
 ///
 /// `request_id` names the request so that a retry finds the first answer; commands that may be applied
-/// twice without harm go without.
+/// twice without harm go without. Who tries again also sets `earliest_index`.
 pub fn envelope(request_id: Option<Id>, fence_term: u64, time_ns: i64, command: Command) -> Envelope {
     Envelope {
         request_id: request_id.map(Vec::from).unwrap_or_default(),
         time_ns,
         feature_level: FEATURE_LEVEL,
         fence_term,
+        earliest_index: 0,
         command: Some(command),
     }
 }

@@ -1,6 +1,6 @@
 //! What holds for every command: request ids, fences, time, feature levels.
 
-use ordu_proto::command::{ClusterInit, Envelope};
+use ordu_proto::command::{ClusterInit, Envelope, TooLate};
 
 use super::super::{FEATURE_LEVEL, Fatal};
 use super::*;
@@ -69,6 +69,33 @@ fn the_oldest_answers_make_room_for_new_ones() {
     let again = outcome(world.batch(&[with_id(1, command())]));
     assert_eq!(again, Answer::Done(ordu_proto::command::Done { index: world.index }));
     assert_eq!(ANSWERED_REQUESTS_MAX, rows(&world));
+}
+
+#[test]
+fn a_request_whose_answer_may_have_been_dropped_takes_no_effect_a_second_time() {
+    let mut world = World::new();
+    let since = |earliest_index, request, spec: &str| {
+        let envelope = envelope(Some(id(request)), 0, 5, registered("a", spec, 1));
+        Envelope { earliest_index, ..envelope }.encode_to_vec()
+    };
+    let earliest = world.index + 1;
+    let first = since(earliest, 1, "{1}");
+    assert!(matches!(outcome(world.batch(std::slice::from_ref(&first))), Answer::JobRegistered(_)));
+    let many: Vec<Vec<u8>> = (2..=ANSWERED_REQUESTS_MAX as u64 + 1)
+        .map(|request| with_id(request, Command::EvalUpdate(EvalUpdate::default())))
+        .collect();
+    world.batch(&many);
+    let before = world.state_rows();
+    for reload in [false, true] {
+        if reload {
+            world.reload();
+        }
+        assert_eq!(Answer::TooLate(TooLate {}), outcome(world.batch(std::slice::from_ref(&first))));
+        assert_eq!(before, world.state_rows(), "it left a trace");
+    }
+    // What cannot have been answered before the drop is decided as ever.
+    let later = since(earliest + 1, ANSWERED_REQUESTS_MAX as u64 + 2, "{2}");
+    assert!(matches!(outcome(world.batch(&[later])), Answer::JobRegistered(_)));
 }
 
 #[test]

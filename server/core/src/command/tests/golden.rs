@@ -344,7 +344,7 @@ fn rows(pinned: &mut Pinned) {
     pinned.message("row.deployment", &full_deployment());
     pinned.message(
         "row.cluster_meta",
-        &ClusterMeta { cluster_id: id(8).to_vec(), time_ns: 5, feature_level: 1 },
+        &ClusterMeta { cluster_id: id(8).to_vec(), time_ns: 5, feature_level: 1, answers_dropped_to: 0 },
     );
     let registered =
         JobRegistered { index: 11, eval_id: id(1).to_vec(), eval_create_index: 11, job_modify_index: 11 };

@@ -1,0 +1,44 @@
+//! What tests of this crate stand on: one server that keeps everything in memory.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_store::log::MemoryLog;
+use ordu_store::tables::MemoryDb;
+
+use crate::net::Tcp;
+use crate::options::{RaftTiming, ServerOptions};
+use crate::server::{Server, Storage};
+
+/// A server that forms a cluster by itself. It may not lead yet.
+pub(crate) async fn one_server() -> Server {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = ServerOptions {
+        data_dir: PathBuf::from("none"),
+        name: "one".to_owned(),
+        region: "global".to_owned(),
+        datacenter: "dc1".to_owned(),
+        http_bind: any,
+        rpc_bind: any,
+        serf_bind: None,
+        http_advertise: "127.0.0.1:4646".to_owned(),
+        rpc_advertise: "127.0.0.1:4647".to_owned(),
+        serf_advertise: "127.0.0.1:4648".to_owned(),
+        bootstrap_expect: 1,
+        retry_join: Vec::new(),
+        raft: RaftTiming::default(),
+        heartbeat_ttl: Duration::from_secs(10),
+        heartbeat_grace: Duration::from_secs(10),
+        with_client: false,
+        workers: 1,
+    };
+    let storage = Storage::simulated(
+        Arc::new(MemoryLog::default()),
+        Arc::new(MemoryDb::default()),
+        Arc::new(IdentityMemory::new(Identity::draw())),
+    );
+    Server::start(options, storage, Arc::new(Tcp)).await.unwrap()
+}
