@@ -37,6 +37,12 @@ pub const JOB_PARTS_MAX: usize = 20_000;
 /// named by them, each anew.
 pub const JOB_NAME_BYTES_MAX: usize = 1_024;
 
+/// Allocations that one job may ask for in all. Twice what Nomad itself allows (`job_max_count`), and a
+/// hundred times what the jobs of its own tests with a million containers had; a million allocations are
+/// many jobs. One evaluation decides on all of a job's allocations at once, in memory, so a job of millions
+/// could end one leader after the other.
+pub const JOB_ALLOCATIONS_MAX: i64 = 100_000;
+
 /// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
 pub const JOB_REGEXES_MAX: usize = 64;
 
@@ -85,6 +91,10 @@ pub const RPC_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes of log entries in one append to a follower.
 pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A plan that takes effect whole or not at all, bytes: it is one log entry, and has to go to the followers in
+/// one message with room to spare. About 30,000 allocations.
+pub const PLAN_WHOLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A piece of a snapshot on the wire, bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;

@@ -5,8 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordu_core::scheduler::{
-    BlockedEvals, BlockedStats, Blocking, BrokerOptions, BrokerStats, ClusterView, Delivery, EvalBroker,
-    evaluations,
+    BlockedEvals, BlockedStats, BrokerOptions, BrokerStats, ClusterView, Delivery, EvalBroker, evaluations,
 };
 use ordu_proto::state::Evaluation;
 use tokio::sync::Notify;
@@ -17,6 +16,10 @@ use crate::clock::now_ns;
 
 /// How long a wait lasts at most before the broker is asked again: wall clocks are set now and then.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Evaluations that were woken and are not decided yet. The others wait for theirs to come: a thousand that
+/// look again at the same room, each time that some is given back, would keep all others from the workers.
+const WOKEN_AT_ONCE_MAX: usize = 64;
 
 /// What waits for a worker, and what waits for room.
 pub(super) struct Broker {
@@ -72,7 +75,12 @@ impl Broker {
     /// The evaluation is decided and written. Those that it makes needless are cancelled.
     pub(super) fn ack(&self, delivery: &Delivery) {
         let now = now_ns();
-        let outdated = self.shelves().ready.ack(&delivery.eval.id, delivery.token, now);
+        let outdated = {
+            let mut shelves = self.shelves();
+            let outdated = shelves.ready.ack(&delivery.eval.id, delivery.token, now);
+            shelves.next_woken(now);
+            outdated
+        };
         self.changed.notify_waiters();
         match outdated {
             Ok(outdated) => {
@@ -102,40 +110,42 @@ impl Broker {
 
     /// The evaluation found no room in the datacenters of its job.
     pub(super) fn block(&self, eval: Evaluation, datacenters: &[String]) {
-        let blocking = self.shelves().blocked.block(eval, datacenters);
-        self.settle(blocking);
+        let duplicate = self.with_blocked(|blocked| blocked.block(eval, datacenters));
+        self.give_way(duplicate);
     }
 
     /// As `block`, for one that was blocked before this server led.
     pub(super) fn restore(&self, eval: Evaluation, datacenters: &[String], view: &ClusterView) {
-        let blocking = self.shelves().blocked.restore(eval, datacenters, view.class_names());
-        self.settle(blocking);
+        let duplicate = self.with_blocked(|blocked| blocked.restore(eval, datacenters, view.class_names()));
+        self.give_way(duplicate);
     }
 
-    fn settle(&self, Blocking { ready, duplicate }: Blocking) {
+    fn give_way(&self, duplicate: Option<Evaluation>) {
         if let Some(duplicate) = duplicate {
             self.cancel(evaluations::cancelled_as_duplicate(&duplicate, now_ns()));
-        }
-        if ready.is_some() {
-            self.enqueue(ready);
         }
     }
 
     /// A node of the class has more room since the state index `index`.
     pub(super) fn unblock(&self, class: &str, datacenter: &str, index: u64) {
-        let helped = self.shelves().blocked.unblock(class, datacenter, index);
-        if !helped.is_empty() {
-            tracing::debug!("{} blocked evaluations may find room in {datacenter}", helped.len());
-            self.enqueue(helped);
-        }
+        self.with_blocked(|blocked| blocked.unblock(class, datacenter, index));
     }
 
     /// Evaluations whose plans were refused too often are tried again.
     pub(super) fn unblock_refused_plans(&self) {
-        let refused = self.shelves().blocked.unblock_refused_plans();
-        if !refused.is_empty() {
-            self.enqueue(refused);
+        self.with_blocked(BlockedEvals::unblock_refused_plans);
+    }
+
+    /// Has the blocked evaluations take something in, and goes on with those that are awake then.
+    fn with_blocked<T>(&self, take_in: impl FnOnce(&mut BlockedEvals) -> T) -> T {
+        let mut shelves = self.shelves();
+        let answer = take_in(&mut shelves.blocked);
+        let has_more = shelves.next_woken(now_ns());
+        drop(shelves);
+        if has_more {
+            self.changed.notify_waiters();
         }
+        answer
     }
 
     /// The evaluation is complete, failed or cancelled. If nothing is missing any more, the blocked
@@ -145,7 +155,14 @@ impl Broker {
             let mut shelves = self.shelves();
             shelves.ready.forget(&eval.id);
             let is_held = shelves.blocked.contains(&eval.id);
-            if is_success || is_held { shelves.blocked.untrack(&eval.namespace, &eval.job_id) } else { None }
+            let superseded = (is_success || is_held)
+                .then(|| shelves.blocked.untrack(&eval.namespace, &eval.job_id))
+                .flatten();
+            // Each that goes makes room for one that is awake.
+            if shelves.next_woken(now_ns()) {
+                self.changed.notify_waiters();
+            }
+            superseded
         };
         if let Some(superseded) = superseded.filter(|superseded| superseded.id != eval.id) {
             self.cancel(evaluations::cancelled_by_success(&superseded, eval, now_ns()));
@@ -172,6 +189,18 @@ impl Broker {
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelves {
+    /// Moves evaluations that are awake to those that workers take, as many as may be among them. Answers
+    /// whether it did. To be called wherever one could wake or one of them could go, so that none is left.
+    fn next_woken(&mut self, now_ns: i64) -> bool {
+        let room = WOKEN_AT_ONCE_MAX.saturating_sub(self.ready.woken());
+        let woken = self.blocked.take_woken(room);
+        let has_more = !woken.is_empty();
+        woken.into_iter().for_each(|eval| self.ready.enqueue(eval, now_ns));
+        has_more
     }
 }
 
@@ -226,6 +255,48 @@ mod tests {
         assert!(cancelled.status_description.ends_with("successful"), "{}", cancelled.status_description);
         broker.unblock("class", "dc1", 9);
         assert_eq!(broker.dequeue(&["service"]).await.eval.id, [1; 16]);
+    }
+
+    #[tokio::test]
+    async fn blocked_evaluations_that_look_again_and_again_do_not_keep_a_new_one_waiting() {
+        const JOBS: u64 = 1_000;
+        let (broker, _over) = broker();
+        let datacenters = ["dc1".to_owned()];
+        let blocked = |number: u64, snapshot_index: u64| {
+            let id = u128::from(number).to_be_bytes().to_vec();
+            let eval = eval(0, &number.to_string(), EvalStatus::Blocked);
+            Evaluation { id, create_index: number, snapshot_index, ..eval }
+        };
+        (0..JOBS).for_each(|number| broker.block(blocked(number, JOBS), &datacenters));
+        let mut index = JOBS + 1;
+        broker.unblock("class", "dc1", index);
+        let stopped = Evaluation { create_index: index, ..eval(7, "stopped", EvalStatus::Pending) };
+        let mut looked = std::collections::BTreeSet::new();
+        for turn in 0.. {
+            if turn == WOKEN_AT_ONCE_MAX {
+                broker.enqueue([stopped.clone()]);
+            }
+            let delivery = broker.dequeue(&["service"]).await;
+            broker.ack(&delivery);
+            if delivery.eval.id == stopped.id {
+                assert!(turn <= 2 * WOKEN_AT_ONCE_MAX, "it waited for {turn} others");
+                break;
+            }
+            // It finds no room, and some is given back before it says so.
+            looked.insert(delivery.eval.job_id.clone());
+            broker.block(Evaluation { snapshot_index: index, ..delivery.eval }, &datacenters);
+            index += 1;
+            broker.unblock("class", "dc1", index);
+        }
+        // Nor does one of them keep another from looking.
+        while looked.len() < JOBS as usize {
+            let delivery = broker.dequeue(&["service"]).now_or_never().expect("a wake-up is lost");
+            broker.ack(&delivery);
+            assert!(looked.insert(delivery.eval.job_id.clone()) || looked.len() == JOBS as usize);
+            broker.block(Evaluation { snapshot_index: index, ..delivery.eval }, &datacenters);
+            index += 1;
+            broker.unblock("class", "dc1", index);
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ordu_core::scheduler::evaluations::is_open;
 use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
 use ordu_core::state::{Corrupt, Reader, Table, key, read, reader::ReaderExt};
 use ordu_proto::raft::LogId;
@@ -13,7 +14,6 @@ use super::Duties;
 use super::heavy::heavy;
 use super::ids::fresh_id;
 use super::jobs::Parsed;
-use super::worker::is_open;
 use crate::clock::now_ns;
 use crate::contain::contained_now;
 
@@ -25,6 +25,8 @@ pub(super) struct Decided {
     pub(super) decision: Decision,
     /// The latest of the plans under way that the decision reckons with.
     pub(super) placed_around: Option<u64>,
+    /// It was blocked and stays so, for the reasons that are written down.
+    pub(super) stays_as_written: bool,
 }
 
 /// Everything that a decision looks at, of one state.
@@ -66,13 +68,14 @@ impl Duties {
             contained_now(|| schedule(input, &mut fresh_id))
         });
         let decision = decision.map_err(|said| format!("the scheduler met a fault of its own: {said}"))?;
-        Ok(Some(Decided { decision, placed_around: sight.placed_around }))
+        let stays_as_written = decision.stays_as_written(&sight.eval);
+        Ok(Some(Decided { decision, placed_around: sight.placed_around, stays_as_written }))
     }
 
     /// Whether the evaluation is still to be decided.
     pub(super) fn is_open(&self, eval_id: &[u8]) -> Result<bool, Corrupt> {
         let eval = self.context.state.read(|reader| read::eval(reader, eval_id))?;
-        Ok(eval.as_ref().is_some_and(is_open))
+        Ok(eval.as_ref().is_some_and(|eval| is_open(eval.status())))
     }
 
     fn look(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Sight>, Corrupt> {
@@ -81,7 +84,9 @@ impl Duties {
         self.context.state.read(move |reader| {
             let mut view = machine.view.snapshot();
             drop(machine);
-            let Some(eval) = read::eval(reader, eval_id)?.filter(is_open) else { return Ok(None) };
+            let Some(eval) = read::eval(reader, eval_id)?.filter(|eval| is_open(eval.status())) else {
+                return Ok(None);
+            };
             let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
             let job_row = read::job(reader, &eval.namespace, &eval.job_id)?;
             let job = match &job_row {

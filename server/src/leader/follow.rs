@@ -100,12 +100,15 @@ impl Open {
             }
             Ok(())
         })?;
+        // The tables have them by their ids.
+        open.pending.sort_by_key(|eval| eval.create_index);
+        open.blocked.sort_by_key(|(eval, _)| eval.create_index);
         Ok(open)
     }
 }
 
-/// Those of the evaluation's job; none if it is gone.
-fn datacenters(reader: &dyn Reader, eval: &Evaluation) -> Result<Vec<String>, Corrupt> {
+/// The datacenters of the evaluation's job; none if it is gone.
+pub(super) fn datacenters(reader: &dyn Reader, eval: &Evaluation) -> Result<Vec<String>, Corrupt> {
     Ok(read::job(reader, &eval.namespace, &eval.job_id)?.map(|job| job.datacenters).unwrap_or_default())
 }
 

@@ -57,7 +57,8 @@ impl JobCache {
         let spec = parse_spec(&json).map_err(|error| {
             Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
         })?;
-        let wanted = spec.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0)).sum();
+        let counts = spec.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0));
+        let wanted = counts.fold(0, usize::saturating_add);
         let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &spec)), wanted };
         self.kept().keep(version, parsed.clone(), json);
         Ok(Some(parsed))

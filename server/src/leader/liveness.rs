@@ -4,21 +4,25 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use openraft::ReadPolicy;
 use ordu_core::state::Id;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{NodeStatusChange, NodeStatusUpdate};
 use ordu_proto::state::NodeStatus;
 use ordu_store::runtime::random_bytes;
 use rustc_hash::FxHashMap;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::writer::Writer;
+use crate::context::Context;
 
 /// Nodes that go down in one entry.
 const NODES_DOWN_PER_ENTRY_MAX: usize = 256;
 
 /// How often the leader looks for silent nodes, as a part of their time to live.
 const LOOKS_PER_TTL: u32 = 20;
+
+/// How long a quorum has to confirm that this server leads before nodes go down.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When nodes were last heard of. It exists on every server and does nothing where none leads.
 #[derive(Debug, Default)]
@@ -68,21 +72,27 @@ impl Liveness {
         }
     }
 
-    /// Nodes that were not heard of for longer than `silence`, in the order of their ids.
-    fn silent(&self, silence: Duration) -> Vec<Id> {
+    /// The first nodes behind `after`, in the order of their ids, that were not heard of for longer than
+    /// `silence`.
+    fn silent(&self, silence: Duration, after: Option<Id>) -> Vec<Id> {
         let Some(tracked) = &*self.tracked() else { return Vec::new() };
         let now = Instant::now();
-        let is_silent = |(_, heard): &(&Id, &Instant)| now.duration_since(**heard) > silence;
+        let is_silent = |(id, heard): &(&Id, &Instant)| {
+            after.is_none_or(|after| **id > after) && now.duration_since(**heard) > silence
+        };
         let mut silent: Vec<Id> = tracked.heard.iter().filter(is_silent).map(|(id, _)| *id).collect();
         silent.sort_unstable();
+        silent.truncate(NODES_DOWN_PER_ENTRY_MAX);
         silent
     }
 
-    /// This server did not run for a while and could not hear anyone.
+    /// This server could not hear anyone for a while.
     fn forgive(&self, pause: Duration) {
         if let Some(tracked) = &mut *self.tracked() {
             let now = Instant::now();
-            tracked.heard.values_mut().for_each(|heard| *heard = (*heard + pause).min(now));
+            tracked.heard.values_mut().for_each(|heard| {
+                *heard = heard.checked_add(pause).map_or(now, |heard| heard.min(now));
+            });
         }
     }
 
@@ -94,29 +104,52 @@ impl Liveness {
 /// Finds silent nodes for as long as it runs and has each batch of them written down. `grace` is what a node
 /// is given beyond its time to live: servers tell the leader of their nodes once a second, a telling may
 /// take a second, and one may fail.
+///
+/// Silence counts only while this server `leads` for sure: one that no quorum answers is told of no node, and
+/// would have all of them go down the moment that the quorum is back.
 pub(super) async fn track<F: Future<Output = ()>>(
     liveness: &Liveness,
     ttl: Duration,
     grace: Duration,
+    leads: impl Fn() -> bool,
     mut down: impl FnMut(Vec<Id>) -> F,
 ) {
     let interval = (ttl / LOOKS_PER_TTL).clamp(Duration::from_millis(20), Duration::from_millis(500));
+    let mut looked = Instant::now();
     loop {
-        let slept = Instant::now();
         sleep(interval).await;
-        let late = slept.elapsed().saturating_sub(interval);
-        if late > interval * 4 {
-            tracing::warn!("this server stood still for {} ms; nodes get that time too", late.as_millis());
-            liveness.forgive(late);
-        }
-        for nodes in liveness.silent(ttl + grace).chunks(NODES_DOWN_PER_ENTRY_MAX) {
-            down(nodes.to_vec()).await;
+        let mut after = None;
+        loop {
+            let late = looked.elapsed().saturating_sub(interval);
+            looked = Instant::now();
+            if !leads() {
+                liveness.forgive(Duration::MAX);
+            } else if late > interval * 4 {
+                tracing::warn!(
+                    "nodes were not looked after for {} ms and get that time too",
+                    late.as_millis()
+                );
+                liveness.forgive(late);
+            }
+            // Each batch is asked for anew: some of its nodes may have spoken while the last one was written.
+            let nodes = liveness.silent(ttl + grace, after);
+            let Some(last) = nodes.last() else { break };
+            after = Some(*last);
+            down(nodes).await;
         }
     }
 }
 
 /// Writes down that nodes are down. What fails is tried again by the next round, if this server leads then.
-pub(super) async fn write_down(writer: Writer, term: u64, nodes: Vec<Id>) {
+pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
+    // What is proposed cannot be taken back, and would wait in the log for a quorum that is lost by now.
+    let leads = context.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex);
+    if !matches!(timeout(CONFIRM_TIMEOUT, leads).await, Ok(Ok(_))) {
+        return tracing::warn!(
+            "{} nodes are silent, but no quorum confirms that this server leads",
+            nodes.len()
+        );
+    }
     let change = |id: &Id| NodeStatusChange {
         node_id: id.to_vec(),
         status: NodeStatus::Down.into(),
@@ -125,7 +158,7 @@ pub(super) async fn write_down(writer: Writer, term: u64, nodes: Vec<Id>) {
     let changes = nodes.iter().map(change).collect();
     let command =
         Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
-    match writer.write_as_leader(term, command).await {
+    match context.writer.write_as_leader(term, command).await {
         Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
         Err(error) => {
             tracing::warn!("{} silent nodes could not be written down as down: {error}", nodes.len())
@@ -136,10 +169,11 @@ pub(super) async fn write_down(writer: Writer, term: u64, nodes: Vec<Id>) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::sync::mpsc;
     use tokio::task::JoinSet;
-    use tokio::time::{advance, timeout};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -147,6 +181,16 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(3);
 
     fn tracked(nodes: &[Id]) -> (Arc<Liveness>, mpsc::UnboundedReceiver<Vec<Id>>, JoinSet<()>) {
+        let (liveness, down, tasks, _leads) = tracked_by(nodes, Duration::ZERO);
+        (liveness, down, tasks)
+    }
+
+    type Tracking = (Arc<Liveness>, mpsc::UnboundedReceiver<Vec<Id>>, JoinSet<()>, Arc<AtomicBool>);
+
+    /// A leader that takes `writing` to write nodes down, and whether it leads for sure.
+    fn tracked_by(nodes: &[Id], writing: Duration) -> Tracking {
+        let leads = Arc::new(AtomicBool::new(true));
+        let leads_now = leads.clone();
         let liveness = Arc::new(Liveness::default());
         liveness.begin(1);
         nodes.iter().for_each(|id| liveness.node_changed(*id, true));
@@ -157,11 +201,44 @@ mod tests {
             let write = |nodes: Vec<Id>| {
                 nodes.iter().for_each(|id| tracker.node_changed(*id, false));
                 sender.send(nodes).unwrap();
-                std::future::ready(())
+                sleep(writing)
             };
-            track(&tracker, TTL, GRACE, write).await;
+            track(&tracker, TTL, GRACE, || leads_now.load(Ordering::Relaxed), write).await;
         });
-        (liveness, down, tasks)
+        (liveness, down, tasks, leads)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_while_no_quorum_answers_is_not_held_against_nodes() {
+        let node = [1; 16];
+        let (_liveness, mut down, _tasks, leads) = tracked_by(&[node], Duration::ZERO);
+        leads.store(false, Ordering::Relaxed);
+        assert!(timeout(TTL * 5, down.recv()).await.is_err(), "it was written down without a quorum");
+        leads.store(true, Ordering::Relaxed);
+        let back = Instant::now();
+        assert_eq!(down.recv().await.unwrap(), [node]);
+        assert!(back.elapsed() > TTL, "it had only {:?} to speak", back.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_an_entry_waited_is_not_held_against_other_nodes() {
+        let (first, second) = ([1; 16], [2; 16]);
+        let (liveness, mut down, _tasks, _leads) = tracked_by(&[first, second], TTL * 5);
+        sleep(Duration::from_secs(2)).await;
+        liveness.note_alive(&[second]);
+        assert_eq!(down.recv().await.unwrap(), [first]);
+        let proposed = Instant::now();
+        assert_eq!(down.recv().await.unwrap(), [second]);
+        assert!(proposed.elapsed() > TTL * 5 + Duration::from_secs(1), "{:?}", proposed.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_nodes_go_down_in_batches_and_one_that_speaks_meanwhile_does_not() {
+        let nodes: Vec<Id> = (0..=NODES_DOWN_PER_ENTRY_MAX as u128).map(u128::to_be_bytes).collect();
+        let (liveness, mut down, _tasks, _leads) = tracked_by(&nodes, Duration::from_millis(1));
+        assert_eq!(down.recv().await.unwrap(), nodes[..NODES_DOWN_PER_ENTRY_MAX]);
+        liveness.note_alive(&nodes[NODES_DOWN_PER_ENTRY_MAX..]);
+        assert!(timeout(TTL, down.recv()).await.is_err(), "the last one spoke before its batch was made");
     }
 
     #[tokio::test(start_paused = true)]

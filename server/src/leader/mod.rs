@@ -184,7 +184,8 @@ async fn retry_refused_plans(duties: Arc<Duties>) {
 }
 
 async fn track_nodes(duties: Arc<Duties>) {
-    let down = |nodes| liveness::write_down(duties.context.writer.clone(), duties.term, nodes);
-    let options = &duties.context.options;
-    liveness::track(&duties.liveness, options.heartbeat_ttl, options.heartbeat_grace, down).await;
+    let Context { options, cluster, .. } = &duties.context;
+    let leads = || cluster.is_leader();
+    let down = |nodes| liveness::write_down(&duties.context, duties.term, nodes);
+    liveness::track(&duties.liveness, options.heartbeat_ttl, options.heartbeat_grace, leads, down).await;
 }

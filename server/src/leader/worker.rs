@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordu_core::limits::PLAN_WHOLE_BYTES_MAX;
 use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
-use ordu_proto::state::{EvalStatus, Evaluation};
+use ordu_proto::state::Evaluation;
 use ordu_store::runtime::random_bytes;
+use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Duties;
 use super::decide::Decided;
+use super::follow;
 use super::ids::fresh_id;
 use crate::clock::now_ns;
 
@@ -23,6 +26,8 @@ const SCHEDULERS: [&str; 4] = ["service", "batch", "system", "sysbatch"];
 
 /// How often an evaluation is handed out, as its failure tells it.
 const DELIVERY_LIMIT: u32 = 3;
+
+const GIVEN_AWAY: &str = "it took too long and was given to another worker";
 
 /// A failed evaluation is taken up again after this and up to [`FOLLOW_UP_SPREAD`] more by chance.
 const FOLLOW_UP_DELAY: Duration = Duration::from_secs(60);
@@ -66,7 +71,7 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
         duties.in_flight.room().await;
         let worker = duties.workers.acquire().await.map_err(|error| error.to_string())?;
         let decided = duties.decide(&delivery.eval.id, around_plans)?;
-        let Some(Decided { decision, placed_around }) = decided else { return Ok(()) };
+        let Some(Decided { decision, placed_around, stays_as_written }) = decided else { return Ok(()) };
         if let Some(plan_number) = placed_around
             && !decision.eval.failed_groups.is_empty()
         {
@@ -78,13 +83,23 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
             continue;
         }
         around_plans = true;
+        if stays_as_written {
+            drop(worker);
+            return block_again(duties, decision.eval);
+        }
         if decision.plan_is_empty() {
             drop(worker);
-            return finish(duties, decision.eval, decision.blocked).await;
+            return finish(duties, delivery, decision.eval, decision.blocked).await;
         }
         let Decision { plan, eval, blocked, eligibility, .. } = decision;
+        let bytes = plan.encoded_len();
+        if plan.all_at_once && bytes > PLAN_WHOLE_BYTES_MAX {
+            drop(worker);
+            let failed = evaluations::whole_plan_too_large(&eval, bytes, PLAN_WHOLE_BYTES_MAX);
+            return finish(duties, delivery, failed, None).await;
+        }
         if !duties.broker.pause(delivery) {
-            return Err("it took too long and was given to another worker".to_owned());
+            return Err(GIVEN_AWAY.to_owned());
         }
         let submitted = duties.plans.submit(plan);
         drop(worker);
@@ -93,18 +108,35 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
         let outcome = outcome?;
         duties.context.state.wait_applied(outcome.index).await;
         if outcome.refused == 0 {
-            return finish(duties, eval, blocked).await;
+            return finish(duties, delivery, eval, blocked).await;
         }
         tracing::debug!("the plan of job {:?} was refused on {} nodes", eval.job_id, outcome.refused);
         if !attempts.may_retry(outcome.progress) {
             let (failed, blocked) =
                 evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), fresh_id());
-            return finish(duties, failed, Some(blocked)).await;
+            return finish(duties, delivery, failed, Some(blocked)).await;
         }
     }
 }
 
-async fn finish(duties: &Duties, eval: Evaluation, blocked: Option<Evaluation>) -> Result<(), String> {
+/// Blocks an evaluation of which there is nothing new to write. The log need not know that it looked: a new
+/// leader has each look again for which there is a node that might do.
+fn block_again(duties: &Duties, eval: Evaluation) -> Result<(), String> {
+    let datacenters = duties.context.state.read(|reader| follow::datacenters(reader, &eval));
+    duties.broker.block(eval, &datacenters.map_err(|corrupt| corrupt.to_string())?);
+    Ok(())
+}
+
+/// Writes how the evaluation ended. Meanwhile it stays the worker's, however long the log takes.
+async fn finish(
+    duties: &Duties,
+    delivery: &Delivery,
+    eval: Evaluation,
+    blocked: Option<Evaluation>,
+) -> Result<(), String> {
+    if !duties.broker.pause(delivery) {
+        return Err(GIVEN_AWAY.to_owned());
+    }
     let evals = std::iter::once(eval).chain(blocked).collect();
     duties.evals.submit(evals).await.map_err(|error| error.to_string())
 }
@@ -119,23 +151,21 @@ pub(super) async fn reap_failed(duties: Arc<Duties>) {
         let (failed, follow_up) =
             evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, fresh_id());
         let written = match duties.is_open(&delivery.eval.id) {
-            Ok(true) => finish(&duties, failed, Some(follow_up)).await,
+            Ok(true) => finish(&duties, &delivery, failed, Some(follow_up)).await,
             Ok(false) => Ok(()),
             Err(corrupt) => Err(corrupt.to_string()),
         };
         match written {
             Ok(()) => duties.broker.ack(&delivery),
             // Its time-out brings it back here.
-            Err(reason) => tracing::warn!("an evaluation that failed cannot be written: {reason}"),
+            Err(reason) => {
+                tracing::warn!("an evaluation that failed cannot be written: {reason}");
+                duties.broker.resume(&delivery);
+            }
         }
     }
 }
 
 fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// Whether an evaluation is still to be decided.
-pub(super) fn is_open(eval: &Evaluation) -> bool {
-    matches!(eval.status(), EvalStatus::Pending | EvalStatus::Blocked)
 }

@@ -14,5 +14,6 @@ mod openapi;
 mod partition;
 mod periodic;
 mod plans;
+mod quorum;
 mod reconcile;
 mod versions;

@@ -1,7 +1,7 @@
 //! One entry under way: writes rows with everything that hangs on them (secondary keys, table indexes,
 //! counts, summaries, statuses), so that no command can forget a part.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ordu_proto::state::{
     Allocation, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node, PeriodicLaunchRecord,
@@ -9,6 +9,7 @@ use ordu_proto::state::{
 use sha2::{Digest, Sha256};
 
 use super::job_state;
+pub(super) use crate::scheduler::evaluations::is_open;
 use crate::state::reader::ReaderExt;
 use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
 
@@ -26,14 +27,16 @@ pub(super) struct Entry<'t, 'b> {
     /// The cluster's time.
     pub(super) time_ns: i64,
     summaries: BTreeMap<(String, String), SummaryDraft>,
-    /// Specifications that an allocation has left for a newer version: namespace, job id, the job's create
-    /// index, version.
-    left_specs: BTreeSet<(String, String, u64, u64)>,
+    /// How many allocations more, or fewer, run by a specification.
+    spec_uses: BTreeMap<Spec, i64>,
 }
+
+/// Which specification: namespace, job id, the job's create index, version.
+type Spec = (String, String, u64, u64);
 
 impl<'t, 'b> Entry<'t, 'b> {
     pub(super) fn new(tx: &'t mut Tx<'b>, index: u64, time_ns: i64) -> Self {
-        Self { tx, index, time_ns, summaries: BTreeMap::new(), left_specs: BTreeSet::new() }
+        Self { tx, index, time_ns, summaries: BTreeMap::new(), spec_uses: BTreeMap::new() }
     }
 
     /// The tables as the entries before and this one have left them so far.
@@ -65,7 +68,6 @@ impl<'t, 'b> Entry<'t, 'b> {
         if kept.len() <= kept_max {
             return Ok(());
         }
-        let in_use = self.versions_in_use(&job.namespace, &job.id)?;
         while kept.len() > kept_max {
             // The newest stable version is what an automatic revert goes back to: it outlives its turn. And
             // what is written here is the job, though its number may be the lowest: a mark on an older
@@ -74,7 +76,7 @@ impl<'t, 'b> Entry<'t, 'b> {
             let may_go = |kept: &Job| kept.version != job.version && Some(kept.version) != newest_stable;
             let Some(oldest) = kept.iter().rposition(may_go) else { break };
             let dropped = kept.remove(oldest);
-            self.drop_job_version(&dropped, &in_use);
+            self.drop_job_version(&dropped)?;
         }
         Ok(())
     }
@@ -122,9 +124,8 @@ impl<'t, 'b> Entry<'t, 'b> {
 
     /// Removes a job: the live row, its versions, and what shows of its summary.
     pub(super) fn remove_job(&mut self, job: &Job) -> Result<(), Corrupt> {
-        let in_use = self.versions_in_use(&job.namespace, &job.id)?;
         for version in read::job_versions(self.reader(), &job.namespace, &job.id)? {
-            self.drop_job_version(&version, &in_use);
+            self.drop_job_version(&version)?;
         }
         self.tx.delete(Table::Jobs, key::job(&job.namespace, &job.id));
         self.tx.touch(Table::Jobs, self.index);
@@ -141,29 +142,30 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     /// A version goes; its specification stays for as long as an allocation runs by it.
-    fn drop_job_version(&mut self, version: &Job, in_use: &BTreeSet<(u64, u64)>) {
+    fn drop_job_version(&mut self, version: &Job) -> Result<(), Corrupt> {
         let Job { namespace, id, create_index, version, .. } = version;
         self.tx.delete(Table::JobVersions, key::job_version(namespace, id, *version));
-        if !in_use.contains(&(*create_index, *version)) {
+        if read::spec_uses(self.reader(), namespace, id, *create_index, *version)? == 0 {
             self.tx.delete(Table::JobSpecs, key::job_spec(namespace, id, *create_index, *version));
         }
+        Ok(())
     }
 
-    /// The versions that allocations of a job id run or ran by: the jobs' create indexes and versions.
-    pub(super) fn versions_in_use(&self, namespace: &str, id: &str) -> Result<BTreeSet<(u64, u64)>, Corrupt> {
-        let allocs = read::allocs_of_job(self.reader(), namespace, id)?;
-        Ok(allocs.iter().map(|alloc| (alloc.job_create_index, alloc.job_version)).collect())
-    }
-
-    /// Removes the specifications that no version and no allocation needs any more.
-    fn drop_left_specs(&mut self) -> Result<(), Corrupt> {
-        for (namespace, id, create_index, version) in std::mem::take(&mut self.left_specs) {
-            let kept = read::job_version(self.reader(), &namespace, &id, version)?;
-            if kept.is_some_and(|kept| kept.create_index == create_index) {
+    /// Counts who runs by which specification, and removes those that no version and no allocation needs any
+    /// more.
+    fn count_spec_uses(&mut self) -> Result<(), Corrupt> {
+        for ((namespace, id, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
+            let before = read::spec_uses(self.reader(), &namespace, &id, create_index, version)?;
+            let now = before.saturating_add_signed(change);
+            let at = key::job_spec(&namespace, &id, create_index, version);
+            if now > 0 {
+                self.tx.put_bytes(Table::SpecUses, at, now.to_be_bytes().to_vec());
                 continue;
             }
-            if !self.versions_in_use(&namespace, &id)?.contains(&(create_index, version)) {
-                self.tx.delete(Table::JobSpecs, key::job_spec(&namespace, &id, create_index, version));
+            self.tx.delete(Table::SpecUses, at.clone());
+            let kept = read::job_version(self.reader(), &namespace, &id, version)?;
+            if kept.is_none_or(|kept| kept.create_index != create_index) {
+                self.tx.delete(Table::JobSpecs, at);
             }
         }
         Ok(())
@@ -211,9 +213,11 @@ impl<'t, 'b> Entry<'t, 'b> {
             self.tx.put_bytes(Table::AllocsByJob, by_job, Vec::new());
             self.tx.put_bytes(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), Vec::new());
         }
-        if let Some(old) = old.as_ref().filter(|old| old.job_version != new.job_version) {
-            let Allocation { namespace, job_id, job_create_index, job_version, .. } = old;
-            self.left_specs.insert((namespace.clone(), job_id.clone(), *job_create_index, *job_version));
+        if old.as_ref().is_none_or(|old| old.job_version != new.job_version) {
+            *self.spec_uses.entry(spec_of(&new)).or_default() += 1;
+            if let Some(old) = &old {
+                *self.spec_uses.entry(spec_of(old)).or_default() -= 1;
+            }
         }
         if old.as_ref().is_none_or(|old| old.eval_id != new.eval_id) {
             if let Some(old) = &old {
@@ -236,7 +240,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         if is_new {
             deployment.create_index = self.index;
             deployment.create_time_ns = self.time_ns;
-            let by_job = key::by_job(&deployment.namespace, &deployment.job_id, &deployment.id);
+            let Deployment { namespace, job_id, create_index, id, .. } = &deployment;
+            let by_job = key::deployment_by_job(namespace, job_id, *create_index, id);
             self.tx.put_bytes(Table::DeploymentsByJob, by_job, Vec::new());
         }
         self.tx.put(Table::Deployments, deployment.id.clone(), &deployment);
@@ -272,7 +277,7 @@ impl<'t, 'b> Entry<'t, 'b> {
 
     /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
-        self.drop_left_specs()?;
+        self.count_spec_uses()?;
         let touched: Vec<(String, String)> = self.summaries.keys().cloned().collect();
         for (namespace, job_id) in touched {
             // This may load the summaries of parents, whose status does not hang on their children.
@@ -303,7 +308,12 @@ impl<'t, 'b> Entry<'t, 'b> {
 
     fn settle_status(&mut self, namespace: &str, job_id: &str) -> Result<(), Corrupt> {
         let Some(mut job) = read::job(self.reader(), namespace, job_id)? else { return Ok(()) };
-        let status = job_state::status(&job, self.summary(namespace, job_id)?);
+        let summary = self.summary(namespace, job_id)?;
+        if job.stop {
+            // Nothing of it waits any more, whatever an evaluation says that looked before.
+            summary.groups.values_mut().for_each(|group| group.queued = 0);
+        }
+        let status = job_state::status(&job, summary);
         if job.status != status {
             let before = std::mem::replace(&mut job.status, status.to_owned());
             self.count_child(&job, Some(&before), Some(status))?;
@@ -319,8 +329,9 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 }
 
-pub(super) fn is_open(status: EvalStatus) -> bool {
-    matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
+/// By which specification an allocation runs or ran.
+fn spec_of(alloc: &Allocation) -> Spec {
+    (alloc.namespace.clone(), alloc.job_id.clone(), alloc.job_create_index, alloc.job_version)
 }
 
 /// Nomad's priority of an evaluation whose job is not known.

@@ -7,7 +7,7 @@ use ordu_proto::state::{Job, JobSpec};
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
 use super::{Step, refuse};
-use crate::job::{parse_spec, spec_json as spec_json_of};
+use crate::job::{check_total, parse_spec, spec_json as spec_json_of};
 use crate::state::read;
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
@@ -28,7 +28,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
         let kept = keep_counts(&spec.json, &read::spec_of(entry.reader(), existing)?.json);
         match kept {
             Ok(kept) => spec.json = kept,
-            Err(error) => return Ok(Err(refuse(500, format!("the groups' counts cannot be kept: {error}")))),
+            Err(text) => return Ok(Err(refuse(400, format!("the groups' counts cannot be kept: {text}")))),
         }
     }
     let submission = Submission {
@@ -43,14 +43,15 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
 }
 
 /// The specification with the counts that its groups have in the other one.
-fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut spec = parse_spec(spec_json)?;
-    let existing = parse_spec(existing_json)?;
+fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, String> {
+    let parsed = |json: &[u8]| parse_spec(json).map_err(|error| error.to_string());
+    let (mut spec, existing) = (parsed(spec_json)?, parsed(existing_json)?);
     for group in &mut spec.task_groups {
         if let Some(same) = existing.task_groups.iter().find(|same| same.name == group.name) {
             group.count = same.count;
         }
     }
+    check_total(&spec)?;
     Ok(spec_json_of(&spec))
 }
 

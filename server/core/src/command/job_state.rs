@@ -1,19 +1,10 @@
 //! What follows for a job from its evaluations and allocations: status and summary.
 
 use ordu_proto::state::{
-    Allocation, ClientStatus, DesiredStatus, Evaluation, Job, JobSummary, TaskGroupSummary,
+    Allocation, ClientStatus, EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary,
 };
 
-/// Whether an allocation is over, or was told to be: it holds no resources and keeps no job running.
-pub(super) fn is_terminal(alloc: &Allocation) -> bool {
-    matches!(alloc.desired_status(), DesiredStatus::Stop | DesiredStatus::Evict)
-        || is_client_terminal(alloc.client_status())
-}
-
-/// Whether the node has said its last word on an allocation.
-pub(super) fn is_client_terminal(status: ClientStatus) -> bool {
-    matches!(status, ClientStatus::Complete | ClientStatus::Failed | ClientStatus::Lost)
-}
+pub(super) use crate::scheduler::{is_last_word as is_client_terminal, is_terminal};
 
 /// A job's status by the rules of Nomad 1.0: periodic, parameterized and system jobs run until they are
 /// stopped; others run while an allocation lives, pend while an evaluation is open, and are dead after.
@@ -75,8 +66,11 @@ pub(super) fn count_child(parent: &mut JobSummary, before: Option<&str>, now: Op
     }
 }
 
-/// Takes what an evaluation says of allocations that wait for room.
+/// Takes what an evaluation says of allocations that wait for room. One that was cancelled has not looked.
 pub(super) fn count_queued(summary: &mut JobSummary, eval: &Evaluation) {
+    if eval.status() == EvalStatus::Canceled {
+        return;
+    }
     for (name, queued) in &eval.queued_allocations {
         if let Some(group) = summary.groups.get_mut(name) {
             group.queued = (*queued).max(0);

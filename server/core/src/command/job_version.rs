@@ -100,8 +100,8 @@ fn write(
 pub(super) fn next_version(entry: &Entry<'_, '_>, existing: &Job) -> Result<u64, Corrupt> {
     let mut next = existing.version + 1;
     if read::job_version(entry.reader(), &existing.namespace, &existing.id, next)?.is_some() {
-        let in_use = entry.versions_in_use(&existing.namespace, &existing.id)?;
-        while in_use.contains(&(existing.create_index, next)) {
+        let Job { namespace, id, create_index, .. } = existing;
+        while read::spec_uses(entry.reader(), namespace, id, *create_index, next)? > 0 {
             next += 1;
         }
     }

@@ -5,7 +5,7 @@ use ordu_proto::command::{NodeRegister, NodeRegistered};
 use ordu_proto::state::{Node, NodeEvent, NodeStatus};
 
 use super::entry::Entry;
-use super::node_status_update::evaluate_jobs_of;
+use super::node_status_update::AffectedJobs;
 use super::{Step, refuse};
 use crate::limits::NODE_EVENTS_KEPT_MAX;
 use crate::scheduler::computed_class;
@@ -42,7 +42,9 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeRegister) -> Step {
     let id = node.id.clone();
     entry.put_node(old, node);
     if !created && !was_ready {
-        evaluate_jobs_of(entry, &id, &command.eval_seed)?;
+        let mut affected = AffectedJobs::default();
+        affected.add_node(entry.reader(), &id)?;
+        affected.evaluate(entry, &command.eval_seed)?;
     }
     Ok(Ok(Answer::NodeRegistered(NodeRegistered { index: entry.index, created })))
 }

@@ -10,9 +10,10 @@ use super::Step;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, derived_id, new_eval};
 use super::job_state::is_client_terminal;
 use super::node_register::push_event;
-use crate::state::{Corrupt, read};
+use crate::state::{Corrupt, Reader, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Step {
+    let mut affected = AffectedJobs::default();
     for change in command.changes {
         let Some(old) = read::node(entry.reader(), &change.node_id)? else { continue };
         if old.status == change.status {
@@ -24,37 +25,51 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Ste
         push_event(&mut node, &change.event_message, entry.time_ns, entry.index);
         let id = node.id.clone();
         entry.put_node(Some(old), node);
-        let seed = [command.eval_seed.as_slice(), &id].concat();
-        evaluate_jobs_of(entry, &id, &seed)?;
+        affected.add_node(entry.reader(), &id)?;
     }
+    affected.evaluate(entry, &command.eval_seed)?;
     Ok(Ok(Answer::Done(Done { index: entry.index })))
 }
 
-/// One evaluation for each job with an allocation on the node that the node has not said its last word on:
-/// one that was told to stop there must become lost too when the node is gone.
-pub(super) fn evaluate_jobs_of(
-    entry: &mut Entry<'_, '_>,
-    node_id: &[u8],
-    seed: &[u8],
-) -> Result<(), Corrupt> {
-    let jobs: BTreeMap<(String, String), String> = read::allocs_of_node(entry.reader(), node_id)?
-        .into_iter()
-        .filter(|alloc| !is_client_terminal(alloc.client_status()))
-        .map(|alloc| ((alloc.namespace, alloc.job_id), alloc.job_type))
-        .collect();
-    for ((namespace, job_id), job_type) in jobs {
-        // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
-        let job = read::job(entry.reader(), &namespace, &job_id)?.unwrap_or_else(|| Job {
-            namespace: namespace.clone(),
-            id: job_id.clone(),
-            priority: UNKNOWN_JOB_PRIORITY,
-            r#type: job_type,
-            ..Job::default()
-        });
-        let mut eval = new_eval(derived_id(seed, &namespace, &job_id), &job, "node-update");
-        eval.node_id = node_id.to_vec();
-        eval.node_modify_index = entry.index;
-        entry.put_eval(eval)?;
+/// The jobs with allocations on nodes that change, each with the first such node. An evaluation looks at all of
+/// a job's nodes: one for each job is enough, however many nodes go down with a rack.
+#[derive(Default)]
+pub(super) struct AffectedJobs(BTreeMap<(String, String), Affected>);
+
+struct Affected {
+    node_id: Vec<u8>,
+    job_type: String,
+}
+
+impl AffectedJobs {
+    /// Adds the jobs with an allocation on the node that the node has not said its last word on: one that was
+    /// told to stop there must become lost too when the node is gone.
+    pub(super) fn add_node(&mut self, reader: &dyn Reader, node_id: &[u8]) -> Result<(), Corrupt> {
+        for alloc in read::allocs_of_node(reader, node_id)? {
+            if !is_client_terminal(alloc.client_status()) {
+                let affected = || Affected { node_id: node_id.to_vec(), job_type: alloc.job_type };
+                self.0.entry((alloc.namespace, alloc.job_id)).or_insert_with(affected);
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Writes an evaluation of each.
+    pub(super) fn evaluate(self, entry: &mut Entry<'_, '_>, seed: &[u8]) -> Result<(), Corrupt> {
+        for ((namespace, job_id), Affected { node_id, job_type }) in self.0 {
+            // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
+            let job = read::job(entry.reader(), &namespace, &job_id)?.unwrap_or_else(|| Job {
+                namespace: namespace.clone(),
+                id: job_id.clone(),
+                priority: UNKNOWN_JOB_PRIORITY,
+                r#type: job_type,
+                ..Job::default()
+            });
+            let mut eval = new_eval(derived_id(seed, &namespace, &job_id), &job, "node-update");
+            eval.node_id = node_id;
+            eval.node_modify_index = entry.index;
+            entry.put_eval(eval)?;
+        }
+        Ok(())
+    }
 }

@@ -26,7 +26,8 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, view: &ClusterView, command: Plan
         }
         take_out_placed(entry.reader(), &mut plan)?;
         if let Some(refused) = nodes_of_void(entry.reader(), &plan)? {
-            results.push(PlanResult { refused_nodes: refused.into_iter().collect(), placed: 0 });
+            results
+                .push(PlanResult { refused_nodes: refused.into_iter().collect(), ..PlanResult::default() });
             continue;
         }
         let reader = entry.reader();
@@ -100,6 +101,7 @@ fn apply_plan(
             deployments.begin(entry, deployment)?;
         }
     }
+    let mut changed = 0;
     for stop in plan.stop {
         let Some(old) = read::alloc(entry.reader(), &stop.alloc_id)? else { continue };
         // A node's part is all or nothing: what was to take the place of this one does not come.
@@ -118,6 +120,7 @@ fn apply_plan(
         }
         new.alloc_modify_index = entry.index;
         entry.put_alloc(Some(old), new)?;
+        changed += 1;
     }
     for update in plan.update {
         let Some(old) = read::alloc(entry.reader(), &update.alloc_id)? else { continue };
@@ -136,6 +139,7 @@ fn apply_plan(
         }
         new.alloc_modify_index = entry.index;
         entry.put_alloc(Some(old), new)?;
+        changed += 1;
     }
     let mut placed = 0;
     for mut alloc in plan.place {
@@ -158,7 +162,7 @@ fn apply_plan(
         placed += 1;
     }
     deployments.finish(entry);
-    Ok(PlanResult { refused_nodes: refused.iter().cloned().collect(), placed })
+    Ok(PlanResult { refused_nodes: refused.iter().cloned().collect(), placed, changed })
 }
 
 /// How the successor of a failed allocation came to be placed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Done, SummariesReconcile};
-use ordu_proto::state::{Allocation, Evaluation, Job, JobSummary, TaskGroupSummary};
+use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
 
 use super::entry::{Entry, is_open};
 use super::job_version::group_names;
@@ -71,7 +71,8 @@ fn count(entry: &Entry<'_, '_>) -> Result<Counted, Corrupt> {
         let summary = counted.entry(of.clone()).or_insert_with(of_no_job);
         summary.open_evaluations += i64::from(is_open(eval.status()));
         let is_later = |known: &Evaluation| (eval.modify_index, &eval.id) > (known.modify_index, &known.id);
-        if !eval.queued_allocations.is_empty() && latest.get(&of).is_none_or(is_later) {
+        let has_looked = !eval.queued_allocations.is_empty() && eval.status() != EvalStatus::Canceled;
+        if has_looked && latest.get(&of).is_none_or(is_later) {
             latest.insert(of, eval);
         }
         Ok(())

@@ -18,13 +18,12 @@ use std::collections::BTreeMap;
 use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
 
 use super::faults::Faults;
+use crate::limits::JOB_ALLOCATIONS_MAX;
 
 /// The type of the servers' own work.
 const TYPE_CORE: &str = "_core";
 const PRIORITY_MIN: i64 = 1;
 const PRIORITY_MAX: i64 = 100;
-/// Allocations that one job may ask for in all.
-const JOB_ALLOCATIONS_MAX: i64 = 1_000_000;
 
 /// Checks a canonical job. The error's text is the body of the refusal.
 pub fn validate(job: &JobSpec) -> Result<(), Faults> {
@@ -97,7 +96,6 @@ fn check_facts(job: &JobSpec, faults: &mut Faults) {
 /// What only shows when the groups are seen side by side.
 fn check_groups(job: &JobSpec, faults: &mut Faults) {
     let mut numbers = BTreeMap::new();
-    let mut total: i64 = 0;
     for (number, group) in (1..).zip(&job.task_groups) {
         if group.name.is_empty() {
             faults.add(format!("Job task group {number} missing name"));
@@ -116,7 +114,6 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
             faults.add("stop_after_client_disconnect can only be set in batch and service jobs");
         }
         let count = group.count();
-        total = total.saturating_add(count.max(0));
         if job.job_type() == TYPE_SYSTEM && count > 1 {
             faults.add(format!(
                 "Job task group {} has count {count}. Count cannot exceed 1 with system scheduler",
@@ -124,9 +121,19 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
             ));
         }
     }
+    if let Err(fault) = check_total(job) {
+        faults.add(fault);
+    }
+}
+
+/// Refuses a job that asks for too many allocations.
+pub(crate) fn check_total(job: &JobSpec) -> Result<(), String> {
+    let total =
+        job.task_groups.iter().fold(0, |total: i64, group| total.saturating_add(group.count().max(0)));
     if total > JOB_ALLOCATIONS_MAX {
-        faults.add(format!(
+        return Err(format!(
             "total count was greater than configured job_max_count: {total} > {JOB_ALLOCATIONS_MAX}"
         ));
     }
+    Ok(())
 }

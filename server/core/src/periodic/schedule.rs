@@ -39,11 +39,6 @@ impl Schedule {
         self.first_within(second_after(after_ns), i64::MAX)
     }
 
-    /// The last launch at or before that time, `None` if there was none yet.
-    pub fn latest_at_or_before(&self, at_ns: i64) -> Option<i64> {
-        self.last_within(i64::MIN, at_ns.div_euclid(NS_PER_SECOND))
-    }
-
     /// The first launch in these seconds, both included.
     fn first_within(&self, from: i64, to: i64) -> Option<i64> {
         let (mut from, to) = self.within_years(from, to)?;

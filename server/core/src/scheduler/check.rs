@@ -64,12 +64,6 @@ impl PlanVerdict {
 /// Finds an allocation's row by its id, in the state that the plan is checked against.
 pub type AllocLookup<'a> = dyn FnMut(&[u8]) -> Option<Allocation> + 'a;
 
-/// Checks one plan by itself against the view. Of several plans that go into one entry, use a
-/// `PlanCheck`.
-pub fn check_plan(view: &ClusterView, plan: &Plan, lookup: &mut AllocLookup<'_>) -> PlanVerdict {
-    PlanCheck::new(view).verdict(plan, lookup)
-}
-
 /// What is left of the plan when the refused parts are taken out: what the plan applier proposes.
 ///
 /// A stop or update whose allocation `lookup` does not know stays; it means nothing to `apply` either.

@@ -13,6 +13,11 @@ pub const TRIGGER_MAX_PLANS: &str = "max-plan-attempts";
 /// `triggered_by` of an evaluation that takes up one which was delivered too often.
 pub const TRIGGER_FAILED_FOLLOW_UP: &str = "failed-follow-up";
 
+/// Whether an evaluation of this status is still to be decided.
+pub fn is_open(status: EvalStatus) -> bool {
+    matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
+}
+
 /// How often a plan of this scheduler may be refused in part, without progress, before it gives up.
 pub fn plan_attempts_max(job_type: &str) -> u32 {
     if job_type == "batch" { 2 } else { 5 }
@@ -73,6 +78,21 @@ pub fn attempts_exhausted(
     failed.status_description = format!("maximum attempts reached ({attempts_max})");
     failed.blocked_eval.clone_from(&blocked.id);
     (failed, blocked)
+}
+
+/// The evaluation's plan has to take effect whole, and is too large for that: the evaluation fails.
+pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, bytes_max: usize) -> Evaluation {
+    let mut failed = eval.clone();
+    failed.status = EvalStatus::Failed.into();
+    failed.status_description = format!(
+        "the plan of a job that is placed all at once may have {bytes_max} bytes and has {bytes}: \
+         give the job fewer allocations, or set AllAtOnce to false"
+    );
+    // Nothing of it is done, so nothing is known of what waits.
+    failed.queued_allocations.clear();
+    failed.blocked_eval.clear();
+    failed.deployment_id.clear();
+    failed
 }
 
 /// The evaluation was handed out as often as allowed and never finished: it fails, and another takes it up
@@ -195,6 +215,20 @@ mod tests {
             (EvalStatus::Pending, "failed-follow-up")
         );
         assert_eq!((follow_up.wait_ns, follow_up.wait_until_ns, follow_up.create_time_ns), (60, 1060, 1000));
+    }
+
+    #[test]
+    fn a_plan_that_is_too_large_to_take_effect_whole_fails_its_evaluation() {
+        let decided = Evaluation {
+            status: EvalStatus::Complete.into(),
+            blocked_eval: vec![1; 16],
+            queued_allocations: [("g".into(), 0)].into(),
+            ..eval()
+        };
+        let failed = whole_plan_too_large(&decided, 20, 10);
+        assert_eq!(failed.status(), EvalStatus::Failed);
+        assert!(failed.status_description.contains("10 bytes and has 20"), "{}", failed.status_description);
+        assert!(failed.blocked_eval.is_empty() && failed.queued_allocations.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! of all nodes.
 //!
 //! Everything here is a function of its arguments. `ClusterView` is what `apply` keeps in step;
-//! `check_plan` is what the plan applier and `apply` both ask whether a plan still fits.
+//! `PlanCheck` is what the plan applier and `apply` both ask whether a plan still fits.
 
 mod annotate;
 mod blocked;
@@ -21,11 +21,11 @@ mod schedule;
 mod testing;
 mod view;
 
-pub use blocked::{BlockedEvals, BlockedStats, Blocking};
+pub use blocked::{BlockedEvals, BlockedStats};
 pub use broker::{
     BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, QueueStats, Token,
 };
-pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, check_plan};
+pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part};
 pub use class::computed_class;
 pub(crate) use constraint::uuid_text;
 pub use deployment::is_active_deployment;
@@ -35,6 +35,6 @@ pub use place::Ids;
 pub use reconcile::VersionLookup;
 pub use schedule::{Decision, Ending, ScheduleInput, plan_is_empty, schedule};
 pub use view::{
-    Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_server_terminal,
-    is_terminal,
+    Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_last_word,
+    is_server_terminal, is_terminal,
 };

@@ -200,9 +200,10 @@ impl<'j> Wanted<'_, 'j> {
             self.sort_in(index, group, (alloc, fate), feasibility, &mut work);
         }
         let free = (0..=u32::MAX).filter(|index| !names.contains(index));
+        let previous = latest_missing(allocs);
         work.place = free
             .take(missing)
-            .map(|name_index| Place { name_index, previous: latest_missing(allocs, name_index) })
+            .map(|name_index| Place { name_index, previous: previous.get(&name_index).copied() })
             .collect();
         work.ignored = left - work.updates() + self.ended_of_older_versions(allocs);
         if let (Pace::Rolling(deployment), Some(policy)) = (self.pace, &group.update) {
@@ -315,14 +316,21 @@ fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
     (alloc.name_index, rank, alloc.create_index, alloc.id.clone())
 }
 
-/// The latest bearer of the name that is lost or to be placed anew, and that nothing has replaced yet.
-fn latest_missing<'a>(allocs: &[(&'a Allocation, Fate)], name_index: u32) -> Option<&'a Allocation> {
-    let lost = allocs.iter().filter(|(alloc, fate)| {
+/// By name, the latest bearer that is lost or to be placed anew, and that nothing has replaced yet.
+fn latest_missing<'a>(allocs: &[(&'a Allocation, Fate)]) -> BTreeMap<u32, &'a Allocation> {
+    let mut latest: BTreeMap<u32, &Allocation> = BTreeMap::new();
+    for (alloc, fate) in allocs {
         let is_missing =
             matches!(fate, Fate::Lost | Fate::Rescheduled) || alloc.client_status() == ClientStatus::Lost;
-        is_missing && alloc.name_index == name_index && alloc.next_allocation.is_empty()
-    });
-    lost.map(|(alloc, _)| *alloc).max_by_key(|alloc| (alloc.create_index, &alloc.id))
+        let age = |alloc: &'a Allocation| (alloc.create_index, &alloc.id);
+        if is_missing
+            && alloc.next_allocation.is_empty()
+            && latest.get(&alloc.name_index).is_none_or(|known| age(known) < age(alloc))
+        {
+            latest.insert(alloc.name_index, alloc);
+        }
+    }
+    latest
 }
 
 /// Whether the allocation has not ended by its own account, and its node is down or gone.

@@ -79,6 +79,15 @@ impl Decision {
     pub fn plan_is_empty(&self) -> bool {
         plan_is_empty(&self.plan)
     }
+
+    /// Whether there is nothing to write at all: the evaluation was blocked and stays so, for the reasons that
+    /// its row (`written`) tells.
+    pub fn stays_as_written(&self, written: &Evaluation) -> bool {
+        self.ending == Ending::Blocked
+            && self.plan_is_empty()
+            && self.eval.failed_groups == written.failed_groups
+            && self.eval.queued_allocations == written.queued_allocations
+    }
 }
 
 /// Whether a plan changes nothing: neither allocations nor deployments.

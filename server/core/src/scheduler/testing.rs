@@ -193,7 +193,7 @@ impl World {
 
     /// Takes the plan as `apply` does; panics where the plan check refuses any of it.
     pub(crate) fn apply(&mut self, plan: &Plan) {
-        let verdict = check_plan(&self.view, plan, &mut |id| self.allocs.get(id).cloned());
+        let verdict = PlanCheck::new(&self.view).verdict(plan, &mut |id| self.allocs.get(id).cloned());
         assert!(verdict.refused.is_empty(), "refused: {:?}", verdict.refused);
         self.index += 1;
         for update in &plan.deployment_updates {

@@ -51,7 +51,7 @@ pub fn job_version(namespace: &str, job_id: &str, version: u64) -> Vec<u8> {
     key
 }
 
-/// A specification in `JobSpecs`. The create index keeps apart jobs that had the same id one after
+/// A specification in `JobSpecs` and `SpecUses`. The create index keeps apart jobs that had the same id one after
 /// the other: allocations of the former may outlive it.
 pub fn job_spec(namespace: &str, job_id: &str, job_create_index: u64, version: u64) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
@@ -60,7 +60,15 @@ pub fn job_spec(namespace: &str, job_id: &str, job_create_index: u64, version: u
     key
 }
 
-/// Something with an id that a job owns: `EvalsByJob`, `AllocsByJob`, `DeploymentsByJob`.
+/// A deployment of a job, in `DeploymentsByJob`, in the order in which they were made.
+pub fn deployment_by_job(namespace: &str, job_id: &str, create_index: u64, id: &[u8]) -> Vec<u8> {
+    let mut key = of_job(namespace, job_id);
+    key.extend_from_slice(&create_index.to_be_bytes());
+    key.extend_from_slice(id);
+    key
+}
+
+/// Something with an id that a job owns: `EvalsByJob`, `AllocsByJob`.
 pub fn by_job(namespace: &str, job_id: &str, id: &[u8]) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(id);

@@ -51,6 +51,20 @@ pub fn job_spec(
     reader.row(Table::JobSpecs, &key::job_spec(namespace, id, job_create_index, version))
 }
 
+/// How many allocations run or ran by a specification.
+pub fn spec_uses(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+    job_create_index: u64,
+    version: u64,
+) -> Result<u64, Corrupt> {
+    let at = key::job_spec(namespace, id, job_create_index, version);
+    let Some(bytes) = reader.get(Table::SpecUses, &at)? else { return Ok(0) };
+    let count = bytes.as_slice().try_into().map(u64::from_be_bytes);
+    count.map_err(|_| Corrupt::new(Table::SpecUses, format!("a count of {} bytes", bytes.len())))
+}
+
 /// The specification of a job row, which must be there.
 pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
     job_spec(reader, &job.namespace, &job.id, job.create_index, job.version)?
@@ -127,7 +141,10 @@ pub fn deployments_of_job(
     namespace: &str,
     id: &str,
 ) -> Result<Vec<Deployment>, Corrupt> {
-    owned(reader, Table::DeploymentsByJob, &key::of_job(namespace, id), Table::Deployments)
+    let mut deployments: Vec<Deployment> =
+        owned(reader, Table::DeploymentsByJob, &key::of_job(namespace, id), Table::Deployments)?;
+    deployments.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(deployments)
 }
 
 /// The deployment of a job id that was made last, whatever has become of it and of its job.
@@ -136,9 +153,19 @@ pub fn latest_deployment(
     namespace: &str,
     id: &str,
 ) -> Result<Option<Deployment>, Corrupt> {
-    let deployments = deployments_of_job(reader, namespace, id)?;
-    // They come by id, and of equal ones the last is taken: every server finds the same.
-    Ok(deployments.into_iter().max_by_key(|deployment| deployment.create_index))
+    let of_job = key::of_job(namespace, id);
+    let mut latest = None;
+    reader.scan_reverse(
+        Table::DeploymentsByJob,
+        &of_job,
+        key::end_of(&of_job).as_deref(),
+        &mut |at, _| {
+            latest = key::trailing_id(at);
+            Ok(false)
+        },
+    )?;
+    let Some(latest) = latest else { return Ok(None) };
+    deployment(reader, &latest)
 }
 
 /// A node.

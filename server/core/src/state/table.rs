@@ -38,13 +38,15 @@ pub enum Table {
     PeriodicLaunches = 14,
     /// id → `Deployment`.
     Deployments = 15,
-    /// namespace, job id, deployment id → nothing.
+    /// namespace, job id, create index, deployment id → nothing.
     DeploymentsByJob = 16,
+    /// namespace, job id, job create index, version → how many allocations run or ran by it, big-endian.
+    SpecUses = 17,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 18] = [
         Table::Meta,
         Table::Jobs,
         Table::JobVersions,
@@ -62,6 +64,7 @@ impl Table {
         Table::PeriodicLaunches,
         Table::Deployments,
         Table::DeploymentsByJob,
+        Table::SpecUses,
     ];
 
     /// The table after this one, where there is one.
@@ -89,6 +92,7 @@ impl Table {
             Table::PeriodicLaunches => "periodic_launches",
             Table::Deployments => "deployments",
             Table::DeploymentsByJob => "deployments_by_job",
+            Table::SpecUses => "spec_uses",
         }
     }
 

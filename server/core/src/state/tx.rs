@@ -131,11 +131,6 @@ impl<'a> Tx<'a> {
         self.entry_indexes = self.indexes;
     }
 
-    /// Whether the entry under way has written anything.
-    pub fn entry_is_empty(&self) -> bool {
-        self.entry.is_empty() && self.entry_changes.is_empty()
-    }
-
     /// Ends the batch: what is to be written, in the order of tables and keys, and the tables' indexes.
     pub fn finish(mut self) -> (Vec<Write>, TableIndexes) {
         self.drop_entry();
@@ -307,7 +302,7 @@ mod tests {
         tx.put_bytes(Table::Jobs, b"a".to_vec(), b"1".to_vec());
         tx.touch(Table::Jobs, 5);
         tx.drop_entry();
-        assert!(tx.entry_is_empty());
+        assert!(tx.keep_entry().is_empty());
         assert_eq!((Vec::new(), TableIndexes::default()), tx.finish());
     }
 }

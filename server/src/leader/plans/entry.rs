@@ -13,8 +13,6 @@ use super::PlanOutcome;
 pub(super) struct Checked {
     pub(super) plan: Plan,
     pub(super) refused: BTreeSet<Vec<u8>>,
-    /// Whether what is left stops or updates anything, which is never refused.
-    pub(super) changes_others: bool,
 }
 
 impl Checked {
@@ -29,7 +27,7 @@ impl Checked {
         PlanOutcome {
             index,
             refused: self.refused.len() + refused_later,
-            progress: result.placed > 0 || self.changes_others,
+            progress: result.placed > 0 || result.changed > 0,
         }
     }
 }
@@ -54,9 +52,7 @@ pub(super) fn check(view: &ClusterView, plans: Vec<Plan>, lookup: &mut AllocLook
                 reason.as_str()
             );
         }
-        let plan = accepted_part(plan, &verdict, lookup);
-        let changes_others = !plan.stop.is_empty() || !plan.update.is_empty();
-        Checked { plan, refused: verdict.refused_nodes(), changes_others }
+        Checked { plan: accepted_part(plan, &verdict, lookup), refused: verdict.refused_nodes() }
     };
     plans.into_iter().map(&mut check_one).collect()
 }
@@ -98,12 +94,13 @@ pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
 /// What became of a plan that was cut, from what became of its parts.
 pub(super) fn merge(results: impl IntoIterator<Item = PlanResult>) -> PlanResult {
     let mut refused = BTreeSet::new();
-    let mut placed = 0;
+    let mut merged = PlanResult::default();
     for result in results {
         refused.extend(result.refused_nodes);
-        placed += result.placed;
+        merged.placed += result.placed;
+        merged.changed += result.changed;
     }
-    PlanResult { refused_nodes: refused.into_iter().collect(), placed }
+    PlanResult { refused_nodes: refused.into_iter().collect(), ..merged }
 }
 
 #[cfg(test)]
@@ -157,7 +154,9 @@ mod tests {
         assert!(checked[2].is_empty() && !checked[1].is_empty());
         let outcome = checked[1].outcome(7, &PlanResult { placed: 1, ..PlanResult::default() });
         assert_eq!(outcome, PlanOutcome { index: 7, refused: 1, progress: true });
-        let later = PlanResult { refused_nodes: vec![vec![8; 16], vec![9; 16]], placed: 0 };
+        let changed = PlanResult { changed: 1, ..PlanResult::default() };
+        assert!(checked[1].outcome(7, &changed).progress);
+        let later = PlanResult { refused_nodes: vec![vec![8; 16], vec![9; 16]], ..PlanResult::default() };
         assert_eq!(checked[1].outcome(7, &later), PlanOutcome { index: 7, refused: 2, progress: false });
     }
 
@@ -175,8 +174,10 @@ mod tests {
         assert_eq!(together, large.place);
         let whole = Plan { all_at_once: true, ..large };
         assert_eq!(split(whole.clone(), 1000), [whole]);
-        let refused = |node: u8, placed| PlanResult { refused_nodes: vec![vec![node; 16]], placed };
+        let refused =
+            |node: u8, placed| PlanResult { refused_nodes: vec![vec![node; 16]], placed, changed: 1 };
         let merged = merge([refused(1, 3), refused(1, 4), refused(2, 0)]);
-        assert_eq!(merged, PlanResult { refused_nodes: vec![vec![1; 16], vec![2; 16]], placed: 7 });
+        let nodes = vec![vec![1; 16], vec![2; 16]];
+        assert_eq!(merged, PlanResult { refused_nodes: nodes, placed: 7, changed: 3 });
     }
 }

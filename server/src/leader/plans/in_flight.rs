@@ -2,12 +2,12 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ordu_core::scheduler::ClusterView;
+use ordu_core::scheduler::{ClusterView, Usage};
 use ordu_core::state::{Corrupt, Reader, read};
 use ordu_proto::command::Plan;
-use ordu_proto::state::{Allocation, DesiredStatus};
+use ordu_proto::state::Allocation;
 use tokio::sync::watch;
 
 /// Placements that are under way; workers wait while there are more. Deciding further ahead of the log
@@ -27,17 +27,24 @@ pub(in super::super) struct InFlight {
 #[derive(Default)]
 struct Numbered {
     next: PlanNumber,
-    plans: BTreeMap<PlanNumber, Footprint>,
+    plans: BTreeMap<PlanNumber, UnderWay>,
     placements: usize,
 }
 
-/// What a plan takes and gives back.
-#[derive(Debug, PartialEq)]
-struct Footprint {
-    /// What is placed: ids, nodes, resources and statuses only.
-    places: Vec<Allocation>,
-    stops: Vec<Vec<u8>>,
+#[derive(Clone)]
+struct UnderWay {
+    /// Until it is, no state has it.
     is_proposed: bool,
+    footprint: Arc<Footprint>,
+}
+
+/// What a plan takes and gives back.
+struct Footprint {
+    /// The id of its first placement.
+    first: Option<Vec<u8>>,
+    /// What is taken, with its node.
+    takes: Vec<(Vec<u8>, Usage)>,
+    stops: Vec<Vec<u8>>,
 }
 
 impl Default for InFlight {
@@ -49,16 +56,12 @@ impl Default for InFlight {
 impl InFlight {
     /// A plan was made.
     pub(super) fn begin(&self, plan: &Plan) -> PlanNumber {
-        let footprint = Footprint {
-            places: plan.place.iter().map(footprint).collect(),
-            stops: plan.stop.iter().map(|stop| stop.alloc_id.clone()).collect(),
-            is_proposed: false,
-        };
+        let footprint = Arc::new(Footprint::of(plan));
         let mut numbered = self.numbered();
         let number = numbered.next;
         numbered.next += 1;
-        numbered.placements += footprint.places.len();
-        numbered.plans.insert(number, footprint);
+        numbered.placements += footprint.takes.len();
+        numbered.plans.insert(number, UnderWay { is_proposed: false, footprint });
         self.tell(&numbered);
         number
     }
@@ -66,13 +69,13 @@ impl InFlight {
     /// What is left of a plan after its check was proposed.
     pub(super) fn proposed(&self, number: PlanNumber, plan: &Plan) {
         let mut numbered = self.numbered();
-        let Some(footprint) = numbered.plans.get_mut(&number) else { return };
-        footprint.is_proposed = true;
-        if footprint.places.len() == plan.place.len() {
+        let Some(under_way) = numbered.plans.get_mut(&number) else { return };
+        under_way.is_proposed = true;
+        let before = under_way.footprint.takes.len();
+        if before == plan.place.len() {
             return;
         }
-        let before = footprint.places.len();
-        footprint.places = plan.place.iter().map(self::footprint).collect();
+        under_way.footprint = Arc::new(Footprint::of(plan));
         numbered.placements -= before - plan.place.len();
         self.tell(&numbered);
     }
@@ -80,8 +83,8 @@ impl InFlight {
     /// The plan is applied, or will not be.
     pub(super) fn settle(&self, number: PlanNumber) {
         let mut numbered = self.numbered();
-        if let Some(footprint) = numbered.plans.remove(&number) {
-            numbered.placements -= footprint.places.len();
+        if let Some(UnderWay { footprint, .. }) = numbered.plans.remove(&number) {
+            numbered.placements -= footprint.takes.len();
         }
         self.tell(&numbered);
     }
@@ -117,20 +120,25 @@ impl InFlight {
         view: &mut ClusterView,
         reader: &dyn Reader,
     ) -> Result<(), Corrupt> {
-        self.overlay_if(view, reader, |footprint| footprint.is_proposed).map(drop)
+        self.overlay_if(view, reader, |under_way| under_way.is_proposed).map(drop)
     }
 
     fn overlay_if(
         &self,
         view: &mut ClusterView,
         reader: &dyn Reader,
-        wanted: impl Fn(&Footprint) -> bool,
+        wanted: impl Fn(&UnderWay) -> bool,
     ) -> Result<Option<PlanNumber>, Corrupt> {
-        let numbered = self.numbered();
+        // What reads the tables does not hold up those who make and settle plans.
+        let plans: Vec<(PlanNumber, UnderWay)> = {
+            let numbered = self.numbered();
+            let wanted = numbered.plans.iter().filter(|(_, under_way)| wanted(under_way));
+            wanted.map(|(number, under_way)| (*number, under_way.clone())).collect()
+        };
         let mut latest = None;
-        for (number, footprint) in numbered.plans.iter().filter(|(_, footprint)| wanted(footprint)) {
-            if footprint.put_into(view, reader)? {
-                latest = Some(*number);
+        for (number, under_way) in plans {
+            if under_way.put_into(view, reader)? {
+                latest = Some(number);
             }
         }
         Ok(latest)
@@ -146,37 +154,35 @@ impl InFlight {
     }
 }
 
-impl Footprint {
+impl UnderWay {
     /// Answers whether the state did not have it yet.
     fn put_into(&self, view: &mut ClusterView, reader: &dyn Reader) -> Result<bool, Corrupt> {
         // A plan takes effect in one entry, so its first placement speaks for all. Where that one was
         // refused the others count twice until its worker hears of it: too careful, and not for long.
-        if let Some(first) = self.places.first()
-            && read::alloc(reader, &first.id)?.is_some()
+        if self.is_proposed
+            && let Some(first) = &self.footprint.first
+            && read::alloc(reader, first)?.is_some()
         {
             return Ok(false);
         }
-        for id in &self.stops {
+        for id in &self.footprint.stops {
             if let Some(old) = read::alloc(reader, id)? {
-                let mut new = footprint(&old);
-                new.set_desired_status(DesiredStatus::Stop);
-                view.alloc_changed(Some(&old), Some(&new));
+                view.alloc_changed(Some(&old), None);
             }
         }
-        self.places.iter().for_each(|alloc| view.alloc_changed(None, Some(alloc)));
+        self.footprint.takes.iter().for_each(|(node_id, usage)| view.alloc_added(node_id, usage));
         Ok(true)
     }
 }
 
-/// The allocation without all that takes nothing from a node.
-fn footprint(alloc: &Allocation) -> Allocation {
-    Allocation {
-        id: alloc.id.clone(),
-        node_id: alloc.node_id.clone(),
-        desired_status: alloc.desired_status,
-        client_status: alloc.client_status,
-        resources: alloc.resources.clone(),
-        ..Allocation::default()
+impl Footprint {
+    fn of(plan: &Plan) -> Footprint {
+        let take = |alloc: &Allocation| (alloc.node_id.clone(), Usage::of(alloc.resources.as_ref()));
+        Footprint {
+            first: plan.place.first().map(|alloc| alloc.id.clone()),
+            takes: plan.place.iter().map(take).collect(),
+            stops: plan.stop.iter().map(|stop| stop.alloc_id.clone()).collect(),
+        }
     }
 }
 
@@ -184,7 +190,10 @@ fn footprint(alloc: &Allocation) -> Allocation {
 mod tests {
     use futures::FutureExt;
     use ordu_core::state::{MemoryTables, Table, Write};
-    use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, Node, NodeResources, NodeStatus};
+    use ordu_proto::command::PlanStop;
+    use ordu_proto::state::{
+        AllocatedResources, AllocatedTaskResources, DesiredStatus, Node, NodeResources, NodeStatus,
+    };
     use prost::Message;
 
     use super::*;
@@ -232,6 +241,44 @@ mod tests {
         in_flight.settle(first);
         in_flight.settle(second);
         assert_eq!(used(&in_flight, &tables), 0);
+    }
+
+    #[test]
+    fn a_plan_under_way_gives_back_what_it_stops_and_reads_nothing_else_before_it_is_proposed() {
+        struct Unread<'a>(&'a MemoryTables);
+
+        impl Reader for Unread<'_> {
+            fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+                assert_eq!((table, key), (Table::Allocs, &[7; 16][..]), "only what stops is looked up");
+                self.0.get(table, key)
+            }
+
+            fn scan(
+                &self,
+                table: Table,
+                _: &[u8],
+                _: Option<&[u8]>,
+                _: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+            ) -> Result<(), Corrupt> {
+                panic!("{table:?} is scanned")
+            }
+        }
+
+        let in_flight = InFlight::default();
+        let mut tables = MemoryTables::default();
+        let running = plan(&[7]).place.remove(0);
+        tables.commit([Write {
+            table: Table::Allocs,
+            key: vec![7; 16],
+            value: Some(running.encode_to_vec()),
+        }]);
+        let stop = PlanStop { alloc_id: vec![7; 16], ..PlanStop::default() };
+        in_flight.begin(&Plan { stop: vec![stop], ..plan(&[1, 2]) });
+        let mut view = view();
+        view.alloc_changed(None, Some(&running));
+        assert_eq!(Some(0), in_flight.overlay(&mut view, &Unread(&tables)).unwrap());
+        let (used, live) = view.used(&[9; 16]).unwrap();
+        assert_eq!((200, 2), (used.cpu_mhz, live));
     }
 
     #[test]

@@ -205,6 +205,22 @@ fn nothing_begins_or_ends_with_a_plan_that_takes_no_effect() {
 }
 
 #[test]
+fn the_latest_deployment_is_found_by_one_row_whatever_deployments_the_job_has_had() {
+    let mut world = world();
+    // Ids that come in another order than the deployments.
+    for number in (7_000..7_050).rev() {
+        world.accept(plans(vec![begins(world.new_deployment(number, "a"), Vec::new())]));
+    }
+    let counting = Counting::over(&world.tables);
+    let latest = read::latest_deployment(&counting, "default", "a").unwrap();
+    assert_eq!(Some(world.deployment(7_000)), latest);
+    let read_of = [Table::DeploymentsByJob, Table::Deployments].map(|table| counting.read_of(table));
+    assert_eq!([1, 1], read_of);
+    let by_id = read::deployments_of_job(&world.tables, "default", "a").unwrap();
+    assert!(by_id.len() == 50 && by_id.is_sorted_by(|one, other| one.id < other.id));
+}
+
+#[test]
 fn a_purge_leaves_the_deployments() {
     let mut world = world();
     world.accept(plans(vec![begins(world.new_deployment(7, "a"), Vec::new())]));

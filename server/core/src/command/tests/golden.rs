@@ -421,12 +421,13 @@ fn log(pinned: &mut Pinned) {
 fn keys(pinned: &mut Pinned) {
     let names = Table::ALL.map(Table::name);
     let (first, later) = names.split_at(FIRST_TABLES);
-    let keys: [(&str, Vec<u8>); 10] = [
+    let keys: [(&str, Vec<u8>); 11] = [
         ("key.by_token", key::by_token("default", "app/web", "token")),
         ("key.job", key::job("default", "app/web")),
         ("key.job_version", key::job_version("default", "app/web", 3)),
         ("key.job_spec", key::job_spec("default", "app/web", 11, 3)),
         ("key.by_job", key::by_job("default", "app/web", &id(50))),
+        ("key.deployment_by_job", key::deployment_by_job("default", "app/web", 11, &id(50))),
         ("key.by_id", key::by_id(&id(100), &id(50))),
         ("key.request", key::index(11)),
         (
@@ -471,5 +472,5 @@ fn a_given_log_leads_to_the_state_that_the_release_reached() {
     world.accept(registered("b", "{1}", 4));
     world.accept(deregister("b", true, 5));
     let hash: String = world.hash().iter().map(|byte| format!("{byte:02x}")).collect();
-    expect_test::expect!["d43f69f0cbbc4116905ee55d4ddcdf9bc3713363d0a43f7f6dbd2b5a676bb5a5"].assert_eq(&hash);
+    expect_test::expect!["8deb667cb07d3fec02b90f4a37bd8b2b94f4282ea2564b0b0698322edc651e39"].assert_eq(&hash);
 }

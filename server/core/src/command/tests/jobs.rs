@@ -1,6 +1,6 @@
 //! Registration, deregistration, evaluation, and how long versions and specifications are kept.
 
-use ordu_proto::command::JobEvaluate;
+use ordu_proto::command::{JobEvaluate, SummariesReconcile};
 
 use super::*;
 
@@ -285,6 +285,64 @@ fn a_specification_is_kept_while_an_allocation_runs_by_it_and_goes_with_the_last
         world.accept(plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }]));
         assert_eq!(7, world.alloc(number).job_version);
         assert_eq!(is_kept, world.has_spec("a", create_index, 0));
+    }
+}
+
+/// Evaluation `number` ends so, and says that so many allocations wait.
+fn ended(world: &World, number: u64, status: EvalStatus, queued: i64) -> Command {
+    let mut eval = world.eval(number);
+    eval.set_status(status);
+    eval.queued_allocations = [("g".to_owned(), queued)].into();
+    Command::EvalUpdate(EvalUpdate { evals: vec![eval] })
+}
+
+fn of_one_group(count: i64) -> String {
+    format!(r#"{{"ID":"a","TaskGroups":[{{"Name":"g","Count":{count}}}]}}"#)
+}
+
+#[test]
+fn what_a_cancelled_evaluation_said_of_waiting_allocations_does_not_count() {
+    let mut world = World::new();
+    world.accept(registered("a", &of_one_group(3), 1));
+    world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
+    world.accept(registered("a", &of_one_group(2), 2));
+    world.accept(ended(&world, 2, EvalStatus::Complete, 0));
+    assert_eq!(0, world.group("a").queued);
+    // The blocked one has nothing left to do.
+    world.accept(ended(&world, 1, EvalStatus::Canceled, 3));
+    assert_eq!(0, world.group("a").queued);
+    let before = world.group("a");
+    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    assert_eq!(before, world.group("a"));
+}
+
+#[test]
+fn nothing_of_a_stopped_job_waits() {
+    let mut world = World::new();
+    world.accept(registered("a", &of_one_group(3), 1));
+    world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
+    assert_eq!(3, world.group("a").queued);
+    world.accept(deregister("a", false, 2));
+    assert_eq!(0, world.group("a").queued);
+    // It looked at the job as it was before.
+    world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
+    assert_eq!(0, world.group("a").queued);
+    let before = world.group("a");
+    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    assert_eq!(before, world.group("a"));
+}
+
+#[test]
+fn an_evaluation_that_is_over_stays_as_it_ended() {
+    for last in [EvalStatus::Complete, EvalStatus::Failed, EvalStatus::Canceled] {
+        let mut world = World::new();
+        world.accept(registered("a", "{1}", 1));
+        world.accept(eval_status(&world, 1, last));
+        for late in [EvalStatus::Pending, EvalStatus::Blocked, EvalStatus::Complete, EvalStatus::Failed] {
+            let before = world.state_rows();
+            world.accept(ended(&world, 1, late, 3));
+            assert_eq!(before, world.state_rows(), "{late:?} after {last:?}");
+        }
     }
 }
 

@@ -12,6 +12,9 @@ mod properties;
 mod rollouts;
 mod versions;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{
     AllocClientState, AllocClientUpdate, EvalUpdate, GroupCount, JobDeregister, JobRegister, NodeRegister,
@@ -25,13 +28,66 @@ use prost::Message;
 
 use super::{Applied, LogPosition, Machine, envelope};
 use crate::state::hash::state_hash;
-use crate::state::{Id, MemoryTables, Table, Tx, key, read};
+use crate::state::{Corrupt, Id, MemoryTables, Reader, Table, Tx, key, read, reader::Visit};
 
 /// An id that a test tells apart by its number.
 fn id(number: u64) -> Id {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&number.to_be_bytes());
     id
+}
+
+/// Tables that count how many of their rows are read.
+struct Counting<'a> {
+    tables: &'a MemoryTables,
+    reads: RefCell<BTreeMap<Table, usize>>,
+}
+
+impl<'a> Counting<'a> {
+    fn over(tables: &'a MemoryTables) -> Self {
+        Self { tables, reads: RefCell::default() }
+    }
+
+    fn count(&self, table: Table) {
+        *self.reads.borrow_mut().entry(table).or_default() += 1;
+    }
+
+    fn read_of(&self, table: Table) -> usize {
+        self.reads.borrow().get(&table).copied().unwrap_or(0)
+    }
+}
+
+impl Reader for Counting<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        self.count(table);
+        self.tables.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Corrupt> {
+        self.tables.scan(table, start, end, &mut |key, value| {
+            self.count(table);
+            visit(key, value)
+        })
+    }
+
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Corrupt> {
+        self.tables.scan_reverse(table, start, end, &mut |key, value| {
+            self.count(table);
+            visit(key, value)
+        })
+    }
 }
 
 /// A server's tables with the machine over them.

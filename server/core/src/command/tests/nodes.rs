@@ -89,6 +89,32 @@ fn jobs_on_a_node_are_evaluated_once_each_when_it_goes_and_when_it_comes_back() 
 }
 
 #[test]
+fn a_job_is_evaluated_once_for_all_nodes_that_go_down_together() {
+    let mut world = world();
+    world.accept(node_register(node(101, 100)));
+    for (number, job_id) in [(1, "a"), (2, "b")] {
+        world.accept(registered(job_id, "{1}", number));
+    }
+    let place = vec![
+        world.placement(50, "a", 100, 1),
+        world.placement(51, "a", 101, 1),
+        world.placement(52, "b", 101, 1),
+    ];
+    world.accept(plans(vec![plan(place)]));
+    let change = |number| NodeStatusChange {
+        node_id: id(number).to_vec(),
+        status: NodeStatus::Down.into(),
+        event_message: "Node heartbeat missed".into(),
+    };
+    let changes = vec![change(101), change(100)];
+    world.accept(Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: vec![8; 16] }));
+    for job_id in ["a", "b"] {
+        let nodes: Vec<_> = evals_of(&world, job_id).into_iter().map(|eval| eval.node_id).collect();
+        assert_eq!(vec![id(101).to_vec()], nodes, "{job_id}");
+    }
+}
+
+#[test]
 fn allocations_told_to_stop_and_those_of_purged_jobs_are_not_forgotten_on_a_dead_node() {
     let mut world = world();
     world.accept(registered("a", "{1}", 1));

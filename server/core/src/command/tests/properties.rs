@@ -303,6 +303,14 @@ fn check_recounts(world: &World) {
         assert!(group.placed_allocs >= members);
         assert_eq!(group.placed_allocs > 0, group.require_progress_by_ns > 0);
     }
+    let mut uses = BTreeMap::<Vec<u8>, u64>::new();
+    for Allocation { namespace, job_id, job_create_index, job_version, .. } in &allocs {
+        *uses.entry(key::job_spec(namespace, job_id, *job_create_index, *job_version)).or_default() += 1;
+    }
+    let counted = rows_of(&world.tables, Table::SpecUses);
+    let counted: Vec<_> =
+        counted.map(|(at, count)| (at, u64::from_be_bytes(count.try_into().unwrap()))).collect();
+    assert_eq!(uses.into_iter().collect::<Vec<_>>(), counted);
     for node in 100..100 + NODES {
         let on_node = allocs.iter().filter(|alloc| alloc.node_id == id(node) && !is_terminal(alloc));
         let (cpu_mhz, live) = on_node.fold((0, 0), |(cpu_mhz, live), alloc| {

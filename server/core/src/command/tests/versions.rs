@@ -161,6 +161,31 @@ fn the_version_that_is_written_is_kept_though_its_number_is_the_lowest_but_one()
 }
 
 #[test]
+fn a_version_costs_the_same_whatever_allocations_the_job_has_had() {
+    let mut world = World::new();
+    world.accept(node_register(node(100, 1_000)));
+    world.accept(registered("a", "{0}", 1));
+    let placed = (0..1_000).map(|number| world.placement(5_000 + number, "a", 100, 0)).collect();
+    world.accept(plans(vec![plan(placed)]));
+    let mut read_of_allocs = 0;
+    for version in 1..50 {
+        let command = registered("a", &format!("{{{version}}}"), version + 1);
+        let bytes = envelope(None, 0, world.time_ns, command).encode_to_vec();
+        let base = Counting::over(&world.tables);
+        let mut tx = Tx::new(&base, read::indexes(&world.tables).unwrap());
+        world.index += 1;
+        let at = LogPosition { term: world.term, index: world.index };
+        let applied = world.machine.apply(&mut tx, at, &bytes).unwrap();
+        assert!(matches!(applied.outcome.outcome, Some(Answer::JobRegistered(_))));
+        let (writes, _) = tx.finish();
+        read_of_allocs += base.read_of(Table::Allocs) + base.read_of(Table::AllocsByJob);
+        world.tables.commit(writes);
+    }
+    assert_eq!((49, 0), (world.job("a").version, read_of_allocs));
+    assert!(world.has_spec("a", world.job("a").create_index, 0), "allocations run by it");
+}
+
+#[test]
 fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     let mut world = World::new();
     let spec = |count: i64, more: i64| {
@@ -172,6 +197,14 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     let stored: serde_json::Value = serde_json::from_str(&world.spec_text("a")).unwrap();
     let counts: Vec<_> = (0..2).map(|group| stored["TaskGroups"][group]["Count"].clone()).collect();
     assert_eq!(vec![serde_json::json!(7), serde_json::json!(2)], counts);
+    // Each of the two specifications is within the bound, and what is kept of both is not.
+    let more = JobRegister {
+        preserve_counts: true,
+        ..register(job("a"), &spec(1, 99_999).replace("\"h\"", "\"i\""), Some(3))
+    };
+    let (status, text) = world.refused(Command::JobRegister(more));
+    assert_eq!(400, status);
+    assert!(text.ends_with("job_max_count: 100006 > 100000"), "{text}");
 }
 
 #[test]

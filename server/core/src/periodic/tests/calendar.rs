@@ -1,6 +1,7 @@
 //! Days, months and years, in a zone without changes.
 
 use super::{launches, ns, schedule};
+use crate::periodic::missed_launch;
 
 /// The next launches in UTC after a time, without seconds and offset.
 fn assert_next(spec: &str, after: &str, expected: &[&str]) {
@@ -135,18 +136,21 @@ fn the_years_that_can_be_named_bound_every_search() {
         assert_next(spec, "2026-09-28 10:00:00", &["never"]);
     }
     for spec in ["0 0 30 2 *", "* * * * * * 2030"] {
-        assert_eq!(schedule(spec, "America/New_York").latest_at_or_before(ns("2026-09-28 10:00Z")), None);
+        assert_eq!(
+            missed_launch(&schedule(spec, "America/New_York"), i64::MIN, ns("2026-09-28 10:00Z")),
+            None
+        );
     }
     let every_second = schedule("* * * * * * *", "UTC");
     let (first, last) = (ns("1970-01-01 00:00:00Z"), ns("2099-12-31 23:59:59Z"));
     assert_eq!(every_second.next_after(i64::MIN), Some(first));
-    assert_eq!(every_second.latest_at_or_before(i64::MAX), Some(last));
+    assert_eq!(missed_launch(&every_second, i64::MIN, i64::MAX), Some(last));
     assert_eq!(every_second.next_after(last - 1), Some(last));
     assert_eq!(every_second.next_after(last), None);
     assert_eq!(every_second.next_after(i64::MAX), None);
-    assert_eq!(every_second.latest_at_or_before(first), Some(first));
-    assert_eq!(every_second.latest_at_or_before(first - 1), None);
-    assert_eq!(every_second.latest_at_or_before(i64::MIN), None);
+    assert_eq!(missed_launch(&every_second, i64::MIN, first), Some(first));
+    assert_eq!(missed_launch(&every_second, i64::MIN, first - 1), None);
+    assert_eq!(missed_launch(&every_second, i64::MIN, i64::MIN), None);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Evaluations that wait for room: woken when a node or an allocation's end could help them, and only
-//! then.
+//! then, and handed out as many at a time as the caller asks for.
 //!
 //! A job that waits for a datacenter without nodes sleeps through whatever happens elsewhere; thousands of
 //! them cost nothing.
@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ordu_proto::state::Evaluation;
@@ -27,7 +28,11 @@ type JobKey = (String, String);
 pub struct BlockedEvals {
     held: FxHashMap<EvalId, Held>,
     by_job: BTreeMap<JobKey, EvalId>,
+    /// Those that are asleep.
     by_datacenter: BTreeMap<String, BTreeSet<EvalId>>,
+    /// Those that are woken and not taken yet: higher priority first, then the one that was woken first.
+    woken: BTreeSet<(Reverse<i32>, u64, EvalId)>,
+    last_woken: u64,
     /// The state index of the last change that could have helped, by datacenter and class: for
     /// evaluations that were with a worker meanwhile.
     changes: BTreeMap<String, BTreeMap<String, u64>>,
@@ -41,16 +46,8 @@ pub struct BlockedEvals {
 struct Held {
     eval: Evaluation,
     datacenters: Vec<String>,
-}
-
-/// What became of an evaluation that was to be blocked.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Blocking {
-    /// It is not blocked after all: something changed since its snapshot. To be enqueued.
-    pub ready: Option<Evaluation>,
-    /// The older one of two of the job, no longer blocked. To be cancelled
-    /// (`evaluations::cancelled_as_duplicate`).
-    pub duplicate: Option<Evaluation>,
+    /// Its number in the order in which evaluations were woken; `None` while it is asleep.
+    woken: Option<u64>,
 }
 
 /// What `BlockedEvals` tells of itself.
@@ -68,18 +65,12 @@ impl BlockedEvals {
         BlockedEvals::default()
     }
 
-    /// Blocks an evaluation that found no room in its job's datacenters.
-    pub fn block(&mut self, eval: Evaluation, datacenters: &[String]) -> Blocking {
-        let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return Blocking::default() };
-        let duplicate = match self.displace(id, &eval) {
-            Ok(displaced) => displaced,
-            Err(()) => return Blocking { ready: None, duplicate: Some(eval) },
-        };
-        if self.has_missed(&eval, datacenters) {
-            return Blocking { ready: Some(eval), duplicate };
-        }
-        self.hold(id, eval, datacenters);
-        Blocking { ready: None, duplicate }
+    /// Blocks an evaluation that found no room in its job's datacenters; it is awake at once if something
+    /// changed since its snapshot. Returns the older one of two of the job, which is blocked no longer and to
+    /// be cancelled (`evaluations::cancelled_as_duplicate`).
+    pub fn block(&mut self, eval: Evaluation, datacenters: &[String]) -> Option<Evaluation> {
+        let has_missed = self.has_missed(&eval, datacenters);
+        self.hold(eval, datacenters, has_missed)
     }
 
     /// As `block`, when a server begins to lead and does not know what changed before: the evaluation is
@@ -89,37 +80,38 @@ impl BlockedEvals {
         eval: Evaluation,
         datacenters: &[String],
         mut classes: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Blocking {
+    ) -> Option<Evaluation> {
         let might_do = |(class, datacenter): (&str, &str)| {
             datacenters.iter().any(|wanted| wanted == datacenter) && could_help(&eval, class)
         };
-        let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return Blocking::default() };
-        if !classes.any(might_do) {
-            return self.block(eval, datacenters);
-        }
-        match self.displace(id, &eval) {
-            Ok(duplicate) => Blocking { ready: Some(eval), duplicate },
-            Err(()) => Blocking { ready: None, duplicate: Some(eval) },
-        }
+        let may_do = classes.any(might_do) || self.has_missed(&eval, datacenters);
+        self.hold(eval, datacenters, may_do)
     }
 
     /// A node of the class became ready or eligible or has more room, by the change at the state index
-    /// `index`. Returns the evaluations that this may help, to be enqueued.
-    pub fn unblock(&mut self, class: &str, datacenter: &str, index: u64) -> Vec<Evaluation> {
+    /// `index`: wakes the evaluations that this may help.
+    pub fn unblock(&mut self, class: &str, datacenter: &str, index: u64) {
         self.remember(class, datacenter, index);
-        let Some(ids) = self.by_datacenter.get(datacenter) else { return Vec::new() };
+        let Some(ids) = self.by_datacenter.get(datacenter) else { return };
         let helped = |id: &&EvalId| self.held.get(*id).is_some_and(|held| could_help(&held.eval, class));
         let helped: Vec<EvalId> = ids.iter().filter(helped).copied().collect();
-        helped.into_iter().filter_map(|id| self.release(id)).collect()
+        helped.into_iter().for_each(|id| self.wake(id));
+    }
+
+    /// Takes out the first of those that are woken, `max` at most, to be enqueued. To be asked again whenever
+    /// there may be room for more of them, and after each of the other calls.
+    pub fn take_woken(&mut self, max: usize) -> Vec<Evaluation> {
+        let first: Vec<EvalId> = self.woken.iter().take(max).map(|(_, _, id)| *id).collect();
+        first.into_iter().filter_map(|id| self.release(id)).collect()
     }
 
     /// Those whose plans were refused as often as allowed: nothing need change for them to succeed, so the
     /// leader takes them up again every minute.
-    pub fn unblock_refused_plans(&mut self) -> Vec<Evaluation> {
+    pub fn unblock_refused_plans(&mut self) {
         let refused =
             |id: &&EvalId| self.held.get(*id).is_some_and(|held| held.eval.triggered_by == TRIGGER_MAX_PLANS);
         let refused: Vec<EvalId> = self.by_job.values().filter(refused).copied().collect();
-        refused.into_iter().filter_map(|id| self.release(id)).collect()
+        refused.into_iter().for_each(|id| self.wake(id));
     }
 
     /// The job needs no more room: it was placed whole, stopped or removed. Returns its evaluation, which is
@@ -155,26 +147,49 @@ impl BlockedEvals {
         Ok(self.release(other).filter(|_| other != id))
     }
 
-    fn hold(&mut self, id: EvalId, eval: Evaluation, datacenters: &[String]) {
+    fn hold(&mut self, eval: Evaluation, datacenters: &[String], is_awake: bool) -> Option<Evaluation> {
+        let id = EvalId::try_from(eval.id.as_slice()).ok()?;
+        let Ok(duplicate) = self.displace(id, &eval) else { return Some(eval) };
         for datacenter in datacenters {
             self.by_datacenter.entry(datacenter.clone()).or_default().insert(id);
         }
         self.by_job.insert(job_key(&eval), id);
-        self.held.insert(id, Held { eval, datacenters: datacenters.to_vec() });
+        self.held.insert(id, Held { eval, datacenters: datacenters.to_vec(), woken: None });
+        if is_awake {
+            self.wake(id);
+        }
+        duplicate
+    }
+
+    /// What is awake already keeps its turn.
+    fn wake(&mut self, id: EvalId) {
+        let Some(held) = self.held.get_mut(&id).filter(|held| held.woken.is_none()) else { return };
+        self.last_woken += 1;
+        held.woken = Some(self.last_woken);
+        self.woken.insert((Reverse(held.eval.priority), self.last_woken, id));
+        let datacenters = held.datacenters.clone();
+        self.forget_datacenters(id, &datacenters);
     }
 
     fn release(&mut self, id: EvalId) -> Option<Evaluation> {
-        let Held { eval, datacenters } = self.held.remove(&id)?;
-        for datacenter in datacenters {
-            if let Some(ids) = self.by_datacenter.get_mut(&datacenter) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.by_datacenter.remove(&datacenter);
-                }
-            }
+        let Held { eval, datacenters, woken } = self.held.remove(&id)?;
+        match woken {
+            Some(order) => drop(self.woken.remove(&(Reverse(eval.priority), order, id))),
+            None => self.forget_datacenters(id, &datacenters),
         }
         self.by_job.remove(&job_key(&eval));
         Some(eval)
+    }
+
+    fn forget_datacenters(&mut self, id: EvalId, datacenters: &[String]) {
+        for datacenter in datacenters {
+            if let Some(ids) = self.by_datacenter.get_mut(datacenter) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_datacenter.remove(datacenter);
+                }
+            }
+        }
     }
 
     /// Whether something that could have helped changed after the evaluation's snapshot was taken.

@@ -26,13 +26,14 @@ fn dc(name: &str) -> Vec<String> {
 fn blocked(evals: &[Evaluation]) -> BlockedEvals {
     let mut blocked = BlockedEvals::new();
     for eval in evals {
-        assert_eq!(blocked.block(eval.clone(), &dc("dc1")), Blocking::default());
+        assert_eq!(blocked.block(eval.clone(), &dc("dc1")), None);
     }
     blocked
 }
 
-fn ids(evals: Vec<Evaluation>) -> Vec<Vec<u8>> {
-    evals.into_iter().map(|eval| eval.id).collect()
+/// Takes out all that are awake.
+fn woken(blocked: &mut BlockedEvals) -> Vec<Vec<u8>> {
+    blocked.take_woken(usize::MAX).into_iter().map(|eval| eval.id).collect()
 }
 
 #[test]
@@ -45,7 +46,8 @@ fn only_changes_that_could_help_wake() {
     ];
     for (name, class, datacenter, wakes) in cases {
         let mut blocked = blocked(&[eval(1, "a")]);
-        assert_eq!(!blocked.unblock(class, datacenter, 11).is_empty(), wakes, "{name}");
+        blocked.unblock(class, datacenter, 11);
+        assert_eq!(!woken(&mut blocked).is_empty(), wakes, "{name}");
         assert_eq!(blocked.stats().blocked, usize::from(!wakes), "{name}");
     }
 }
@@ -55,8 +57,10 @@ fn what_asks_for_single_nodes_is_woken_by_any_in_its_datacenters() {
     let escaped = Evaluation { escaped_computed_class: true, ..eval(1, "a") };
     let mut blocked = blocked(&[escaped]);
     assert_eq!(blocked.stats().escaped, 1);
-    assert!(blocked.unblock("wrong", "dc2", 11).is_empty());
-    assert_eq!(blocked.unblock("wrong", "dc1", 12).len(), 1);
+    blocked.unblock("wrong", "dc2", 11);
+    assert!(woken(&mut blocked).is_empty());
+    blocked.unblock("wrong", "dc1", 12);
+    assert_eq!(woken(&mut blocked).len(), 1);
 }
 
 #[test]
@@ -71,8 +75,8 @@ fn a_change_while_a_worker_had_it_is_not_missed() {
     for (name, class, datacenter, index, missed) in cases {
         let mut blocked = BlockedEvals::new();
         blocked.unblock(class, datacenter, index);
-        let blocking = blocked.block(eval(1, "a"), &dc("dc1"));
-        assert_eq!(blocking.ready.is_some(), missed, "{name}");
+        assert_eq!(blocked.block(eval(1, "a"), &dc("dc1")), None);
+        assert_eq!(!woken(&mut blocked).is_empty(), missed, "{name}");
         assert_eq!(blocked.contains(&id(1)), !missed, "{name}");
     }
 }
@@ -84,22 +88,24 @@ fn changes_that_were_forgotten_count_as_missed() {
         blocked.unblock(&format!("class-{number}"), "dc2", 11 + number);
     }
     assert!(blocked.remembered <= REMEMBERED_CLASSES_MAX);
-    assert!(blocked.block(eval(1, "a"), &dc("dc1")).ready.is_some());
+    blocked.block(eval(1, "a"), &dc("dc1"));
+    assert_eq!(woken(&mut blocked), [id(1)]);
     let later = Evaluation { snapshot_index: 100_000, ..eval(2, "b") };
-    assert!(blocked.block(later, &dc("dc1")).ready.is_none());
+    blocked.block(later, &dc("dc1"));
+    assert!(woken(&mut blocked).is_empty());
 }
 
 #[test]
 fn of_two_of_a_job_the_newer_stays_blocked() {
     let newer = Evaluation { create_index: 20, ..eval(2, "a") };
     let mut tracker = blocked(&[eval(1, "a"), eval(3, "b")]);
-    let blocking = tracker.block(newer.clone(), &dc("dc1"));
-    assert_eq!(blocking.duplicate.map(|eval| eval.id), Some(id(1)));
-    let blocking = tracker.block(eval(4, "a"), &dc("dc1"));
-    assert_eq!(blocking.duplicate.map(|eval| eval.id), Some(id(4)), "an older one that comes late gives way");
+    let mut block = |eval| tracker.block(eval, &dc("dc1")).map(|duplicate| duplicate.id);
+    assert_eq!(block(newer.clone()), Some(id(1)));
+    assert_eq!(block(eval(4, "a")), Some(id(4)), "an older one that comes late gives way");
+    assert_eq!(block(newer), None, "the same again is no duplicate");
     assert_eq!(tracker.stats().blocked, 2);
-    assert_eq!(tracker.block(newer, &dc("dc1")), Blocking::default(), "the same again is no duplicate");
-    assert_eq!(ids(tracker.unblock("full", "dc1", 11)).len(), 2);
+    tracker.unblock("full", "dc1", 11);
+    assert_eq!(woken(&mut tracker).len(), 2);
 }
 
 #[test]
@@ -107,7 +113,8 @@ fn a_job_that_needs_no_room_is_not_woken() {
     let mut blocked = blocked(&[eval(1, "a")]);
     assert_eq!(blocked.untrack("default", "a").map(|eval| eval.id), Some(id(1)));
     assert!(blocked.untrack("default", "a").is_none());
-    assert!(blocked.unblock("full", "dc1", 11).is_empty());
+    blocked.unblock("full", "dc1", 11);
+    assert!(woken(&mut blocked).is_empty());
     assert!(blocked.by_datacenter.is_empty() && blocked.by_job.is_empty());
 }
 
@@ -115,7 +122,8 @@ fn a_job_that_needs_no_room_is_not_woken() {
 fn refused_plans_are_taken_up_without_a_change() {
     let refused = Evaluation { triggered_by: TRIGGER_MAX_PLANS.into(), ..eval(2, "b") };
     let mut blocked = blocked(&[eval(1, "a"), refused]);
-    assert_eq!(ids(blocked.unblock_refused_plans()), [id(2)]);
+    blocked.unblock_refused_plans();
+    assert_eq!(woken(&mut blocked), [id(2)]);
     assert!(blocked.contains(&id(1)));
 }
 
@@ -129,8 +137,38 @@ fn a_new_leader_looks_again_where_there_are_nodes_that_might_do() {
     ];
     for (name, classes, ready) in cases {
         let mut blocked = BlockedEvals::new();
-        let blocking = blocked.restore(eval(1, "a"), &dc("dc1"), classes.into_iter());
-        assert_eq!(blocking.ready.is_some(), ready, "{name}");
+        assert_eq!(blocked.restore(eval(1, "a"), &dc("dc1"), classes.into_iter()), None);
+        assert_eq!(!woken(&mut blocked).is_empty(), ready, "{name}");
         assert_eq!(blocked.contains(&id(1)), !ready, "{name}");
     }
+}
+
+#[test]
+fn those_that_are_awake_are_taken_in_the_order_in_which_they_were_woken() {
+    let urgent = Evaluation { priority: 90, ..eval(9, "z") };
+    let mut blocked = blocked(&[eval(2, "b"), eval(1, "a"), urgent.clone()]);
+    let other = Evaluation { class_eligibility: [("new".into(), false)].into(), ..eval(3, "c") };
+    blocked.block(other, &dc("dc1"));
+    blocked.unblock("wrong", "dc1", 11);
+    assert_eq!(blocked.take_woken(1)[0].id, id(3));
+    blocked.unblock("full", "dc1", 12);
+    assert_eq!(blocked.take_woken(1), [urgent]);
+    assert_eq!(blocked.stats().blocked, 2, "who is awake is still blocked until it is taken");
+    let again = blocked.take_woken(1).remove(0);
+    // It looked, found nothing, and something has changed meanwhile: behind the one that has not looked yet.
+    blocked.block(again.clone(), &dc("dc1"));
+    let last = woken(&mut blocked);
+    assert_eq!((last.len(), &last[1]), (2, &again.id));
+    assert_eq!(blocked.stats(), BlockedStats::default());
+    assert!(blocked.by_datacenter.is_empty() && blocked.woken.is_empty());
+}
+
+#[test]
+fn who_is_awake_and_gives_way_or_is_not_needed_is_not_taken() {
+    let mut blocked = blocked(&[eval(1, "a"), eval(2, "b")]);
+    blocked.unblock("full", "dc1", 11);
+    blocked.untrack("default", "a");
+    let newer = Evaluation { create_index: 20, snapshot_index: 20, ..eval(3, "b") };
+    assert_eq!(blocked.block(newer, &dc("dc1")).map(|eval| eval.id), Some(id(2)));
+    assert!(woken(&mut blocked).is_empty() && blocked.contains(&id(3)));
 }

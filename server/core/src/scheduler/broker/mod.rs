@@ -1,5 +1,5 @@
-//! Hands evaluations out to scheduler workers: highest priority first, one of a job at a time, again when
-//! a worker is lost, and not for ever.
+//! Hands evaluations out to scheduler workers: highest priority first and then in the order in which they
+//! came, one of a job at a time, again when a worker is lost, and not for ever.
 //!
 //! It lives as long as its server leads and is filled from the evaluations table then. It has no clock:
 //! whoever calls says what time it is, and asks `next_deadline` when to call again.
@@ -12,8 +12,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ordu_proto::state::{EvalStatus, Evaluation};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::evaluations::is_open;
 pub use stats::{BrokerStats, QueueStats};
 
 /// The queue of evaluations that were handed out as often as allowed. The leader takes them from it, writes
@@ -71,7 +72,8 @@ pub enum BrokerError {
 type EvalId = [u8; 16];
 /// Namespace and id.
 type JobKey = (String, String);
-/// Higher priority first, then the older, then by id.
+/// Higher priority first, then by the order in which they came. (Not by age: evaluations that wait for room
+/// are old, and would go before all others each time that they are woken.)
 type Rank = (Reverse<i32>, u64, EvalId);
 
 /// Evaluations that wait for a worker, a turn or a time, and those that workers have.
@@ -79,6 +81,8 @@ type Rank = (Reverse<i32>, u64, EvalId);
 pub struct EvalBroker {
     options: BrokerOptions,
     evals: FxHashMap<EvalId, Tracked>,
+    /// Those of them that were blocked before they came.
+    woken: FxHashSet<EvalId>,
     /// By queue: the scheduler's name, or that of the failed ones.
     ready: BTreeMap<String, BTreeSet<Rank>>,
     jobs: BTreeMap<JobKey, JobTurns>,
@@ -87,11 +91,14 @@ pub struct EvalBroker {
     /// Outstanding ones by the time at which they are taken back.
     deadlines: BTreeSet<(i64, EvalId)>,
     last_token: u64,
+    last_order: u64,
 }
 
 #[derive(Debug)]
 struct Tracked {
     eval: Evaluation,
+    /// Its number in the order in which evaluations came.
+    order: u64,
     place: Place,
     deliveries: u32,
     /// A newer copy that came in while a worker had it: it is to be looked at again afterwards.
@@ -132,21 +139,25 @@ impl EvalBroker {
     /// that a worker has at present is handed out again after it; one that is here already stays as it is.
     pub fn enqueue(&mut self, eval: Evaluation, now_ns: i64) {
         let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return };
-        if !matches!(eval.status(), EvalStatus::Pending | EvalStatus::Blocked) {
+        if !is_open(eval.status()) {
             return;
         }
+        let is_woken = eval.status() == EvalStatus::Blocked;
         if let Some(tracked) = self.evals.get_mut(&id) {
             if matches!(tracked.place, Place::Outstanding { .. }) {
                 tracked.again = Some(eval);
+                self.woken.extend(is_woken.then_some(id));
             }
             return;
         }
+        self.woken.extend(is_woken.then_some(id));
         let until_ns = match eval.wait_until_ns {
             0 if eval.wait_ns > 0 => now_ns.saturating_add(eval.wait_ns),
             until_ns => until_ns,
         };
         let place = Place::Delayed { until_ns, has_turn: false };
-        self.evals.insert(id, Tracked { eval, place, deliveries: 0, again: None });
+        self.last_order += 1;
+        self.evals.insert(id, Tracked { eval, order: self.last_order, place, deliveries: 0, again: None });
         if until_ns > now_ns {
             self.delayed.insert((until_ns, id));
         } else {
@@ -180,7 +191,7 @@ impl EvalBroker {
     pub fn ack(&mut self, eval_id: &[u8], token: Token, now_ns: i64) -> Result<Vec<Evaluation>, BrokerError> {
         let id = self.outstanding(eval_id, token)?;
         self.lift_deadline(id);
-        let Some(tracked) = self.evals.remove(&id) else { return Err(BrokerError::NotOutstanding) };
+        let Some(tracked) = self.remove(id) else { return Err(BrokerError::NotOutstanding) };
         let key = job_key(&tracked.eval);
         let outdated = self.pass_turn(&key, id);
         if let Some(again) = tracked.again {
@@ -216,17 +227,12 @@ impl EvalBroker {
         Ok(())
     }
 
-    /// Whether the bearer of the token still has the evaluation: what a plan is fenced by.
-    pub fn is_outstanding(&self, eval_id: &[u8], token: Token) -> bool {
-        self.outstanding(eval_id, token).is_ok()
-    }
-
     /// Forgets an evaluation that was finished some other way (cancelled, deleted). One that a worker has is
     /// left to its acknowledgement.
     pub fn forget(&mut self, eval_id: &[u8]) {
         let Ok(id) = EvalId::try_from(eval_id) else { return };
         let Some(tracked) = self.evals.get(&id) else { return };
-        let (key, rank, place) = (job_key(&tracked.eval), rank_of(id, &tracked.eval), tracked.place);
+        let (key, rank, place) = (job_key(&tracked.eval), rank_of(id, tracked), tracked.place);
         match place {
             Place::Outstanding { .. } => return,
             Place::Ready => self.remove_ready(&rank),
@@ -237,7 +243,7 @@ impl EvalBroker {
             }
             Place::Delayed { until_ns, .. } => drop(self.delayed.remove(&(until_ns, id))),
         }
-        self.evals.remove(&id);
+        self.remove(id);
         let has_turn = self.jobs.get(&key).is_some_and(|turns| turns.turn == Some(id));
         if has_turn {
             // Those that wait are not outdated by an evaluation that never ran; the first has its turn.
@@ -271,6 +277,11 @@ impl EvalBroker {
         firsts.into_iter().flatten().map(|(time_ns, _)| *time_ns).min()
     }
 
+    /// How many of the evaluations were blocked before they came.
+    pub fn woken(&self) -> usize {
+        self.woken.len()
+    }
+
     /// Forgets everything: the server does not lead any more. Tokens handed out before stay void.
     pub fn flush(&mut self) {
         let (options, last_token) = (self.options, self.last_token);
@@ -284,6 +295,11 @@ impl EvalBroker {
             stats.count(tracked.place, self.queue_of(tracked));
         }
         stats
+    }
+
+    fn remove(&mut self, id: EvalId) -> Option<Tracked> {
+        self.woken.remove(&id);
+        self.evals.remove(&id)
     }
 
     fn outstanding(&self, eval_id: &[u8], token: Token) -> Result<EvalId, BrokerError> {
@@ -328,7 +344,7 @@ impl EvalBroker {
         let turns = self.jobs.entry(job_key(&tracked.eval)).or_default();
         if turns.turn.is_some() {
             tracked.place = Place::Waiting;
-            turns.waiting.insert(rank_of(id, &tracked.eval));
+            turns.waiting.insert(rank_of(id, tracked));
         } else {
             turns.turn = Some(id);
             self.make_ready(id);
@@ -338,7 +354,7 @@ impl EvalBroker {
     fn make_ready(&mut self, id: EvalId) {
         let Some(tracked) = self.evals.get_mut(&id) else { return };
         tracked.place = Place::Ready;
-        let rank = rank_of(id, &tracked.eval);
+        let rank = rank_of(id, tracked);
         let queue = self.evals.get(&id).map(|tracked| self.queue_of(tracked).to_owned()).unwrap_or_default();
         self.ready.entry(queue).or_default().insert(rank);
     }
@@ -361,12 +377,13 @@ impl EvalBroker {
             return Vec::new();
         }
         let mut waiting = std::mem::take(&mut turns.waiting);
-        let newest = waiting.iter().copied().max_by_key(|(_, create_index, id)| (*create_index, *id));
+        let age = |(_, _, id): &Rank| (self.evals.get(id).map(|tracked| tracked.eval.create_index), *id);
+        let newest = waiting.iter().copied().max_by_key(age);
         if let Some(newest) = &newest {
             waiting.remove(newest);
         }
         let outdated =
-            waiting.into_iter().filter_map(|(_, _, id)| self.evals.remove(&id)).map(|it| it.eval).collect();
+            waiting.into_iter().filter_map(|(_, _, id)| self.remove(id)).map(|it| it.eval).collect();
         self.give_turn(key, newest);
         outdated
     }
@@ -386,6 +403,6 @@ fn job_key(eval: &Evaluation) -> JobKey {
     (eval.namespace.clone(), eval.job_id.clone())
 }
 
-fn rank_of(id: EvalId, eval: &Evaluation) -> Rank {
-    (Reverse(eval.priority), eval.create_index, id)
+fn rank_of(id: EvalId, tracked: &Tracked) -> Rank {
+    (Reverse(tracked.eval.priority), tracked.order, id)
 }

@@ -40,9 +40,9 @@ fn drain(broker: &mut EvalBroker, now_ns: i64) -> Vec<u8> {
 }
 
 #[test]
-fn higher_priority_goes_first_then_the_older() {
+fn higher_priority_goes_first_then_what_came_first() {
     let mut broker = broker(&[eval(1, "a", 50), eval(2, "b", 90), eval(4, "d", 50), eval(3, "c", 50)]);
-    assert_eq!(drain(&mut broker, 0), [2, 1, 3, 4]);
+    assert_eq!(drain(&mut broker, 0), [2, 1, 4, 3]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_worker_that_does_not_answer_loses_its_evaluation() {
     let (_, token) = next(&mut broker, 0).unwrap();
     assert_eq!(broker.next_deadline(), Some(60 * SECOND));
     broker.advance(60 * SECOND - 1);
-    assert!(broker.is_outstanding(&id(1), token));
+    assert!(broker.outstanding(&id(1), token).is_ok());
     broker.advance(60 * SECOND);
     assert_eq!(broker.ack(&id(1), token, 60 * SECOND), Err(BrokerError::NotOutstanding));
     let (_, newer) = next(&mut broker, 61 * SECOND).unwrap();
@@ -167,7 +167,7 @@ fn what_is_forgotten_gives_its_turn_to_the_next() {
     let (number, token) = next(&mut broker, 0).unwrap();
     assert_eq!(number, 3);
     broker.forget(&id(3));
-    assert!(broker.is_outstanding(&id(3), token), "what a worker has is left to it");
+    assert!(broker.outstanding(&id(3), token).is_ok(), "what a worker has is left to it");
     broker.forget(&id(2));
     broker.ack(&id(3), token, 0).unwrap();
     assert_eq!(broker.stats(), BrokerStats::default());
@@ -230,6 +230,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How many of those that are awake the model lets into the broker.
+const WOKEN_AT_ONCE_MAX: usize = 2;
+
 /// The two structures, the workers, and which evaluations are not finished.
 #[derive(Default)]
 struct Model {
@@ -257,7 +260,7 @@ impl Model {
             Step::Dequeue => self.workers.extend(self.broker.dequeue(&ALL, self.now_ns)),
             Step::Done { worker, blocks } if worker < self.workers.len() => {
                 let Delivery { eval, token } = self.workers.remove(worker);
-                if !self.broker.is_outstanding(&eval.id, token) {
+                if self.broker.outstanding(&eval.id, token).is_err() {
                     return assert!(self.broker.ack(&eval.id, token, self.now_ns).is_err());
                 }
                 if blocks {
@@ -267,9 +270,8 @@ impl Model {
                         class_eligibility: eligible,
                         ..eval.clone()
                     };
-                    let blocking = self.blocked.block(eval, &datacenters);
-                    blocking.duplicate.iter().for_each(|eval| assert!(self.open.remove(&eval.id)));
-                    blocking.ready.into_iter().for_each(|eval| self.broker.enqueue(eval, self.now_ns));
+                    let duplicate = self.blocked.block(eval, &datacenters);
+                    duplicate.iter().for_each(|eval| assert!(self.open.remove(&eval.id)));
                 } else {
                     self.open.remove(&eval.id);
                 }
@@ -290,8 +292,7 @@ impl Model {
                 assert!(self.broker.next_deadline().is_none_or(|next| next > self.now_ns));
             }
             Step::Unblock { class } => {
-                let woken = self.blocked.unblock(&format!("c{class}"), "dc1", self.index);
-                woken.into_iter().for_each(|eval| self.broker.enqueue(eval, self.now_ns));
+                self.blocked.unblock(&format!("c{class}"), "dc1", self.index);
             }
             Step::Untrack { job } => {
                 let untracked = self.blocked.untrack("default", &job.to_string());
@@ -299,6 +300,9 @@ impl Model {
             }
             Step::Done { .. } | Step::Nack { .. } | Step::Pause { .. } => {}
         }
+        let room = WOKEN_AT_ONCE_MAX.saturating_sub(self.broker.woken());
+        let woken = self.blocked.take_woken(room);
+        woken.into_iter().for_each(|eval| self.broker.enqueue(eval, self.now_ns));
     }
 
     fn verify(&self) {
@@ -308,6 +312,9 @@ impl Model {
         }
         assert_eq!(self.broker.evals.len() + self.blocked.stats().blocked, self.open.len());
         assert_eq!(self.broker.stats().total(), self.broker.evals.len());
+        let is_woken = |tracked: &&Tracked| tracked.eval.status() == EvalStatus::Blocked;
+        assert!(self.broker.evals.values().filter(is_woken).count() <= self.broker.woken());
+        assert!(self.broker.woken.iter().all(|id| self.broker.evals.contains_key(id)));
         self.broker.verify();
     }
 }
@@ -320,7 +327,7 @@ impl EvalBroker {
         let stats = self.stats();
         assert_eq!((ready, waiting, self.delayed.len()), (stats.ready, stats.waiting, stats.delayed));
         for (id, tracked) in &self.evals {
-            let rank = rank_of(*id, &tracked.eval);
+            let rank = rank_of(*id, tracked);
             let turns = self.jobs.get(&job_key(&tracked.eval));
             let has_turn = turns.is_some_and(|turns| turns.turn == Some(*id));
             match tracked.place {

@@ -78,7 +78,7 @@ impl World {
     }
 
     fn check(&self, plan: &Plan) -> BTreeMap<Vec<u8>, RefusalReason> {
-        check_plan(&self.view, plan, &mut |id| self.rows.get(id).cloned()).refused
+        PlanCheck::new(&self.view).verdict(plan, &mut |id| self.rows.get(id).cloned()).refused
     }
 }
 
@@ -237,7 +237,7 @@ fn the_accepted_part_holds_no_stop_update_or_placement_on_a_refused_node() {
         ..Default::default()
     };
     let mut lookup = |id: &[u8]| world.rows.get(id).cloned();
-    let verdict = check_plan(&world.view, &plan, &mut lookup);
+    let verdict = PlanCheck::new(&world.view).verdict(&plan, &mut lookup);
     let accepted = accepted_part(plan, &verdict, &mut lookup);
     assert!(accepted.stop.is_empty() && accepted.update.is_empty());
     assert_eq!(accepted.place.len(), 1);
@@ -256,7 +256,7 @@ fn what_is_left_of_a_refused_plan_has_its_deployments_unless_it_takes_effect_who
             ..Default::default()
         };
         let mut lookup = |id: &[u8]| world.rows.get(id).cloned();
-        let verdict = check_plan(&world.view, &plan, &mut lookup);
+        let verdict = PlanCheck::new(&world.view).verdict(&plan, &mut lookup);
         let accepted = accepted_part(plan, &verdict, &mut lookup);
         assert!(accepted.place.is_empty());
         assert_eq!(all_at_once, crate::scheduler::plan_is_empty(&accepted));

@@ -66,6 +66,8 @@ fn a_blocked_evaluation_stays_one_until_all_is_placed() {
     assert!(again.plan_is_empty() && again.blocked.is_none());
     assert_eq!((again.ending, again.eval.status()), (Ending::Blocked, EvalStatus::Blocked));
     assert_eq!((&again.eval.id, again.eval.snapshot_index), (&blocked.id, 11));
+    assert!(!again.stays_as_written(&blocked), "why it waits is not written yet");
+    assert!(world.decide_eval(&again.eval).stays_as_written(&again.eval));
     world.put_node(crate::scheduler::testing::node(2));
     let placed = world.decide_eval(&blocked);
     assert_eq!((placed.ending, placed.eval.status()), (Ending::Complete, EvalStatus::Complete));

@@ -23,7 +23,7 @@ pub(crate) use facts::NodeFacts;
 use page::{DOWN, ELIGIBLE, FactsPage, PRESENT, PortsPage, READY, UsagePage};
 pub(crate) use page::{PAGE, PLACEABLE};
 pub(crate) use usage::quantity;
-pub use usage::{Usage, is_client_terminal, is_server_terminal, is_terminal};
+pub use usage::{Usage, is_client_terminal, is_last_word, is_server_terminal, is_terminal};
 
 /// A node's place in the columns. It says nothing about order and is reused: outputs name nodes by id.
 pub(crate) type Slot = u32;
@@ -121,17 +121,22 @@ impl ClusterView {
             return;
         }
         // Taking first keeps the slot of a node that is gone while its last allocation changes.
-        if let Some((node_id, usage)) = after
-            && let Some(id) = node_key(node_id)
-        {
-            let slot = self.slot_or_new(id);
-            self.take(slot, &usage);
+        if let Some((node_id, usage)) = after {
+            self.alloc_added(node_id, &usage);
         }
         if let Some((node_id, usage)) = before
             && let Some(slot) = self.slot(node_id)
         {
             self.give_back(slot, &usage);
             self.free_if_unused(node_id, slot);
+        }
+    }
+
+    /// Takes a new allocation on the node that takes so much of it.
+    pub fn alloc_added(&mut self, node_id: &[u8], usage: &Usage) {
+        if let Some(id) = node_key(node_id) {
+            let slot = self.slot_or_new(id);
+            self.take(slot, usage);
         }
     }
 

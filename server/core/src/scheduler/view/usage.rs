@@ -56,7 +56,12 @@ pub fn is_server_terminal(alloc: &Allocation) -> bool {
 
 /// Whether the allocation has ended on its node, or is lost with it.
 pub fn is_client_terminal(alloc: &Allocation) -> bool {
-    matches!(alloc.client_status(), ClientStatus::Complete | ClientStatus::Failed | ClientStatus::Lost)
+    is_last_word(alloc.client_status())
+}
+
+/// Whether a status is the last that a node says of an allocation.
+pub fn is_last_word(status: ClientStatus) -> bool {
+    matches!(status, ClientStatus::Complete | ClientStatus::Failed | ClientStatus::Lost)
 }
 
 /// A quantity as the view counts it: never negative, never so large that sums overflow.

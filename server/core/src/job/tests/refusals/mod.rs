@@ -63,7 +63,7 @@ fn faults_of_the_job_itself() {
             (
                 "/TaskGroups/0/Count",
                 json!(2_000_000),
-                one("total count was greater than configured job_max_count: 2000000 > 1000000"),
+                one("total count was greater than configured job_max_count: 2000000 > 100000"),
             ),
             (
                 "/TaskGroups/0/Name",
