@@ -6,8 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ordu_core::limits::CONNECTION_STALL_MS_MAX;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+mod bounded;
+
+pub use bounded::{Bounded, Bounds, Guarded, incoming};
 
 /// A byte stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -44,13 +51,33 @@ impl Accept for TcpAccept {
     fn accept(&mut self) -> Boxed<'_, io::Result<(Connection, SocketAddr)>> {
         Box::pin(async {
             let (stream, peer) = self.0.accept().await?;
-            stream.set_nodelay(true)?;
+            tune(&stream);
             Ok((Box::new(stream) as Connection, peer))
         })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+/// How long a silent peer is left alone before the system asks whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// How often it is then asked.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Small messages leave at once, and a peer that has gone without a word does not hold a descriptor for
+/// ever.
+fn tune(stream: &tokio::net::TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    let tuned = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    #[cfg(target_os = "linux")]
+    let tuned = tuned
+        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_millis(CONNECTION_STALL_MS_MAX))));
+    if let Err(error) = tuned {
+        // The peer has gone already: whoever uses the connection will hear of it.
+        tracing::debug!(%error, "a connection's options cannot be set");
     }
 }
 
@@ -67,104 +94,30 @@ impl Net for Tcp {
     fn connect(&self, host_port: String) -> Boxed<'static, io::Result<Connection>> {
         Box::pin(async move {
             let stream = tokio::net::TcpStream::connect(host_port).await?;
-            stream.set_nodelay(true)?;
+            tune(&stream);
             Ok(Box::new(stream) as Connection)
         })
     }
 }
 
-/// A listener for axum.
-pub struct HttpListener(pub Box<dyn Accept>);
-
-impl axum::serve::Listener for HttpListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        accept_always(&mut *self.0).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-/// Accepts until it works: a connection that was reset before it was taken, or a lack of file
-/// descriptors, passes.
-pub async fn accept_always(listener: &mut dyn Accept) -> (Connection, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take a connection");
-                // Without a pause, a lack of descriptors would be a busy loop.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// A connection as tonic takes it.
-pub struct GrpcIo(Connection);
-
-impl tonic::transport::server::Connected for GrpcIo {
-    type ConnectInfo = ();
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for GrpcIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for GrpcIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(context, buffer)
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> std::task::Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-}
-
-/// The connections of a listener as a stream for tonic.
-pub fn grpc_incoming(listener: Box<dyn Accept>) -> impl futures::Stream<Item = io::Result<GrpcIo>> {
-    futures::stream::unfold(listener, |mut listener| async move {
-        let (connection, _) = accept_always(&mut *listener).await;
-        Some((Ok(GrpcIo(connection)), listener))
-    })
-}
-
 /// The network, shared.
 pub type SharedNet = Arc<dyn Net>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_watches_over_accepted_and_made_connections() {
+        let mut listener = Tcp.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let made = tokio::net::TcpStream::connect(address).await.unwrap();
+        tune(&made);
+        let socket = SockRef::from(&made);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(KEEPALIVE_AFTER, socket.tcp_keepalive_time().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(Some(Duration::from_millis(CONNECTION_STALL_MS_MAX)), socket.tcp_user_timeout().unwrap());
+        assert_eq!(made.local_addr().unwrap(), listener.accept().await.unwrap().1);
+    }
+}

@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::feed::{Fanout, Feed};
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
 use crate::membership::{ClusterId, Discovery, Known};
-use crate::net::{Accept, HttpListener, SharedNet, grpc_incoming};
+use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::raft::{network, service};
@@ -199,7 +199,7 @@ impl Server {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
             parts.spawn(serve_rpc(listener, services, stop.clone()));
         }
-        let http = tokio::spawn(crate::http::serve(HttpListener(http), context.clone(), stop.clone()));
+        let http = tokio::spawn(crate::http::serve(http, Bounds::of_http(), context.clone(), stop.clone()));
         let discovery =
             Discovery { options, identity: identity.clone(), cluster, peers: peers.clone(), known };
         parts.spawn(discovery.run());
@@ -302,6 +302,7 @@ async fn serve_rpc(
     stop: CancellationToken,
 ) -> Result<(), String> {
     let (raft, server, node) = services;
+    let listener = Bounded::new("RPC", listener, Bounds::of_rpc());
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
@@ -318,7 +319,7 @@ async fn serve_rpc(
                 .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
         )
         .add_service(NodeServer::from_arc(node).max_encoding_message_size(RPC_MESSAGE_BYTES_MAX))
-        .serve_with_incoming_shutdown(grpc_incoming(listener), stop.cancelled())
+        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled())
         .await
         .map_err(|error| format!("the RPC service has ended: {error}"))
 }

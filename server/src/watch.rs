@@ -2,7 +2,7 @@
 //! touched.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_core::state::{Change, Id, Table};
@@ -70,6 +70,8 @@ impl Watches {
     /// Registers for changes of any of `keys`.
     pub fn watch(self: &Arc<Self>, keys: Vec<Key>) -> Watch {
         self.watchers.fetch_add(1, Ordering::Relaxed);
+        // With the one in `wake`: either the change finds this watcher, or what this watcher reads has it.
+        fence(Ordering::SeqCst);
         let register = |key: Key| {
             let mut shard = self.shard(&key);
             let watched = shard
@@ -88,6 +90,7 @@ impl Watches {
 
     /// Wakes those who wait for what `changes` touched.
     pub fn wake(&self, changes: &[(u64, Change)]) {
+        fence(Ordering::SeqCst);
         if self.watchers() == 0 {
             return;
         }
@@ -233,6 +236,91 @@ mod tests {
         watches.wake(&[job_change("b")]);
         assert!(armed_one.changed().now_or_never().is_none());
         assert!(armed_table.changed().now_or_never().is_some());
+    }
+
+    const ID: Id = [7; 16];
+    const NODE: Id = [8; 16];
+
+    /// Every key that anything here could touch, and one of each kind that nothing does.
+    fn keys() -> Vec<Key> {
+        let tables =
+            [Table::Jobs, Table::JobSummaries, Table::Evals, Table::Allocs, Table::Nodes, Table::Deployments];
+        let of_jobs: [fn(String, String) -> Key; 5] =
+            [Key::Job, Key::Summary, Key::JobEvals, Key::JobAllocs, Key::JobDeployments];
+        let of_ids: [fn(Id) -> Key; 5] = [Key::Eval, Key::Alloc, Key::Node, Key::NodeAllocs, Key::Deployment];
+        let mut keys: Vec<Key> = tables.into_iter().map(Key::Table).collect();
+        for job in ["a", "other"] {
+            keys.extend(of_jobs.map(|of| of("default".to_owned(), job.to_owned())));
+        }
+        for id in [ID, NODE, [9; 16]] {
+            keys.extend(of_ids.map(|of| of(id)));
+        }
+        keys
+    }
+
+    #[test]
+    fn a_change_wakes_those_who_wait_for_it_and_no_one_else() {
+        use ordu_proto::state::{Allocation, Deployment, Evaluation, Node};
+        let (namespace, job_id) = ("default".to_owned(), "a".to_owned());
+        let job = |job, summary| Change::Job {
+            namespace: namespace.clone(),
+            id: job_id.clone(),
+            job,
+            summary,
+            schedule: true,
+        };
+        let of_job = |of: fn(String, String) -> Key| of(namespace.clone(), job_id.clone());
+        let (id, node_id) = (ID.to_vec(), NODE.to_vec());
+        let eval = Evaluation {
+            id: id.clone(),
+            namespace: namespace.clone(),
+            job_id: job_id.clone(),
+            ..Evaluation::default()
+        };
+        let alloc = Allocation {
+            id: id.clone(),
+            namespace: namespace.clone(),
+            job_id: job_id.clone(),
+            node_id: node_id.clone(),
+            ..Allocation::default()
+        };
+        let deployment =
+            Deployment { id, namespace: namespace.clone(), job_id: job_id.clone(), ..Deployment::default() };
+        let node = Node { id: node_id, ..Node::default() };
+        let jobs = vec![Key::Table(Table::Jobs), of_job(Key::Job)];
+        let summaries = vec![Key::Table(Table::JobSummaries), of_job(Key::Summary)];
+        let of_alloc =
+            vec![Key::Table(Table::Allocs), of_job(Key::JobAllocs), Key::Alloc(ID), Key::NodeAllocs(NODE)];
+        let of_node = vec![Key::Table(Table::Nodes), Key::Node(NODE)];
+        let cases = [
+            (job(true, false), jobs.clone()),
+            (job(false, true), summaries.clone()),
+            (job(true, true), [jobs, summaries].concat()),
+            (job(false, false), vec![]),
+            (Change::Eval(eval.into()), vec![Key::Table(Table::Evals), of_job(Key::JobEvals), Key::Eval(ID)]),
+            (Change::Alloc { old: None, new: Some(alloc.clone().into()) }, of_alloc.clone()),
+            (Change::Alloc { old: Some(alloc.into()), new: None }, of_alloc),
+            (Change::Node { old: None, new: Some(node.clone().into()) }, of_node.clone()),
+            (Change::Node { old: Some(node.into()), new: None }, of_node),
+            (
+                Change::Deployment(deployment.into()),
+                vec![Key::Table(Table::Deployments), of_job(Key::JobDeployments), Key::Deployment(ID)],
+            ),
+        ];
+        for (change, expected) in cases {
+            let watches = Arc::new(Watches::default());
+            let held: Vec<(Key, Watch)> =
+                keys().into_iter().map(|key| (key.clone(), watches.watch(vec![key]))).collect();
+            let armed: Vec<(Key, Armed)> =
+                held.iter().map(|(key, watch)| (key.clone(), watch.armed())).collect();
+            watches.wake(&[(1, change.clone())]);
+            let woken: Vec<Key> = armed
+                .into_iter()
+                .filter_map(|(key, armed)| armed.changed().now_or_never().map(|()| key))
+                .collect();
+            assert_eq!(expected.len(), woken.len(), "{change:?} wakes {woken:?}");
+            assert!(expected.iter().all(|key| woken.contains(key)), "{change:?} wakes {woken:?}");
+        }
     }
 
     #[test]

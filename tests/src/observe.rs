@@ -168,3 +168,17 @@ pub async fn wait_for_jobs(client: Client, prefix: &str, wanted: &BTreeSet<Strin
     })
     .await;
 }
+
+/// Waits until a server holds at least so many blocking queries open: each waits by then for a change that
+/// is still to come.
+pub async fn wait_for_blocking_queries(client: Client, queries: usize) {
+    let what = format!("{} holds {queries} blocking queries", client.address());
+    eventually(&what, RUN_WITHIN, async || {
+        let metrics = client.json("/v1/metrics").await.map_err(|error| error.to_string())?;
+        let mut gauges = metrics["Gauges"].as_array().into_iter().flatten();
+        let held = gauges.find(|gauge| gauge["Name"] == "ordu_http_blocking_queries");
+        let held = held.and_then(|gauge| gauge["Value"].as_f64()).ok_or("it does not tell how many")?;
+        holds(held >= queries as f64, || format!("it holds {held}"))
+    })
+    .await;
+}

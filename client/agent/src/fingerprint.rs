@@ -38,6 +38,7 @@ pub(crate) fn node(options: &AgentOptions, identity: &Identity, alloc_dir: &Path
     attributes.insert("unique.hostname".into(), hostname.clone());
     attributes.insert("nomad.version".into(), options.version.clone());
     attributes.insert("nomad.revision".into(), options.revision.clone());
+    attributes.insert("ordu.version".into(), options.revision.clone());
     attributes.insert("os.signals".into(), SIGNALS.into());
     if options.raw_exec_enabled {
         attributes.insert("driver.raw_exec".into(), "1".into());
@@ -204,7 +205,7 @@ fn system(attributes: &mut BTreeMap<String, String>) {
 mod tests {
     use super::*;
 
-    const ATTRIBUTES: [&str; 18] = [
+    const ATTRIBUTES: [&str; 19] = [
         "cpu.arch",
         "cpu.frequency",
         "cpu.numcores",
@@ -215,6 +216,7 @@ mod tests {
         "memory.totalbytes",
         "nomad.revision",
         "nomad.version",
+        "ordu.version",
         "os.name",
         "os.signals",
         "os.version",

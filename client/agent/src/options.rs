@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use ordu_proto::api::NOMAD_VERSION;
 use ordu_proto::state::NodeResources;
-
-/// The version of the API that this node speaks; clients and constraints go by it.
-const NOMAD_VERSION: &str = "1.0.18";
 
 /// The program that becomes the node's supervisor, without the arguments that name its socket.
 #[derive(Clone, Debug)]
@@ -58,7 +56,7 @@ pub struct AgentOptions {
     pub stop_tasks_on_shutdown: bool,
     /// Reported as the attribute `nomad.version`.
     pub version: String,
-    /// Reported as the attribute `nomad.revision`.
+    /// The program's own version, reported as the attributes `nomad.revision` and `ordu.version`.
     pub revision: String,
 }
 

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings, Sources};
+use crate::open_files;
 
 /// The flags of `ordu agent`.
 #[derive(Debug, Clone, Default, Args)]
@@ -115,11 +116,13 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let open_files =
+        open_files::raise().inspect_err(|error| tracing::warn!("{error}; fewer clients are served")).ok();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let result = runtime.block_on(run_parts(&config));
+    let result = runtime.block_on(run_parts(&config, open_files));
     // Whatever still runs belongs to connections that no one waits for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if config.data_dir_is_temporary
@@ -159,7 +162,7 @@ fn die_on_panic() {
     }));
 }
 
-async fn run_parts(config: &AgentConfig) -> Result<(), String> {
+async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
     let mut interrupt =
@@ -190,7 +193,10 @@ async fn run_parts(config: &AgentConfig) -> Result<(), String> {
     let node = async {
         let result = match &config.client {
             Some(settings) => {
-                let options = node_options(config, settings);
+                let mut options = node_options(config, settings);
+                if let Some(open_files) = open_files {
+                    options.supervisor_program = open_files::supervisor(open_files);
+                }
                 ordu_agent::run(options, node_shutdown.clone()).await.map_err(|error| error.to_string())
             }
             // Also cancelled when the server ends by itself: the process must not outlive it.

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 pub mod config;
 mod monitor;
+pub mod open_files;
 mod output;
 mod resolve;
 #[cfg(test)]

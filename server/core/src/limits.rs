@@ -43,6 +43,9 @@ pub const JOB_NAME_BYTES_MAX: usize = 1_024;
 /// could end one leader after the other.
 pub const JOB_ALLOCATIONS_MAX: i64 = 100_000;
 
+/// The name of a namespace, bytes; Nomad's bound.
+pub const NAMESPACE_BYTES_MAX: usize = 128;
+
 /// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
 pub const JOB_REGEXES_MAX: usize = 64;
 
@@ -51,6 +54,10 @@ pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
 
 /// The body of any other request, bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What is decoded, or compressed for an answer, on a thread that serves raft and others, bytes; more of it
+/// goes to a thread of its own.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A cron expression, bytes. Every second, minute, hour and day by its number takes about 500.
 pub const CRON_SPEC_BYTES_MAX: usize = 1_024;
@@ -63,6 +70,25 @@ pub const BLOCKING_WAIT_MS_MAX: u64 = 300_000;
 
 /// Blocking queries that a server holds open at one time.
 pub const BLOCKING_QUERIES_MAX: usize = 100_000;
+
+/// Connections to the HTTP API that a server holds open at one time; no more than half of the files that
+/// it may open. More than the blocking queries, so that others are answered beside them.
+pub const HTTP_CONNECTIONS_MAX: usize = 131_072;
+
+/// Connections to one RPC port that a server holds open at one time; no more than an eighth of the files
+/// that it may open. Each node takes one, each other server a few.
+pub const RPC_CONNECTIONS_MAX: usize = 65_536;
+
+/// How long the head of a request may take to arrive, and how long a connection may wait for its next
+/// request. Go's and Rust's clients drop connections that are idle for half of it, so that none sends on
+/// one that is just being closed here.
+pub const HTTP_SILENCE_MS_MAX: u64 = 180_000;
+
+/// How long a connection to an RPC port may take to begin with gRPC; what is silent later is asked by it.
+pub const RPC_GREETING_MS_MAX: u64 = 10_000;
+
+/// How long a peer may take nothing of what is sent to it, and how long one that has gone is not noticed.
+pub const CONNECTION_STALL_MS_MAX: u64 = 60_000;
 
 /// How long a write or a linearizable read waits for a leader to be known.
 pub const LEADER_WAIT_MS_MAX: u64 = 5_000;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use ordu_core::limits::BLOCKING_QUERIES_MAX;
+use ordu_core::limits::{BLOCKING_QUERIES_MAX, INLINE_BYTES_MAX};
 use ordu_core::state::Reader;
 use tokio::time::Instant;
 
@@ -15,7 +15,6 @@ use super::error::HttpError;
 use super::paging::Page;
 use super::request::Request;
 use super::routes::Route;
-use super::shared::Slot;
 use crate::cluster::Cluster;
 use crate::contain::on_blocking_thread;
 use crate::context::Context;
@@ -79,6 +78,13 @@ impl Found {
     pub(super) fn page(index: u64, page: Page) -> Self {
         Self { index, body: Ok(page.json), next_token: page.next_token }
     }
+
+    fn encoded(self, request: &Request) -> Arc<Encoded> {
+        Arc::new(match self.body {
+            Ok(json) => Encoded::json(request, Some(self.index), json).before(self.next_token),
+            Err(text) => Encoded::text(StatusCode::NOT_FOUND, Some(self.index), text),
+        })
+    }
 }
 
 /// A read of a route.
@@ -96,12 +102,11 @@ pub(super) async fn read(api: &Arc<Api>, read: Read, request: Arc<Request>) -> R
     if !request.stale {
         context.reads.confirm().await?;
     }
-    let mut encoded = run(context, read, &request).await?;
-    let mut waited = false;
-    if read.route.info.blocks && request.index > 0 && !is_news(&encoded, &request) {
-        encoded = wait_for_news(api, read, &request).await?;
-        waited = true;
-    }
+    let (encoded, waited) = if read.route.info.blocks && request.index > 0 {
+        news(api, read, &request).await?
+    } else {
+        (run(context, read, &request).await?, false)
+    };
     let freshness =
         if request.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
     Ok(Answer::read(encoded, freshness))
@@ -111,33 +116,38 @@ fn is_news(encoded: &Encoded, request: &Request) -> bool {
     encoded.index.is_none_or(|index| index > request.index)
 }
 
-async fn wait_for_news(
-    api: &Arc<Api>,
-    read: Read,
-    request: &Arc<Request>,
-) -> Result<Arc<Encoded>, HttpError> {
+/// What is newer than what the caller has, or, when the wait is over, what there is; and whether it waited.
+async fn news(api: &Arc<Api>, read: Read, request: &Arc<Request>) -> Result<(Arc<Encoded>, bool), HttpError> {
     let context = &api.context;
-    if context.watches.watchers() >= BLOCKING_QUERIES_MAX {
-        let text =
-            format!("this server already holds {BLOCKING_QUERIES_MAX} blocking queries; ask again later");
-        return Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, text));
-    }
     let deadline = Instant::now() + request.wait + jitter(request.wait);
     let watch = context.watches.watch((read.keys)(request)?);
     let ticket = api.waiting.join(request.share_key(read.route.info.path));
+    let applied = || context.state.applied_index();
+    let mut held = None;
     loop {
-        // Armed before the read: what changes after it wakes, what changed before it is read.
+        // A change that was told before this has an index that is applied now, so that any answer of this
+        // index or a later one has it; one that is told from here on wakes. What else is applied meanwhile
+        // is no concern of those who wait for this.
         let armed = watch.armed();
-        let encoded = shared_read(context, ticket.slot(), read, request).await?;
+        let asked = applied();
+        let encoded = ticket.slot().answer(asked, applied, run(context, read, request)).await?;
         if is_news(&encoded, request) {
-            return Ok(encoded);
+            return Ok((encoded, held.is_some()));
+        }
+        if held.is_none() {
+            held = Some(api.waiting.hold(BLOCKING_QUERIES_MAX).ok_or_else(too_many)?);
         }
         tokio::select! {
             () = armed.changed() => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(encoded),
-            () = api.shutdown.cancelled() => return Ok(encoded),
+            () = tokio::time::sleep_until(deadline) => return Ok((encoded, true)),
+            () = api.shutdown.cancelled() => return Ok((encoded, true)),
         }
     }
+}
+
+fn too_many() -> HttpError {
+    let text = format!("this server already holds {BLOCKING_QUERIES_MAX} blocking queries; ask again later");
+    HttpError::new(StatusCode::TOO_MANY_REQUESTS, text)
 }
 
 /// Up to a sixteenth of the wait, so that those who asked together do not all come back together.
@@ -146,42 +156,26 @@ fn jitter(wait: Duration) -> Duration {
     (wait / 16).mul_f64(f64::from(drawn) / f64::from(u32::MAX))
 }
 
-/// Reads, or takes what another reader has of at least the present state.
-async fn shared_read(
-    context: &Context,
-    slot: &Slot,
-    read: Read,
-    request: &Arc<Request>,
-) -> Result<Arc<Encoded>, HttpError> {
-    if let Some(encoded) = slot.at(context.state.applied_index()) {
-        return Ok(encoded);
-    }
-    let _turn = slot.turn().await;
-    // Looked at before the read, so that what is read is at least as new as it says.
-    let applied = context.state.applied_index();
-    if let Some(encoded) = slot.at(applied) {
-        return Ok(encoded);
-    }
-    let encoded = run(context, read, request).await?;
-    slot.put(applied, encoded.clone());
-    Ok(encoded)
-}
-
 async fn run(context: &Context, read: Read, request: &Arc<Request>) -> Result<Arc<Encoded>, HttpError> {
-    if read.size == Size::Point || !context.state.db().blocks() {
-        return find(context, read, request);
+    let blocks = context.state.db().blocks();
+    if blocks && read.size == Size::List {
+        let (context, request) = (context.clone(), request.clone());
+        let encoded = move || Ok(find(&context, read, &request)?.encoded(&request));
+        return on_blocking_thread(encoded).await?;
     }
-    let (context, request) = (context.clone(), request.clone());
-    on_blocking_thread(move || find(&context, read, &request)).await?
+    let found = find(context, read, request)?;
+    let is_large = found.body.as_ref().is_ok_and(|json| json.len() > INLINE_BYTES_MAX);
+    if blocks && is_large && (request.gzip || request.pretty) {
+        // Compressing it takes many times what reading it took.
+        let request = request.clone();
+        return Ok(on_blocking_thread(move || found.encoded(&request)).await?);
+    }
+    Ok(found.encoded(request))
 }
 
-fn find(context: &Context, read: Read, request: &Request) -> Result<Arc<Encoded>, HttpError> {
+fn find(context: &Context, read: Read, request: &Request) -> Result<Found, HttpError> {
     let cluster = &context.cluster;
-    let found = context.state.read(|reader| (read.find)(&View { reader, request, cluster }))?;
-    Ok(Arc::new(match found.body {
-        Ok(json) => Encoded::json(request, Some(found.index), json).before(found.next_token),
-        Err(text) => Encoded::text(StatusCode::NOT_FOUND, Some(found.index), text),
-    }))
+    context.state.read(|reader| (read.find)(&View { reader, request, cluster }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use ordu_core::limits::INLINE_BYTES_MAX;
 use tokio::time::Instant;
 
 use super::answer::{Answer, error_response};
@@ -16,7 +17,7 @@ use super::matcher::Matched;
 use super::request::{Request, percent_decode};
 use super::routes::{Handler, ROUTES, Route, allowed};
 use super::{Api, blocking, body};
-use crate::contain::contained;
+use crate::contain::{contained, on_blocking_thread};
 
 /// The bound on a request's path and query, bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
@@ -26,6 +27,18 @@ pub(super) struct Call {
     pub(super) api: Arc<Api>,
     pub(super) request: Arc<Request>,
     pub(super) body: Bytes,
+}
+
+impl Call {
+    /// Does work on the body. A large one has a thread of its own, off those that serve raft and others.
+    pub(super) async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Call) -> Result<T, HttpError> + Send + 'static,
+    ) -> Result<(Self, T), HttpError> {
+        let here = self.body.len() <= INLINE_BYTES_MAX || !self.api.context.state.db().blocks();
+        let done = move || work(&self).map(|done| (self, done));
+        if here { done() } else { on_blocking_thread(done).await? }
+    }
 }
 
 /// Answers a request.

@@ -1,7 +1,7 @@
 //! A request that is answered with an error: a status and a raw text.
 
 use axum::http::StatusCode;
-use ordu_core::job::BodyError;
+use ordu_core::job::{BodyError, InvalidNamespace};
 use ordu_core::state::Corrupt;
 
 use crate::contain::ShuttingDown;
@@ -49,6 +49,12 @@ impl From<Corrupt> for HttpError {
 impl From<BodyError> for HttpError {
     fn from(error: BodyError) -> Self {
         Self::new(StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST), error.text)
+    }
+}
+
+impl From<InvalidNamespace> for HttpError {
+    fn from(invalid: InvalidNamespace) -> Self {
+        Self::bad_request(invalid.to_string())
     }
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod blocking;
 mod body;
+mod connection;
 mod description;
 mod dispatch;
 mod documents;
@@ -25,17 +26,16 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Debug;
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::serve::Listener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::net::{Accept, Bounded, Bounds};
 
 pub use description::{Body, Contents, Description, Param, ParamKind, SchemaOf};
 pub use routes::{Methods, RouteInfo, routes};
@@ -58,22 +58,24 @@ pub fn service(context: Context) -> Router {
 }
 
 /// Serves the API until `shutdown`. Blocking queries are then answered with what there is.
-pub async fn serve<L>(listener: L, context: Context, shutdown: CancellationToken)
-where
-    L: Listener,
-    L::Addr: Debug,
-{
-    let serving = axum::serve(listener, router(context, shutdown.clone()))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_WITHIN).await;
-    };
-    tokio::select! {
-        // A listener retries by itself: there is no other end than the shutdown.
-        _ = serving.into_future() => {}
-        // A client that reads nothing must not keep the process.
-        () = overdue => {}
+pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, shutdown: CancellationToken) {
+    let router = router(context, shutdown.clone());
+    let mut listener = Bounded::new("HTTP", listener, bounds);
+    let mut open = JoinSet::new();
+    loop {
+        let connection = tokio::select! {
+            connection = listener.accept() => connection,
+            () = shutdown.cancelled() => break,
+        };
+        while open.try_join_next().is_some() {}
+        open.spawn(connection::serve(connection, bounds.silence, router.clone(), shutdown.clone()));
+    }
+    // Whoever comes now is to find another server.
+    drop(listener);
+    let drained = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
+        // A client that reads nothing must not keep the process: what is left ends here.
+        tracing::debug!("requests were still under way when their time was over");
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::answer::encode;
 use super::blocking::View;
 use super::error::HttpError;
+use super::handlers::JsonList;
 use super::request::Request;
 
 /// Which rows of a list a request asks for.
@@ -96,33 +97,64 @@ impl Paging {
             from: listing.from.as_deref(),
             direction: self.direction,
         };
-        let mut json = vec![b'['];
+        let mut list = JsonList::new();
         let mut next_token = None;
         page::<M, HttpError>(view.reader, &span, self.rows_max, &mut |row: M, place| {
             if !(listing.belongs)(&row) {
                 return Ok(false);
             }
-            let belongs = show(&row, &mut |entry| {
-                if let Some(filter) = &self.filter
-                    && !entry.passes(filter)?
-                {
-                    return Ok(false);
-                }
-                if place == Place::OnPage {
-                    if json.len() > 1 {
-                        json.push(b',');
-                    }
-                    entry.write(&mut json);
-                }
-                Ok(true)
-            })?;
+            let belongs = show(&row, &mut |entry| self.take(&mut list, entry, place))?;
             if belongs && place == Place::NextPage {
                 next_token = Some((listing.token)(&row));
             }
             Ok(belongs)
         })?;
-        json.push(b']');
-        Ok(Page { json, next_token })
+        Ok(Page { json: list.finish(), next_token })
+    }
+
+    /// The page of rows that are at hand, in the order of their ids.
+    pub(super) fn of_rows<M>(
+        &self,
+        request: &Request,
+        mut rows: Vec<M>,
+        id: fn(&M) -> &[u8],
+        show: &mut dyn FnMut(&M, &mut Take<'_>) -> Result<bool, HttpError>,
+    ) -> Result<Page, HttpError> {
+        let from = from_id(request)?;
+        let is_before = |row: &M| match (&from, self.direction) {
+            (None, _) => false,
+            (Some(from), Direction::Forward) => id(row) < from.as_slice(),
+            (Some(from), Direction::Reverse) => id(row) > from.as_slice(),
+        };
+        if self.direction == Direction::Reverse {
+            rows.reverse();
+        }
+        let mut rows_left = self.rows_max.map_or(usize::MAX, NonZeroUsize::get);
+        let mut list = JsonList::new();
+        for row in rows.iter().skip_while(|row| is_before(row)) {
+            let place = if rows_left == 0 { Place::NextPage } else { Place::OnPage };
+            if !show(row, &mut |entry| self.take(&mut list, entry, place))? {
+                continue;
+            }
+            if place == Place::NextPage {
+                return Ok(Page { json: list.finish(), next_token: Some(id_token(id(row))) });
+            }
+            rows_left -= 1;
+        }
+        Ok(Page { json: list.finish(), next_token: None })
+    }
+
+    /// Takes an entry into the list, if the filter lets it pass; what is behind the page is only asked.
+    fn take(&self, list: &mut JsonList, entry: &dyn ListEntry, place: Place) -> Result<bool, HttpError> {
+        if let Some(filter) = &self.filter
+            && !entry.passes(filter)?
+        {
+            return Ok(false);
+        }
+        if place == Place::OnPage {
+            entry.write(list.next());
+        }
+        Ok(true)
     }
 }
 
@@ -147,4 +179,45 @@ pub(super) fn refused(invalid: InvalidToken) -> HttpError {
 pub(super) fn id_token(id: &[u8]) -> String {
     let id = ordu_core::state::Id::try_from(id).unwrap_or_default();
     IdToken { create_index: None, id }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The numbers on a page of rows whose ids are 0 to 9, and the first byte of the next page's token.
+    fn page_of(query: &str) -> (Vec<u64>, Option<String>) {
+        let request = Request::read(String::new(), query, &HeaderMap::new()).unwrap();
+        let rows: Vec<([u8; 16], u8)> = (0..10).map(|number| ([number; 16], number)).collect();
+        let page = Paging::of(&request).unwrap().of_rows(&request, rows, |(id, _)| id, &mut |row, take| {
+            take(&json!({ "Number": row.1, "Odd": row.1 % 2 == 1 }))
+        });
+        let page = page.unwrap();
+        let entries: Vec<Value> = serde_json::from_slice(&page.json).unwrap();
+        (entries.iter().map(|entry| entry["Number"].as_u64().unwrap()).collect(), page.next_token)
+    }
+
+    fn token(number: u8) -> String {
+        id_token(&[number; 16])
+    }
+
+    #[test]
+    fn rows_at_hand_are_paged_as_rows_of_a_table_are() {
+        assert_eq!(((0..10).collect(), None), page_of(""));
+        assert_eq!((vec![0, 1, 2], Some(token(3))), page_of("per_page=3"));
+        assert_eq!((vec![3, 4, 5], Some(token(6))), page_of(&format!("per_page=3&next_token={}", token(3))));
+        assert_eq!((vec![8, 9], None), page_of(&format!("per_page=2&next_token={}", token(8))));
+        assert_eq!((vec![9, 8], Some(token(7))), page_of("per_page=2&reverse=true"));
+        let last = format!("per_page=9&reverse=true&next_token={}", token(1));
+        assert_eq!((vec![1, 0], None), page_of(&last));
+        assert_eq!((vec![1, 3], Some(token(5))), page_of("per_page=2&filter=Odd%20==%20true"));
+        // A row that is gone: the next one in the direction begins the page.
+        let (between, beyond) = ("05050505-0505-0505-0505-060000000000", token(99));
+        assert_eq!(Some(&6), page_of(&format!("next_token={between}")).0.first());
+        assert_eq!(Some(&5), page_of(&format!("next_token={between}&reverse=true")).0.first());
+        assert_eq!((vec![], None), page_of(&format!("next_token={beyond}")));
+    }
 }

@@ -10,7 +10,7 @@ use super::duration;
 use super::error::HttpError;
 
 /// The namespace of a request that names none.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(super) const DEFAULT_NAMESPACE: &str = "default";
 
 /// A request as handlers see it.
 #[derive(Debug)]
@@ -90,10 +90,11 @@ impl Request {
     pub(super) fn share_key(&self, path: &str) -> String {
         let mut key = format!("{path}\0{}\0{}", self.id, self.gzip);
         for (name, value) in self.params.iter().filter(|(name, _)| name != "index" && name != "wait") {
-            key.push('\0');
-            key.push_str(name);
-            key.push('=');
-            key.push_str(value);
+            // No name and no value has a null character, and any may have whatever else would part them.
+            for part in [name, value] {
+                key.push('\0');
+                key.push_str(part);
+            }
         }
         key
     }
@@ -266,6 +267,10 @@ mod tests {
         assert_eq!(key("index=1&wait=5s"), key("wait=6s&index=2"));
         assert_ne!(key("index=1&pretty"), key("index=1"));
         assert_ne!(key("namespace=a"), key("namespace=b"));
+        // A name that holds what a name and a value would be together, and another split of one text.
+        assert_ne!(key("filter=Status%20=a"), key("filter%3DStatus%20=a"));
+        assert_ne!(key("filter=ID%3D%3D%22a%22"), key("filter%3DID%3D=%22a%22"));
+        assert_ne!(key("a=b&c"), key("a&b=c"));
     }
 
     #[test]

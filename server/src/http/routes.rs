@@ -281,17 +281,18 @@ pub(super) static ROUTES: [Route; 41] = [
     of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point))
         .answers("How many allocations a job has in which state", of::<SummaryDocument<'_>>)
         .takes(&[NAMESPACE]).or_404(),
-    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, Point))
+    of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, List))
         .answers("The versions of a job, the newest first", versions::described)
         .takes(&[NAMESPACE, DIFFS]).or_404(),
     read("/v1/job/:id/allocations", READ_JOB, allocations::of_job_keys, allocations::of_job, List)
         .answers("The allocations of a job", of::<Vec<AllocStub<'_>>>)
-        .takes(&[NAMESPACE, ALL, ALLOC_MEMBERS]),
+        .takes(&[NAMESPACE, ALL, PAGES, ALLOC_MEMBERS]),
     read("/v1/job/:id/evaluations", READ_JOB, evaluations::of_job_keys, evaluations::of_job, List)
-        .answers("The evaluations of a job", of::<Vec<EvalDocument<'_>>>).takes(&[NAMESPACE]),
+        .answers("The evaluations of a job", of::<Vec<EvalDocument<'_>>>).takes(&[NAMESPACE, PAGES]),
     read("/v1/job/:id/deployments", READ_JOB, deployments::of_job_keys, deployments::of_job, List)
-        .answers("The deployments of a job", of::<Vec<DeploymentDocument<'_>>>).takes(&[NAMESPACE, ALL]),
-    read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, Point)
+        .answers("The deployments of a job", of::<Vec<DeploymentDocument<'_>>>)
+        .takes(&[NAMESPACE, ALL, PAGES]),
+    read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, List)
         .answers("The latest deployment of a job, or null", of::<Option<DeploymentDocument<'_>>>)
         .takes(&[NAMESPACE]),
     act(Write, "/v1/job/:id/dispatch", BODY_BYTES_MAX, DISPATCH_JOB, children::dispatch)
@@ -329,18 +330,19 @@ pub(super) static ROUTES: [Route; 41] = [
     read("/v1/evaluation/:id", READ_JOB, evaluations::one_keys, evaluations::one, Point)
         .answers("An evaluation", of::<EvalDocument<'_>>).or_404(),
     read("/v1/evaluation/:id/allocations", READ_JOB, allocations::list_keys, allocations::of_evaluation, List)
-        .answers("The allocations that an evaluation made", of::<Vec<AllocStub<'_>>>).takes(&[ALLOC_MEMBERS]),
+        .answers("The allocations that an evaluation made", of::<Vec<AllocStub<'_>>>)
+        .takes(&[PAGES, ALLOC_MEMBERS]),
     read("/v1/deployments", READ_JOB, deployments::list_keys, deployments::list, List)
         .answers("Deployments, in the order of their ids", of::<Vec<DeploymentDocument<'_>>>)
         .takes(&[NAMESPACE, PREFIX, PAGES]),
     read("/v1/deployment/:id", READ_JOB, deployments::one_keys, deployments::one, Point)
         .answers("A deployment", of::<DeploymentDocument<'_>>).or_404(),
     read("/v1/nodes", NODE_READ, nodes::list_keys, nodes::list, List)
-        .answers("Nodes, in the order of their ids", of::<Vec<NodeStub<'_>>>).takes(&[PREFIX, RESOURCES]),
+        .answers("Nodes, in the order of their ids", of::<Vec<NodeStub<'_>>>).takes(&[PREFIX, PAGES, RESOURCES]),
     read("/v1/node/:id", NODE_READ, nodes::one_keys, nodes::one, Point)
         .answers("A node", of::<NodeDocument<'_>>).or_404(),
     read("/v1/node/:id/allocations", NODE_READ, allocations::of_node_keys, allocations::of_node, List)
-        .answers("The allocations of a node with their jobs", alloc::list_described),
+        .answers("The allocations of a node with their jobs", alloc::list_described).takes(&[PAGES]),
     local("/v1/openapi.json", NONE, openapi::answer)
         .answers("This description", of::<Map<String, Value>>),
     local("/v1/status/leader", NONE, agent::leader)

@@ -1,13 +1,17 @@
 //! What many who wait for the same share: one read and one encoding a change.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::answer::Encoded;
 
 /// The queries that are waited for.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<String, Arc<Slot>>>);
+pub(super) struct Waiting {
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    held: AtomicUsize,
+}
 
 /// The latest answer to one query.
 #[derive(Default)]
@@ -23,6 +27,15 @@ pub(super) struct Ticket<'w> {
     slot: Arc<Slot>,
 }
 
+/// A query that is held open for as long as this lives.
+pub(super) struct Held<'w>(&'w AtomicUsize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Waiting {
     /// Joins those who wait for the query of this key.
     pub(super) fn join(&self, key: String) -> Ticket<'_> {
@@ -30,8 +43,19 @@ impl Waiting {
         Ticket { waiting: self, key, slot }
     }
 
+    /// Holds a query open, unless as many as `most` are.
+    pub(super) fn hold(&self, most: usize) -> Option<Held<'_>> {
+        let held = Held(&self.held);
+        (self.held.fetch_add(1, Ordering::Relaxed) < most).then_some(held)
+    }
+
+    /// Queries that are held open.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,19 +76,36 @@ impl Drop for Ticket<'_> {
 }
 
 impl Slot {
+    /// An answer of what was applied when `asked` was, or of more: what another has found, or, in turn,
+    /// what `read` finds. `applied` tells what is applied by then.
+    pub(super) async fn answer<E>(
+        &self,
+        asked: u64,
+        applied: impl Fn() -> u64,
+        read: impl Future<Output = Result<Arc<Encoded>, E>>,
+    ) -> Result<Arc<Encoded>, E> {
+        if let Some(encoded) = self.at(asked) {
+            return Ok(encoded);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(encoded) = self.at(asked) {
+            return Ok(encoded);
+        }
+        // Looked at before the read, so that what is read is at least as new as it says.
+        let applied = applied();
+        let encoded = read.await?;
+        self.put(applied, encoded.clone());
+        Ok(encoded)
+    }
+
     /// The answer, if it was read when at least `applied` was.
-    pub(super) fn at(&self, applied: u64) -> Option<Arc<Encoded>> {
+    fn at(&self, applied: u64) -> Option<Arc<Encoded>> {
         let latest = self.lock();
         latest.as_ref().filter(|(at, _)| *at >= applied).map(|(_, encoded)| encoded.clone())
     }
 
-    /// Waits for the turn to read: one reads, the others take what it found.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
-    }
-
     /// Keeps an answer that was read when at least `applied` was.
-    pub(super) fn put(&self, applied: u64, encoded: Arc<Encoded>) {
+    fn put(&self, applied: u64, encoded: Arc<Encoded>) {
         *self.lock() = Some((applied, encoded));
     }
 
@@ -75,16 +116,25 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicU64;
+
     use axum::http::StatusCode;
+    use futures::FutureExt;
+    use futures::future::join_all;
 
     use super::*;
+
+    fn encoded() -> Arc<Encoded> {
+        Arc::new(Encoded::text(StatusCode::OK, Some(5), "x"))
+    }
 
     #[test]
     fn an_answer_serves_until_more_is_applied_and_goes_with_the_last_who_waits() {
         let waiting = Waiting::default();
         let (first, second) = (waiting.join("a".to_owned()), waiting.join("a".to_owned()));
         let other = waiting.join("b".to_owned());
-        first.slot().put(7, Arc::new(Encoded::text(StatusCode::OK, Some(5), "x")));
+        first.slot().put(7, encoded());
         assert!(second.slot().at(7).is_some() && second.slot().at(6).is_some());
         assert!(second.slot().at(8).is_none() && other.slot().at(0).is_none());
         drop(first);
@@ -92,5 +142,48 @@ mod tests {
         drop(second);
         drop(other);
         assert!(waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn no_more_queries_are_held_than_may_be() {
+        let waiting = Waiting::default();
+        let first = waiting.hold(2).unwrap();
+        let _second = waiting.hold(2).unwrap();
+        assert!(waiting.hold(2).is_none() && waiting.held() == 2);
+        drop(first);
+        assert!(waiting.hold(2).is_some() && waiting.held() == 1);
+    }
+
+    #[tokio::test]
+    async fn one_read_serves_all_who_ask_for_one_state_while_more_and_more_is_applied() {
+        let slot = Slot::default();
+        let (applied, reads) = (AtomicU64::new(7), AtomicUsize::new(0));
+        let ask = |asked| {
+            let read = async {
+                reads.fetch_add(1, Ordering::Relaxed);
+                // Others write meanwhile, and those who ask come to their turns.
+                applied.fetch_add(3, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(encoded())
+            };
+            slot.answer(asked, || applied.load(Ordering::Relaxed), read)
+        };
+        join_all((0..100).map(|_| ask(7))).await;
+        assert_eq!(1, reads.load(Ordering::Relaxed));
+        // What was applied after that read may be what the next one waits for.
+        join_all((0..100).map(|_| ask(8))).await;
+        assert_eq!(2, reads.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_fails_or_goes_leaves_its_turn_to_the_next() {
+        let slot = Slot::default();
+        let failed = slot.answer(1, || 1, async { Err("no") });
+        assert_eq!("no", failed.await.map(|_| ()).unwrap_err());
+        let mut gone = Box::pin(slot.answer(1, || 1, std::future::pending::<Result<_, Infallible>>()));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        let read = slot.answer(1, || 1, async { Ok::<_, Infallible>(encoded()) }).await.unwrap();
+        assert_eq!(Some(5), read.index);
     }
 }

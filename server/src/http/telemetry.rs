@@ -38,7 +38,7 @@ struct Gauges {
     leads: Gauge,
     leader_known: Gauge,
     last_contact_ms: Gauge,
-    watchers: Gauge,
+    blocking_queries: Gauge,
     resident_bytes: Gauge,
 }
 
@@ -82,8 +82,9 @@ impl Telemetry {
         self.unrouted[class(status)].inc();
     }
 
-    /// All figures as they are now.
-    pub(super) fn gather(&self, context: &Context) -> Vec<MetricFamily> {
+    /// All figures as they are now; `blocking_queries` are waiting.
+    pub(super) fn gather(&self, context: &Context, blocking_queries: usize) -> Vec<MetricFamily> {
+        self.gauges.blocking_queries.set(blocking_queries as f64);
         self.gauges.read(context);
         self.registry.gather()
     }
@@ -101,7 +102,7 @@ impl Gauges {
                 "ordu_raft_last_contact_ms",
                 "Milliseconds since the leader was heard of.",
             ),
-            watchers: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
+            blocking_queries: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
             resident_bytes: gauge("process_resident_memory_bytes", "Memory of this process that is in use."),
         }
     }
@@ -114,7 +115,6 @@ impl Gauges {
         self.leads.set(flag(metrics.current_leader == Some(metrics.id)));
         self.leader_known.set(flag(context.cluster.known_leader()));
         self.last_contact_ms.set(context.cluster.last_contact_ms() as f64);
-        self.watchers.set(context.watches.watchers() as f64);
         self.resident_bytes.set(resident_bytes().unwrap_or(0) as f64);
     }
 }

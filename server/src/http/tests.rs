@@ -1,5 +1,9 @@
 //! The API of one server that keeps everything in memory, asked without a socket.
 
+mod connections;
+mod lists;
+mod watching;
+
 use std::time::Duration;
 
 use axum::Router;
@@ -36,7 +40,7 @@ impl Asked {
 }
 
 struct Fixture {
-    _server: Server,
+    server: Server,
     api: Router,
 }
 
@@ -44,7 +48,7 @@ impl Fixture {
     async fn start() -> Self {
         let server = one_server().await;
         let api = super::service(server.context().clone());
-        let fixture = Self { _server: server, api };
+        let fixture = Self { server, api };
         let deadline = Instant::now() + DEADLINE;
         while fixture.get("/v1/status/leader").await.json() == "" {
             assert!(Instant::now() < deadline, "no leader");
@@ -83,6 +87,21 @@ impl Fixture {
                 return;
             }
             assert!(Instant::now() < deadline, "{evals}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Until so many blocking queries wait.
+    async fn waiting(&self, queries: usize) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let metrics = self.get("/v1/metrics").await.json();
+            let mut gauges = metrics["Gauges"].as_array().unwrap().iter();
+            let held = gauges.find(|gauge| gauge["Name"] == "ordu_http_blocking_queries").unwrap();
+            if held["Value"] == json!(queries as f64) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{held} of {queries} blocking queries wait");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -164,40 +183,6 @@ async fn a_job_is_registered_read_changed_and_purged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blocking_query_answers_with_news_or_when_its_time_is_over() {
-    let api = Fixture::start().await;
-    api.register("watched", 50).await;
-    api.settled("watched").await;
-    let first = api.get("/v1/job/watched").await;
-    let target = format!("/v1/job/watched?index={}&wait=10s", first.index());
-    let many: Vec<_> = (0..100).map(|_| api.get(&target)).collect();
-    let started = Instant::now();
-    let change = async {
-        // The others have to wait first; what arrives later would find the news at once.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        api.register("watched", 60).await
-    };
-    let (_, woken) = tokio::join!(change, futures::future::join_all(many));
-    assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&started.elapsed()));
-    for one in woken {
-        assert!(one.index() > first.index());
-        assert_eq!(60, one.json()["Priority"]);
-    }
-
-    api.settled("watched").await;
-    let present = api.get("/v1/job/watched").await;
-    let started = Instant::now();
-    let late = api.get(&format!("/v1/job/watched?index={}&wait=300ms", present.index())).await;
-    assert!(started.elapsed() >= Duration::from_millis(300));
-    assert_eq!((StatusCode::OK, present.index(), present.json()), (late.status, late.index(), late.json()));
-
-    let missing = api.get("/v1/job/later").await;
-    let target = format!("/v1/job/later?index={}&wait=10s", missing.index());
-    let (_, found) = tokio::join!(api.register("later", 50), api.get(&target));
-    assert_eq!((StatusCode::OK, json!("later")), (found.status, found.json()["ID"].clone()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_around_the_jobs_is_told() {
     let api = Fixture::start().await;
     for (path, expected) in [
@@ -216,6 +201,17 @@ async fn what_stands_around_the_jobs_is_told() {
         (itself["member"]["Name"].as_str().unwrap(), itself["member"]["Tags"]["dc"].as_str().unwrap())
     });
     assert_eq!("true", itself["stats"]["nomad"]["leader"]);
+    // Clients go by the version of the API; this program's own stands beside it.
+    let (api_version, own) = (json!("1.0.18"), json!(env!("CARGO_PKG_VERSION")));
+    for (told, version) in [
+        (&itself["config"]["Version"]["Version"], &api_version),
+        (&itself["member"]["Tags"]["build"], &api_version),
+        (&itself["config"]["Version"]["Revision"], &own),
+        (&itself["member"]["Tags"]["ordu.version"], &own),
+        (&itself["stats"]["ordu"]["version"], &own),
+    ] {
+        assert_eq!(version, told);
+    }
     let members = api.get("/v1/agent/members").await.json();
     assert_eq!(itself["member"]["Name"], members["Members"][0]["Name"]);
     assert_eq!((&json!("dc1"), &json!("alive")), (&members["ServerDC"], &members["Members"][0]["Status"]));
@@ -244,6 +240,20 @@ async fn bad_requests_are_refused_in_nomad_s_words() {
         ("POST", "/v1/job/none/evaluate", "", 404, "job not found"),
         ("POST", "/v1/job/none/evaluate", "nonsense", 400, "invalid character"),
         ("DELETE", "/v1/job/none?purge=maybe", "", 400, "Failed to parse value of \"purge\""),
+        ("POST", "/v1/jobs?namespace=*", &other, 400, "invalid namespace \"*\""),
+        ("PUT", "/v1/job/other/plan?namespace=a.b", &other, 400, "invalid namespace \"a.b\""),
+        ("DELETE", "/v1/job/none?namespace=*", "", 400, "invalid namespace \"*\""),
+        ("PUT", "/v1/job/none/evaluate?namespace=*", "", 400, "invalid namespace \"*\""),
+        ("PUT", "/v1/job/none/periodic/force?namespace=*", "", 400, "invalid namespace \"*\""),
+        ("PUT", "/v1/job/none/dispatch", r#"{"Namespace":"a.b"}"#, 400, "invalid namespace \"a.b\""),
+        (
+            "PUT",
+            "/v1/job/none/revert?namespace=a%20b",
+            r#"{"JobID":"none"}"#,
+            400,
+            "invalid namespace \"a b\"",
+        ),
+        ("PUT", "/v1/job/none/stable?namespace=%2f", r#"{"JobID":"none"}"#, 400, "invalid namespace \"/\""),
         ("GET", "/v1/jobs?index=abc", "", 400, "Invalid index"),
         ("GET", "/v1/jobs?wait=abc", "", 400, "Invalid wait time"),
         ("GET", "/v1/jobs?region=elsewhere", "", 400, "No path to region"),

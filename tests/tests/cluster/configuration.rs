@@ -17,19 +17,19 @@ fn a_bad_configuration_is_refused_by_key_and_line() {
     let root = Root::new();
     let data = root.path().join("data").display().to_string();
     let cases: &[(&str, &str, &[&str])] = &[
-        ("bad.hcl", "name = \"a\"\nports {\n  http = \"many\"\n}\n", &["http", "3"]),
-        ("bad.hcl", "name = \"a\"\nports {\n  rpc = 70000\n}\n", &["rpc", "3"]),
+        ("bad.hcl", "name = \"a\"\nports {\n  http = \"many\"\n}\n", &["http", "bad.hcl:3:"]),
+        ("bad.hcl", "name = \"a\"\nports {\n  rpc = 70000\n}\n", &["rpc", "bad.hcl:3:"]),
         (
             "bad.hcl",
             "server {\n  enabled = true\n  bootstrap_expect = \"three\"\n}\n",
-            &["bootstrap_expect", "3"],
+            &["bootstrap_expect", "bad.hcl:3:"],
         ),
-        ("bad.hcl", "server {\n  enabled = \"perhaps\"\n}\n", &["enabled", "2"]),
-        ("bad.hcl", "data_dir = \"DATA\"\n\ncolour = \"red\"\n", &["colour", "3"]),
-        ("bad.hcl", "server {\n  enabled = true\n\n  raft_speed = 9\n}\n", &["raft_speed", "4"]),
+        ("bad.hcl", "server {\n  enabled = \"perhaps\"\n}\n", &["enabled", "bad.hcl:2:"]),
+        ("bad.hcl", "data_dir = \"DATA\"\n\ncolour = \"red\"\n", &["colour", "bad.hcl:3:"]),
+        ("bad.hcl", "server {\n  enabled = true\n\n  raft_speed = 9\n}\n", &["raft_speed", "bad.hcl:4:"]),
         ("bad.hcl", "log_level = \"LOUD\"\n", &["log_level", "LOUD"]),
         ("bad.hcl", "name = \"a\"\nserver {\n  enabled = true\n", &["bad.hcl"]),
-        ("bad.hcl", "name = = \"a\"\n", &["1"]),
+        ("bad.hcl", "name = = \"a\"\n", &["bad.hcl:1:"]),
         (
             "bad.json",
             "{\n  \"server\": {\n    \"bootstrap_expect\": \"three\"\n  }\n}\n",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::jobs::unplaceable;
-use ordu_tests::observe::register;
+use ordu_tests::observe::{register, wait_for_blocking_queries};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -94,6 +94,9 @@ async fn watchers_at_every_server_are_woken_by_a_write_at_any() {
                     }
                 }
             });
+        }
+        for server in 0..cluster.servers.len() {
+            wait_for_blocking_queries(cluster.client(server), 1).await;
         }
         let mut job = unplaceable("watched");
         job["Priority"] = (60 + writer).into();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use ordu_tests::harness::{Cluster, eventually, holds};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::{job, registration, unplaceable};
-use ordu_tests::observe::{RUN_WITHIN, list, register, texts_of, wait_until_decided};
+use ordu_tests::observe::{
+    RUN_WITHIN, list, register, texts_of, wait_for_blocking_queries, wait_until_decided,
+};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -210,6 +212,7 @@ async fn who_waits_on_a_page_is_woken_and_sees_its_news() {
             }
         };
         let writer = async {
+            wait_for_blocking_queries(client, 1).await;
             let body = registration(&unplaceable(news));
             let written = cluster.client(leader).post("/v1/jobs", &body).await.expect("the server answers");
             assert_eq!(written.status, 200, "{}", written.text());

@@ -11,34 +11,42 @@ use ordu_tests::observe::{Keeper, job_ids, register, wait_for_jobs};
 /// A cut-off server may hold a request for some seconds before it gives up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A write that may end in a refusal or in silence, never in an acknowledgement.
-async fn must_not_be_acknowledged(client: Client, id: &str) {
+/// A write that may end in a refusal or in silence, never in an acknowledgement. Whether it was refused.
+async fn must_not_be_acknowledged(client: Client, id: &str) -> bool {
     match client.with_timeout(PATIENCE).post("/v1/jobs", &registration(&unplaceable(id))).await {
         Ok(response) => {
-            assert_ne!(
-                response.status,
-                200,
-                "a leader without a quorum acknowledged {id}: {}",
-                response.text()
-            )
+            let (status, text) = (response.status, response.text());
+            assert!(status >= 500, "a server without a quorum answered {id} with {status} {text}");
+            true
         }
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}"),
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+            false
+        }
     }
 }
 
-/// A default read that may be refused or wait, never answer from a state that may be old.
-async fn must_not_be_read(client: Client, path: &str) {
+/// A default read that may be refused or wait, never answer from a state that may be old. Whether it was
+/// refused.
+async fn must_not_be_read(client: Client, path: &str) -> bool {
     match client.with_timeout(PATIENCE).get(path).await {
         Ok(response) => {
-            assert!(
-                response.status >= 500,
-                "GET {path} at a cut-off leader: {} {}",
-                response.status,
-                response.text()
-            )
+            let (status, text) = (response.status, response.text());
+            assert!(status >= 500, "GET {path} at a cut-off server: {status} {text}");
+            true
         }
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}"),
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+            false
+        }
     }
+}
+
+/// A server that knows that there is no leader says so, and keeps no one waiting.
+async fn must_refuse(client: Client, id: &str) {
+    let (write, read) =
+        tokio::join!(must_not_be_acknowledged(client, id), must_not_be_read(client, "/v1/jobs"));
+    assert!(write && read, "without a leader there was no answer in time: write {write}, read {read}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,6 +95,7 @@ async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
         })
     })
     .await;
+    must_refuse(cut_off, "cut-4").await;
     assert_eq!(
         job_ids(cut_off, "during").await,
         Ok([].into()),
@@ -127,7 +136,7 @@ async fn a_server_that_led_and_restarts_while_it_is_cut_off_names_no_leader() {
         holds(elected.is_ok_and(|leader| leader != "" && leader != former), || "not yet".into())
     })
     .await;
-    must_not_be_acknowledged(cut_off, "cut").await;
+    must_refuse(cut_off, "cut").await;
     links.heal();
     cluster.leader().await;
     register(cluster.client(old), &unplaceable("after")).await;
@@ -149,7 +158,7 @@ async fn a_cut_off_follower_does_not_unseat_the_leader_when_it_comes_back() {
         holds(read.header("X-Nomad-KnownLeader") == Some("false"), || "it still names one".into())
     })
     .await;
-    must_not_be_acknowledged(cut_off, "cut").await;
+    must_refuse(cut_off, "cut").await;
     register(cluster.client(leader), &unplaceable("during")).await;
     links.heal();
     assert_eq!(cluster.leader().await, leader, "the leader was unseated by one that had been cut off");

@@ -40,7 +40,7 @@ pub(crate) fn execute(cli: Cli) -> ExitCode {
     let command = match cli.command {
         Command::Agent(arguments) => return agent::execute(&arguments),
         Command::Version => {
-            println!("Ordu v{}", env!("CARGO_PKG_VERSION"));
+            println!("Ordu v{} (API of Nomad {})", env!("CARGO_PKG_VERSION"), ordu_proto::api::NOMAD_VERSION);
             return ExitCode::from(DONE);
         }
         command => command,

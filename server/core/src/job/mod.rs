@@ -33,7 +33,7 @@ pub use faults::{Faults, Warnings};
 pub use spec::{group_counts, job_row, parse_spec, spec_json};
 pub use time::rfc3339;
 pub(crate) use validate::check_total;
-pub use validate::validate;
+pub use validate::{InvalidNamespace, check_namespace, validate};
 pub use validation::{ValidationDocument, validation_document};
 pub use warnings::warnings;
 

@@ -18,12 +18,31 @@ use std::collections::BTreeMap;
 use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
 
 use super::faults::Faults;
-use crate::limits::JOB_ALLOCATIONS_MAX;
+use crate::limits::{JOB_ALLOCATIONS_MAX, NAMESPACE_BYTES_MAX};
 
 /// The type of the servers' own work.
 const TYPE_CORE: &str = "_core";
 const PRIORITY_MIN: i64 = 1;
 const PRIORITY_MAX: i64 = 100;
+
+/// A name that no namespace can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid namespace \"{shown}\": a namespace has 1 to {NAMESPACE_BYTES_MAX} letters, digits and dashes"
+)]
+pub struct InvalidNamespace {
+    shown: String,
+}
+
+/// Checks the name of a namespace that something is to be written in.
+pub fn check_namespace(name: &str) -> Result<(), InvalidNamespace> {
+    let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if (1..=NAMESPACE_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_of_it) {
+        return Ok(());
+    }
+    let shown = name.chars().take(NAMESPACE_BYTES_MAX).collect::<String>().escape_debug().to_string();
+    Err(InvalidNamespace { shown })
+}
 
 /// Checks a canonical job. The error's text is the body of the refusal.
 pub fn validate(job: &JobSpec) -> Result<(), Faults> {
@@ -74,8 +93,8 @@ fn check_facts(job: &JobSpec, faults: &mut Faults) {
     }
     if job.namespace().is_empty() {
         faults.add("Job must be in a namespace");
-    } else if job.namespace().contains('\0') {
-        faults.add("Job namespace contains a null character");
+    } else if let Err(invalid) = check_namespace(job.namespace()) {
+        faults.add(invalid.to_string());
     }
     match job.job_type() {
         TYPE_SERVICE | TYPE_BATCH | TYPE_SYSTEM | TYPE_CORE => {}
@@ -136,4 +155,21 @@ pub(crate) fn check_total(job: &JobSpec) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_has_letters_digits_and_dashes() {
+        for name in ["default", "a", "Team-7", "-", &"x".repeat(128)] {
+            assert_eq!(Ok(()), check_namespace(name), "{name}");
+        }
+        for name in ["", "*", "a.b", "a b", "a/b", "ä", "a_b", "a\0b", &"x".repeat(129)] {
+            assert!(check_namespace(name).is_err(), "{name}");
+        }
+        let refused = check_namespace(&"\"ö.".repeat(1_000)).unwrap_err().to_string();
+        assert!(refused.starts_with("invalid namespace \"\\\"ö.") && refused.len() < 500, "{refused}");
+    }
 }

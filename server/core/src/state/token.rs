@@ -36,10 +36,11 @@ impl InvalidToken {
     }
 }
 
-/// The next job of a list of jobs: `<namespace>.<job id>`. Namespaces have no dot, ids may have some.
+/// The next job of a list of jobs: `<namespace>.<job id>`. The first dot ends the namespace; of its own it
+/// shows none, whatever it is.
 ///
-/// Tokens travel in a header, where only visible ASCII is safe: what an id has beside it, and the percent
-/// sign, is written as percent and two digits for each byte.
+/// Tokens travel in a header, where only visible ASCII is safe: what a name has beside it, the percent
+/// sign, and a namespace's dot are written as percent and two digits for each byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobToken {
     /// The job's namespace.
@@ -67,9 +68,9 @@ impl JobToken {
 
 impl Display for JobToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        escape(&self.namespace, formatter)?;
+        escape(&self.namespace, b"%.", formatter)?;
         formatter.write_str(".")?;
-        escape(&self.id, formatter)
+        escape(&self.id, b"%", formatter)
     }
 }
 
@@ -111,12 +112,13 @@ impl Display for IdToken {
     }
 }
 
-fn escape(name: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes a name as visible ASCII, without those of `but`.
+fn escape(name: &str, but: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for byte in name.bytes() {
-        match byte {
-            b'%' => formatter.write_str("%25")?,
-            b'!'..=b'~' => write!(formatter, "{}", char::from(byte))?,
-            _ => write!(formatter, "%{byte:02X}")?,
+        if byte.is_ascii_graphic() && !but.contains(&byte) {
+            write!(formatter, "{}", char::from(byte))?;
+        } else {
+            write!(formatter, "%{byte:02X}")?;
         }
     }
     Ok(())
@@ -163,6 +165,8 @@ mod tests {
             ("team-a", "web.v2/periodic-1700000000", "team-a.web.v2/periodic-1700000000"),
             ("default", "50%", "default.50%25"),
             ("default", "größe\n", "default.gr%C3%B6%C3%9Fe%0A"),
+            ("a.b", "web.v2", "a%2Eb.web.v2"),
+            ("*", ".", "*.."),
         ] {
             let token = job_token(namespace, id);
             assert_eq!(text, token.to_string());
@@ -216,8 +220,9 @@ mod tests {
 
         #[test]
         fn any_job_reads_back_and_its_token_is_visible_ascii(
-            namespace in "[a-zA-Z0-9-]{1,12}",
-            id in "[^\0]{1,12}",
+            // Whatever the table's key can hold, whoever wrote it.
+            namespace in "[.%a*]{1,4}|[^\0]{1,12}",
+            id in "[.%a*]{1,4}|[^\0]{1,12}",
         ) {
             let token = job_token(&namespace, &id);
             let text = token.to_string();

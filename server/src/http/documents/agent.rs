@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ordu_proto::api::NOMAD_VERSION;
 use ordu_store::types::Server;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,8 +10,8 @@ use serde::Serialize;
 use crate::cluster::{Cluster, Member};
 use crate::options::ServerOptions;
 
-/// The version of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of this program; what clients go by is [`NOMAD_VERSION`].
+const ORDU_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of raft's protocol that clients expect where server ids are not addresses.
 const RAFT_PROTOCOL: &str = "3";
 
@@ -49,7 +50,8 @@ impl MemberDocument {
             ("rpc_addr", rpc_host.to_owned()),
             ("port", rpc_port.to_string()),
             ("expect", options.bootstrap_expect.to_string()),
-            ("build", VERSION.to_owned()),
+            ("build", NOMAD_VERSION.to_owned()),
+            ("ordu.version", ORDU_VERSION.to_owned()),
             ("vsn", "1".to_owned()),
             ("raft_vsn", RAFT_PROTOCOL.to_owned()),
         ];
@@ -129,7 +131,7 @@ struct Config {
     ports: Ports,
     advertise_addrs: AdvertiseAddresses,
     server: ServerConfig,
-    client: ClientConfig,
+    client: Enabled,
     version: Version,
     #[serde(rename = "ACL")]
     acl: Enabled,
@@ -165,12 +167,6 @@ struct ServerConfig {
     num_schedulers: usize,
     heartbeat_grace: u64,
     retry_join: Vec<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-struct ClientConfig {
-    enabled: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -231,8 +227,13 @@ impl Config {
                 heartbeat_grace: u64::try_from(options.heartbeat_grace.as_nanos()).unwrap_or(u64::MAX),
                 retry_join: options.retry_join.clone(),
             },
-            client: ClientConfig { enabled: options.with_client },
-            version: Version { version: VERSION, version_prerelease: "", version_metadata: "", revision: "" },
+            client: Enabled { enabled: options.with_client },
+            version: Version {
+                version: NOMAD_VERSION,
+                version_prerelease: "",
+                version_metadata: "",
+                revision: ORDU_VERSION,
+            },
             acl: Enabled { enabled: false },
             tls: TlsConfig { http: false, rpc: false },
         }
@@ -261,13 +262,12 @@ fn stats(
         ("num_peers", cluster.members().len().saturating_sub(1).to_string()),
         ("last_contact", format!("{}ms", cluster.last_contact_ms())),
     ];
-    let runtime = [
-        ("version", VERSION.to_owned()),
-        ("kernel.name", std::env::consts::OS.to_owned()),
-        ("arch", std::env::consts::ARCH.to_owned()),
-    ];
+    let ordu = [("version", ORDU_VERSION.to_owned())];
+    let runtime =
+        [("kernel.name", std::env::consts::OS.to_owned()), ("arch", std::env::consts::ARCH.to_owned())];
     [
         ("nomad", nomad.into_iter().collect()),
+        ("ordu", ordu.into_iter().collect()),
         ("raft", raft.into_iter().collect()),
         ("runtime", runtime.into_iter().collect()),
     ]

@@ -161,10 +161,6 @@ impl<'a> AllocStub<'a> {
             modify_time: alloc.modify_time_ns,
         }
     }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        append(self, out);
-    }
 }
 
 /// The whole document but for its job.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::metric::AllocMetric;
-use super::{append, is_empty, is_zero, is_zero_ns};
+use super::{is_empty, is_zero, is_zero_ns};
 use crate::http::ids::IdText;
 
 /// An evaluation, alone and in a list.
@@ -126,9 +126,5 @@ impl<'a> EvalDocument<'a> {
     pub(crate) fn without_snapshot(mut self) -> Self {
         self.snapshot_index = 0;
         self
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        append(self, out);
     }
 }

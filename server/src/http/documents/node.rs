@@ -8,7 +8,6 @@ use ordu_proto::state::NodeStatus;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::append;
 use super::resources::{Cpu, Disk, FlatResources, Memory, Network};
 use super::some_map;
 use crate::http::ids::IdText;
@@ -162,10 +161,6 @@ impl<'a> NodeStub<'a> {
             create_index: node.create_index,
             modify_index: node.modify_index,
         }
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        append(self, out);
     }
 }
 

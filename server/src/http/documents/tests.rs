@@ -82,7 +82,10 @@ fn allocation() -> state::Allocation {
 #[test]
 fn the_entry_of_an_allocation_has_all_its_members_whatever_they_say() {
     let mut out = Vec::new();
-    AllocStub::of(&allocation(), StubMembers { task_states: false, resources: false }).write(&mut out);
+    super::append(
+        &AllocStub::of(&allocation(), StubMembers { task_states: false, resources: false }),
+        &mut out,
+    );
     let expected = json!({
         "ClientDescription": "Tasks are running", "ClientStatus": "running", "CreateIndex": 7, "CreateTime": 10,
         "DesiredDescription": "", "DesiredStatus": "run", "DeploymentStatus": null,
@@ -94,7 +97,10 @@ fn the_entry_of_an_allocation_has_all_its_members_whatever_they_say() {
     });
     assert_eq!(expected, value(&out));
     let mut with_all = Vec::new();
-    AllocStub::of(&allocation(), StubMembers { task_states: true, resources: true }).write(&mut with_all);
+    super::append(
+        &AllocStub::of(&allocation(), StubMembers { task_states: true, resources: true }),
+        &mut with_all,
+    );
     let with_all = value(&with_all);
     assert_eq!(300, with_all["AllocatedResources"]["Shared"]["DiskMB"]);
     assert_eq!("dead", with_all["TaskStates"]["t"]["State"]);
@@ -184,7 +190,7 @@ fn evaluation() -> state::Evaluation {
 #[test]
 fn an_evaluation_leaves_out_what_it_has_not() {
     let mut out = Vec::new();
-    EvalDocument::of(&evaluation()).write(&mut out);
+    super::append(&EvalDocument::of(&evaluation()), &mut out);
     let expected = json!({
         "CreateIndex": 3, "CreateTime": 6, "ID": ids::text(&[1; 16]), "JobID": "basic", "JobModifyIndex": 3,
         "ModifyIndex": 5, "ModifyTime": 7, "Namespace": "default", "Priority": 50, "QueuedAllocations": {"web": 0},
@@ -210,7 +216,7 @@ fn an_evaluation_that_found_no_room_says_why() {
         ..evaluation()
     };
     let mut out = Vec::new();
-    EvalDocument::of(&eval).write(&mut out);
+    super::append(&EvalDocument::of(&eval), &mut out);
     let document = value(&out);
     assert_eq!(ids::text(&[9; 16]), document["BlockedEval"]);
     assert_eq!("2026-01-01T00:00:00Z", document["WaitUntil"]);
@@ -264,7 +270,7 @@ fn node() -> state::Node {
 #[test]
 fn the_entry_of_a_node_has_its_address_and_version() {
     let mut out = Vec::new();
-    NodeStub::of(&node(), false).write(&mut out);
+    super::append(&NodeStub::of(&node(), false), &mut out);
     let document = value(&out);
     for (member, expected) in [
         ("Address", json!("10.0.0.1")),
@@ -281,7 +287,7 @@ fn the_entry_of_a_node_has_its_address_and_version() {
     }
     assert_eq!(None, document.get("NodeResources"));
     let mut with_resources = Vec::new();
-    NodeStub::of(&node(), true).write(&mut with_resources);
+    super::append(&NodeStub::of(&node(), true), &mut with_resources);
     assert_eq!(4_000, value(&with_resources)["NodeResources"]["Cpu"]["CpuShares"]);
 }
 

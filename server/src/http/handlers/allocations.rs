@@ -1,14 +1,16 @@
 //! Reads of allocations: lists, those of a job, an evaluation or a node, and one with its job.
 
+use ordu_core::filter::Filter;
 use ordu_core::job::job_document;
 use ordu_core::state::{Corrupt, Reader, Table, read};
 use ordu_proto::state::{Allocation, Job};
+use serde_json::Value;
 
-use super::{JsonList, id_of, id_prefix};
+use super::{id_of, id_prefix, index_of};
 use crate::http::blocking::{Found, View};
 use crate::http::documents::alloc::{self, AllocStub, StubMembers};
 use crate::http::error::HttpError;
-use crate::http::paging::{self, Listing, Paging, Take};
+use crate::http::paging::{self, ListEntry, Listing, Paging, Take};
 use crate::http::request::{Request, parse_bool};
 use crate::watch::Key;
 
@@ -27,7 +29,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let mut show = |alloc: &Allocation, take: &mut Take<'_>| take(&AllocStub::of(alloc, members));
     let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
-    Ok(Found::page(index(view.reader)?, page))
+    Ok(Found::page(index_of(view.reader, Table::Allocs)?, page))
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -41,14 +43,13 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
         true => None,
         false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
     };
-    let allocs = read::allocs_of_job(view.reader, namespace, id)?;
-    let shown = |alloc: &&Allocation| this_job.is_none_or(|index| index == alloc.job_create_index);
-    stubs(view, allocs.iter().filter(shown))
+    let mut allocs = read::allocs_of_job(view.reader, namespace, id)?;
+    allocs.retain(|alloc| this_job.is_none_or(|index| index == alloc.job_create_index));
+    stubs(view, allocs)
 }
 
 pub(crate) fn of_evaluation(view: &View<'_>) -> Result<Found, HttpError> {
-    let allocs = read::allocs_of_eval(view.reader, &id_of(view.request, "eval")?)?;
-    stubs(view, allocs.iter())
+    stubs(view, read::allocs_of_eval(view.reader, &id_of(view.request, "eval")?)?)
 }
 
 pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -56,11 +57,13 @@ pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
-    let mut list = JsonList::new();
-    for alloc in read::allocs_of_node(view.reader, &id_of(view.request, "node")?)? {
-        whole(view.reader, &alloc, list.next())?;
-    }
-    found(view.reader, list)
+    let allocs = read::allocs_of_node(view.reader, &id_of(view.request, "node")?)?;
+    let mut show = |alloc: &Allocation, take: &mut Take<'_>| {
+        let mut document = Vec::new();
+        whole(view.reader, alloc, &mut document)?;
+        take(&Whole(document))
+    };
+    page_of(view, allocs, &mut show)
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -69,28 +72,40 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(found) = read::alloc(view.reader, &id_of(view.request, "alloc")?)? else {
-        return Ok(Found::nothing(index(view.reader)?, "alloc not found"));
+        return Ok(Found::nothing(index_of(view.reader, Table::Allocs)?, "alloc not found"));
     };
     let mut document = Vec::new();
     whole(view.reader, &found, &mut document)?;
     Ok(Found::json(found.modify_index, document))
 }
 
-fn stubs<'a>(view: &View<'_>, allocs: impl Iterator<Item = &'a Allocation>) -> Result<Found, HttpError> {
+fn stubs(view: &View<'_>, allocs: Vec<Allocation>) -> Result<Found, HttpError> {
     let members = members_of(view.request)?;
-    let mut list = JsonList::new();
-    for alloc in allocs {
-        AllocStub::of(alloc, members).write(list.next());
+    page_of(view, allocs, &mut |alloc, take| take(&AllocStub::of(alloc, members)))
+}
+
+fn page_of(
+    view: &View<'_>,
+    allocs: Vec<Allocation>,
+    show: &mut dyn FnMut(&Allocation, &mut Take<'_>) -> Result<bool, HttpError>,
+) -> Result<Found, HttpError> {
+    let page = Paging::of(view.request)?.of_rows(view.request, allocs, |alloc| &alloc.id, show)?;
+    Ok(Found::page(index_of(view.reader, Table::Allocs)?, page))
+}
+
+/// An entry that is JSON already.
+struct Whole(Vec<u8>);
+
+impl ListEntry for Whole {
+    fn passes(&self, filter: &Filter) -> Result<bool, HttpError> {
+        let document: Value = serde_json::from_slice(&self.0)
+            .map_err(|error| Corrupt::new(Table::Allocs, format!("the document of a row: {error}")))?;
+        Ok(filter.matches(&document)?)
     }
-    found(view.reader, list)
-}
 
-fn found(reader: &dyn Reader, list: JsonList) -> Result<Found, HttpError> {
-    Ok(Found::json(index(reader)?, list.finish()))
-}
-
-fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
-    Ok(read::indexes(reader)?.get(Table::Allocs))
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
 }
 
 /// What the caller wants in the entries of a list.

@@ -9,7 +9,7 @@ use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDispatch, PeriodicLaunch};
 use ordu_store::runtime::random_bytes;
 
-use super::registrations::{of_another, settle_body};
+use super::registrations::{of_another, settle_body, written_namespace};
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Dispatched, Forced};
@@ -48,7 +48,7 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 pub(crate) fn force(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let command = PeriodicLaunch {
-            namespace: call.request.namespace().to_owned(),
+            namespace: written_namespace(&call.request)?,
             job_id: call.request.id.clone(),
             launch_ns: 0,
             forced: true,

@@ -1,10 +1,10 @@
 //! Reads of deployments.
 
 use ordu_core::job::{DeploymentDocument, deployment_document};
-use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_core::state::{Table, read};
 use ordu_proto::state::Deployment;
 
-use super::{JsonList, id_of, id_prefix};
+use super::{id_of, id_prefix, index_of};
 use crate::http::blocking::{Found, View};
 use crate::http::error::HttpError;
 use crate::http::paging::{self, Listing, Paging, Take};
@@ -28,7 +28,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let mut show = |deployment: &Deployment, take: &mut Take<'_>| take(&DeploymentDocument::of(deployment));
     let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
-    Ok(Found::page(index(view.reader)?, page))
+    Ok(Found::page(index_of(view.reader, Table::Deployments)?, page))
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -42,13 +42,11 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
         true => None,
         false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
     };
-    let mut list = JsonList::new();
-    for deployment in read::deployments_of_job(view.reader, namespace, id)? {
-        if this_job.is_none_or(|index| index == deployment.job_create_index) {
-            deployment_document(&deployment, list.next());
-        }
-    }
-    Ok(Found::json(index(view.reader)?, list.finish()))
+    let mut deployments = read::deployments_of_job(view.reader, namespace, id)?;
+    deployments.retain(|deployment| this_job.is_none_or(|index| index == deployment.job_create_index));
+    let mut show = |deployment: &Deployment, take: &mut Take<'_>| take(&DeploymentDocument::of(deployment));
+    let page = Paging::of(view.request)?.of_rows(view.request, deployments, |row| &row.id, &mut show)?;
+    Ok(Found::page(index_of(view.reader, Table::Deployments)?, page))
 }
 
 pub(crate) fn latest_of_job(view: &View<'_>) -> Result<Found, HttpError> {
@@ -58,7 +56,7 @@ pub(crate) fn latest_of_job(view: &View<'_>) -> Result<Found, HttpError> {
         Some(deployment) => deployment_document(deployment, &mut document),
         None => document.extend_from_slice(b"null"),
     }
-    Ok(Found::json(index(view.reader)?, document))
+    Ok(Found::json(index_of(view.reader, Table::Deployments)?, document))
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -67,13 +65,9 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(deployment) = read::deployment(view.reader, &id_of(view.request, "deployment")?)? else {
-        return Ok(Found::nothing(index(view.reader)?, "deployment not found"));
+        return Ok(Found::nothing(index_of(view.reader, Table::Deployments)?, "deployment not found"));
     };
     let mut document = Vec::new();
     deployment_document(&deployment, &mut document);
     Ok(Found::json(deployment.modify_index, document))
-}
-
-fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
-    Ok(read::indexes(reader)?.get(Table::Deployments))
 }

@@ -26,24 +26,32 @@ use crate::http::ids;
 /// `PUT /v1/job/:id/plan`.
 pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let mut plan = job::decode_plan(&call.request.id, &call.body)?;
-        complete(&call, &mut plan.submitted)?;
+        let decode = |call: &Call| {
+            let mut plan = job::decode_plan(&call.request.id, &call.body)?;
+            complete(call, &mut plan.submitted)?;
+            Ok(plan)
+        };
+        let (call, plan) = call.work(decode).await?;
         call.api.context.reads.confirm().await?;
-        let context = call.api.context.clone();
-        let blocks = context.state.db().blocks();
-        let decide = move || DryRun::decide(&context, plan);
-        let dry_run = if blocks { on_blocking_thread(decide).await?? } else { decide()? };
-        Ok(Answer::written(&call.request, dry_run.index, &PlanAnswer::of(&dry_run)))
+        let blocks = call.api.context.state.db().blocks();
+        let answer = move || {
+            let dry_run = DryRun::decide(&call.api.context, plan)?;
+            Ok(Answer::written(&call.request, dry_run.index, &PlanAnswer::of(&dry_run)))
+        };
+        if blocks { on_blocking_thread(answer).await? } else { answer() }
     })
 }
 
 /// `PUT /v1/validate/job`.
 pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let mut submitted = job::decode_validate(&call.body)?;
-        settle(&call, &mut submitted)?;
-        let document = job::validation_document(submitted);
-        Ok(Answer::plain(Encoded::json(&call.request, None, document)))
+        let answer = |call: &Call| {
+            let mut submitted = job::decode_validate(&call.body)?;
+            settle(call, &mut submitted)?;
+            let document = job::validation_document(submitted);
+            Ok(Answer::plain(Encoded::json(&call.request, None, document)))
+        };
+        Ok(call.work(answer).await?.1)
     })
 }
 

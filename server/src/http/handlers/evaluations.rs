@@ -1,9 +1,9 @@
 //! Reads of evaluations.
 
-use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_core::state::{Table, read};
 use ordu_proto::state::Evaluation;
 
-use super::{JsonList, id_of, id_prefix};
+use super::{id_of, id_prefix, index_of};
 use crate::http::answer::encode;
 use crate::http::blocking::{Found, View};
 use crate::http::documents::eval::EvalDocument;
@@ -27,7 +27,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let mut show = |eval: &Evaluation, take: &mut Take<'_>| take(&EvalDocument::of(eval));
     let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
-    Ok(Found::page(index(view.reader)?, page))
+    Ok(Found::page(index_of(view.reader, Table::Evals)?, page))
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -35,11 +35,10 @@ pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
-    let mut list = JsonList::new();
-    for eval in read::evals_of_job(view.reader, view.request.namespace(), &view.request.id)? {
-        EvalDocument::of(&eval).write(list.next());
-    }
-    found(view.reader, list)
+    let evals = read::evals_of_job(view.reader, view.request.namespace(), &view.request.id)?;
+    let mut show = |eval: &Evaluation, take: &mut Take<'_>| take(&EvalDocument::of(eval));
+    let page = Paging::of(view.request)?.of_rows(view.request, evals, |eval| &eval.id, &mut show)?;
+    Ok(Found::page(index_of(view.reader, Table::Evals)?, page))
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -48,15 +47,7 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(eval) = read::eval(view.reader, &id_of(view.request, "eval")?)? else {
-        return Ok(Found::nothing(index(view.reader)?, "eval not found"));
+        return Ok(Found::nothing(index_of(view.reader, Table::Evals)?, "eval not found"));
     };
     Ok(Found::json(eval.modify_index, encode(&EvalDocument::of(&eval))))
-}
-
-fn found(reader: &dyn Reader, list: JsonList) -> Result<Found, HttpError> {
-    Ok(Found::json(index(reader)?, list.finish()))
-}
-
-fn index(reader: &dyn Reader) -> Result<u64, Corrupt> {
-    Ok(read::indexes(reader)?.get(Table::Evals))
 }

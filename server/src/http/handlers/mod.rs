@@ -14,7 +14,7 @@ pub(super) mod system;
 pub(super) mod versions;
 
 use ordu_core::job::parse_spec;
-use ordu_core::state::{Corrupt, Id, Table};
+use ordu_core::state::{Corrupt, Id, Reader, Table, read};
 use ordu_proto::api::job::JobSpec;
 use ordu_proto::state;
 
@@ -23,22 +23,22 @@ use super::ids;
 use super::request::Request;
 
 /// A list's JSON, written item by item.
-struct JsonList(Vec<u8>);
+pub(super) struct JsonList(Vec<u8>);
 
 impl JsonList {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(vec![b'['])
     }
 
     /// Where the next item is to be written.
-    fn next(&mut self) -> &mut Vec<u8> {
+    pub(super) fn next(&mut self) -> &mut Vec<u8> {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
         &mut self.0
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.0.push(b']');
         self.0
     }
@@ -54,6 +54,11 @@ fn parsed_spec(row: &state::Job, spec: &state::JobSpec) -> Result<JobSpec, Corru
 /// The id of the path, for a look-up of `what` (`alloc`, `eval`, `node`).
 fn id_of(request: &Request, what: &str) -> Result<Id, HttpError> {
     ids::parse(&request.id).map_err(|fault| lookup_failed(what, &fault))
+}
+
+/// The index of a table that a list is made of.
+fn index_of(reader: &dyn Reader, table: Table) -> Result<u64, Corrupt> {
+    Ok(read::indexes(reader)?.get(table))
 }
 
 /// The beginning of the ids that a list is asked for.

@@ -3,11 +3,12 @@
 use ordu_core::state::{Table, read};
 use ordu_proto::state::Node;
 
-use super::{JsonList, id_of, id_prefix};
+use super::{id_of, id_prefix, index_of};
 use crate::http::answer::encode;
 use crate::http::blocking::{Found, View};
 use crate::http::documents::node::{NodeDocument, NodeStub};
 use crate::http::error::HttpError;
+use crate::http::paging::{self, Listing, Paging, Take};
 use crate::http::request::Request;
 use crate::watch::Key;
 
@@ -17,12 +18,16 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let resources = view.request.flag("resources")?;
-    let mut list = JsonList::new();
-    read::each(view.reader, Table::Nodes, &id_prefix(view.request, "node")?, &mut |node: Node| {
-        NodeStub::of(&node, resources).write(list.next());
-        Ok(())
-    })?;
-    Ok(Found::json(read::indexes(view.reader)?.get(Table::Nodes), list.finish()))
+    let listing = Listing {
+        table: Table::Nodes,
+        prefix: &id_prefix(view.request, "node")?,
+        from: paging::from_id(view.request)?,
+        belongs: &|_: &Node| true,
+        token: |node| paging::id_token(&node.id),
+    };
+    let mut show = |node: &Node, take: &mut Take<'_>| take(&NodeStub::of(node, resources));
+    let page = Paging::of(view.request)?.read(view, &listing, &mut show)?;
+    Ok(Found::page(index_of(view.reader, Table::Nodes)?, page))
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -31,7 +36,7 @@ pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(node) = read::node(view.reader, &id_of(view.request, "node")?)? else {
-        return Ok(Found::nothing(read::indexes(view.reader)?.get(Table::Nodes), "node not found"));
+        return Ok(Found::nothing(index_of(view.reader, Table::Nodes)?, "node not found"));
     };
     Ok(Found::json(node.modify_index, encode(&NodeDocument::of(&node))))
 }

@@ -14,26 +14,21 @@ use crate::http::dispatch::Call;
 use crate::http::documents::job::{Deregistered, Registered};
 use crate::http::error::HttpError;
 use crate::http::ids;
-use crate::http::request::{Request, no_path_to_region};
+use crate::http::request::{DEFAULT_NAMESPACE, Request, no_path_to_region};
 use crate::writer::Written;
 
-const DEFAULT_NAMESPACE: &str = "default";
 const DEFAULT_REGION: &str = "global";
 
 /// `PUT /v1/jobs`.
 pub(crate) fn register(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let registration = job::decode_register(&call.body).map_err(HttpError::bad_request)?;
-        write(call, registration).await
+        write(call, |call| job::decode_register(&call.body).map_err(HttpError::bad_request)).await
     })
 }
 
 /// `PUT /v1/job/:id`.
 pub(crate) fn update(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
-    Box::pin(async move {
-        let registration = job::decode_update(&call.request.id, &call.body)?;
-        write(call, registration).await
-    })
+    Box::pin(async move { write(call, |call| Ok(job::decode_update(&call.request.id, &call.body)?)).await })
 }
 
 /// `DELETE /v1/job/:id`.
@@ -41,7 +36,7 @@ pub(crate) fn deregister(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
     Box::pin(async move {
         let purge = call.request.flag("purge")?;
         let command = JobDeregister {
-            namespace: call.request.namespace().to_owned(),
+            namespace: written_namespace(&call.request)?,
             job_id: call.request.id.clone(),
             purge,
             eval_id: ids::draw().to_vec(),
@@ -83,7 +78,15 @@ pub(super) fn settle_body(call: &Call, region: &str, namespace: String) -> Resul
     }
     let in_body = Some(namespace).filter(|namespace| !namespace.is_empty());
     let in_query = call.request.given("namespace").map(str::to_owned);
-    Ok(in_query.or(in_body).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()))
+    let namespace = in_query.or(in_body).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    job::check_namespace(&namespace)?;
+    Ok(namespace)
+}
+
+/// The namespace of a write that has no body.
+pub(super) fn written_namespace(request: &Request) -> Result<String, HttpError> {
+    job::check_namespace(request.namespace())?;
+    Ok(request.namespace().to_owned())
 }
 
 /// A job that names no region of its own is for the one that is asked.
@@ -115,17 +118,24 @@ pub(super) fn complete(call: &Call, registration: &mut RegisterRequest) -> Resul
     registration.validate().map_err(|faults| HttpError::bad_request(faults.to_string()))
 }
 
-async fn write(call: Call, mut registration: RegisterRequest) -> Result<Answer, HttpError> {
-    complete(&call, &mut registration)?;
-    let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
-    let warnings = job::warnings(&job).to_string();
-    let command =
-        JobRegister { preserve_counts, ..command(&job, stop, enforce_index.then_some(job_modify_index)) };
-    // The specification can be large; what is written of it is in the command.
-    drop(job);
+/// Reads a registration's body and writes the job.
+async fn write(
+    call: Call,
+    decode: fn(&Call) -> Result<RegisterRequest, HttpError>,
+) -> Result<Answer, HttpError> {
+    let (call, (command, warnings)) = call.work(move |call| read(call, decode(call)?)).await?;
     let written = call.api.context.writer.write(Command::JobRegister(command)).await?;
     let Outcome::JobRegistered(outcome) = &written.answer else { return Err(of_another(&written)) };
     Ok(Answer::written(&call.request, outcome.index, &Registered::of(outcome, &warnings)))
+}
+
+/// The command of a registration, and its warnings.
+fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, String), HttpError> {
+    complete(call, &mut registration)?;
+    let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
+    let command =
+        JobRegister { preserve_counts, ..command(&job, stop, enforce_index.then_some(job_modify_index)) };
+    Ok((command, job::warnings(&job).to_string()))
 }
 
 fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) -> JobRegister {

@@ -1,0 +1,135 @@
+//! Connections of clients that are slow, silent, or too many.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::net::{Bounds, Net, Tcp};
+
+struct Served {
+    fixture: Fixture,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    ended: JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(connections_max: usize, silence_ms: u64) -> Self {
+        let fixture = Fixture::start().await;
+        let listener = Tcp.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let silence = Duration::from_millis(silence_ms);
+        let bounds = Bounds { connections_max, silence, ..Bounds::of_http() };
+        let (context, shutdown) = (fixture.server.context().clone(), CancellationToken::new());
+        let ended = tokio::spawn(crate::http::serve(listener, bounds, context, shutdown.clone()));
+        Self { fixture, address, shutdown, ended }
+    }
+
+    /// Opens a connection and sends `text` on it.
+    async fn say(&self, text: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        connection.write_all(text.as_bytes()).await.unwrap();
+        connection
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: ordu\r\n\r\n")
+}
+
+/// What comes on a connection until the server closes it in order.
+async fn rest(connection: &mut TcpStream) -> String {
+    let mut text = String::new();
+    timeout(DEADLINE, connection.read_to_string(&mut text)).await.expect("it is closed in time").unwrap();
+    text
+}
+
+/// What comes on a connection until a text is in it.
+async fn until(connection: &mut TcpStream, wanted: &str) -> String {
+    let mut text = Vec::new();
+    let found = async {
+        while !String::from_utf8_lossy(&text).contains(wanted) {
+            assert_ne!(0, connection.read_buf(&mut text).await.unwrap(), "closed before {wanted:?}");
+        }
+    };
+    timeout(DEADLINE, found).await.unwrap_or_else(|_| panic!("{wanted:?} does not come"));
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_never_ends_and_a_connection_without_a_next_one_are_closed() {
+    let served = Served::start(10, 1_000).await;
+    let served = &served;
+    let begun = ["", "\r\n", "GET /v1/jobs HTT", "GET /v1/jobs HTTP/1.1\r\nHost: ordu\r\n"];
+    let closed = begun.map(|begun| async move {
+        let mut connection = served.say(begun).await;
+        assert_eq!("", rest(&mut connection).await, "{begun:?}");
+    });
+    futures::future::join_all(closed).await;
+    let mut connection = served.say(&get("/v1/jobs")).await;
+    let answer = rest(&mut connection).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("[]"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_may_wait_for_its_answer_longer_than_for_a_request() {
+    let served = Served::start(10, 1_000).await;
+    served.fixture.register("there", 50).await;
+    served.fixture.settled("there").await;
+    let index = served.fixture.get("/v1/job/there").await.index();
+    let waiting = get(&format!("/v1/job/there?index={index}&wait=2s"));
+    let mut connection = served.say(&waiting).await;
+    assert!(rest(&mut connection).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_when_all_connections_are_open_is_served_once_one_ends() {
+    let served = Served::start(2, 60_000).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut connection = served.say(&get("/v1/jobs")).await;
+        until(&mut connection, "[]").await;
+        open.push(connection);
+    }
+    let mut late = served.say(&get("/v1/regions")).await;
+    // Those that are open are served while the late one waits.
+    for connection in &mut open {
+        connection.write_all(get("/v1/jobs").as_bytes()).await.unwrap();
+        until(connection, "[]").await;
+    }
+    let mut byte = [0];
+    assert!(timeout(Duration::from_millis(100), late.peek(&mut byte)).await.is_err(), "it was served");
+    open.pop();
+    until(&mut late, r#"["global"]"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_answers_what_is_asked_and_ends_though_a_client_does_not() {
+    let served = Served::start(10, 60_000).await;
+    served.fixture.register("there", 50).await;
+    served.fixture.settled("there").await;
+    let index = served.fixture.get("/v1/job/there").await.index();
+    let mut idle = served.say(&get("/v1/regions")).await;
+    until(&mut idle, r#"["global"]"#).await;
+    let mut asking = served.say(&get(&format!("/v1/job/there?index={index}&wait=60s"))).await;
+    // A body that does not come holds its request up for longer than is waited for it.
+    let mut stuck = served.say("PUT /v1/jobs HTTP/1.1\r\nHost: ordu\r\nContent-Length: 9\r\n\r\n").await;
+    let deadline = Instant::now() + DEADLINE;
+    while served.fixture.server.context().watches.watchers() == 0 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    served.shutdown.cancel();
+    assert_eq!("", rest(&mut idle).await);
+    assert!(rest(&mut asking).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    timeout(DEADLINE, served.ended).await.expect("it ends in time").unwrap();
+    let mut bytes = Vec::new();
+    // Closed or reset, but not left open.
+    let _ = timeout(DEADLINE, stuck.read_to_end(&mut bytes)).await.expect("its connection is closed");
+    assert!(TcpStream::connect(served.address).await.is_err(), "it still listens");
+}

@@ -1,0 +1,339 @@
+//! Bounds on accepted connections: how many there are, how long a peer may leave open what it begins, and
+//! how long it may take nothing of what is sent to it. Whatever clients do, descriptors are left for the
+//! peers and the disk.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit};
+use ordu_core::limits::{
+    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, RPC_CONNECTIONS_MAX,
+    RPC_GREETING_MS_MAX,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::{Accept, Connection};
+
+/// How often it is told that all places are taken, at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// What HTTP/2 begins with, bytes: whoever has sent as many is asked by HTTP/2 whether it is still there.
+const HTTP2_PREFACE_BYTES: usize = 24;
+
+/// The bounds of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at one time; whoever comes beyond them waits until one ends.
+    pub connections_max: usize,
+    /// How long the head of a request, and the next request, may be waited for; of gRPC the first bytes.
+    pub silence: Duration,
+    /// How long a peer may take nothing of what is written to it.
+    pub stall: Duration,
+}
+
+impl Bounds {
+    /// Of the API: half of the files that this process may open.
+    pub fn of_http() -> Self {
+        Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX)
+    }
+
+    /// Of a port that servers and nodes come to: an eighth of the files. There are two.
+    pub fn of_rpc() -> Self {
+        Self::new(RPC_CONNECTIONS_MAX, 8, RPC_GREETING_MS_MAX)
+    }
+
+    fn new(connections_max: usize, part_of_files: u64, silence_ms: u64) -> Self {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let part = usize::try_from(files / part_of_files).unwrap_or(usize::MAX);
+        Self {
+            connections_max: connections_max.min(part).max(1),
+            silence: Duration::from_millis(silence_ms),
+            stall: Duration::from_millis(CONNECTION_STALL_MS_MAX),
+        }
+    }
+}
+
+/// A listener that keeps its bounds.
+pub struct Bounded {
+    name: &'static str,
+    listener: Box<dyn Accept>,
+    bounds: Bounds,
+    places: Arc<Semaphore>,
+    told: Option<Instant>,
+}
+
+impl Bounded {
+    /// `name` is what is served, for the log.
+    pub fn new(name: &'static str, listener: Box<dyn Accept>, bounds: Bounds) -> Self {
+        let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
+        Self { name, listener, bounds, places, told: None }
+    }
+
+    /// The next connection, once there is a place for it. Nothing is lost when the future is dropped.
+    pub async fn accept(&mut self) -> Guarded {
+        if self.places.available_permits() == 0 {
+            self.tell_that_all_are_taken();
+        }
+        // Never closed, and it would only mean that no place is counted.
+        let place = self.places.clone().acquire_owned().await.ok();
+        let (io, _) = accept_always(&mut *self.listener).await;
+        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, _place: place }
+    }
+
+    fn tell_that_all_are_taken(&mut self) {
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        tracing::warn!(
+            service = self.name,
+            connections_max = self.bounds.connections_max,
+            "all connections that are taken at one time are open; whoever comes now waits for one to end"
+        );
+    }
+}
+
+/// Accepts until it works.
+async fn accept_always(listener: &mut dyn Accept) -> (Connection, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_the_connection(&error) => {
+                tracing::debug!(%error, "a connection was over before it was taken");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection");
+                // Without a pause, a lack of descriptors would be a busy loop.
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// A connection that holds a place and ends with an error when its peer does not keep the bounds.
+pub struct Guarded {
+    io: Connection,
+    stall: Duration,
+    /// Set while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Until the peer has sent its first bytes: by when, and how many are still to come.
+    greeting: Option<(Pin<Box<Sleep>>, usize)>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Guarded {
+    fn greeting_within(mut self, silence: Duration) -> Self {
+        self.greeting = Some((Box::pin(sleep_until(Instant::now() + silence)), HTTP2_PREFACE_BYTES));
+        self
+    }
+
+    /// What became of a write: one that has to wait waits no longer than the peer may stall.
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(timed_out("the peer takes nothing of what is sent to it")))
+    }
+}
+
+fn timed_out(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut *self.io).poll_read(context, buffer);
+        let Some((by, bytes_left)) = &mut self.greeting else { return read };
+        if read.is_pending() {
+            ready!(by.as_mut().poll(context));
+            return Poll::Ready(Err(timed_out("the peer said nothing")));
+        }
+        *bytes_left = bytes_left.saturating_sub(buffer.filled().len() - filled);
+        if *bytes_left == 0 {
+            self.greeting = None;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.io).poll_write(context, buffer);
+        self.bounded(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.io).poll_flush(context);
+        self.bounded(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut_down = Pin::new(&mut *self.io).poll_shutdown(context);
+        self.bounded(context, shut_down)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.io).poll_write_vectored(context, buffers);
+        self.bounded(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+impl tonic::transport::server::Connected for Guarded {
+    type ConnectInfo = ();
+    fn connect_info(&self) {}
+}
+
+/// The connections of a listener as a stream for tonic.
+pub fn incoming(listener: Bounded) -> impl futures::Stream<Item = io::Result<Guarded>> {
+    futures::stream::unfold(listener, |mut listener| async move {
+        let connection = listener.accept().await.greeting_within(listener.bounds.silence);
+        Some((Ok(connection), listener))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::{FutureExt, StreamExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::net::Boxed;
+
+    struct FromChannel(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
+
+    impl Accept for FromChannel {
+        fn accept(&mut self) -> Boxed<'_, io::Result<(Connection, SocketAddr)>> {
+            Box::pin(async {
+                let stream = self.0.recv().await.expect("the test holds the sender")?;
+                Ok((Box::new(stream) as Connection, SocketAddr::from(([127, 0, 0, 1], 1))))
+            })
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::Error::other("none"))
+        }
+    }
+
+    fn listener(connections_max: usize) -> (mpsc::UnboundedSender<io::Result<DuplexStream>>, Bounded) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (silence, stall) = (Duration::from_secs(10), Duration::from_secs(60));
+        let bounds = Bounds { connections_max, silence, stall };
+        (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_connections_are_taken_than_there_are_places_and_an_ended_one_gives_its_back() {
+        let (sender, mut listener) = listener(2);
+        let mut ours = Vec::new();
+        for _ in 0..3 {
+            let (near, far) = duplex(64);
+            ours.push(near);
+            sender.send(Ok(far)).unwrap();
+        }
+        let first = listener.accept().await;
+        let _second = listener.accept().await;
+        assert!(pin!(listener.accept()).now_or_never().is_none());
+        drop(first);
+        assert!(pin!(listener.accept()).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_accepted_costs_no_later_connection() {
+        let (sender, mut listener) = listener(1);
+        let (_near, far) = duplex(64);
+        for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::Other] {
+            sender.send(Err(io::Error::from(kind))).unwrap();
+        }
+        sender.send(Ok(far)).unwrap();
+        let _taken = listener.accept().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_left_and_one_that_takes_little_is_not() {
+        let (sender, mut listener) = listener(2);
+        let (mut slow, far) = duplex(64);
+        sender.send(Ok(far)).unwrap();
+        let mut writer = listener.accept().await;
+        let reading = async {
+            let mut bytes = [0; 64];
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(59)).await;
+                slow.read_exact(&mut bytes).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(writer.write_all(&[7; 640]), reading);
+        written.unwrap();
+        let began = Instant::now();
+        let stalled = writer.write_all(&[7; 640]).await.unwrap_err();
+        assert_eq!(io::ErrorKind::TimedOut, stalled.kind());
+        assert!(began.elapsed() >= Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_of_grpc_has_to_begin_and_may_then_be_silent() {
+        let (sender, listener) = listener(2);
+        let mut incoming = pin!(incoming(listener));
+        let (mut silent, far) = duplex(64);
+        sender.send(Ok(far)).unwrap();
+        silent.write_all(b"PRI").await.unwrap();
+        let mut connection = incoming.next().await.unwrap().unwrap();
+        let mut bytes = Vec::new();
+        let ended = connection.read_to_end(&mut bytes).await.unwrap_err();
+        assert_eq!((io::ErrorKind::TimedOut, &b"PRI"[..]), (ended.kind(), &*bytes));
+
+        let (mut peer, far) = duplex(64);
+        sender.send(Ok(far)).unwrap();
+        peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut connection = incoming.next().await.unwrap().unwrap();
+        let mut preface = [0; HTTP2_PREFACE_BYTES];
+        connection.read_exact(&mut preface).await.unwrap();
+        let speaking = async {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            peer.write_all(b"x").await.unwrap();
+        };
+        let (read, ()) = tokio::join!(connection.read_u8(), speaking);
+        assert_eq!(b'x', read.unwrap());
+    }
+
+    #[test]
+    fn connections_leave_files_for_everything_else() {
+        let (http, rpc) = (Bounds::of_http(), Bounds::of_rpc());
+        let files = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
+        assert!((http.connections_max + 2 * rpc.connections_max) as u64 <= files / 4 * 3 + 3);
+        assert!(http.connections_max <= HTTP_CONNECTIONS_MAX && rpc.connections_max <= RPC_CONNECTIONS_MAX);
+    }
+}
