@@ -153,14 +153,15 @@ end_all() {
 }
 
 down() {
-    if [ ! -d "$run" ]; then
-        say "Nothing runs here."
-        return
-    fi
+    # Processes may be left where the folder is gone, so they are looked for in any case.
     end_all TERM 4 || end_all KILL 8 || {
         say "These would not end: $(ours | tr '\n' ' ')"
         exit 1
     }
+    if [ ! -d "$run" ]; then
+        say "Nothing runs here any more."
+        return
+    fi
     rm -rf "$run"
     say "All ended; $run is gone."
 }

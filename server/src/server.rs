@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
-use ordu_core::limits::RPC_MESSAGE_BYTES_MAX;
+use ordu_core::limits::{NODE_MESSAGE_BYTES_MAX, RPC_MESSAGE_BYTES_MAX};
 use ordu_core::state::Id;
 use ordu_proto::command::ClusterInit;
 use ordu_proto::command::envelope::Command;
@@ -318,7 +318,11 @@ async fn serve_rpc(
                 .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
         )
-        .add_service(NodeServer::from_arc(node).max_encoding_message_size(RPC_MESSAGE_BYTES_MAX))
+        .add_service(
+            NodeServer::from_arc(node)
+                .max_decoding_message_size(NODE_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
+        )
         .serve_with_incoming_shutdown(incoming(listener), stop.cancelled())
         .await
         .map_err(|error| format!("the RPC service has ended: {error}"))

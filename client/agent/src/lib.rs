@@ -22,6 +22,7 @@ mod servers;
 mod session;
 mod spec;
 mod supervisor;
+mod text;
 
 pub use agent::run;
 pub use error::Error;

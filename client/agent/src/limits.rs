@@ -9,6 +9,13 @@ pub(crate) const UPDATE_WINDOW: Duration = Duration::from_millis(200);
 pub(crate) const UPDATE_LEAD: Duration = Duration::from_millis(20);
 /// Allocations in one update message.
 pub(crate) const UPDATES_PER_MESSAGE_MAX: usize = 512;
+/// Bytes of allocations in one update message; one that is larger by itself goes alone.
+pub(crate) const UPDATES_BYTES_MAX: usize = 1024 * 1024;
+/// What is told of one allocation: beyond this its tasks' older events are left out. Far below what a server
+/// takes in one message.
+pub(crate) const UPDATE_BYTES_MAX: usize = 1024 * 1024;
+/// A text of an event, or of why an allocation does not run.
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 /// How long, and how often, a locked data directory is tried.
 pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// See [`LOCK_PATIENCE`].
@@ -33,8 +40,11 @@ pub(crate) const LAGGING_SERVER_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 /// Messages that wait for the stream to take them.
 pub(crate) const OUTBOUND_QUEUE_MAX: usize = 64;
-/// Largest message from a server: a full set of allocations with their specifications.
+/// Largest message from a server: far more than one allocation with its specification, the most that cannot
+/// be told in several.
 pub(crate) const SERVER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A state that the disk did not take is written again after this time, if nothing has changed before.
+pub(crate) const WRITE_AGAIN: Duration = Duration::from_secs(10);
 /// Events kept of a task, as Nomad does.
 pub(crate) const TASK_EVENTS_MAX: usize = 10;
 /// Longest task name: it becomes a directory and part of file names.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ordu_proto::command::AllocClientState;
 use ordu_proto::state::ClientStatus;
+use prost::Message;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -30,9 +31,19 @@ struct InFlight {
 }
 
 impl Reports {
-    /// The newest state of an allocation.
-    pub(crate) fn push(&self, alloc: Uuid, state: AllocClientState) {
+    /// The newest state of an allocation. It is taken inside of the lock, as everything that is decided by it,
+    /// so that none is put in the place of a newer one.
+    pub(crate) fn push(&self, alloc: Uuid, state: impl FnOnce() -> AllocClientState) {
+        self.settle(alloc, || Some(state()));
+    }
+
+    /// A server has said what it knows: the state that it has to hear, or none if it knows that.
+    pub(crate) fn settle(&self, alloc: Uuid, news: impl FnOnce() -> Option<AllocClientState>) {
         let mut pending = self.lock();
+        let Some(state) = news() else {
+            pending.remove(&alloc);
+            return;
+        };
         match pending.get_mut(&alloc) {
             Some(known) => {
                 known.changed = true;
@@ -65,16 +76,22 @@ impl Reports {
             .any(|pending| pending.changed && pending.in_flight.is_none() && is_urgent(pending))
     }
 
-    /// What goes out under this number now.
-    pub(crate) fn take(&self, sequence: u64, count_max: usize) -> Vec<AllocClientState> {
+    /// What goes out under this number now: no more than so many, and beyond the first no more bytes.
+    pub(crate) fn take(&self, sequence: u64, count_max: usize, bytes_max: usize) -> Vec<AllocClientState> {
         let mut all = self.lock();
         let ready = all.values_mut().filter(|pending| pending.changed && pending.in_flight.is_none());
-        let send = |pending: &mut Pending| {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        for pending in ready.take(count_max) {
+            bytes += pending.state.encoded_len();
+            if bytes > bytes_max && !taken.is_empty() {
+                break;
+            }
             pending.changed = false;
             pending.in_flight = Some(InFlight { sequence, since: Instant::now() });
-            pending.state.clone()
-        };
-        ready.take(count_max).map(send).collect()
+            taken.push(pending.state.clone());
+        }
+        taken
     }
 
     /// What went out under this number is committed.
@@ -100,7 +117,7 @@ impl Reports {
         self.pushed.notify_one();
     }
 
-    /// The servers know this state, or do not know the allocation any more.
+    /// The servers do not know the allocation any more.
     pub(crate) fn forget(&self, alloc: Uuid) {
         self.lock().remove(&alloc);
     }
@@ -115,6 +132,8 @@ impl Reports {
 mod tests {
     use super::*;
 
+    const BYTES: usize = 1024;
+
     fn state(text: &str) -> AllocClientState {
         AllocClientState { client_description: text.into(), ..AllocClientState::default() }
     }
@@ -126,13 +145,13 @@ mod tests {
     #[test]
     fn only_the_latest_of_an_allocation_is_sent_and_only_once_while_in_flight() {
         let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
-        reports.push(alloc, state("old"));
-        reports.push(alloc, state("new"));
-        assert_eq!(texts(&reports.take(1, 10)), ["new"]);
-        reports.push(alloc, state("newer"));
-        assert!(!reports.any_to_send() && reports.take(2, 10).is_empty());
+        reports.push(alloc, || state("old"));
+        reports.push(alloc, || state("new"));
+        assert_eq!(texts(&reports.take(1, 10, BYTES)), ["new"]);
+        reports.push(alloc, || state("newer"));
+        assert!(!reports.any_to_send() && reports.take(2, 10, BYTES).is_empty());
         reports.acknowledge(1);
-        assert_eq!(texts(&reports.take(3, 10)), ["newer"]);
+        assert_eq!(texts(&reports.take(3, 10, BYTES)), ["newer"]);
         reports.acknowledge(3);
         assert!(!reports.any_to_send());
     }
@@ -140,16 +159,16 @@ mod tests {
     #[test]
     fn what_was_not_acknowledged_is_sent_again() {
         let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
-        reports.push(alloc, state("a"));
-        reports.take(1, 10);
+        reports.push(alloc, || state("a"));
+        reports.take(1, 10, BYTES);
         reports.give_up(Duration::from_secs(3600));
         assert!(!reports.any_to_send());
         reports.give_up(Duration::ZERO);
-        assert_eq!(texts(&reports.take(2, 10)), ["a"]);
+        assert_eq!(texts(&reports.take(2, 10, BYTES)), ["a"]);
         reports.acknowledge(1);
         reports.give_up(Duration::ZERO);
         assert_eq!(
-            texts(&reports.take(3, 10)),
+            texts(&reports.take(3, 10, BYTES)),
             ["a"],
             "an acknowledgement of an earlier session is not one of this"
         );
@@ -159,16 +178,57 @@ mod tests {
     fn a_message_is_bounded_and_the_rest_follows() {
         let reports = Reports::default();
         for number in 0..5 {
-            reports.push(Uuid::from_u128(number), state("x"));
+            reports.push(Uuid::from_u128(number), || state("x"));
         }
-        assert_eq!([1, 2, 3].map(|sequence| reports.take(sequence, 2).len()), [2, 2, 1]);
+        assert_eq!([1, 2, 3].map(|sequence| reports.take(sequence, 2, BYTES).len()), [2, 2, 1]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_message_are_bounded_and_what_is_larger_goes_alone() {
+        let reports = Reports::default();
+        for (number, length) in [(0, 40), (1, 40), (2, 400), (3, 40)] {
+            reports.push(Uuid::from_u128(number), || state(&"x".repeat(length)));
+        }
+        let lengths = |sequence| {
+            let taken = reports.take(sequence, 10, 100);
+            taken.iter().map(|state| state.client_description.len()).collect::<Vec<_>>()
+        };
+        assert_eq!([1, 2, 3, 4].map(lengths), [vec![40, 40], vec![400], vec![40], vec![]]);
     }
 
     #[test]
     fn forgotten_allocations_are_not_sent() {
         let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
-        reports.push(alloc, state("a"));
+        reports.push(alloc, || state("a"));
         reports.forget(alloc);
         assert!(!reports.any_to_send());
+    }
+
+    #[test]
+    fn a_state_that_comes_while_a_server_is_compared_with_is_sent() {
+        let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
+        let board = Mutex::new("old");
+        std::thread::scope(|scope| {
+            reports.settle(alloc, || {
+                // The task goes on, and its writer reports that, just when the server is found to know all.
+                let known = state(&board.lock().unwrap());
+                scope.spawn(|| {
+                    *board.lock().unwrap() = "new";
+                    reports.push(alloc, || state(&board.lock().unwrap()));
+                });
+                (known.client_description != "old").then_some(known)
+            });
+        });
+        assert_eq!(texts(&reports.take(1, 10, BYTES)), ["new"]);
+    }
+
+    #[test]
+    fn what_a_server_knows_is_not_sent_and_what_it_has_otherwise_is() {
+        let (reports, alloc) = (Reports::default(), Uuid::from_u128(1));
+        reports.push(alloc, || state("known"));
+        reports.settle(alloc, || None);
+        assert!(!reports.any_to_send());
+        reports.settle(alloc, || Some(state("unknown")));
+        assert_eq!(texts(&reports.take(1, 10, BYTES)), ["unknown"]);
     }
 }

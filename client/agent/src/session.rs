@@ -16,7 +16,8 @@ use crate::alloc::table::TableHandle;
 use crate::fingerprint;
 use crate::limits::{
     CONNECT_TIMEOUT, FINGERPRINT_INTERVAL, HEARTBEAT_TTL_MIN, LAGGING_SERVER_PATIENCE, OUTBOUND_QUEUE_MAX,
-    SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_PER_MESSAGE_MAX, WELCOME_TIMEOUT,
+    SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_BYTES_MAX, UPDATES_PER_MESSAGE_MAX,
+    WELCOME_TIMEOUT,
 };
 use crate::reports::Reports;
 use crate::servers::ServerList;
@@ -121,6 +122,13 @@ impl Session<'_> {
             let silent_after = self.acknowledged_at + self.ttl / 2;
             let send_at = self.send_at.unwrap_or(silent_after);
             tokio::select! {
+                // After a stall of this process everything is due at once. What the server has said meanwhile
+                // is heard before it counts as silent, and a flood of it keeps no heartbeat back.
+                biased;
+                _ = heartbeat.tick(), if self.is_welcome => {
+                    self.send(from_node::Message::Heartbeat(Heartbeat {}))?;
+                    reports.give_up(self.ttl / 2);
+                }
                 message = inbound.message() => {
                     let message = match message {
                         Ok(Some(ToNode { message: Some(message) })) => message,
@@ -134,10 +142,6 @@ impl Session<'_> {
                     if ttl != self.ttl {
                         heartbeat = heartbeats(self.ttl);
                     }
-                }
-                _ = heartbeat.tick(), if self.is_welcome => {
-                    self.send(from_node::Message::Heartbeat(Heartbeat {}))?;
-                    reports.give_up(self.ttl / 2);
                 }
                 _ = looks.tick(), if self.is_welcome => self.introduce_again()?,
                 () = sleep_until(silent_after) => {
@@ -163,6 +167,10 @@ impl Session<'_> {
             }
             to_node::Message::AllocSync(sync) => {
                 self.check_freshness(&sync)?;
+                if sync.full || sync.more {
+                    // A large set takes its time, in which the server acknowledges nothing else.
+                    self.acknowledged_at = Instant::now();
+                }
                 self.context.table.sync(sync).await;
             }
             to_node::Message::Refused(refused) => return Err(End::Refused(refused.text)),
@@ -227,7 +235,8 @@ impl Session<'_> {
 
     fn send_updates(&mut self) -> Result<(), End> {
         self.send_at = None;
-        let updates = self.context.reports.take(self.sequence + 1, UPDATES_PER_MESSAGE_MAX);
+        let updates =
+            self.context.reports.take(self.sequence + 1, UPDATES_PER_MESSAGE_MAX, UPDATES_BYTES_MAX);
         if !updates.is_empty() {
             self.sequence += 1;
             self.sent_at = Some(Instant::now());

@@ -6,7 +6,7 @@ mod support;
 use ordu_proto::state::{ClientStatus, DesiredStatus};
 use support::jobs::{Assigned, shell};
 use support::node::TestNode;
-use support::server::{A_WHILE, TestServer};
+use support::server::TestServer;
 use support::{eventually, is_alive};
 
 const LONG: &str = "echo $$ > local/pid; exec sleep 600";
@@ -88,7 +88,7 @@ async fn updates_are_sent_again_until_they_are_acknowledged_even_to_another_serv
     second.reported(&job, ClientStatus::Failed).await;
     assert_eq!(last(&second).unwrap().sequence, 1, "numbers begin anew with each session");
     let count = second.state().updates.len();
-    tokio::time::sleep(A_WHILE).await;
+    second.let_it_send_again().await;
     assert_eq!(second.state().updates.len(), count, "what is acknowledged is not sent again");
 }
 
@@ -99,12 +99,12 @@ async fn a_server_that_knows_the_state_is_not_told_again() {
     node.run(&[&server.address]);
     let job = Assigned::new("service", vec![shell("t", LONG)]);
     server.assign(&job);
-    server.reported(&job, ClientStatus::Running).await;
-    tokio::time::sleep(A_WHILE).await;
+    server.task(&job, "t", |state| state.events.last().is_some_and(|event| event.r#type == "Started")).await;
+    server.let_it_send_again().await;
     let count = server.state().updates.len();
     server.end_sessions();
     eventually("the agent's return", || (server.state().hellos.len() == 2).then_some(())).await;
-    tokio::time::sleep(A_WHILE).await;
+    server.let_it_send_again().await;
     assert_eq!(server.state().updates.len(), count);
 }
 
@@ -121,8 +121,8 @@ async fn many_changes_go_out_in_few_messages() {
     for job in &jobs {
         server.reported(job, ClientStatus::Complete).await;
     }
-    let windows = began.elapsed().as_millis() / 200 + 2;
     let messages = server.state().updates.len() as u128;
+    let windows = began.elapsed().as_millis() / 200 + 2;
     assert!(messages <= windows, "{messages} messages in {windows} windows");
 }
 
@@ -132,11 +132,11 @@ async fn a_refused_node_asks_again_and_does_not_hurry() {
     server.state().refuses = Some("the node's secret does not match".into());
     let mut node = TestNode::new();
     node.run(&[&server.address]);
-    eventually("the first try", || (server.state().hellos.len() == 1).then_some(())).await;
-    tokio::time::sleep(A_WHILE).await;
-    assert_eq!(server.state().hellos.len(), 1);
+    eventually("the first try", || (!server.state().hellos.is_empty()).then_some(())).await;
+    eventually("the second try", || (server.state().hellos.len() >= 2).then_some(())).await;
+    let tried_at = server.state().hellos_at.clone();
+    assert!(tried_at[1] - tried_at[0] > std::time::Duration::from_secs(1), "{tried_at:?}");
     server.state().refuses = None;
-    eventually("the second try", || (server.state().hellos.len() == 2).then_some(())).await;
     eventually("heartbeats", || (server.state().heartbeats > 0).then_some(())).await;
 }
 
@@ -192,6 +192,74 @@ async fn files_of_an_allocation_that_is_over_stay_while_the_servers_know_it() {
     server.end_sessions();
     eventually("the removal of the other", || (!node.file(&gone, "").exists()).then_some(())).await;
     assert_eq!(node.text(&over, "alloc/logs/t.stdout.0", |_| true).await, "kept\n");
+}
+
+#[tokio::test]
+async fn each_report_is_known_to_be_later_than_those_before_even_to_an_agent_that_forgot_them() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let script = "while [ ! -e local/end ]; do sleep 0.05; done; exit 3";
+    let mut job = Assigned::new("batch", vec![shell("t", script)]);
+    // By a clock that was ahead of the present one.
+    let ahead = 9_000_000_000_000_000_000;
+    job.allocation.client_stamp = ahead;
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    node.kill();
+    node.forget_task_states(&job);
+    node.spawn(&[&server.address]);
+    std::fs::create_dir_all(node.file(&job, "t/local")).unwrap();
+    std::fs::write(node.file(&job, "t/local/end"), "").unwrap();
+    server.reported(&job, ClientStatus::Failed).await;
+    let latest = server.latest(&job).unwrap().stamp;
+    let stamps: Vec<i64> =
+        server.state().updates.iter().flat_map(|sent| &sent.updates).map(|update| update.stamp).collect();
+    assert!(stamps[0] > ahead && stamps.iter().max() == Some(&latest), "{stamps:?}");
+    let running = stamps.len() - 1;
+    assert!(stamps[..running].iter().all(|stamp| *stamp < latest), "{stamps:?}");
+}
+
+#[tokio::test]
+async fn a_full_set_in_several_messages_stops_only_what_none_of_them_names() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let jobs = [(); 4].map(|()| Assigned::new("service", vec![shell("t", LONG)]));
+    for job in &jobs {
+        server.assign(job);
+        server.reported(job, ClientStatus::Running).await;
+    }
+    let mut pids = Vec::new();
+    for job in &jobs {
+        pids.push(node.pid(job, "t").await);
+    }
+    server.state().allocs_per_message = 1;
+    server.remove(&jobs[1], false);
+    server.end_sessions();
+    eventually("the end of what is not named", || (!node.file(&jobs[1], "").exists()).then_some(())).await;
+    let alive: Vec<bool> = pids.iter().map(|pid| is_alive(*pid)).collect();
+    assert_eq!(alive, [true, false, true, true]);
+}
+
+#[tokio::test]
+async fn what_is_over_never_runs_again_and_is_told_again_to_servers_that_forgot() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", "echo run >> local/runs; exit 3")]);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Failed).await;
+    server.finish(&job);
+    server.go_back(&job);
+    server.end_sessions();
+    let told = server.reported(&job, ClientStatus::Failed).await;
+    assert!(told.task_states["t"].failed);
+    assert_eq!(node.text(&job, "t/local/runs", |_| true).await, "run\n");
+    server.finish(&job);
+    server.state().over.clear();
+    server.end_sessions();
+    eventually("the removal of its files", || (!node.file(&job, "").exists()).then_some(())).await;
 }
 
 #[tokio::test]

@@ -125,6 +125,66 @@ async fn a_killed_supervisors_successor_takes_the_tasks_over_with_their_output()
 }
 
 #[tokio::test]
+async fn an_end_that_the_agent_cannot_write_down_is_not_forgotten_and_nothing_runs_again() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", LONG)]).restarts(3);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let state = || node.task_states(&job);
+    eventually("the task's start, written down", || state().contains("Started").then_some(())).await;
+    let (states, hidden) = (node.path().join("client/allocs"), node.path().join("client/hidden"));
+    std::fs::rename(&states, &hidden).unwrap();
+    // Its second attempt does what is wanted.
+    std::fs::write(node.file(&job, "t/local/end"), "").unwrap();
+    server.task(&job, "t", |state| state.restarts == 3 && state.state == "dead").await;
+    let records = node.supervisor_records();
+    assert_eq!(records.len(), 4, "every attempt is still known: {records:?}");
+    node.kill();
+    std::fs::rename(&hidden, &states).unwrap();
+    let before = server.state().hellos.len();
+    node.spawn(&[&server.address]);
+    eventually("the agent's return", || (server.state().hellos.len() > before).then_some(())).await;
+    eventually("the end of the records", || node.supervisor_records().is_empty().then_some(())).await;
+    server.reported(&job, ClientStatus::Failed).await;
+    assert_eq!((starts(&node, &job), exit_message(&server, &job)), (4, "Exit Code: 7".to_owned()));
+}
+
+#[tokio::test]
+async fn a_task_that_has_removed_its_logs_goes_on_and_keeps_no_other_from_being_stopped() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    // More in ten rounds than a pipe holds, so that it stands still when nobody reads it.
+    let script =
+        "echo $$ > local/pid; while true; do head -c 8192 /dev/zero; echo >> local/rounds; sleep 0.02; done";
+    let mut jobs = [(); 2].map(|()| Assigned::new("service", vec![shell("t", script)]));
+    let mut pids = Vec::new();
+    for job in &jobs {
+        server.assign(job);
+        server.reported(job, ClientStatus::Running).await;
+        pids.push(node.pid(job, "t").await);
+    }
+    let supervisor = node.supervisor_pid(None).await;
+    node.kill();
+    kill(supervisor);
+    std::fs::remove_dir_all(node.file(&jobs[0], "alloc/logs")).unwrap();
+    node.spawn(&[&server.address]);
+    for job in &jobs {
+        let rounds = node.text(job, "t/local/rounds", |_| true).await.len();
+        node.text(job, "t/local/rounds", |text| text.len() > rounds + 20).await;
+    }
+    for job in &mut jobs {
+        server.stop(job);
+    }
+    for (job, pid) in jobs.iter().zip(pids) {
+        server.reported(job, ClientStatus::Complete).await;
+        assert!(!is_alive(pid));
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_task_that_no_supervisor_saw_is_unknown_and_counts_as_a_failure() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

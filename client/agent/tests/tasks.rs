@@ -363,6 +363,22 @@ async fn a_task_whose_environment_is_too_large_fails_and_the_others_run() {
 }
 
 #[tokio::test]
+async fn a_command_of_megabytes_fails_in_few_words_and_the_others_run() {
+    let (server, _node) = node_with_server().await;
+    let config = json!({"command": "x".repeat(2_200_000), "args": []});
+    let large = Assigned::new("batch", vec![with(shell("t", "true"), "Config", config)]);
+    let small = Assigned::new("batch", vec![shell("t", "true")]);
+    server.assign(&large);
+    server.assign(&small);
+    let failed = server.reported(&large, ClientStatus::Failed).await;
+    let text = message(&failed.task_states["t"], "Driver Failure").to_owned();
+    assert!(text.starts_with("failed to execute xxx") && text.contains("bytes are left out"), "{text}");
+    assert!(text.ends_with("File name too long (os error 36)"), "{text}");
+    server.reported(&small, ClientStatus::Complete).await;
+    assert_eq!(server.state().hellos.len(), 1, "the session is the first one");
+}
+
+#[tokio::test]
 async fn signals_that_whoever_started_the_agent_ignored_reach_tasks_again() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

@@ -170,12 +170,19 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let signals = tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("told to end");
+        let mut told = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        told().await;
+        tracing::info!("told to end; told once more, this process ends at once");
         signalled.cancel();
+        told().await;
+        // What is stored is whole at every moment: this is how a kill ends it, too.
+        tracing::warn!("told again to end: nothing is waited for");
+        std::process::exit(1);
     });
 
     let server = match &config.server {
@@ -279,12 +286,7 @@ fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions
     options.node_class.clone_from(&settings.node_class);
     options.meta.clone_from(&settings.meta);
     options.servers = settings.servers.iter().map(ToString::to_string).collect();
-    // Nomad's option of old for the driver stands beside its plugin block.
-    let by_option = settings
-        .options
-        .get("driver.raw_exec.enable")
-        .is_some_and(|value| matches!(value.as_str(), "1" | "true"));
-    options.raw_exec_enabled = config.raw_exec_enabled || by_option;
+    options.raw_exec_enabled = config.raw_exec_enabled;
     options.cpu_total_compute_mhz = settings.cpu_total_compute_mhz.and_then(|mhz| i64::try_from(mhz).ok());
     options.network_interface.clone_from(&settings.network_interface);
     options.http_addr = config.advertised.http.to_string();

@@ -115,6 +115,9 @@ pub const APPLY_BATCH_ENTRIES_MAX: usize = 512;
 /// A gRPC message between servers, bytes.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// A message of a node agent, bytes. Agents bound what they report far below it.
+pub const NODE_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Bytes of log entries in one append to a follower.
 pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::processes;
+use super::wait::eventually_blocking;
 use crate::http::Client;
 
 /// An agent is told to stop and has this long before the test calls it stuck.
@@ -91,11 +92,9 @@ impl Agent {
     pub fn stop(&mut self) {
         if let Some(mut child) = self.process.take() {
             processes::signal(child.id() as i32, Signal::SIGTERM);
-            let deadline = Instant::now() + STOP_WITHIN;
-            while child.try_wait().expect("a child can be waited for").is_none() {
-                assert!(Instant::now() < deadline, "{} does not end when it is asked to", self.name);
-                std::thread::yield_now();
-            }
+            let has_ended = || child.try_wait().expect("a child can be waited for").is_some();
+            let ended = eventually_blocking(STOP_WITHIN, has_ended);
+            assert!(ended, "{} does not end when it is asked to", self.name);
         }
     }
 

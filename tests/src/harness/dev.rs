@@ -69,6 +69,11 @@ impl DevAgent {
         self.agent.client()
     }
 
+    /// The process.
+    pub fn process(&self) -> &Agent {
+        &self.agent
+    }
+
     /// Everything it has written so far.
     pub fn log_text(&self) -> String {
         self.agent.log_text()

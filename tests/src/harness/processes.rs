@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use super::wait::eventually_blocking;
 
 /// Ids of all processes.
 fn all() -> Vec<i32> {
@@ -46,6 +48,12 @@ pub fn belonging_to(folder: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// Whether a process was given this very environment entry (`NAME=value`).
+pub fn has_environment_entry(pid: i32, entry: &str) -> bool {
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+}
+
 /// Whether a process is there and has not ended (one that has ended but was not waited for has).
 pub fn is_alive(pid: i32) -> bool {
     // The name in parentheses may hold anything; the state follows the last one.
@@ -71,19 +79,13 @@ pub fn signal(pid: i32, signal: Signal) {
 /// Ends everything that belongs to a folder. Those that end others (an agent, a supervisor) may start new
 /// ones until they are gone themselves, so it looks again until nothing is left.
 pub fn end_all_belonging_to(folder: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let left: Vec<i32> = belonging_to(folder).into_iter().filter(|pid| is_alive(*pid)).collect();
-        if left.is_empty() {
-            return;
-        }
-        if Instant::now() >= deadline {
-            eprintln!("processes {left:?} of {} would not end", folder.display());
-            return;
-        }
-        for pid in left {
-            signal(pid, Signal::SIGKILL);
-        }
-        std::thread::yield_now();
+    let mut left = Vec::new();
+    let ended = eventually_blocking(Duration::from_secs(10), || {
+        left = belonging_to(folder).into_iter().filter(|pid| is_alive(*pid)).collect::<Vec<i32>>();
+        left.iter().for_each(|pid| signal(*pid, Signal::SIGKILL));
+        left.is_empty()
+    });
+    if !ended {
+        eprintln!("processes {left:?} of {} would not end", folder.display());
     }
 }

@@ -3,11 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::processes;
 
 /// Folders are named by the process that made them, so that those of a dead one can be told.
 const PREFIX: &str = "ordu-test-";
+/// Behind the prefix where the logs of tests that failed are kept.
+const LOGS: &str = "logs-";
+/// How long they are.
+const LOGS_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -58,7 +63,7 @@ impl Drop for Root {
         processes::end_all_belonging_to(&self.path);
         let logs = self.path.join("logs");
         if std::thread::panicking() && fs::read_dir(&logs).is_ok_and(|mut files| files.next().is_some()) {
-            let kept = std::env::temp_dir().join(format!("{PREFIX}logs-{}", std::process::id()));
+            let kept = std::env::temp_dir().join(format!("{PREFIX}{LOGS}{}", std::process::id()));
             let place = kept.join(self.path.file_name().unwrap_or_default());
             if fs::create_dir_all(&kept).and_then(|()| fs::rename(&logs, &place)).is_ok() {
                 eprintln!("the members' logs are in {}", place.display());
@@ -72,10 +77,39 @@ fn clear_leftovers() {
     let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<i32>().ok());
-        if maker.is_some_and(|pid| !processes::is_alive(pid)) {
+        let Some((maker, is_logs)) = made_by(&name) else { continue };
+        if is_logs {
+            let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|at| at.elapsed());
+            if matches!(age, Ok(Ok(age)) if age > LOGS_KEPT_FOR) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        } else if !processes::is_alive(maker) {
             processes::end_all_belonging_to(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The process that made a folder of this name, and whether it holds the logs of tests that failed.
+fn made_by(name: &str) -> Option<(i32, bool)> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let (rest, is_logs) = match rest.strip_prefix(LOGS) {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    Some((rest.split('-').next()?.parse().ok()?, is_logs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_known_by_their_names() {
+        assert_eq!(made_by("ordu-test-17-0.d"), Some((17, false)));
+        assert_eq!(made_by("ordu-test-logs-17"), Some((17, true)));
+        for other in ["ordu-test-", "ordu-test-logs", "ordu-17", "other"] {
+            assert_eq!(made_by(other), None, "{other}");
         }
     }
 }

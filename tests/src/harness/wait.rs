@@ -37,6 +37,20 @@ where
     eventually(what, within, || std::future::ready(look())).await
 }
 
+/// The same where nothing can be awaited, as in `drop`; false if the condition did not come to hold.
+pub(super) fn eventually_blocking(within: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + within;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// `Ok` if it holds, the sentence otherwise.
 pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise()) }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes};
+use nix::sys::signal::Signal;
+use ordu_tests::harness::{
+    Cluster, DevAgent, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes,
+};
 use ordu_tests::jobs::{job, sleeper};
 use ordu_tests::observe::{
     Keeper, allocation_with_status, no_process, only_process, register, running_allocations,
@@ -122,10 +125,41 @@ fn second_copy_ended<'a>(
         task["command"].as_str().unwrap_or_default(),
         task["args"][0].as_str().unwrap_or_default()
     );
+    let mark = format!("NOMAD_ALLOC_ID={}", second["ID"].as_str().unwrap_or_default());
     move || {
         let found = processes::with_command_line(&line);
-        holds(found.len() == 1, || format!("{found:?} run `{line}` for {} and {}", first["ID"], second["ID"]))
+        let is_second = matches!(*found, [pid] if processes::has_environment_entry(pid, &mark));
+        holds(is_second, || format!("{found:?} run `{line}` for {} and {}", first["ID"], second["ID"]))
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_an_agent_that_waits_for_a_task() {
+    let dev = DevAgent::start().await;
+    let line = sleeper("unused").command_line;
+    // What is ignored stays ignored in the program that is executed.
+    let script = format!("trap '' INT; exec {line}");
+    let mut stubborn = job("stubborn", "service", "dc1", "/bin/sh", &["-c", &script]);
+    stubborn["TaskGroups"][0]["Tasks"][0]["KillTimeout"] = serde_json::json!(30_000_000_000_u64);
+    register(dev.client(), &stubborn).await;
+    eventually_now("the task runs", SETTLE_WITHIN, || {
+        let found = processes::with_command_line(&line);
+        holds(found.len() == 1, || format!("{found:?}"))
+    })
+    .await;
+    let pid = dev.process().pid().expect("the agent runs");
+    processes::signal(pid, Signal::SIGINT);
+    eventually_now("it stops its tasks", SETTLE_WITHIN, || {
+        let log = dev.log_text();
+        holds(log.contains("the node agent stops its tasks"), || format!("it has said {log}"))
+    })
+    .await;
+    processes::signal(pid, Signal::SIGINT);
+    eventually_now("it has ended", SETTLE_WITHIN, || {
+        holds(!processes::is_alive(pid), || format!("process {pid} lives"))
+    })
+    .await;
+    only_process(&line);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

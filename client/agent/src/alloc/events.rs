@@ -6,18 +6,20 @@ use ordu_proto::state::TaskEvent;
 
 use crate::supervisor::now_ns;
 use crate::supervisor::protocol::Exit;
+use crate::text::cut;
 
 /// The reason of a restart that the policy grants; it is not shown.
 pub(crate) const WITHIN_POLICY: &str = "Restart within policy";
 
-fn event(kind: &str, message: impl Into<String>, details: &[(&str, String)]) -> TaskEvent {
+/// Texts may quote what a job holds, so they are cut.
+fn event(kind: &str, message: impl AsRef<str>, details: &[(&str, String)]) -> TaskEvent {
     TaskEvent {
         r#type: kind.to_owned(),
         time_ns: now_ns(),
-        display_message: message.into(),
+        display_message: cut(message.as_ref()).into_owned(),
         details: details
             .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .map(|(key, value)| ((*key).to_owned(), cut(value).into_owned()))
             .collect::<BTreeMap<_, _>>(),
     }
 }

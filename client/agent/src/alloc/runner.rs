@@ -15,6 +15,7 @@ use super::events;
 use super::store::{Phase, Store, StoredAssignment, StoredTasks};
 use super::task::{Order, StopReason, TaskRunner};
 use crate::environment::NodeFacts;
+use crate::limits::WRITE_AGAIN;
 use crate::reports::Reports;
 use crate::spec::{GroupSpec, JobSpec, RestartPolicy, TaskSpec};
 use crate::supervisor::handle::SupervisorHandle;
@@ -147,10 +148,13 @@ impl AllocHandle {
         self.context.assignment.send_replace(Arc::new(assignment));
     }
 
-    /// Waits until no task runs or will run, and that is written down.
-    pub(crate) async fn over(&self) {
-        // The sender is gone only if the runner was aborted, which is this handle's own doing.
-        let _ = self.over.clone().wait_for(|over| *over).await;
+    /// Waits until no task runs or will run, and that is written down as far as the disk allows.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut signal = self.over.clone();
+        async move {
+            // The sender is gone only if the runner was aborted, which is this handle's own doing.
+            let _ = signal.wait_for(|over| *over).await;
+        }
     }
 }
 
@@ -265,43 +269,49 @@ fn mark_panicked(context: &AllocContext, name: &str) {
 
 /// Writes down and reports each version of the board, and each assignment. Reports go first: the
 /// servers may know a state before this node has kept it, since the node finds it again.
-async fn write_and_report(context: Arc<AllocContext>, is_written: bool) {
+///
+/// What could not be written is written again with the next change, or after a while.
+async fn write_and_report(context: Arc<AllocContext>, mut is_written: bool) {
     let mut versions = context.board.versions();
     let mut assignments = context.assignment.subscribe();
-    if !is_written {
-        assignments.mark_changed();
-    }
-    let mut reported = 0;
+    let (mut reported, mut kept) = (0, 0);
     loop {
-        if assignments.has_changed().unwrap_or(false) {
+        if !is_written || assignments.has_changed().unwrap_or(false) {
             let assignment = assignments.borrow_and_update().stored();
-            blocking_write(&context, move |store, id| store.save_assignment(id, &assignment)).await;
+            let write = move |store: &Store, id| store.save_assignment(id, &assignment);
+            is_written = blocking_write(&context, write).await;
         }
         versions.mark_unchanged();
         let (version, tasks) = context.board.snapshot();
         if version > reported {
             reported = version;
-            context.node.reports.push(context.id, context.board.client_state(context.id));
-            blocking_write(&context, move |store, id| store.save_tasks(id, &tasks)).await;
-            context.board.set_written(version);
+            context.node.reports.push(context.id, || context.board.client_state(context.id));
         }
+        if version > kept {
+            let is_kept = blocking_write(&context, move |store, id| store.save_tasks(id, &tasks)).await;
+            context.board.set_written(version, is_kept);
+            kept = if is_kept { version } else { kept };
+        }
+        let has_failed = !is_written || version > kept;
         tokio::select! {
             _ = versions.changed() => {}
             _ = assignments.changed() => assignments.mark_changed(),
+            () = tokio::time::sleep(WRITE_AGAIN), if has_failed => {}
         }
     }
 }
 
-/// A disk that fails must not stop tasks from running or ending: the supervisor still keeps a task from
-/// being started twice.
+/// True if it is written. A disk that fails must not stop tasks from running or ending: the supervisor still
+/// keeps a task from being started twice, and remembers how it ended.
 async fn blocking_write(
     context: &AllocContext,
     write: impl FnOnce(&Store, Uuid) -> std::io::Result<()> + Send + 'static,
-) {
+) -> bool {
     let (store, id) = (context.node.store.clone(), context.id);
     match tokio::task::spawn_blocking(move || write(&store, id)).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::error!("the state of allocation {id} cannot be written down: {error}"),
         Err(error) => tracing::error!("the state of allocation {id} was not written down: {error}"),
     }
+    false
 }

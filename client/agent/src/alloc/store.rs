@@ -3,6 +3,7 @@
 //! added.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,17 @@ pub(crate) struct StoredTask {
     /// When a waiting attempt is due, in nanoseconds since 1970.
     #[prost(int64, tag = "6")]
     pub(crate) restart_at_ns: i64,
+    /// How long it was to wait, when that was decided.
+    #[prost(int64, tag = "7")]
+    pub(crate) restart_delay_ns: i64,
+}
+
+impl StoredTask {
+    /// How long a waiting attempt has still to wait. A clock that was set back since does not make that
+    /// longer than what was decided.
+    pub(crate) fn restart_due_in_ns(&self, now_ns: i64) -> i64 {
+        self.restart_at_ns.saturating_sub(now_ns).min(self.restart_delay_ns).max(0)
+    }
 }
 
 /// What a server assigned to this node.
@@ -71,6 +83,9 @@ pub(crate) struct StoredTasks {
     /// Why none of the tasks could run, if so.
     #[prost(string, tag = "2")]
     pub(crate) refused: String,
+    /// Rises with every change, over restarts of the agent too, so that of two reports the later is known.
+    #[prost(int64, tag = "3")]
+    pub(crate) stamp: i64,
 }
 
 /// The directory of these files.
@@ -92,40 +107,51 @@ impl Store {
 
     /// Writes the tasks' states down.
     pub(crate) fn save_tasks(&self, alloc: Uuid, tasks: &StoredTasks) -> io::Result<()> {
-        files::write_whole(&self.path(alloc, "tasks"), &tasks.encode_to_vec(), 0o600)
+        files::write_whole(&self.path(alloc, "tasks"), &tasks.encode_to_vec(), 0o600)?;
+        // Else a crash of the machine may bring back the former file, and with it a task that had ended.
+        files::sync_directory(&self.directory)
     }
 
-    /// Removes what is kept of an allocation; its assignment last, so that a crash in between leaves an
-    /// allocation that the servers will have removed again.
+    /// Removes what is kept of an allocation. Its assignment goes first and for good: without its tasks'
+    /// states it would be one that has yet to run.
     pub(crate) fn remove(&self, alloc: Uuid) -> io::Result<()> {
+        files::remove(&self.path(alloc, "assignment"))?;
+        files::sync_directory(&self.directory)?;
         files::remove(&self.path(alloc, "tasks"))?;
-        files::remove(&self.path(alloc, "assignment"))
+        files::remove(&self.path(alloc, "new"))
     }
 
-    /// Everything that was written down and can be read. What cannot is said and dropped: the servers
-    /// send the assignment again, and the supervisor knows what runs.
+    /// Everything that was written down. What is not whole is said and dropped: the servers send the
+    /// assignment again, and the supervisor knows what runs. What only cannot be read now is an error: taken
+    /// for nothing, it would be run again.
     pub(crate) fn load(&self) -> io::Result<Vec<(Uuid, StoredAssignment, StoredTasks)>> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(&self.directory)?.flatten() {
-            let path = entry.path();
-            if path.extension().is_none_or(|extension| extension != "assignment") {
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let part = |part: Option<&OsStr>| part.and_then(OsStr::to_str).map(str::to_owned);
+            let alloc = part(path.file_stem()).and_then(|stem| Uuid::parse_str(&stem).ok());
+            let Some(alloc) = alloc else {
+                tracing::warn!("{} is no allocation's and is ignored", path.display());
                 continue;
-            }
-            let alloc =
-                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| Uuid::parse_str(stem).ok());
-            let assignment = read::<StoredAssignment>(&path);
-            match (alloc, assignment) {
-                (Some(alloc), Some(assignment)) => {
-                    let tasks = read(&self.path(alloc, "tasks")).unwrap_or_default();
+            };
+            match part(path.extension()).as_deref() {
+                Some("assignment") => {
+                    let Some(assignment) = read(&path)? else { continue };
+                    let tasks = read(&self.path(alloc, "tasks"))?.unwrap_or_default();
                     all.push((alloc, assignment, tasks));
                 }
-                _ => {
-                    tracing::warn!("{} cannot be read and is dropped", path.display());
-                    files::remove(&path)?;
-                }
+                // Its removal was broken off.
+                Some("tasks") if !self.path(alloc, "assignment").try_exists()? => files::remove(&path)?,
+                _ => {}
             }
         }
         Ok(all)
+    }
+
+    /// What was written down of one allocation, if all of it is there.
+    pub(crate) fn load_one(&self, alloc: Uuid) -> io::Result<Option<(StoredAssignment, StoredTasks)>> {
+        let assignment = read(&self.path(alloc, "assignment"))?;
+        Ok(assignment.zip(read(&self.path(alloc, "tasks"))?))
     }
 
     fn path(&self, alloc: Uuid, kind: &str) -> PathBuf {
@@ -133,8 +159,21 @@ impl Store {
     }
 }
 
-fn read<T: Message + Default>(path: &Path) -> Option<T> {
-    T::decode(fs::read(path).ok()?.as_slice()).ok()
+/// None if there is no such file, or none that is whole.
+fn read<T: Message + Default>(path: &Path) -> io::Result<Option<T>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    };
+    match T::decode(&bytes[..]) {
+        Ok(read) => Ok(Some(read)),
+        Err(error) => {
+            tracing::warn!("{} is not whole and is dropped: {error}", path.display());
+            files::remove(path)?;
+            Ok(None)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -153,13 +192,56 @@ mod tests {
             ..Default::default()
         };
         let task = StoredTask { phase: Phase::Waiting.into(), attempt: 3, ..Default::default() };
-        let tasks = StoredTasks { tasks: BTreeMap::from([("t".to_owned(), task)]), refused: String::new() };
+        let tasks = StoredTasks {
+            tasks: BTreeMap::from([("t".to_owned(), task)]),
+            stamp: 9,
+            ..StoredTasks::default()
+        };
         store.save_assignment(whole, &assignment).unwrap();
         store.save_tasks(whole, &tasks).unwrap();
         fs::write(directory.path().join(format!("{broken}.assignment")), [0xff; 9]).unwrap();
-        assert_eq!(store.load().unwrap(), [(whole, assignment, tasks)]);
+        assert_eq!(store.load().unwrap(), [(whole, assignment.clone(), tasks.clone())]);
+        assert_eq!(store.load_one(whole).unwrap(), Some((assignment, tasks)));
+        assert_eq!(store.load_one(broken).unwrap(), None);
         store.remove(whole).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_neither_dropped_nor_taken_for_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        let alloc = Uuid::from_u128(1);
+        let place = |kind: &str| directory.path().join(format!("{alloc}.{kind}"));
+        // Not even root can read a directory as a file.
+        for kind in ["assignment", "tasks"] {
+            store.save_assignment(alloc, &StoredAssignment::default()).unwrap();
+            store.save_tasks(alloc, &StoredTasks::default()).unwrap();
+            fs::remove_file(place(kind)).unwrap();
+            fs::create_dir(place(kind)).unwrap();
+            let text = store.load().unwrap_err().to_string();
+            assert!(text.contains(&place(kind).display().to_string()), "{text}");
+            assert!(place("assignment").exists() && place("tasks").exists());
+            store.remove(alloc).unwrap();
+        }
+    }
+
+    #[test]
+    fn states_of_tasks_that_nobody_assigned_are_what_a_removal_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        store.save_tasks(Uuid::from_u128(1), &StoredTasks::default()).unwrap();
+        assert!(store.load().unwrap().is_empty());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_restart_is_due_after_what_was_decided_at_the_latest() {
+        let task = StoredTask { restart_at_ns: 1_000, restart_delay_ns: 300, ..StoredTask::default() };
+        let cases = [(700, 300), (900, 100), (1_000, 0), (5_000, 0), (10, 300), (i64::MIN, 300)];
+        for (now_ns, expected) in cases {
+            assert_eq!(task.restart_due_in_ns(now_ns), expected, "at {now_ns}");
+        }
     }
 
     #[test]
@@ -171,8 +253,10 @@ mod tests {
             restart_count: 2,
             restart_interval_began_ns: 3,
             restart_at_ns: 4,
+            restart_delay_ns: 5,
         };
-        let bytes = [10, 9, 10, 7, 114, 117, 110, 110, 105, 110, 103, 16, 2, 24, 1, 32, 2, 40, 3, 48, 4];
+        let bytes =
+            [10, 9, 10, 7, 114, 117, 110, 110, 105, 110, 103, 16, 2, 24, 1, 32, 2, 40, 3, 48, 4, 56, 5];
         assert_eq!(task.encode_to_vec(), bytes);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::Signal;
+use ordu_proto::command::AllocClientState;
 use ordu_proto::node::AllocSync;
 use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::runner::{AllocHandle, Assignment, Desired, NodeContext, SentSpec};
-use super::store::{Phase, StoredTasks};
+use super::store::{Phase, StoredAssignment, StoredTasks};
 use crate::files;
 use crate::limits::OUTBOUND_QUEUE_MAX;
 use crate::spec::JobSpec;
@@ -43,6 +44,8 @@ impl TableHandle {
         let mut table = Table {
             node,
             allocs: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            named: None,
             specs: BTreeMap::new(),
             removed_before_sweep: Some(BTreeSet::new()),
             background: JoinSet::new(),
@@ -82,12 +85,16 @@ impl TableHandle {
 struct Table {
     node: Arc<NodeContext>,
     allocs: BTreeMap<Uuid, AllocHandle>,
+    /// Those of which only the files are left: nothing of them runs or is to be said.
+    finished: BTreeSet<Uuid>,
+    /// While a full set comes in, in one message or several: what it has named so far.
+    named: Option<BTreeSet<Uuid>>,
     /// What the present session has sent.
     specs: BTreeMap<SpecKey, SentSpec>,
     /// Those that this table removes itself; of no interest once it has swept.
     removed_before_sweep: Option<BTreeSet<Uuid>>,
-    /// What is done beside taking orders.
-    background: JoinSet<()>,
+    /// What is done beside taking orders. It answers with an allocation whose runner is not needed any more.
+    background: JoinSet<Option<Uuid>>,
 }
 
 impl Table {
@@ -99,11 +106,10 @@ impl Table {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Sync(sync)) => {
-                        if sync.full && !std::mem::replace(&mut swept, true) {
+                        if self.sync(sync) && !std::mem::replace(&mut swept, true) {
                             let supervisor = self.node.supervisor.clone();
                             listing.spawn(async move { supervisor.list().await });
                         }
-                        self.sync(sync);
                     }
                     Some(Command::StopAll(done)) => {
                         self.stop_all().await;
@@ -113,7 +119,11 @@ impl Table {
                     None => return,
                 },
                 Some(Ok(reports)) = listing.join_next() => self.sweep(reports),
-                Some(_) = self.background.join_next() => {}
+                Some(done) = self.background.join_next() => {
+                    if let Ok(Some(id)) = done && self.allocs.remove(&id).is_some() {
+                        self.finished.insert(id);
+                    }
+                }
             }
         }
     }
@@ -123,12 +133,7 @@ impl Table {
         let mut acted_on = 0;
         for (id, stored, tasks) in self.node.store.load()? {
             acted_on = acted_on.max(stored.state_index);
-            let sent = SentSpec { json: stored.spec_json, payload: stored.payload };
-            let assignment = assignment(stored.allocation, sent, stored.state_index);
-            let desired = desired(&assignment.allocation);
-            let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, true);
-            handle.set_desired(desired);
-            self.allocs.insert(id, handle);
+            self.go_on(id, stored, tasks);
         }
         if !self.allocs.is_empty() {
             tracing::info!("{} allocations are known from before", self.allocs.len());
@@ -136,32 +141,96 @@ impl Table {
         Ok(acted_on)
     }
 
-    fn sync(&mut self, sync: AllocSync) {
+    fn go_on(&mut self, id: Uuid, stored: StoredAssignment, mut tasks: StoredTasks) {
+        tasks.stamp = tasks.stamp.max(stored.allocation.client_stamp);
+        let sent = SentSpec { json: stored.spec_json, payload: stored.payload };
+        let assignment = assignment(stored.allocation, sent, stored.state_index);
+        let desired = desired(&assignment.allocation);
+        let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, true);
+        handle.set_desired(desired);
+        self.allocs.insert(id, handle);
+    }
+
+    /// Whether a full set is complete with this message.
+    fn sync(&mut self, sync: AllocSync) -> bool {
         if sync.full {
             self.specs.clear();
+            self.named = Some(BTreeSet::new());
         }
+        let is_of_full = self.named.is_some();
         for spec in sync.specs {
             let key = (spec.namespace, spec.job_id, spec.job_create_index, spec.job_version);
             self.specs.insert(key, SentSpec { json: spec.spec_json, payload: spec.payload });
         }
-        let mut named: BTreeSet<Uuid> = sync.over.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect();
+        for id in sync.over.iter().filter_map(|id| Uuid::from_slice(id).ok()) {
+            self.name(id);
+            self.finish(id);
+        }
         for allocation in sync.allocs {
             let Ok(id) = Uuid::from_slice(&allocation.id) else {
                 tracing::error!("a server sent an allocation whose id is none; it is ignored");
                 continue;
             };
-            named.insert(id);
+            self.name(id);
+            if self.finished.contains(&id) && !self.take_up_again(id) {
+                continue;
+            }
             match self.allocs.contains_key(&id) {
-                true => self.change(id, allocation, sync.state_index, sync.full),
+                true => self.change(id, allocation, sync.state_index, is_of_full),
                 false => self.add(id, allocation, sync.state_index),
             }
         }
         let mut gone: Vec<Uuid> = sync.removed.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect();
-        if sync.full {
-            gone.extend(self.allocs.keys().filter(|id| !named.contains(id)));
+        let named = self.named.take_if(|_| !sync.more);
+        if let Some(named) = &named {
+            let known = self.allocs.keys().chain(&self.finished);
+            gone.extend(known.filter(|id| !named.contains(id)));
         }
         for id in gone {
             self.remove(id);
+        }
+        named.is_some()
+    }
+
+    fn name(&mut self, id: Uuid) {
+        if let Some(named) = &mut self.named {
+            named.insert(id);
+        }
+    }
+
+    /// The servers know that nothing of it runs or will run. Its files stay; its specification and runner go
+    /// as soon as all that is written down here too.
+    fn finish(&mut self, id: Uuid) {
+        let Some(handle) = self.allocs.get(&id) else {
+            self.finished.insert(id);
+            return;
+        };
+        // It does not run anyway, unless this node has lost what it had reported itself.
+        handle.set_desired(Desired::Stop);
+        let over = handle.over();
+        self.background.spawn(async move {
+            over.await;
+            Some(id)
+        });
+    }
+
+    /// Servers that knew that it is over do not any more, since their state is an older one: they are told
+    /// again, by what was written down. False if that is gone; it does not run again in any case.
+    fn take_up_again(&mut self, id: Uuid) -> bool {
+        match self.node.store.load_one(id) {
+            Ok(Some((stored, tasks))) => {
+                self.finished.remove(&id);
+                self.go_on(id, stored, tasks);
+                true
+            }
+            Ok(None) => {
+                tracing::error!("allocation {id} has ended here, and how is not known any more");
+                false
+            }
+            Err(error) => {
+                tracing::error!("allocation {id} has ended here, and how cannot be read: {error}");
+                false
+            }
         }
     }
 
@@ -176,8 +245,9 @@ impl Table {
         };
         tracing::info!("allocation {id} of job {:?} is assigned to this node", allocation.job_id);
         let desired = desired(&allocation);
+        // If this node has reported it before, what it reports from now on is later.
+        let tasks = StoredTasks { stamp: allocation.client_stamp, ..StoredTasks::default() };
         let assignment = assignment(allocation, sent, state_index);
-        let tasks = StoredTasks::default();
         let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, false);
         handle.set_desired(desired);
         self.allocs.insert(id, handle);
@@ -188,14 +258,18 @@ impl Table {
         if full {
             // The servers' knowledge is compared once a session: a report that was committed just
             // before this agent or a server ended need not be sent again.
-            let known = handle.context.board.client_state(id);
-            let agrees = known.client_status == allocation.client_status
-                && known.client_description == allocation.client_description
-                && known.task_states == allocation.task_states;
-            match agrees {
-                true => self.node.reports.forget(id),
-                false => self.node.reports.push(id, known),
-            }
+            let board = &handle.context.board;
+            let agrees = |known: &AllocClientState| {
+                known.client_status == allocation.client_status
+                    && known.client_description == allocation.client_description
+                    && known.task_states == allocation.task_states
+            };
+            self.node.reports.settle(id, || {
+                (!agrees(&board.client_state(id))).then(|| {
+                    board.outdo(allocation.client_stamp);
+                    board.client_state(id)
+                })
+            });
         }
         let present = handle.context.assignment();
         if allocation.alloc_modify_index < present.allocation.alloc_modify_index {
@@ -209,6 +283,8 @@ impl Table {
         let sent = match self.specs.get(&spec_key(&allocation)) {
             Some(sent) => sent.clone(),
             None if same_spec => present.sent.clone(),
+            // It is only stopped, which needs none.
+            None if allocation.client_status() == ClientStatus::Lost => return,
             None => {
                 tracing::error!("a server changed allocation {id} without its job's specification");
                 return;
@@ -219,16 +295,23 @@ impl Table {
 
     /// Stops an allocation and removes all that there is of it.
     fn remove(&mut self, id: Uuid) {
-        let Some(handle) = self.allocs.remove(&id) else { return };
+        let handle = self.allocs.remove(&id);
+        if !self.finished.remove(&id) && handle.is_none() {
+            return;
+        }
         tracing::info!("allocation {id} is gone from the servers' state and is removed");
-        handle.set_desired(Desired::Stop);
         let node = Arc::clone(&self.node);
-        self.removed_before_sweep.as_mut().map(|removed| removed.insert(id));
+        if let Some(handle) = &handle {
+            handle.set_desired(Desired::Stop);
+            self.removed_before_sweep.as_mut().map(|removed| removed.insert(id));
+        }
         self.background.spawn(async move {
-            handle.over().await;
-            let directory = handle.context.directory.clone();
-            // With the handle goes its writer, which would write the files again.
-            drop(handle);
+            if let Some(handle) = handle {
+                handle.over().await;
+                // With the handle goes its writer, which would write the files again.
+                drop(handle);
+            }
+            let directory = node.allocs_directory.join(id.to_string());
             node.reports.forget(id);
             let store = node.store.clone();
             let removed = tokio::task::spawn_blocking(move || {
@@ -240,6 +323,7 @@ impl Table {
                 Ok(Err(error)) => tracing::warn!("files of allocation {id} stay behind: {error}"),
                 Err(error) => tracing::warn!("files of allocation {id} stay behind: {error}"),
             }
+            None
         });
     }
 
@@ -265,6 +349,7 @@ impl Table {
                     supervisor.wait_exit(&report.key).await;
                 }
                 supervisor.forget(&report.key).await;
+                None
             });
         }
     }

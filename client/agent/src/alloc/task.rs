@@ -210,9 +210,11 @@ impl TaskRunner {
         } else {
             self.decide(self.after_exit(assignment, &exit))
         };
-        // Only now may the supervisor forget how it ended.
-        self.alloc.board.flush().await;
-        supervisor.forget(&key).await;
+        // Only what is written down here may the supervisor forget. What it keeps beyond that is forgotten
+        // with the next agent's start.
+        if self.alloc.board.flush().await {
+            supervisor.forget(&key).await;
+        }
         next
     }
 
@@ -286,6 +288,7 @@ impl TaskRunner {
                     task.set_phase(Phase::Waiting);
                     task.attempt += 1;
                     task.restart_at_ns = now_ns().saturating_add(delay_ns);
+                    task.restart_delay_ns = delay_ns;
                     task.state.state = PENDING.into();
                     task.state.restarts += 1;
                     task.state.last_restart_ns = now_ns();
@@ -296,9 +299,7 @@ impl TaskRunner {
     }
 
     async fn wait_for_restart(&mut self) -> Next {
-        let due_ns = self.alloc.board.task(&self.name).restart_at_ns;
-        // A clock that was set back must not make the task wait longer than it was told to.
-        let delay = nanoseconds(due_ns.saturating_sub(now_ns()));
+        let delay = nanoseconds(self.alloc.board.task(&self.name).restart_due_in_ns(now_ns()));
         tokio::select! {
             () = tokio::time::sleep(delay) => {
                 self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));

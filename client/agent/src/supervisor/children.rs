@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -34,10 +35,23 @@ pub(crate) fn exit_of(status: ExitStatus) -> Exit {
 /// one that is.
 pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    while let Ok(status) = waitid(Id::All, flags) {
-        let Some(pid) = status.pid() else { return };
-        if is_task(pid.as_raw()) || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
+    loop {
+        let ended = match waitid(Id::All, flags) {
+            Ok(status) => status.pid().map(Pid::as_raw).into_iter().collect(),
+            // One has ended by a real-time signal, which has no name here; only /proc tells which one.
+            Err(Errno::EINVAL) => process::ended_children(),
+            Err(_) => return,
+        };
+        let orphans: Vec<i32> = ended.into_iter().filter(|pid| !is_task(*pid)).collect();
+        if orphans.is_empty() {
             return;
+        }
+        for pid in orphans {
+            match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+                // It is reaped; by which signal it ended is of no interest.
+                Ok(_) | Err(Errno::EINVAL) => {}
+                Err(_) => return,
+            }
         }
     }
 }
@@ -61,4 +75,37 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     Ok(soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::zombie_processes, reason = "they are to become zombies")]
+    fn an_orphan_that_died_of_a_nameless_signal_does_not_keep_the_others_from_being_reaped() {
+        let child = |script: &str| {
+            let child = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
+            i32::try_from(child.id()).unwrap()
+        };
+        // The kernel names the eldest first.
+        let orphans = [child("kill -40 $$"), child("exit 3"), child("kill -41 $$"), child("exit 0")];
+        let task = child("kill -42 $$");
+        let is_zombie = |pid: &i32| process::stat(*pid).is_some_and(|stat| stat.zombie);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !orphans.iter().chain([&task]).all(is_zombie) {
+            assert!(Instant::now() < deadline, "they do not end");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        // Other tests of this process have children too.
+        while orphans.iter().any(is_zombie) {
+            reap_orphans(|pid| !orphans.contains(&pid));
+            assert!(Instant::now() < deadline, "they are not reaped");
+        }
+        assert!(is_zombie(&task), "a task is not reaped as an orphan");
+        assert!(waitpid(Pid::from_raw(task), None).is_err_and(|error| error == Errno::EINVAL));
+    }
 }

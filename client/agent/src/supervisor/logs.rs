@@ -131,18 +131,36 @@ impl OpenLogs {
     }
 }
 
-/// Moves output until the last writer is gone. A log that cannot be written (a full disk) loses output
-/// rather than stopping the task: a pipe that nobody empties would block it.
-pub(crate) async fn copy(pipe: pipe::Receiver, log: Rc<RefCell<RotatingLog>>, scratch: Rc<RefCell<Vec<u8>>>) {
+/// Where a log is, whether or not it is open.
+pub(crate) struct LogPlace {
+    pub(crate) logs: Rc<OpenLogs>,
+    pub(crate) directory: PathBuf,
+    pub(crate) prefix: String,
+    pub(crate) files_max: u32,
+    pub(crate) file_bytes_max: u64,
+}
+
+impl LogPlace {
+    /// The open log.
+    pub(crate) fn open(&self) -> io::Result<Rc<RefCell<RotatingLog>>> {
+        self.logs.log(&self.directory, &self.prefix, self.files_max, self.file_bytes_max)
+    }
+}
+
+/// Moves output until the last writer is gone. A log that cannot be written (a full disk) or opened (a folder
+/// that the task has removed; it is tried again with each piece) loses output rather than stopping the task:
+/// a pipe that nobody empties would block it.
+pub(crate) async fn copy(pipe: pipe::Receiver, place: LogPlace, scratch: Rc<RefCell<Vec<u8>>>) {
     let mut complained = false;
+    let mut log = None;
     while pipe.readable().await.is_ok() {
-        match read_once(&pipe, &log, &mut scratch.borrow_mut()) {
+        match read_once(&pipe, &place, &mut log, &mut scratch.borrow_mut()) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) if complained => drop(error),
             Err(error) => {
                 complained = true;
-                super::say(&format!("output of {} is lost: {error}", log.borrow().prefix));
+                super::say(&format!("output of {} is lost: {error}", place.prefix));
             }
         }
         // A task that never stops writing must not keep the others from being served.
@@ -151,13 +169,23 @@ pub(crate) async fn copy(pipe: pipe::Receiver, log: Rc<RefCell<RotatingLog>>, sc
 }
 
 /// False if there is no writer any more. Errors are those of the log.
-fn read_once(pipe: &pipe::Receiver, log: &RefCell<RotatingLog>, scratch: &mut Vec<u8>) -> io::Result<bool> {
+fn read_once(
+    pipe: &pipe::Receiver,
+    place: &LogPlace,
+    log: &mut Option<Rc<RefCell<RotatingLog>>>,
+    scratch: &mut Vec<u8>,
+) -> io::Result<bool> {
     scratch.resize(LOG_READ_BYTES, 0);
-    match pipe.try_read(scratch) {
-        Ok(0) => Ok(false),
-        Ok(count) => log.borrow_mut().write(&scratch[..count]).map(|()| true),
-        Err(error) => Ok(error.kind() == io::ErrorKind::WouldBlock),
-    }
+    let count = match pipe.try_read(scratch) {
+        Ok(0) => return Ok(false),
+        Ok(count) => count,
+        Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+    };
+    let log = match log {
+        Some(log) => log,
+        None => log.insert(place.open()?),
+    };
+    log.borrow_mut().write(&scratch[..count]).map(|()| true)
 }
 
 #[cfg(test)]

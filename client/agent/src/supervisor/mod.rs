@@ -17,7 +17,7 @@ mod serve;
 mod tasks;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -121,9 +121,9 @@ async fn end(socket: &Path) -> io::Result<()> {
 }
 
 /// One line in the supervisor's log. It has no subscriber of the agent's logging: its standard error
-/// is a file.
+/// is a file. A disk that is full loses the line; `eprintln!` would panic.
 pub(crate) fn say(text: &str) {
-    eprintln!("{} node-supervisor: {text}", now_ns() / 1_000_000_000);
+    let _ = writeln!(io::stderr(), "{} node-supervisor: {text}", now_ns() / 1_000_000_000);
 }
 
 /// Nanoseconds since 1970.

@@ -8,6 +8,7 @@ use std::fs;
 pub(crate) struct ProcessStat {
     pub(crate) pid: i32,
     pub(crate) zombie: bool,
+    pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) session: i32,
     /// Clock ticks since boot.
@@ -26,6 +27,7 @@ fn parse_stat(pid: i32, line: &str) -> Option<ProcessStat> {
     Some(ProcessStat {
         pid,
         zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
@@ -37,15 +39,21 @@ pub(crate) fn is_alive(pid: i32, start_ticks: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.start_ticks == start_ticks && !stat.zombie)
 }
 
-/// All processes of a group, by reading all of /proc.
+/// All living processes of a group.
 pub(crate) fn group_members(group: i32) -> Vec<ProcessStat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(stat)
-        .filter(|stat| stat.group == group && !stat.zombie)
-        .collect()
+    all().filter(|stat| stat.group == group && !stat.zombie).collect()
+}
+
+/// Children of this process that have ended and wait to be reaped.
+pub(crate) fn ended_children() -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    all().filter(|stat| stat.parent == own && stat.zombie).map(|stat| stat.pid).collect()
+}
+
+/// All processes, by reading all of /proc.
+fn all() -> impl Iterator<Item = ProcessStat> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat)
 }
 
 /// Whether a process was given this very environment entry (`NAME=value`).
@@ -66,7 +74,8 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let line = "7 (a) b (c) S 1 70 71 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 1";
-        let expected = ProcessStat { pid: 7, zombie: false, group: 70, session: 71, start_ticks: 4242 };
+        let expected =
+            ProcessStat { pid: 7, zombie: false, parent: 1, group: 70, session: 71, start_ticks: 4242 };
         assert_eq!(parse_stat(7, line), Some(expected));
     }
 

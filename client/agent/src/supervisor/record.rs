@@ -71,7 +71,8 @@ impl StateDirectory {
         }
     }
 
-    /// All records that can be read. One that cannot was being written when the machine went down.
+    /// All records that can be read. One that is not whole was being written when the machine went down. No
+    /// error about one of them keeps the others from being found.
     pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.tasks)?.flatten() {
@@ -79,14 +80,23 @@ impl StateDirectory {
             if path.extension().is_some_and(|extension| extension == MARK) {
                 continue;
             }
-            let record = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            match record {
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // What it says is not known to be wrong, so it stays.
+                    super::say(&format!("{} cannot be read and is left alone: {error}", path.display()));
+                    continue;
+                }
+            };
+            match serde_json::from_slice(&bytes).ok() {
                 Some(record) if path.extension().is_some_and(|extension| extension == "json") => {
                     records.push(record);
                 }
                 _ => {
                     super::say(&format!("{} is no whole record and is dropped", path.display()));
-                    fs::remove_file(&path)?;
+                    if let Err(error) = fs::remove_file(&path) {
+                        super::say(&format!("{} stays behind: {error}", path.display()));
+                    }
                 }
             }
         }
@@ -110,5 +120,46 @@ impl StateDirectory {
 
     fn record_path(&self, key: &TaskKey) -> PathBuf {
         self.tasks.join(format!("{}.json", key.file_stem()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(attempt: u32) -> Record {
+        Record {
+            key: TaskKey { alloc: "a".into(), task: "t".into(), attempt },
+            pid: 1,
+            start_ticks: 2,
+            boot_id: "boot".into(),
+            started_at_ns: 3,
+            logs: LogSettings {
+                directory: "/nowhere".into(),
+                prefix: "t".into(),
+                files_max: 1,
+                file_bytes_max: 1,
+            },
+            exit: None,
+        }
+    }
+
+    #[test]
+    fn records_are_found_whatever_is_wrong_with_others() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(root.path()).unwrap();
+        directory.save(&record(1)).unwrap();
+        directory.save(&record(2)).unwrap();
+        let place = |name: &str| root.path().join("tasks").join(name);
+        fs::write(place("a.3.t.json"), "{\"key\":").unwrap();
+        fs::write(place("a.4.t.new"), serde_json::to_vec(&record(4)).unwrap()).unwrap();
+        // Not even root can read this as a file.
+        fs::create_dir(place("a.5.t.json")).unwrap();
+        let mut found: Vec<u32> = directory.load().unwrap().iter().map(|record| record.key.attempt).collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 2]);
+        let is_there =
+            ["a.1.t.json", "a.3.t.json", "a.4.t.new", "a.5.t.json"].map(|name| place(name).exists());
+        assert_eq!(is_there, [true, false, false, true]);
     }
 }

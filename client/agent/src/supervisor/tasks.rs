@@ -19,14 +19,17 @@ use tokio::sync::{Mutex, broadcast};
 use tokio::task::JoinHandle;
 
 use super::launch::{self, LaunchOrder, Launcher};
-use super::logs::{self, OpenLogs};
+use super::logs::{self, LogPlace, OpenLogs};
 use super::protocol::{Answer, Exit, LogSettings, StartTask, TaskKey, TaskReport};
 use super::record::{Record, StateDirectory};
 use super::{children, now_ns, process, say};
 use crate::limits::{EXIT_QUEUE_MAX, LAUNCH_TIMEOUT, LOG_DRAIN};
+use crate::text::cut;
 
 /// How often a launcher that was killed is looked at until it is dead.
 const LAUNCHER_DEATH_POLL: Duration = Duration::from_millis(1);
+/// What a task writes to.
+const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 
 struct Entry {
     record: Record,
@@ -66,7 +69,7 @@ pub(crate) struct Tasks {
     entries: RefCell<BTreeMap<TaskKey, Entry>>,
     /// One start of a task at a time, so that two agents' worth of requests cannot race.
     starting: RefCell<StartLocks>,
-    open_logs: OpenLogs,
+    open_logs: Rc<OpenLogs>,
     scratch: Rc<RefCell<Vec<u8>>>,
     exits: broadcast::Sender<(TaskKey, Exit)>,
     /// Connections of agents; kept here because both decide when the supervisor is idle.
@@ -83,18 +86,19 @@ impl Tasks {
             open_files_max: children::raise_open_files()?,
             entries: RefCell::default(),
             starting: RefCell::default(),
-            open_logs: OpenLogs::default(),
+            open_logs: Rc::default(),
             scratch: Rc::default(),
             exits: broadcast::channel(EXIT_QUEUE_MAX).0,
             connections: Cell::new(0),
         });
         for record in tasks.directory.load()? {
-            tasks.adopt(record)?;
+            tasks.adopt(record);
         }
         Ok(tasks)
     }
 
-    fn adopt(&self, mut record: Record) -> io::Result<()> {
+    /// Whatever is wrong with a task's files, it is taken over: else no task could be started or stopped.
+    fn adopt(&self, mut record: Record) {
         let key = record.key.clone();
         let same_boot = record.boot_id == self.boot_id;
         let mut readers = Vec::new();
@@ -103,24 +107,23 @@ impl Tasks {
             if !self.was_executed(&record, is_alive) {
                 say(&format!("{key} was not executed before its supervisor ended; it may be started again"));
                 self.directory.remove(&key);
-                return Ok(());
+                return;
             }
             if is_alive {
                 say(&format!("{key} is taken over as process {}", record.pid));
-                readers = self.read_output(&key, &record.logs)?;
+                readers = self.read_on(&key, &record.logs);
             } else {
                 say(&format!("{key} ended while no supervisor ran"));
                 if same_boot {
                     children::kill_leftovers(&record);
                 }
                 record.exit = Some(Exit::unknown(now_ns()));
-                self.directory.save(&record)?;
+                self.save(&record);
             }
         }
         let announced = record.exit.is_some();
         let entry = Entry { record, child: None, launching: false, announced, readers };
         self.entries.borrow_mut().insert(key, entry);
-        Ok(())
     }
 
     /// Whether a launcher that another supervisor started has become its program. One that has not may
@@ -183,7 +186,8 @@ impl Tasks {
             Some(report) => Answer::Busy(report),
             None => match self.launch(&task).await {
                 Ok(report) => Answer::Started(report),
-                Err(error) => Answer::StartFailed { text: error.to_string() },
+                // It may quote the command, and has to fit into a frame.
+                Err(error) => Answer::StartFailed { text: cut(&error.to_string()).into_owned() },
             },
         };
         drop(held);
@@ -204,19 +208,10 @@ impl Tasks {
 
     async fn launch(self: &Rc<Self>, task: &StartTask) -> io::Result<TaskReport> {
         let key = &task.key;
-        let result = self.launch_process(task).await;
-        let mut entries = self.entries.borrow_mut();
-        match result {
-            Ok(()) => {
-                let entry = entries.get_mut(key).ok_or_else(|| io::Error::other("the task was forgotten"))?;
-                entry.launching = false;
-                let report = entry.report();
-                if !entry.is_alive() {
-                    self.announce_later(key.clone());
-                }
-                Ok(report)
-            }
+        match self.launch_process(task).await {
+            Ok(()) => self.launched(key),
             Err(error) => {
+                let mut entries = self.entries.borrow_mut();
                 if let Some(mut entry) = entries.remove(key)
                     && let Some(child) = &mut entry.child
                     && entry.record.exit.is_none()
@@ -229,6 +224,19 @@ impl Tasks {
                 Err(error)
             }
         }
+    }
+
+    /// The launcher has become the program.
+    fn launched(self: &Rc<Self>, key: &TaskKey) -> io::Result<TaskReport> {
+        let mut entries = self.entries.borrow_mut();
+        let entry = entries.get_mut(key).ok_or_else(|| io::Error::other("the task was forgotten"))?;
+        entry.launching = false;
+        if !entry.is_alive() {
+            // It has ended already. Who saw that left it alone, since it might have been the launcher.
+            self.save(&entry.record);
+            self.announce_later(key.clone());
+        }
+        Ok(entry.report())
     }
 
     async fn launch_process(self: &Rc<Self>, task: &StartTask) -> io::Result<()> {
@@ -283,16 +291,43 @@ impl Tasks {
         OpenOptions::new().read(true).write(true).open(path)
     }
 
+    /// Reads what a task writes from its start on; that its logs can be written is part of its start.
     fn read_output(&self, key: &TaskKey, settings: &LogSettings) -> io::Result<Vec<JoinHandle<()>>> {
         let mut readers = Vec::new();
-        for output in ["stdout", "stderr"] {
-            let pipe = pipe::OpenOptions::new().open_receiver(self.directory.pipe_path(key, output))?;
-            let prefix = format!("{}.{output}", settings.prefix);
-            let (files, bytes) = (settings.files_max, settings.file_bytes_max);
-            let log = self.open_logs.log(&settings.directory, &prefix, files, bytes)?;
-            readers.push(tokio::task::spawn_local(logs::copy(pipe, log, Rc::clone(&self.scratch))));
+        let mut open = Vec::new();
+        for output in OUTPUTS {
+            open.push(self.log_place(settings, output).open()?);
+            readers.push(self.reader(key, settings, output)?);
         }
         Ok(readers)
+    }
+
+    /// Reads on what a task writes that was taken over.
+    fn read_on(&self, key: &TaskKey, settings: &LogSettings) -> Vec<JoinHandle<()>> {
+        let mut readers = Vec::new();
+        for output in OUTPUTS {
+            match self.reader(key, settings, output) {
+                Ok(reader) => readers.push(reader),
+                Err(error) => say(&format!("{output} of {key} cannot be read any more: {error}")),
+            }
+        }
+        readers
+    }
+
+    fn reader(&self, key: &TaskKey, settings: &LogSettings, output: &str) -> io::Result<JoinHandle<()>> {
+        let pipe = pipe::OpenOptions::new().open_receiver(self.directory.pipe_path(key, output))?;
+        let copy = logs::copy(pipe, self.log_place(settings, output), Rc::clone(&self.scratch));
+        Ok(tokio::task::spawn_local(copy))
+    }
+
+    fn log_place(&self, settings: &LogSettings, output: &str) -> LogPlace {
+        LogPlace {
+            logs: Rc::clone(&self.open_logs),
+            directory: settings.directory.clone(),
+            prefix: format!("{}.{output}", settings.prefix),
+            files_max: settings.files_max,
+            file_bytes_max: settings.file_bytes_max,
+        }
     }
 
     /// Looks at every child that has ended. The rest of its process group is killed before it is
@@ -326,15 +361,13 @@ impl Tasks {
         });
     }
 
-    /// Looks at the processes that are not children of this one. True if there are any.
-    pub(crate) fn poll_adopted(self: &Rc<Self>) -> bool {
-        let mut any = false;
+    /// Looks at the processes that are not children of this one.
+    pub(crate) fn poll_adopted(self: &Rc<Self>) {
         let mut ended = Vec::new();
         for (key, entry) in self.entries.borrow_mut().iter_mut() {
             if entry.child.is_some() || entry.record.exit.is_some() {
                 continue;
             }
-            any = true;
             if !process::is_alive(entry.record.pid, entry.record.start_ticks) {
                 children::kill_leftovers(&entry.record);
                 entry.record.exit = Some(Exit::unknown(now_ns()));
@@ -345,7 +378,6 @@ impl Tasks {
             self.save(&record);
             self.announce_later(key);
         }
-        any
     }
 
     fn save(&self, record: &Record) {
@@ -419,4 +451,44 @@ fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
 
 fn plain_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launching(directory: &Path, exit: Option<Exit>) -> Entry {
+        let record = Record {
+            key: TaskKey { alloc: "a".into(), task: "t".into(), attempt: 0 },
+            pid: i32::MAX,
+            start_ticks: 0,
+            boot_id: process::boot_id(),
+            started_at_ns: 1,
+            logs: LogSettings {
+                directory: directory.to_owned(),
+                prefix: "t".into(),
+                files_max: 1,
+                file_bytes_max: 1,
+            },
+            exit,
+        };
+        Entry { record, child: None, launching: true, announced: false, readers: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_task_that_ends_while_it_is_launched_is_written_down() {
+        let root = tempfile::tempdir().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let work = async {
+            let tasks = Tasks::open(root.path(), Launcher { prefix: Vec::new() }).unwrap();
+            let exit = Exit { code: Some(7), signal: 0, at_ns: 2 };
+            let entry = launching(root.path(), Some(exit.clone()));
+            let key = entry.record.key.clone();
+            tasks.directory.save(&Record { exit: None, ..entry.record.clone() }).unwrap();
+            tasks.entries.borrow_mut().insert(key.clone(), entry);
+            tasks.launched(&key).unwrap();
+            assert_eq!(tasks.directory.load().unwrap()[0].exit, Some(exit));
+        };
+        local.run_until(work).await;
+    }
 }

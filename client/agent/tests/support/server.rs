@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::Instant;
 
 use futures::Stream;
 use ordu_proto::command::AllocClientState;
@@ -33,10 +33,14 @@ pub(crate) struct State {
     pub(crate) acknowledges_heartbeats: bool,
     pub(crate) state_index: u64,
     pub(crate) hellos: Vec<Hello>,
+    /// When they came.
+    pub(crate) hellos_at: Vec<Instant>,
     pub(crate) heartbeats: usize,
     pub(crate) updates: Vec<AllocUpdates>,
     /// Allocations that are over and still known.
     pub(crate) over: Vec<Vec<u8>>,
+    /// Allocations in one message of a full set.
+    pub(crate) allocs_per_message: usize,
     assigned: Vec<Assigned>,
     latest: BTreeMap<Vec<u8>, AllocClientState>,
     sessions: Vec<Outbound>,
@@ -54,16 +58,19 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State {
-            heartbeat_ttl_ms: 600,
+            // Long enough for a machine that is busy with other tests.
+            heartbeat_ttl_ms: 3000,
             servers: Vec::new(),
             refuses: None,
             acknowledges_updates: true,
             acknowledges_heartbeats: true,
             state_index: 100,
             hellos: Vec::new(),
+            hellos_at: Vec::new(),
             heartbeats: 0,
             updates: Vec::new(),
             over: Vec::new(),
+            allocs_per_message: usize::MAX,
             assigned: Vec::new(),
             latest: BTreeMap::new(),
             sessions: Vec::new(),
@@ -127,9 +134,32 @@ impl TestServer {
         }
     }
 
+    /// The servers know that it is over, and tell.
+    pub(crate) fn finish(&self, assigned: &Assigned) {
+        let mut state = self.state();
+        state.assigned.retain(|known| known.id() != assigned.id());
+        state.over.push(assigned.id());
+        state.push(AllocSync { over: vec![assigned.id()], ..AllocSync::default() });
+    }
+
+    /// The servers' state is an older one, in which nothing has been heard of it yet.
+    pub(crate) fn go_back(&self, assigned: &Assigned) {
+        let mut state = self.state();
+        state.over.retain(|known| *known != assigned.id());
+        state.latest.remove(&assigned.id());
+        state.assigned.push(assigned.clone());
+    }
+
     /// The latest that was reported of an allocation.
     pub(crate) fn latest(&self, assigned: &Assigned) -> Option<AllocClientState> {
         self.state().latest.get(&assigned.id()).cloned()
+    }
+
+    /// Waits until the agent has had every occasion to send again what it believes not to be acknowledged: it
+    /// looks for that with each heartbeat, and takes half a time to live for long enough, which is two of them.
+    pub(crate) async fn let_it_send_again(&self) {
+        let before = self.state().heartbeats;
+        eventually("four more heartbeats", || (self.state().heartbeats >= before + 4).then_some(())).await;
     }
 
     /// Waits until an allocation has this status, and answers all that is reported of it.
@@ -171,24 +201,32 @@ impl State {
     }
 
     /// Rows as the servers have them: with what was committed of the node's reports.
-    fn full(&self) -> AllocSync {
+    fn full(&self) -> Vec<to_node::Message> {
         let row = |assigned: &Assigned| {
             let mut row = assigned.allocation.clone();
             if let Some(reported) = self.latest.get(&row.id) {
                 row.client_status = reported.client_status;
+                row.client_stamp = reported.stamp;
                 row.client_description = reported.client_description.clone();
                 row.task_states = reported.task_states.clone();
             }
             row
         };
-        AllocSync {
-            full: true,
-            allocs: self.assigned.iter().map(row).collect(),
-            specs: self.assigned.iter().map(Assigned::spec_of_job).collect(),
-            state_index: self.state_index,
-            over: self.over.clone(),
-            ..AllocSync::default()
-        }
+        let mut parts: Vec<AllocSync> = self
+            .assigned
+            .chunks(self.allocs_per_message)
+            .map(|assigned| AllocSync {
+                allocs: assigned.iter().map(row).collect(),
+                specs: assigned.iter().map(Assigned::spec_of_job).collect(),
+                state_index: self.state_index,
+                more: true,
+                ..AllocSync::default()
+            })
+            .collect();
+        let (over, state_index) = (self.over.clone(), self.state_index);
+        parts.push(AllocSync { over, state_index, ..AllocSync::default() });
+        parts[0].full = true;
+        parts.into_iter().map(to_node::Message::AllocSync).collect()
     }
 }
 
@@ -226,12 +264,13 @@ fn answer(state: &mut State, message: from_node::Message) -> Vec<to_node::Messag
     match message {
         from_node::Message::Hello(hello) => {
             state.hellos.push(hello);
+            state.hellos_at.push(Instant::now());
             if let Some(text) = &state.refuses {
                 return vec![to_node::Message::Refused(Refused { text: text.clone() })];
             }
             let welcome =
                 Welcome { heartbeat_ttl_ms: state.heartbeat_ttl_ms, servers: state.servers.clone() };
-            vec![to_node::Message::Welcome(welcome), to_node::Message::AllocSync(state.full())]
+            [vec![to_node::Message::Welcome(welcome)], state.full()].concat()
         }
         from_node::Message::Heartbeat(_) => {
             state.heartbeats += 1;
@@ -246,12 +285,12 @@ fn answer(state: &mut State, message: from_node::Message) -> Vec<to_node::Messag
                 return Vec::new();
             }
             for update in updates.updates {
-                state.latest.insert(update.alloc_id.clone(), update);
+                let is_older = |known: &AllocClientState| update.stamp < known.stamp;
+                if !state.latest.get(&update.alloc_id).is_some_and(is_older) {
+                    state.latest.insert(update.alloc_id.clone(), update);
+                }
             }
             vec![to_node::Message::AllocUpdatesAck(AllocUpdatesAck { sequence: updates.sequence })]
         }
     }
 }
-
-/// Longer than any window or tick of an agent whose time to live is that of the test server.
-pub(crate) const A_WHILE: Duration = Duration::from_millis(700);

@@ -8,6 +8,9 @@ use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Shortest time after which a silent node is down. Agents take no shorter one.
+const HEARTBEAT_TTL_MS_MIN: u64 = 150;
+
 type Outcome = Result<(), hcl::Error>;
 
 /// Lays a file over the draft.
@@ -76,7 +79,7 @@ impl Layer<'_> {
                     }
                 }
                 "num_schedulers" => server.num_schedulers = Some(integer(entry, 0, 1024)? as u32),
-                "min_heartbeat_ttl" => server.min_heartbeat_ttl_ms = Some(milliseconds(entry)?),
+                "min_heartbeat_ttl" => server.min_heartbeat_ttl_ms = Some(heartbeat_ttl(entry)?),
                 "heartbeat_grace" => server.heartbeat_grace_ms = Some(milliseconds(entry)?),
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
                 _ => self.without_effect("server", keys::SERVER, &["raft"], entry)?,
@@ -294,6 +297,18 @@ fn milliseconds(entry: &Entry) -> Result<u64, hcl::Error> {
     let nanoseconds = value.to_duration_ns(entry.key())?;
     u64::try_from(nanoseconds / 1_000_000)
         .map_err(|_| hcl::Error::at(value.position, format!("`{}` cannot be negative", entry.key())))
+}
+
+/// Nodes show themselves three times in it, so a short one would have them flood their servers and be down all
+/// the time.
+fn heartbeat_ttl(entry: &Entry) -> Result<u64, hcl::Error> {
+    let milliseconds = milliseconds(entry)?;
+    if milliseconds < HEARTBEAT_TTL_MS_MIN {
+        let text =
+            format!("`{}` has to be at least {HEARTBEAT_TTL_MS_MIN}ms, and is {milliseconds}ms", entry.key());
+        return Err(hcl::Error::at(attribute(entry)?.value.position, text));
+    }
+    Ok(milliseconds)
 }
 
 fn texts(entry: &Entry) -> Result<BTreeMap<String, String>, hcl::Error> {

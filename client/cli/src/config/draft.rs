@@ -192,6 +192,7 @@ impl Draft {
         }
         let server = if self.server_enabled { Some(self.server_settings()?) } else { None };
         let client = if self.client_enabled { Some(self.client_settings(&advertised)?) } else { None };
+        // Nomad's option of old for the driver stands beside its plugin block.
         if let Some(raw_exec) = self.client.options.get("driver.raw_exec.enable") {
             self.raw_exec_enabled |= matches!(raw_exec.as_str(), "1" | "true");
         }

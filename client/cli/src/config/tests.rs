@@ -281,6 +281,11 @@ fn faults_are_named_with_file_line_and_key() {
             "server { heartbeat_grace = \"soon\" }",
             "a.hcl:1:28: `heartbeat_grace` has to be a duration like \"30s\" or \"1h30m\", and is \"soon\"",
         ),
+        (
+            "a.hcl",
+            "server { min_heartbeat_ttl = \"0s\" }",
+            "a.hcl:1:30: `min_heartbeat_ttl` has to be at least 150ms, and is 0ms",
+        ),
         ("a.hcl", "server { heartbeat_grace = \"-1s\" }", "a.hcl:1:28: `heartbeat_grace` cannot be negative"),
         (
             "a.hcl",

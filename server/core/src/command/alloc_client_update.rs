@@ -17,7 +17,15 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> St
         if !update.node_id.is_empty() && update.node_id != old.node_id {
             continue;
         }
-        // What was over stays over: a late or doubled report does not bring it back.
+        // The node's last word stands: an agent that has lost what it had written down knows less.
+        if read::node_alloc(&old).over {
+            continue;
+        }
+        // A server that the node has left may still be writing what it was told: it is older.
+        if update.stamp != 0 && update.stamp < old.client_stamp {
+            continue;
+        }
+        // What was over stays over: a doubled report does not bring it back.
         if is_client_terminal(old.client_status()) && !is_client_terminal(update.client_status()) {
             continue;
         }
@@ -27,6 +35,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> St
         }
         new.client_description = update.client_description;
         new.task_states = update.task_states;
+        new.client_stamp = old.client_stamp.max(update.stamp);
         entry.put_alloc(Some(old), new)?;
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))

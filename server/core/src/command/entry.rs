@@ -211,7 +211,10 @@ impl<'t, 'b> Entry<'t, 'b> {
             new.create_time_ns = self.time_ns;
             let by_job = key::by_job(&new.namespace, &new.job_id, &new.id);
             self.tx.put_bytes(Table::AllocsByJob, by_job, Vec::new());
-            self.tx.put_bytes(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), Vec::new());
+        }
+        let of_node = read::node_alloc(&new);
+        if old.as_ref().map(read::node_alloc) != Some(of_node) {
+            self.tx.put(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), &of_node);
         }
         if old.as_ref().is_none_or(|old| old.job_version != new.job_version) {
             *self.spec_uses.entry(spec_of(&new)).or_default() += 1;

@@ -1,11 +1,15 @@
 //! Named look-ups in the tables, so that no caller spells a key.
 
 use ordu_proto::state::{
-    Allocation, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary, Node, PeriodicLaunchRecord,
+    Allocation, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary, Node, NodeAlloc,
+    PeriodicLaunchRecord,
 };
 
 use super::reader::{ReaderExt, decode};
 use super::{Corrupt, Id, Reader, Table, TableIndexes, key};
+
+/// What a node says of a task that will not run again.
+const TASK_DEAD: &str = "dead";
 
 /// The cluster's own facts; those of a cluster that has none yet are empty.
 pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
@@ -123,6 +127,27 @@ pub fn allocs_of_job(reader: &dyn Reader, namespace: &str, id: &str) -> Result<V
 /// The allocations on a node, by id.
 pub fn allocs_of_node(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<Allocation>, Corrupt> {
     owned(reader, Table::AllocsByNode, node_id, Table::Allocs)
+}
+
+/// What a node's session has to know of each allocation on the node before it reads any, by id.
+pub fn node_allocs(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<(Id, NodeAlloc)>, Corrupt> {
+    let table = Table::AllocsByNode;
+    let mut rows = Vec::new();
+    reader.scan_prefix(table, node_id, &mut |key, bytes| {
+        let id = key::trailing_id(key)
+            .ok_or_else(|| Corrupt::new(table, format!("a key of {} bytes", key.len())))?;
+        rows.push((id, decode(table, bytes)?));
+        Ok(true)
+    })?;
+    Ok(rows)
+}
+
+/// An allocation's row in `AllocsByNode`. One that the servers gave up as lost is not over: the node was only
+/// silent, and may still run it. Nor is one that has failed while its other tasks are still being stopped.
+pub fn node_alloc(alloc: &Allocation) -> NodeAlloc {
+    let has_ended = matches!(alloc.client_status(), ClientStatus::Complete | ClientStatus::Failed)
+        && alloc.task_states.values().all(|task| task.state == TASK_DEAD);
+    NodeAlloc { alloc_modify_index: alloc.alloc_modify_index, over: has_ended }
 }
 
 /// The allocations that an evaluation made, by id.

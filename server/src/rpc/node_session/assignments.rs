@@ -2,90 +2,89 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_core::scheduler::{is_client_terminal, is_server_terminal};
 use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
 use ordu_proto::node::{AllocSync, SpecOfJob};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus};
 use prost::Message;
 
-/// Bytes of allocations and specifications in one message, but for a full one, which is one message.
+/// Bytes of allocations and specifications in one message. What is larger by itself goes alone.
 const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Specifications that an agent is taken to remember. After more it is told everything anew, since it keeps
-/// those of a session.
+/// Bytes that an allocation takes of which only the id is told.
+const ID_BYTES: usize = 18;
+/// Specifications, and bytes of them, that an agent is taken to remember beyond twice those of the full set.
+/// After more it is told everything anew, since it keeps those of a session.
 const SPECS_TOLD_MAX: usize = 16_384;
+const SPECS_TOLD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Namespace, id, create index, version.
 type Version = (String, String, u64, u64);
+
+/// What was told of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    /// All of it, as of the last change by the servers.
+    At(u64),
+    /// That it is over.
+    Over,
+}
 
 /// What one session was told.
 pub(super) struct Assignments {
     node: Id,
     is_first: bool,
-    /// Allocations with the index of their last change by the servers.
-    told: BTreeMap<Id, u64>,
+    told: BTreeMap<Id, Told>,
     specs: BTreeSet<Version>,
+    /// Of the specifications that were told.
+    spec_bytes: usize,
+    /// How many there may be, and how many bytes of them, before everything is told anew.
+    specs_max: (usize, usize),
 }
 
 impl Assignments {
     /// Of a session that was told nothing yet.
     pub(super) fn new(node: Id) -> Self {
-        Self { node, is_first: true, told: BTreeMap::new(), specs: BTreeSet::new() }
+        let (told, specs) = (BTreeMap::new(), BTreeSet::new());
+        Self { node, is_first: true, told, specs, spec_bytes: 0, specs_max: (usize::MAX, usize::MAX) }
     }
 
-    /// The messages that bring the agent to the state of `reader`: first a full one, later what changed,
-    /// perhaps nothing.
+    /// The messages that bring the agent to the state of `reader`: first a full set, later what changed,
+    /// perhaps nothing. Only what is news is read.
     pub(super) fn next(&mut self, reader: &dyn Reader) -> Result<Vec<AllocSync>, Corrupt> {
-        if self.specs.len() > SPECS_TOLD_MAX {
+        if self.specs.len() > self.specs_max.0 || self.spec_bytes > self.specs_max.1 {
             *self = Self::new(self.node);
         }
         let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
         let full = std::mem::take(&mut self.is_first);
-        let state_index = position.map_or(0, |position| position.index);
-        let fresh = || AllocSync { full: false, state_index, ..AllocSync::default() };
-        let mut messages = vec![AllocSync { full, ..fresh() }];
-        let mut bytes = 0;
+        let mut messages = Messages::new(full, position.map_or(0, |position| position.index));
         let mut gone: BTreeSet<Id> = self.told.keys().copied().collect();
-        for alloc in read::allocs_of_node(reader, &self.node)? {
-            let Ok(id) = Id::try_from(alloc.id.as_slice()) else { continue };
+        for (id, row) in read::node_allocs(reader, &self.node)? {
             gone.remove(&id);
-            if !self.is_news(id, &alloc) {
-                // The agent keeps the files of what is over for as long as the servers know it.
-                if let Some(message) = messages.last_mut().filter(|_| full) {
-                    message.over.push(alloc.id);
-                }
+            let news = if row.over { Told::Over } else { Told::At(row.alloc_modify_index) };
+            if self.told.insert(id, news) == Some(news) {
                 continue;
             }
-            self.told.insert(id, alloc.alloc_modify_index);
+            if row.over {
+                messages.with_room_for(ID_BYTES).over.push(id.to_vec());
+                continue;
+            }
+            let missing = || Corrupt::new(Table::Allocs, "allocs_by_node names a row that is not there");
+            let alloc = as_told(read::alloc(reader, &id)?.ok_or_else(missing)?);
             let spec = self.spec_to_tell(reader, &alloc)?;
-            let alloc = as_told(alloc);
-            let more = alloc.encoded_len() + spec.as_ref().map_or(0, Message::encoded_len);
-            if !full && bytes > 0 && bytes + more > SYNC_BYTES_MAX {
-                messages.push(fresh());
-                bytes = 0;
-            }
-            bytes += more;
-            if let Some(message) = messages.last_mut() {
-                message.specs.extend(spec);
-                message.allocs.push(alloc);
-            }
+            let bytes = alloc.encoded_len() + spec.as_ref().map_or(0, Message::encoded_len);
+            let message = messages.with_room_for(bytes);
+            message.specs.extend(spec);
+            message.allocs.push(alloc);
         }
-        if let Some(message) = messages.last_mut() {
-            message.removed = gone.iter().map(|id| id.to_vec()).collect();
+        for id in gone {
+            self.told.remove(&id);
+            messages.with_room_for(ID_BYTES).removed.push(id.to_vec());
         }
-        self.told.retain(|id, _| !gone.contains(id));
-        messages.retain(|message| message.full || !message.allocs.is_empty() || !message.removed.is_empty());
-        Ok(messages)
-    }
-
-    /// An allocation that was over on both sides before the session began is no concern of the agent. One
-    /// that the servers gave up as lost is: the node was only silent, and may still run it.
-    fn is_news(&self, id: Id, alloc: &Allocation) -> bool {
-        let node_has_spoken = is_client_terminal(alloc) && alloc.client_status() != ClientStatus::Lost;
-        match self.told.get(&id) {
-            Some(told) => *told != alloc.alloc_modify_index,
-            None => !(is_server_terminal(alloc) && node_has_spoken),
+        if full {
+            let (count, bytes) = (self.specs.len(), self.spec_bytes);
+            self.specs_max = (2 * count + SPECS_TOLD_MAX, 2 * bytes + SPECS_TOLD_BYTES_MAX);
         }
+        Ok(messages.all)
     }
 
     fn spec_to_tell(
@@ -93,6 +92,10 @@ impl Assignments {
         reader: &dyn Reader,
         alloc: &Allocation,
     ) -> Result<Option<SpecOfJob>, Corrupt> {
+        // It has been running there or does not run any more: what it runs by is of no interest.
+        if alloc.client_status() == ClientStatus::Lost {
+            return Ok(None);
+        }
         let Allocation { namespace, job_id, job_create_index, job_version, .. } = alloc;
         let version = (namespace.clone(), job_id.clone(), *job_create_index, *job_version);
         if self.specs.contains(&version) {
@@ -105,6 +108,7 @@ impl Assignments {
             return Ok(None);
         };
         self.specs.insert(version);
+        self.spec_bytes += spec.json.len() + spec.payload.len();
         Ok(Some(SpecOfJob {
             namespace: namespace.clone(),
             job_id: job_id.clone(),
@@ -122,8 +126,48 @@ fn as_told(mut alloc: Allocation) -> Allocation {
     alloc
 }
 
+/// Messages in the making, none of them too large.
+struct Messages {
+    full: bool,
+    state_index: u64,
+    all: Vec<AllocSync>,
+    /// Of the last one.
+    bytes: usize,
+}
+
+impl Messages {
+    fn new(full: bool, state_index: u64) -> Self {
+        let mut messages = Self { full, state_index, all: Vec::new(), bytes: 0 };
+        // An agent is told that it has nothing to run.
+        if full {
+            messages.begin();
+        }
+        messages
+    }
+
+    fn begin(&mut self) {
+        if let Some(last) = self.all.last_mut() {
+            last.more = self.full;
+        }
+        let full = self.full && self.all.is_empty();
+        self.all.push(AllocSync { full, state_index: self.state_index, ..AllocSync::default() });
+        self.bytes = 0;
+    }
+
+    fn with_room_for(&mut self, bytes: usize) -> &mut AllocSync {
+        if self.all.is_empty() || (self.bytes > 0 && self.bytes + bytes > SYNC_BYTES_MAX) {
+            self.begin();
+        }
+        self.bytes += bytes;
+        let last = self.all.len() - 1;
+        &mut self.all[last]
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use ordu_core::state::{MemoryTables, Write};
     use ordu_proto::state::{AllocMetric, DesiredStatus, JobSpec};
 
@@ -150,7 +194,11 @@ mod tests {
         let row = |table, key, value| Write { table, key, value: Some(value) };
         tables.commit([
             row(Table::Allocs, alloc.id.clone(), alloc.encode_to_vec()),
-            row(Table::AllocsByNode, key::by_id(&alloc.node_id, &alloc.id), Vec::new()),
+            row(
+                Table::AllocsByNode,
+                key::by_id(&alloc.node_id, &alloc.id),
+                read::node_alloc(alloc).encode_to_vec(),
+            ),
         ]);
     }
 
@@ -171,18 +219,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_message_is_full_and_leaves_out_what_is_over_on_both_sides() {
-        let mut over = alloc(1, 3);
-        over.set_desired_status(DesiredStatus::Stop);
-        over.set_client_status(ClientStatus::Complete);
+    fn the_first_message_is_full_and_tells_only_the_ids_of_what_is_over_on_the_node() {
+        // Nobody wants a batch allocation stopped that has done its work.
+        let mut done = alloc(1, 3);
+        done.set_client_status(ClientStatus::Complete);
         let mut stopping = alloc(2, 3);
         stopping.set_desired_status(DesiredStatus::Stop);
-        let tables = tables(&[over, stopping, alloc(3, 3)]);
+        let mut lost = alloc(4, 3);
+        lost.set_desired_status(DesiredStatus::Stop);
+        lost.set_client_status(ClientStatus::Lost);
+        let tables = tables(&[done, stopping, alloc(3, 3), lost]);
         let mut assignments = Assignments::new(NODE);
         let messages = assignments.next(&tables).unwrap();
         let [message] = messages.as_slice() else { panic!("{messages:?}") };
-        assert!(message.full);
-        assert_eq!((ids(&message.allocs), message.specs.len(), message.state_index), (vec![2, 3], 1, 7));
+        assert!(message.full && !message.more);
+        assert_eq!((ids(&message.allocs), message.specs.len(), message.state_index), (vec![2, 3, 4], 1, 7));
         assert_eq!(message.over, [vec![1; 16]]);
         assert!(message.allocs.iter().all(|alloc| alloc.metrics.is_none()));
         assert!(assignments.next(&tables).unwrap().is_empty(), "nothing is told twice");
@@ -191,12 +242,76 @@ mod tests {
     }
 
     #[test]
+    fn a_full_set_larger_than_a_message_goes_in_several_that_say_so() {
+        let mut all: Vec<Allocation> = (1..=5).map(|number| alloc(number, 3)).collect();
+        all[1].set_client_status(ClientStatus::Complete);
+        for large in &mut all {
+            large.client_description = "a".repeat(SYNC_BYTES_MAX / 2);
+        }
+        let messages = Assignments::new(NODE).next(&tables(&all)).unwrap();
+        let told: Vec<Vec<u8>> = messages.iter().map(|message| ids(&message.allocs)).collect();
+        assert_eq!(told, [[1], [3], [4], [5]]);
+        let marks: Vec<(bool, bool)> = messages.iter().map(|message| (message.full, message.more)).collect();
+        assert_eq!(marks, [(true, true), (false, true), (false, true), (false, false)]);
+        assert_eq!(messages.iter().flat_map(|message| &message.over).collect::<Vec<_>>(), [&vec![2; 16]]);
+        assert!(messages.iter().all(|message| message.encoded_len() < SYNC_BYTES_MAX + 1024));
+    }
+
+    /// Counts how many allocations are read.
+    struct Counting<'a> {
+        tables: &'a MemoryTables,
+        allocs_read: Cell<usize>,
+    }
+
+    impl Reader for Counting<'_> {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+            self.allocs_read.set(self.allocs_read.get() + usize::from(table == Table::Allocs));
+            self.tables.get(table, key)
+        }
+
+        fn scan(
+            &self,
+            table: Table,
+            start: &[u8],
+            end: Option<&[u8]>,
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+        ) -> Result<(), Corrupt> {
+            assert_ne!(table, Table::Allocs, "allocations of other nodes are of no interest");
+            self.tables.scan(table, start, end, visit)
+        }
+    }
+
+    #[test]
+    fn only_what_is_news_is_read() {
+        let mut all: Vec<Allocation> = (1..=200).map(|number| alloc(number, 3)).collect();
+        for done in &mut all[50..] {
+            done.set_client_status(ClientStatus::Complete);
+        }
+        let mut tables = tables(&all);
+        let mut assignments = Assignments::new(NODE);
+        let mut read = |tables: &MemoryTables| {
+            let counting = Counting { tables, allocs_read: Cell::new(0) };
+            let messages = assignments.next(&counting).unwrap();
+            (counting.allocs_read.get(), messages)
+        };
+        assert_eq!(read(&tables).0, 50, "of what is over only the id is told");
+        assert_eq!(read(&tables).0, 0);
+        all[0].set_client_status(ClientStatus::Failed);
+        put(&mut tables, &all[0]);
+        put(&mut tables, &alloc(2, 9));
+        put(&mut tables, &alloc(201, 9));
+        let (count, messages) = read(&tables);
+        let [message] = messages.as_slice() else { panic!("{messages:?}") };
+        assert_eq!((count, ids(&message.allocs), &message.over), (2, vec![2, 201], &vec![vec![1; 16]]));
+    }
+
+    #[test]
     fn later_messages_hold_what_servers_changed_and_what_is_gone() {
         let mut tables = tables(&[alloc(1, 3), alloc(2, 3), alloc(3, 3)]);
         let mut assignments = Assignments::new(NODE);
         assignments.next(&tables).unwrap();
         let mut reported = alloc(1, 3);
-        reported.set_client_status(ClientStatus::Complete);
+        reported.client_description = "told by the node".to_owned();
         put(&mut tables, &reported);
         let mut stopped = alloc(2, 8);
         stopped.set_desired_status(DesiredStatus::Stop);

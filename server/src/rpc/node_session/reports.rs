@@ -30,10 +30,19 @@ pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
     reports
 }
 
-/// A report says how an allocation is, so the latest of an allocation says it all.
+/// A report says how an allocation is, so the latest of an allocation says it all. It is the one with the
+/// highest stamp: two sessions of one node, a former and a new one, may hand in theirs in any order.
 fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
-    let by_alloc: BTreeMap<Vec<u8>, AllocClientState> =
-        updates.into_iter().map(|update| (update.alloc_id.clone(), update)).collect();
+    let mut by_alloc: BTreeMap<Vec<u8>, AllocClientState> = BTreeMap::new();
+    for update in updates {
+        match by_alloc.get_mut(&update.alloc_id) {
+            Some(known) if update.stamp < known.stamp => {}
+            Some(known) => *known = update,
+            None => {
+                by_alloc.insert(update.alloc_id.clone(), update);
+            }
+        }
+    }
     by_alloc.into_values().collect()
 }
 
@@ -48,7 +57,8 @@ async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), Not
                 tracing::warn!("{} reports of allocations are not taken: {error}", updates.len());
                 return Err(NotWritten(error.to_string()));
             }
-            // A report that is applied twice says the same twice.
+            // A report that is applied twice says the same twice, and one that has become an older one
+            // meanwhile is told by its stamp.
             Err(error @ (WriteError::NoLeader | WriteError::Unknown(_))) => {
                 tracing::debug!("{} reports of allocations wait: {error}", updates.len());
                 tokio::time::sleep(WRITE_RETRY_PAUSE).await;
@@ -63,12 +73,18 @@ mod tests {
 
     #[test]
     fn the_latest_report_of_an_allocation_counts() {
-        let report = |alloc: u8, text: &str| AllocClientState {
+        let report = |alloc: u8, stamp: i64, text: &str| AllocClientState {
             alloc_id: vec![alloc; 16],
             client_description: text.to_owned(),
+            stamp,
             ..AllocClientState::default()
         };
-        let kept = latest(vec![report(1, "first"), report(2, "only"), report(1, "last")]);
+        let kept = latest(vec![
+            report(1, 5, "first"),
+            report(2, 1, "only"),
+            report(1, 7, "last"),
+            report(1, 6, "older, of a former session"),
+        ]);
         let texts: Vec<&str> = kept.iter().map(|update| update.client_description.as_str()).collect();
         assert_eq!(texts, ["last", "only"]);
     }

@@ -18,7 +18,7 @@ use ordu_proto::state::NodeStatus;
 use ordu_store::runtime::random_bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::assignments::Assignments;
 use super::hello::{self, Introduction};
@@ -327,7 +327,36 @@ async fn next_message(
             Some(Ok(FromNode { message: Some(message) })) => return Ok(message),
             // A message of a later release.
             Some(Ok(FromNode { message: None })) => {}
-            Some(Err(_)) | None => return Err(End::Gone),
+            // It was sent and cannot be read: too large, or no message. The next try would fail the same way,
+            // so both sides' logs have to tell.
+            Some(Err(status)) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
+                return Err(End::Broken(status));
+            }
+            Some(Err(status)) => {
+                tracing::debug!("a node agent's stream broke off: {}", status.message());
+                return Err(End::Gone);
+            }
+            None => return Err(End::Gone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told_and_a_stream_that_broke_off_is_only_gone() {
+        for (status, is_told) in [
+            (Status::out_of_range("decoded message length too large"), true),
+            (Status::internal("failed to decode Protobuf message"), true),
+            (Status::cancelled("the connection was reset"), false),
+        ] {
+            let mut inbound = futures::stream::iter([Err(status.clone())]);
+            match next_message(&mut inbound).await {
+                Err(End::Broken(told)) => assert!(is_told && told.message() == status.message(), "{told:?}"),
+                other => assert!(!is_told && matches!(other, Err(End::Gone)), "{other:?}"),
+            }
         }
     }
 }

@@ -90,6 +90,70 @@ fn a_report_does_not_move_what_the_servers_decided() {
 }
 
 #[test]
+fn a_report_that_is_older_than_what_is_known_does_not_count() {
+    let mut world = running(10);
+    let tell = |world: &mut World, stamp: i64, status: ClientStatus, text: &str| {
+        let update = AllocClientState {
+            alloc_id: id(50).to_vec(),
+            client_status: status.into(),
+            client_description: text.to_owned(),
+            stamp,
+            ..Default::default()
+        };
+        world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }));
+        (world.alloc(50).client_description, world.alloc(50).client_status())
+    };
+    let running = ClientStatus::Running;
+    assert_eq!(("newer".to_owned(), running), tell(&mut world, 7, running, "newer"));
+    let before = world.state_rows();
+    for older in [ClientStatus::Pending, running, ClientStatus::Failed] {
+        assert_eq!(("newer".to_owned(), running), tell(&mut world, 6, older, "older"));
+    }
+    assert_eq!(before, world.state_rows(), "an older one leaves no trace");
+    assert_eq!(("same".to_owned(), running), tell(&mut world, 7, running, "same"));
+    assert_eq!(("unstamped".to_owned(), running), tell(&mut world, 0, running, "unstamped"));
+    assert_eq!(7, world.alloc(50).client_stamp, "what has no stamp takes none away");
+    let failed = ClientStatus::Failed;
+    assert_eq!(("last".to_owned(), failed), tell(&mut world, 8, failed, "last"));
+    let complete = ClientStatus::Complete;
+    assert_eq!(("last".to_owned(), failed), tell(&mut world, 9, complete, "after the last"));
+}
+
+#[test]
+fn the_row_by_node_says_when_the_node_has_said_its_last_word() {
+    let mut world = running(10);
+    let over = |world: &World| read::node_allocs(&world.tables, &id(100)).unwrap()[0].1.over;
+    let tell = |world: &mut World, status: ClientStatus, states: &[&str]| {
+        let states = states.iter().enumerate().map(|(number, state)| {
+            (number.to_string(), TaskState { state: (*state).to_owned(), ..Default::default() })
+        });
+        let update = AllocClientState {
+            alloc_id: id(50).to_vec(),
+            client_status: status.into(),
+            task_states: states.collect(),
+            ..Default::default()
+        };
+        world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }));
+    };
+    assert!(!over(&world));
+    tell(&mut world, ClientStatus::Running, &["dead", "running"]);
+    assert!(!over(&world));
+    // Failed as soon as one task is; the other is still being stopped.
+    tell(&mut world, ClientStatus::Failed, &["dead", "running"]);
+    assert!(!over(&world));
+    tell(&mut world, ClientStatus::Failed, &["dead", "dead"]);
+    assert!(over(&world), "though it is still desired to run");
+
+    let mut world = running(10);
+    let lost = PlanStop { client_status: ClientStatus::Lost.into(), ..stop(50) };
+    world.accept(plans(vec![Plan { stop: vec![lost], ..plan(Vec::new()) }]));
+    assert!(!over(&world), "the node may still run what is lost");
+    let row = read::node_allocs(&world.tables, &id(100)).unwrap()[0].1;
+    assert_eq!((row.alloc_modify_index, world.index), (world.alloc(50).alloc_modify_index, world.index));
+    assert_eq!(row.alloc_modify_index, world.index, "a change by the servers is news");
+}
+
+#[test]
 fn a_report_of_an_unknown_allocation_changes_nothing() {
     let mut world = running(10);
     let before = world.state_rows();

@@ -15,8 +15,8 @@ use ordu_proto::command::{
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
-    AllocMetric, AnsweredRequest, ClusterMeta, DriverInfo, JobSpec, NetworkResource, NodeEvent, NodeScore,
-    PeriodicLaunchRecord, RescheduleEvent, TaskEvent, TaskState,
+    AllocMetric, AnsweredRequest, ClusterMeta, DriverInfo, JobSpec, NetworkResource, NodeAlloc, NodeEvent,
+    NodeScore, PeriodicLaunchRecord, RescheduleEvent, TaskEvent, TaskState,
 };
 
 use self::deployments::{full_deployment, rollout};
@@ -279,11 +279,16 @@ fn commands(pinned: &mut Pinned) {
         client_status: ClientStatus::Failed.into(),
         client_description: "told".into(),
         task_states: full_alloc().task_states,
-        node_id: Vec::new(),
+        ..AllocClientState::default()
     };
     pinned.command(
         "command.alloc_client_update",
-        Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }),
+        Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update.clone()] }),
+    );
+    let stamped = AllocClientState { node_id: id(100).to_vec(), stamp: 1_700_000_000_000_000_001, ..update };
+    pinned.command(
+        "command.alloc_client_update.stamped",
+        Command::AllocClientUpdate(AllocClientUpdate { updates: vec![stamped] }),
     );
     pinned.command("command.node_register", node_register(full_node()));
     pinned.command("command.node_status_update", node_status(100, NodeStatus::Down));
@@ -323,6 +328,8 @@ fn rows(pinned: &mut Pinned) {
     };
     let rescheduled = Allocation { force_reschedule: true, reschedule_events: vec![event], ..full_alloc() };
     pinned.message("row.allocation.rescheduled", &rescheduled);
+    pinned.message("row.allocation.stamped", &Allocation { client_stamp: 9, ..full_alloc() });
+    pinned.message("row.node_alloc", &NodeAlloc { alloc_modify_index: 7, over: true });
     let group = TaskGroupSummary { queued: 1, complete: 2, failed: 3, running: 4, starting: 5, lost: 6 };
     let summary = JobSummary {
         namespace: "default".into(),

@@ -22,7 +22,7 @@ use ordu_proto::command::{
 };
 use ordu_proto::state::{
     AllocatedResources, AllocatedTaskResources, Allocation, ClientStatus, DesiredStatus, EvalStatus,
-    Evaluation, Job, JobSummary, Node, NodeResources, NodeStatus, Port, TaskGroupSummary,
+    Evaluation, Job, JobSummary, Node, NodeResources, NodeStatus, Port, TaskGroupSummary, TaskState,
 };
 use prost::Message;
 

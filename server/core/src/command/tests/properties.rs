@@ -373,6 +373,11 @@ fn check_rows(world: &World) {
         (allocs.len(), allocs.len(), allocs.len()),
         (count(Table::AllocsByJob), count(Table::AllocsByNode), count(Table::AllocsByEval))
     );
+    for alloc in &allocs {
+        let of_node = crate::state::read::node_allocs(&world.tables, &alloc.node_id).unwrap();
+        let row = of_node.iter().find(|(id, _)| id[..] == alloc.id[..]).map(|(_, row)| *row);
+        assert_eq!(Some(crate::state::read::node_alloc(alloc)), row);
+    }
     assert_eq!(evals.len(), count(Table::EvalsByJob));
     assert_eq!(deployments.len(), count(Table::DeploymentsByJob));
 }
