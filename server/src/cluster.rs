@@ -41,7 +41,7 @@ pub struct Cluster {
 }
 
 /// Servers greet each other every two seconds: one that three greetings have missed has failed.
-const HEARD_WITHIN: Duration = Duration::from_secs(7);
+pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(7);
 /// After this many of the greatest election timeout without a sign, a leader is not counted on.
 const LOST_AFTER_TIMEOUTS: u32 = 4;
 
@@ -172,7 +172,11 @@ impl Cluster {
 
     /// All servers, by id.
     pub fn members(&self) -> Vec<Member> {
-        let metrics = self.metrics();
+        self.members_of(&self.metrics())
+    }
+
+    /// All servers, by id, as `metrics` has them.
+    pub fn members_of(&self, metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
         let membership = metrics.membership_config.membership();
         let voters: Vec<u64> = membership.voter_ids().collect();
         let member = |(id, server): (&u64, &Server)| Member {
@@ -183,6 +187,20 @@ impl Cluster {
             alive: *id == metrics.id || self.known.is_alive(*id, HEARD_WITHIN),
         };
         membership.nodes().map(member).collect()
+    }
+
+    /// Whether a member has failed, by what this server knows as the leader: it was not heard of for as long
+    /// as this server leads, and that is long enough to say so.
+    pub fn has_failed(&self, metrics: &RaftMetrics<TypeConfig>, member: &Member) -> bool {
+        let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&member.id).copied().flatten());
+        let is_silent = acked.is_none_or(|acked| acked.elapsed() > HEARD_WITHIN);
+        // A leader is stamped when it is elected.
+        is_silent && !member.alive && !self.contact.is_within(HEARD_WITHIN)
+    }
+
+    /// For how long no leader is known here; nothing while one is.
+    pub fn leaderless_for(&self) -> Duration {
+        if self.known_leader() { Duration::ZERO } else { Duration::from_millis(self.contact.age_ms()) }
     }
 
     /// The log index of the membership in force.

@@ -27,7 +27,7 @@ use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
 use crate::feed::{Fanout, Feed};
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
-use crate::membership::{ClusterId, Discovery, Known};
+use crate::membership::{Changes, ClusterId, Discovery, Known};
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -122,6 +122,8 @@ pub struct Server {
     stop: CancellationToken,
     sessions: Arc<LiveSessions>,
     tables: Arc<dyn TablesDb>,
+    // Dropped last: until then the data directory is this server's alone.
+    _lock: Option<Arc<nix::fcntl::Flock<File>>>,
 }
 
 impl Server {
@@ -176,6 +178,7 @@ impl Server {
             reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             cluster: cluster.clone(),
         };
+        let changes = Changes::new(cluster.clone());
         let liveness = Arc::new(Liveness::default());
         let sessions = Arc::new(LiveSessions::default());
         let stop = CancellationToken::new();
@@ -191,6 +194,7 @@ impl Server {
             context: context.clone(),
             identity: identity.clone(),
             known: known.clone(),
+            changes: changes.clone(),
             peers: peers.clone(),
             liveness: liveness.clone(),
         });
@@ -200,9 +204,16 @@ impl Server {
             parts.spawn(serve_rpc(listener, services, stop.clone()));
         }
         let http = tokio::spawn(crate::http::serve(http, Bounds::of_http(), context.clone(), stop.clone()));
-        let discovery =
-            Discovery { options, identity: identity.clone(), cluster, peers: peers.clone(), known };
+        let discovery = Discovery {
+            options,
+            identity: identity.clone(),
+            cluster,
+            changes: changes.clone(),
+            peers: peers.clone(),
+            known,
+        };
         parts.spawn(discovery.run());
+        parts.spawn(changes.keep_uniform());
         parts.spawn(report_liveness(
             context.clone(),
             identity.clone(),
@@ -212,7 +223,8 @@ impl Server {
         ));
         parts.spawn(lead_when_elected(context.clone(), identity, feed, liveness));
         parts.spawn(watch_raft(raft));
-        Ok(Self { context, parts, http, stop, sessions, tables: storage.tables })
+        let (tables, _lock) = (storage.tables, storage._lock);
+        Ok(Self { context, parts, http, stop, sessions, tables, _lock })
     }
 
     /// The server's parts, for those who live in the same process.
@@ -280,9 +292,7 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
         install_snapshot_timeout: 600_000,
         max_payload_entries: 1_024,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_logs),
-        // A follower that is away for less than this catches up from the log.
-        max_in_snapshot_log_to_keep: timing.snapshot_logs / 2,
-        replication_lag_threshold: timing.snapshot_logs * 2,
+        max_in_snapshot_log_to_keep: timing.logs_kept,
         purge_batch_size: (timing.snapshot_logs / 4).max(1),
         enable_pre_vote: Some(true),
         // The others may have another leader by now, or this server may be cut off: it asks first.

@@ -265,6 +265,7 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
                 .election_timeout_max_ms
                 .unwrap_or(default.election_timeout_max_ms),
             snapshot_logs: settings.raft.snapshot_logs.unwrap_or(default.snapshot_logs),
+            logs_kept: settings.raft.logs_kept.unwrap_or(default.logs_kept),
         },
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),

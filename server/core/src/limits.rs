@@ -106,8 +106,17 @@ pub const FORWARD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// about half of it, with all defaults filled in.
 pub const LOG_ENTRY_BYTES_MAX: usize = 48 * 1024 * 1024;
 
-/// Servers that a forwarded write may pass.
-pub const FORWARD_HOPS_MAX: u32 = 3;
+/// Other servers that a server remembers; beyond that it forgets those not heard of for the longest time.
+pub const KNOWN_SERVERS_MAX: usize = 256;
+
+/// Addresses on which others say that there is a server, and which are therefore greeted.
+pub const HEARSAY_MAX: usize = 64;
+
+/// Requests to join that a leader works on at one time.
+pub const ADMISSIONS_MAX: usize = 16;
+
+/// Log entries that a server may lack when it becomes a voter: what it gets in less than a second.
+pub const VOTER_LAG_ENTRIES_MAX: u64 = 4_096;
 
 /// Entries that `apply` takes into one write batch.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 512;

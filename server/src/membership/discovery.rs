@@ -1,11 +1,7 @@
 //! Servers greet each other: at first to form or find their cluster, later to stay found.
-//!
-//! Forming it is safe by a promise. A server that has met exactly the expected number of fresh servers
-//! settles on that set, durably and for ever, and initialises raft only when every member of the set has
-//! said that it settled on the same. Two sets that overlap can therefore never both be initialised.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -15,66 +11,12 @@ use ordu_store::identity::cluster_id_of;
 use ordu_store::types::Server;
 use tokio::time::{Instant, timeout};
 
-use super::{ClusterId, admit, hex};
+use super::forming::{self, Heard, Next, Own};
+use super::known::{Known, Met, Said, rpc_addr};
+use super::{Changes, ClusterId, hex};
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::peers::Peers;
-
-/// A server that was heard of.
-#[derive(Clone, Debug)]
-struct Met {
-    peer: Peer,
-    cluster_id: Vec<u8>,
-    settled: Vec<u64>,
-    at: Instant,
-}
-
-/// Servers that were heard of, shared with the service that answers greetings.
-#[derive(Clone, Default)]
-pub struct Known(Arc<KnownInner>);
-
-#[derive(Default)]
-struct KnownInner {
-    met: Mutex<BTreeMap<u64, Met>>,
-    /// RPC addresses that others told of; who is there is known only when it has answered.
-    hearsay: Mutex<BTreeSet<String>>,
-}
-
-/// Addresses of hearsay that are greeted.
-const HEARSAY_MAX: usize = 64;
-
-impl Known {
-    fn met(&self) -> MutexGuard<'_, BTreeMap<u64, Met>> {
-        self.0.met.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn hearsay(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.hearsay.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a server that greeted or was greeted. One that took over another's address or name stands in
-    /// its place.
-    pub fn note(&self, peer: Peer, cluster_id: Vec<u8>, settled: Vec<u64>) {
-        let mut met = self.met();
-        let address = rpc_addr(&peer).to_owned();
-        met.retain(|id, other| *id == peer.id || rpc_addr(&other.peer) != address);
-        met.insert(peer.id, Met { peer, cluster_id, settled, at: Instant::now() });
-    }
-
-    /// Everyone heard of.
-    pub fn peers(&self) -> Vec<Peer> {
-        self.met().values().map(|met| met.peer.clone()).collect()
-    }
-
-    /// Whether a server was heard of within `age`.
-    pub fn is_alive(&self, id: u64, age: Duration) -> bool {
-        self.met().get(&id).is_some_and(|met| met.at.elapsed() <= age)
-    }
-}
-
-fn rpc_addr(peer: &Peer) -> &str {
-    peer.server.as_ref().map_or("", |server| &server.rpc_addr)
-}
 
 /// How often servers greet while they look for their cluster …
 const SEARCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -84,6 +26,22 @@ const SETTLED_INTERVAL: Duration = Duration::from_millis(2_000);
 const GREET_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// After so long without its cluster a server says what it waits for.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Servers that were heard of within this time are counted on to form a cluster.
+const LATELY: Duration = Duration::from_secs(3);
+/// Pause between requests to join.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a request to join may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A voter that has heard of no leader for so long may have been removed without its knowing.
+const REMOVED_AFTER: Duration = Duration::from_secs(10);
+
+/// Where a server stands on its way to membership.
+struct Step {
+    /// It votes, and the membership has its present address.
+    is_member: bool,
+    /// It has reason to ask the leader.
+    asks: bool,
+}
 
 /// Greets, forms, joins.
 pub struct Discovery {
@@ -93,6 +51,8 @@ pub struct Discovery {
     pub identity: ClusterId,
     /// Raft and what it knows.
     pub cluster: Cluster,
+    /// Changes of the membership, for a leader.
+    pub changes: Changes,
     /// Channels.
     pub peers: Peers,
     /// Who was heard of.
@@ -119,10 +79,15 @@ impl Discovery {
     pub async fn run(self) -> Result<(), String> {
         let mut complained = Instant::now();
         let mut told_of_foreign = None;
+        let mut asked: Option<Instant> = None;
         loop {
             self.greet_all(&mut told_of_foreign).await?;
-            let member = self.step().await;
-            if member {
+            let step = self.step().await;
+            if step.asks && asked.is_none_or(|asked| asked.elapsed() > ASK_INTERVAL) {
+                self.ask_to_join().await;
+                asked = Some(Instant::now());
+            }
+            if step.is_member {
                 tokio::time::sleep(SETTLED_INTERVAL).await;
                 continue;
             }
@@ -134,58 +99,66 @@ impl Discovery {
         }
     }
 
-    /// One step towards membership; true once this server is a member with its present address.
-    async fn step(&self) -> bool {
+    /// One step towards membership.
+    async fn step(&self) -> Step {
         let id = self.identity.server_id();
         let members = self.cluster.members();
         if let Some(me) = members.iter().find(|member| member.id == id) {
-            let is_known = me.voter && Some(&me.server) == Discovery::me(&self.options, id).server.as_ref();
-            if !is_known {
-                self.ask_to_join().await;
-            }
-            return is_known;
+            let is_member = me.voter && Some(&me.server) == Discovery::me(&self.options, id).server.as_ref();
+            // Who is removed while it is away is not told: its own configuration says that it votes. If it
+            // does, the question changes nothing, and where nobody leads, nobody is asked.
+            let may_be_removed = self.cluster.leaderless_for() > REMOVED_AFTER;
+            return Step { is_member, asks: !is_member || may_be_removed };
         }
         if !members.is_empty() {
             // The cluster was told of this server's leaving, or has not replicated its coming yet.
-            self.ask_to_join().await;
-            return false;
+            return Step { is_member: false, asks: true };
         }
-        if self.identity.settled().is_empty() && self.identity.get().is_empty() {
+        if !self.identity.settled().is_empty() || self.identity.get().is_empty() {
             self.settle_or_adopt();
         }
         if self.identity.settled().is_empty() {
-            if !self.identity.get().is_empty() {
-                self.ask_to_join().await;
-            }
-        } else {
-            self.initialise_when_agreed().await;
+            return Step { is_member: false, asks: !self.identity.get().is_empty() };
         }
-        false
+        self.initialise_when_agreed().await;
+        Step { is_member: false, asks: false }
     }
 
-    /// A fresh server joins a cluster that is there, else settles on the first configuration when all
-    /// expected servers are met.
+    /// A server without a cluster joins one that is there, else settles on the first voters of one.
     fn settle_or_adopt(&self) {
-        let id = self.identity.server_id();
-        let met: Vec<Met> = self.known.met().values().filter(|met| met.peer.id != id).cloned().collect();
-        let formed = met.iter().find(|met| !met.cluster_id.is_empty() && !met.settled.contains(&id));
-        let result = if let Some(formed) = formed {
-            tracing::info!(cluster = hex(&formed.cluster_id), "found a cluster; asking to join it");
-            self.identity.adopt(formed.cluster_id.clone(), Vec::new())
-        } else if self.options.bootstrap_expect as usize == met.len() + 1 {
-            let mut voters: Vec<u64> = met.iter().map(|met| met.peer.id).chain([id]).collect();
-            voters.sort_unstable();
-            tracing::info!(
-                servers = voters.len(),
-                "all expected servers are here; settling on them as the first voters"
-            );
-            self.identity.adopt(cluster_id_of(&voters), voters)
-        } else {
-            Ok(())
+        let result = match self.look(forming::next) {
+            Next::Wait | Next::SameName(_) => return,
+            Next::Adopt(cluster_id) => {
+                tracing::info!(cluster = hex(&cluster_id), "found a cluster; asking to join it");
+                self.identity.adopt(cluster_id, Vec::new())
+            }
+            Next::Settle(voters) => {
+                tracing::info!(
+                    servers = voters.len(),
+                    "all expected servers are here; settling on them as the first voters"
+                );
+                self.identity.adopt(cluster_id_of(&voters), voters)
+            }
         };
         if let Err(error) = result {
             tracing::error!(%error, "this server's identity cannot be written; it stays outside the cluster");
         }
+    }
+
+    /// Judges what this server and the others say of themselves.
+    fn look<T>(&self, judge: impl FnOnce(&Own<'_>, &[Heard<'_>]) -> T) -> T {
+        let met: Vec<Met> = self.known.met().values().cloned().collect();
+        let heard: Vec<Heard<'_>> =
+            met.iter().map(|met| Heard { said: &met.said, lately: met.at.elapsed() <= LATELY }).collect();
+        let id = self.identity.server_id();
+        let me = Discovery::me(&self.options, id).server.unwrap_or_default();
+        let own = Own {
+            id,
+            name: &me.name,
+            bootstrap_expect: self.options.bootstrap_expect,
+            settled: &self.identity.settled(),
+        };
+        judge(&own, &heard)
     }
 
     async fn initialise_when_agreed(&self) {
@@ -198,8 +171,8 @@ impl Discovery {
                 let server = if *voter == id {
                     Discovery::me(&self.options, id).server
                 } else {
-                    let agreed = met.get(voter).filter(|met| met.settled == settled);
-                    agreed.and_then(|met| met.peer.server.clone())
+                    let agreed = met.get(voter).filter(|met| met.said.settled == settled);
+                    agreed.and_then(|met| met.said.peer.server.clone())
                 };
                 let Some(server) = server else { return };
                 servers.insert(*voter, server);
@@ -217,7 +190,7 @@ impl Discovery {
         let me = Discovery::me(&self.options, self.identity.server_id());
         if self.cluster.is_leader() {
             // It has moved and leads all the same; what it would ask is its own to do.
-            if let Err(status) = admit(&self.cluster, me).await {
+            if let Err(status) = self.changes.admit(me).await {
                 tracing::warn!(
                     reason = status.message(),
                     "this server's own new address is not agreed on yet"
@@ -231,7 +204,7 @@ impl Discovery {
             let mut client = self.peers.server(&leader)?;
             client.join(request).await
         };
-        match timeout(Duration::from_secs(10), asked).await {
+        match timeout(ASK_TIMEOUT, asked).await {
             Ok(Ok(_)) => tracing::info!(leader, "the leader knows this server and its address"),
             Ok(Err(status)) => tracing::warn!(
                 leader,
@@ -248,16 +221,16 @@ impl Discovery {
             return Some(self.peers.address_of(leader.id, &leader.server));
         }
         let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
-        let replies: Vec<GreetReply> = replies.into_iter().flatten().map(|(_, reply)| reply).collect();
-        let leader = replies.iter().map(|reply| reply.leader_id).find(|leader| *leader != 0)?;
+        let ours = self.identity.get();
+        let mut of_ours = replies.into_iter().flatten().filter(|(_, reply)| reply.cluster_id == ours);
+        let leader = of_ours.find_map(|(_, reply)| (reply.leader_id != 0).then_some(reply.leader_id))?;
         let met = self.known.met();
-        met.get(&leader).map(|met| rpc_addr(&met.peer).to_owned())
+        met.get(&leader).map(|met| met.said.rpc_addr().to_owned())
     }
 
     fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.options.retry_join.clone();
-        targets.extend(self.known.peers().iter().map(|peer| rpc_addr(peer).to_owned()));
-        targets.extend(self.known.hearsay().iter().cloned());
+        targets.extend(self.known.addresses());
         targets.extend(
             self.cluster.members().iter().map(|member| self.peers.address_of(member.id, &member.server)),
         );
@@ -269,8 +242,11 @@ impl Discovery {
 
     async fn greet_all(&self, told_of_foreign: &mut Option<Instant>) -> Result<(), String> {
         let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
-        for (target, reply) in replies.into_iter().flatten() {
-            self.check_foreign(&target, &reply, told_of_foreign)?;
+        let replies: Vec<(String, GreetReply)> = replies.into_iter().flatten().collect();
+        for (target, reply) in &replies {
+            self.check_foreign(target, reply, told_of_foreign)?;
+        }
+        for (target, reply) in replies {
             self.take_in(&target, reply);
         }
         Ok(())
@@ -282,6 +258,7 @@ impl Discovery {
             cluster_id: self.identity.get(),
             bootstrap_expect: self.options.bootstrap_expect,
             settled: self.identity.settled(),
+            formed: !self.cluster.members().is_empty(),
         };
         let asked = async {
             let mut client = self.peers.server(&target)?;
@@ -309,17 +286,23 @@ impl Discovery {
             let is_new = other.id != self.identity.server_id()
                 && !self.known.met().contains_key(&other.id)
                 && other.region == self.options.region;
-            let mut hearsay = self.known.hearsay();
-            if is_new && hearsay.len() < HEARSAY_MAX && hearsay.insert(rpc_addr(&other).to_owned()) {
+            if is_new && self.known.note_hearsay(rpc_addr(&other)) {
                 // Only its address is taken on hearsay; it is greeted next time.
                 tracing::debug!(target, other = rpc_addr(&other), "heard of another server");
             }
         }
-        self.known.note(peer, reply.cluster_id, reply.settled);
+        self.known.note(Said {
+            peer,
+            cluster_id: reply.cluster_id,
+            settled: reply.settled,
+            bootstrap_expect: reply.bootstrap_expect,
+            formed: reply.formed,
+        });
     }
 
     /// A member of a cluster must not be told by its configuration to join another one. Of two that meet so,
-    /// the one whose cluster works stays, or one stray server could end a healthy cluster.
+    /// the one whose cluster works stays, or one stray server could end a healthy cluster. One that has only
+    /// settled on first voters is no member yet: where another set was quicker, it goes there.
     fn check_foreign(
         &self,
         target: &str,
@@ -327,7 +310,9 @@ impl Discovery {
         told: &mut Option<Instant>,
     ) -> Result<(), String> {
         let ours = self.identity.get();
-        let is_foreign = !ours.is_empty() && !reply.cluster_id.is_empty() && reply.cluster_id != ours;
+        let is_undecided = !self.identity.settled().is_empty() && self.cluster.members().is_empty();
+        let is_foreign =
+            !is_undecided && !ours.is_empty() && !reply.cluster_id.is_empty() && reply.cluster_id != ours;
         if !is_foreign || !self.options.retry_join.iter().any(|configured| configured == target) {
             return Ok(());
         }
@@ -353,21 +338,54 @@ impl Discovery {
     }
 
     fn complain(&self) {
+        let expected = self.options.bootstrap_expect;
         let settled = self.identity.settled();
-        if settled.is_empty() {
-            let found = self.known.met().len() + 1;
+        let has_cluster = settled.is_empty() && !self.identity.get().is_empty();
+        if has_cluster || !self.cluster.members().is_empty() {
+            tracing::warn!("waiting for the leader of this server's cluster to take it in");
+            return;
+        }
+        if !settled.is_empty() {
+            let missing = self.look(|own, heard| {
+                let agrees = |voter: &u64| {
+                    *voter == own.id
+                        || heard.iter().any(|it| it.said.peer.id == *voter && it.said.settled == settled)
+                };
+                settled.iter().copied().filter(|voter| !agrees(voter)).collect::<Vec<u64>>()
+            });
+            tracing::warn!(
+                ?missing,
+                "waiting for the first voters that this server has settled on, to settle on the same; if one of them \
+                 is gone for good and there is no cluster yet, stop the servers that wait, remove their data \
+                 directories and start them again"
+            );
+            return;
+        }
+        if let Next::SameName(name) = self.look(forming::next) {
+            tracing::error!(
+                name,
+                "two servers that would form the cluster have this name; give each server a name of its own and \
+                 start it again: until then there is no cluster"
+            );
+            return;
+        }
+        let (found, heard) =
+            self.look(|own, heard| (forming::waiting(own, heard).count() + 1, heard.len() + 1));
+        if expected > 0 && found > expected as usize {
             tracing::warn!(
                 found,
-                expected = self.options.bootstrap_expect,
-                "waiting for the cluster: bootstrap_expect servers have to find each other, or one of a cluster"
+                expected,
+                "there are more servers than bootstrap_expect says; those of the lowest ids form the cluster, this \
+                 server joins them then"
             );
-        } else {
-            let met = self.known.met();
-            let missing: Vec<&u64> = settled
-                .iter()
-                .filter(|id| **id != self.identity.server_id() && !met.contains_key(id))
-                .collect();
-            tracing::warn!(?missing, "waiting for the first voters that this server has settled on");
+            return;
         }
+        tracing::warn!(
+            found,
+            heard,
+            expected,
+            "waiting for the cluster: bootstrap_expect servers that expect the same number have to find each other, \
+             or one of a cluster"
+        );
     }
 }

@@ -1,10 +1,15 @@
 //! How a server finds its cluster, forms it once, joins it, and keeps its address known.
 
+mod changes;
 mod discovery;
-mod join;
+mod forming;
+mod known;
+#[cfg(test)]
+mod tests;
 
-pub use discovery::{Discovery, Known};
-pub use join::admit;
+pub use changes::Changes;
+pub use discovery::Discovery;
+pub use known::{Known, Said};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

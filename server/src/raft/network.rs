@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use ordu_proto::raft::raft_client::RaftClient;
 use ordu_proto::raft::{SnapshotChunk, SnapshotHeader, snapshot_chunk};
+use ordu_store::background::in_background;
 use ordu_store::codec::{log_id_to_pb, required_vote, stored_membership_to_pb, vote_to_pb};
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::types::{Server, Snapshot, TypeConfig, Vote};
@@ -270,13 +271,6 @@ async fn send_snapshot(
             }
         }
     }
-}
-
-async fn in_background<T: Send + 'static>(
-    blocks: bool,
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    if blocks { tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)? } else { work() }
 }
 
 /// Appends on a stream that are not answered yet, each with the time it was sent.

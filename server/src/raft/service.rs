@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use openraft::raft::AppendEntriesResponse;
 use ordu_proto::raft as pb;
 use ordu_proto::raft::raft_server;
+use ordu_store::background::in_background;
 use ordu_store::codec::{required_vote, vote_to_pb};
 use ordu_store::snapshot::meta_of;
 use ordu_store::state_machine::State;
@@ -140,14 +141,18 @@ impl raft_server::Raft for Service {
         let meta = meta_of(&header).map_err(broken)?;
         let size_bytes: u64 = header.files.iter().map(|file| file.size_bytes).sum();
         tracing::info!(last = ?meta.last_log_id, size_bytes, "receiving a snapshot from the leader");
-        let mut receiver = self.state.db().receive(&header).map_err(broken)?;
+        let db = self.state.db().clone();
+        let blocks = db.blocks();
+        let mut receiver = in_background(blocks, move || db.receive(&header)).await.map_err(broken)?;
         while let Some(chunk) = chunks.message().await? {
-            match chunk.chunk {
-                Some(pb::snapshot_chunk::Chunk::Data(data)) => receiver.write(&data).map_err(broken)?,
-                _ => return Err(Status::invalid_argument("a piece of a snapshot without data")),
-            }
+            let Some(pb::snapshot_chunk::Chunk::Data(data)) = chunk.chunk else {
+                return Err(Status::invalid_argument("a piece of a snapshot without data"));
+            };
+            let written = in_background(blocks, move || receiver.write(&data).map(|()| receiver));
+            receiver = written.await.map_err(broken)?;
         }
-        let snapshot = Snapshot { meta, snapshot: receiver.finish().map_err(broken)? };
+        let received = in_background(blocks, move || receiver.finish()).await.map_err(broken)?;
+        let snapshot = Snapshot { meta, snapshot: received };
         let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         self.contact.stamp();
         Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::cluster::Raft;
 use crate::context::Context;
 use crate::leader::Liveness;
-use crate::membership::{ClusterId, Discovery, Known, admit};
+use crate::membership::{Changes, ClusterId, Discovery, Known, Said};
 use crate::peers::Peers;
 
 /// The service.
@@ -32,13 +32,15 @@ pub struct Service {
     pub identity: ClusterId,
     /// Who was heard of.
     pub known: Known,
+    /// Changes of the membership, for a leader.
+    pub changes: Changes,
     /// Channels.
     pub peers: Peers,
     /// Which nodes are alive, for a leader.
     pub liveness: Arc<Liveness>,
 }
 
-/// How long a membership change may take.
+/// How long a server that joins waits for an answer; what is begun for it goes on.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Service {
@@ -61,7 +63,13 @@ impl server_server::Server for Service {
             if let Some(server) = &peer.server {
                 self.peers.met(peer.id, server.clone());
             }
-            self.known.note(peer, request.cluster_id, request.settled);
+            self.known.note(Said {
+                peer,
+                cluster_id: request.cluster_id,
+                settled: request.settled,
+                bootstrap_expect: request.bootstrap_expect,
+                formed: request.formed,
+            });
         }
         Ok(Response::new(GreetReply {
             me: Some(Discovery::me(&self.context.options, id)),
@@ -69,6 +77,8 @@ impl server_server::Server for Service {
             known: self.known.peers(),
             settled: self.identity.settled(),
             leader_id: self.context.cluster.leader().map_or(0, |leader| leader.id),
+            bootstrap_expect: self.context.options.bootstrap_expect,
+            formed: !self.context.cluster.members().is_empty(),
         }))
     }
 
@@ -108,9 +118,9 @@ impl server_server::Server for Service {
         self.identity.check(&request.cluster_id)?;
         self.must_lead()?;
         let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
-        timeout(JOIN_TIMEOUT, admit(&self.context.cluster, peer))
+        timeout(JOIN_TIMEOUT, self.changes.admit(peer))
             .await
-            .map_err(|_| Status::deadline_exceeded("the membership change takes too long"))??;
+            .map_err(|_| Status::deadline_exceeded("the membership change takes long; it goes on"))??;
         Ok(Response::new(JoinReply {}))
     }
 }

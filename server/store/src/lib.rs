@@ -4,6 +4,7 @@
 //! Two databases. The log syncs (group commit through one flusher); the tables do not need to, since
 //! the log replays onto the applied id they were flushed with.
 
+pub mod background;
 pub mod codec;
 mod directory;
 pub mod identity;

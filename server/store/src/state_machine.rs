@@ -13,6 +13,7 @@ use ordu_proto::raft as pb;
 use prost::Message;
 use tokio::sync::watch;
 
+use crate::background::in_background;
 use crate::codec::{self, invalid};
 use crate::snapshot::SnapshotData;
 use crate::tables::{self, TablesDb};
@@ -80,12 +81,6 @@ impl State {
     /// Reads a consistent view.
     pub fn read<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
         tables::read(&*self.0.db, read)
-    }
-
-    /// Reads the tables and the projections as of one applied id. `apply` waits meanwhile: be short.
-    pub fn read_with_machine<T>(&self, read: impl FnOnce(&dyn Reader, &Machine) -> T) -> T {
-        let machine = self.machine();
-        tables::read_latest(&*self.0.db, |reader| read(reader, &machine))
     }
 
     /// The projections. `apply` waits meanwhile: be short.
@@ -238,12 +233,4 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         tracing::debug!(last = ?snapshot.meta.last_log_id, "took a snapshot");
         Ok(Snapshot { meta: snapshot.meta.clone(), snapshot })
     }
-}
-
-/// Runs `work` on a thread for blocking work where it blocks.
-async fn in_background<T: Send + 'static>(
-    blocks: bool,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    if blocks { tokio::task::spawn_blocking(work).await.map_err(io::Error::other)? } else { work() }
 }

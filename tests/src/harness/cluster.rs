@@ -145,6 +145,30 @@ impl Cluster {
         self.write_configurations();
     }
 
+    /// One more server, not started yet. The files of all members name it, for those that are started later.
+    pub fn add_server(&mut self) -> usize {
+        assert!(self.links.is_none(), "relays are opened when the cluster starts");
+        let number = self.servers.len();
+        let ports = three_ports();
+        let name = format!("server-{}", number + 1);
+        let file = self._root.path().join(format!("{name}.hcl"));
+        let arguments = vec!["-config".to_owned(), file.display().to_string()];
+        let (root, log) = (self._root.path(), self._root.log(&name));
+        self.servers.push(Agent::new(&name, loopback(ports[0]), arguments, root, log));
+        self.ports.insert(number, ports);
+        self.advertised_rpc.insert(number, ports[1]);
+        self.write_configurations();
+        number
+    }
+
+    /// Takes a server's disk away; it must not run.
+    pub fn wipe_server(&mut self, number: usize) {
+        let agent = &self.servers[number];
+        assert!(!agent.is_started(), "a running server needs its disk");
+        let data = self._root.path().join(&agent.name);
+        std::fs::remove_dir_all(data).expect("the test's folder can be written to");
+    }
+
     /// Starts a server, or starts it again.
     pub fn start_server(&mut self, number: usize) {
         self.servers[number].start();

@@ -116,7 +116,7 @@ fn options(name: &str) -> ServerOptions {
         bootstrap_expect: 3,
         retry_join: SERVERS.map(|server| format!("{server}:4647")).to_vec(),
         // A short log between snapshots, so that a run of seconds has some.
-        raft: RaftTiming { snapshot_logs: 60, ..RaftTiming::default() },
+        raft: RaftTiming { snapshot_logs: 60, logs_kept: 30, ..RaftTiming::default() },
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         with_client: false,

@@ -77,6 +77,7 @@ async fn a_data_directory_in_use_is_refused_in_words() {
     let printed = ordu(&["agent", "-config", &file], &[], REFUSE_WITHIN);
     assert!(printed.code.is_some_and(|code| code != 0), "{}", printed.all());
     assert!(printed.all().contains(&data), "the directory is not named: {}", printed.all());
+    assert!(printed.all().contains("in use by another process"), "it is not said why: {}", printed.all());
     assert!(!printed.all().contains("panicked"), "{}", printed.all());
     register(cluster.client(0), &unplaceable("still-here")).await;
 }

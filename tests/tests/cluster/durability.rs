@@ -91,7 +91,7 @@ async fn acknowledged_registrations_survive_the_death_of_all_servers_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_was_away_too_long_for_the_log_catches_up_by_a_snapshot() {
-    let few_logs = "raft {\n    snapshot_logs = 200\n  }".to_owned();
+    let few_logs = "raft {\n    snapshot_logs = 200\n    logs_kept = 100\n  }".to_owned();
     let mut cluster = Cluster::start(Shape { server_block: few_logs, ..Shape::default() }).await;
     let away = cluster.follower().await;
     let keeper = Keeper::start(cluster.client(away), sleeper("keeper")).await;

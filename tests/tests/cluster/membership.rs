@@ -1,7 +1,10 @@
-//! Servers find each other, and find each other again.
+//! Servers find each other, and find each other again; some come, some are replaced.
 
-use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
+use std::collections::BTreeMap;
+
+use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds};
 use ordu_tests::jobs::unplaceable;
+use ordu_tests::load::{Load, Pressure};
 use ordu_tests::observe::{register, wait_for_jobs};
 
 fn without_nodes() -> Shape {
@@ -80,4 +83,83 @@ async fn servers_that_all_come_back_at_other_addresses_are_one_cluster_again() {
         wait_for_jobs(cluster.client(number), "", &both).await;
     }
     cluster.wait_for_equal_states().await;
+}
+
+/// Ids of servers by their addresses.
+type Voters = BTreeMap<String, String>;
+
+/// Waits until all servers that run name each other as voters and no one else, and not as it was `before`.
+async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> Voters {
+    let running: Vec<usize> =
+        (0..cluster.servers.len()).filter(|number| cluster.servers[*number].is_started()).collect();
+    let clients: Vec<_> = running.iter().map(|number| cluster.client(*number)).collect();
+    eventually("every server votes", SETTLE_WITHIN, async || {
+        let mut told = Vec::new();
+        for client in &clients {
+            let raft =
+                client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
+            let servers: Vec<_> = raft["Servers"].as_array().into_iter().flatten().cloned().collect();
+            let all_vote = servers.iter().all(|server| server["Voter"] == true);
+            let text =
+                |server: &serde_json::Value, key: &str| server[key].as_str().unwrap_or_default().to_owned();
+            let ids: Voters =
+                servers.iter().map(|server| (text(server, "Address"), text(server, "ID"))).collect();
+            holds(all_vote && servers.len() == running.len() && ids.len() == running.len(), || {
+                format!("{} servers run: {raft}", running.len())
+            })?;
+            told.push(ids);
+        }
+        let agree = told.iter().all(|ids| *ids == told[0]) && told[0] != *before;
+        holds(agree, || format!("{told:?} after {before:?}")).map(|()| told[0].clone())
+    })
+    .await
+}
+
+async fn wait_for_more(load: &Load) {
+    let before = load.acknowledged();
+    eventually_now("writes go on", SETTLE_WITHIN, || {
+        holds(load.acknowledged() > before + 20, || format!("{} acknowledged", load.acknowledged()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_are_added_and_one_that_is_replaced_vote_while_writes_go_on() {
+    let mut cluster = Cluster::start(without_nodes()).await;
+    let load = Load::start(&cluster.http_addresses(), "change", Pressure { connections: 2, per_second: 40 });
+    let of_three = wait_for_voters(&mut cluster, &Voters::new()).await;
+
+    let fourth = cluster.add_server();
+    cluster.start_server(fourth);
+    let of_four = wait_for_voters(&mut cluster, &of_three).await;
+    wait_for_more(&load).await;
+
+    // A fresh disk under the same name: another server, in the place of the former one.
+    let replaced = cluster.follower().await;
+    cluster.servers[replaced].kill();
+    cluster.wipe_server(replaced);
+    cluster.start_server(replaced);
+    let of_new_four = wait_for_voters(&mut cluster, &of_four).await;
+    let stayed = of_new_four.iter().filter(|(address, id)| of_four.get(*address) == Some(*id));
+    assert_eq!(3, stayed.count(), "{of_four:?}, then {of_new_four:?}");
+    wait_for_more(&load).await;
+
+    let two = [cluster.add_server(), cluster.add_server()];
+    for number in two {
+        cluster.start_server(number);
+    }
+    wait_for_voters(&mut cluster, &of_new_four).await;
+    wait_for_more(&load).await;
+    let record = load.finish().await;
+    for server in 0..cluster.servers.len() {
+        wait_for_jobs(cluster.client(server), "change", &record.acknowledged).await;
+    }
+    cluster.wait_for_equal_states().await;
+
+    // Of six, four are a quorum.
+    for number in two {
+        cluster.servers[number].kill();
+    }
+    let leader = cluster.leader().await;
+    register(cluster.client(leader), &unplaceable("by-four")).await;
 }

@@ -101,6 +101,7 @@ impl Layer<'_> {
                 "election_timeout_min_ms" => milliseconds(&mut raft.election_timeout_min_ms)?,
                 "election_timeout_max_ms" => milliseconds(&mut raft.election_timeout_max_ms)?,
                 "snapshot_logs" => raft.snapshot_logs = Some(integer(entry, 10, 10_000_000)? as u64),
+                "logs_kept" => raft.logs_kept = Some(integer(entry, 10, 10_000_000)? as u64),
                 _ => self.without_effect("server.raft", keys::RAFT, &[], entry)?,
             }
         }

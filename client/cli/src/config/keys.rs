@@ -114,8 +114,13 @@ pub(super) const SERVER: &[&str] = &[
 pub(super) const SERVER_JOIN: &[&str] = &["retry_interval", "retry_join", "retry_max", "start_join"];
 
 /// `raft` in `server`: not Nomad's but Ordu's.
-pub(super) const RAFT: &[&str] =
-    &["election_timeout_max_ms", "election_timeout_min_ms", "heartbeat_interval_ms", "snapshot_logs"];
+pub(super) const RAFT: &[&str] = &[
+    "election_timeout_max_ms",
+    "election_timeout_min_ms",
+    "heartbeat_interval_ms",
+    "logs_kept",
+    "snapshot_logs",
+];
 
 /// `client`.
 pub(super) const CLIENT: &[&str] = &[

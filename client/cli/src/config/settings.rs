@@ -116,6 +116,8 @@ pub struct RaftTiming {
     pub election_timeout_max_ms: Option<u64>,
     /// Log entries after which a snapshot is taken.
     pub snapshot_logs: Option<u64>,
+    /// Log entries that are kept behind the newest snapshot.
+    pub logs_kept: Option<u64>,
 }
 
 /// `client { … }`

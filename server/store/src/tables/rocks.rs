@@ -99,6 +99,20 @@ impl RocksDb {
         }
     }
 
+    /// Takes a snapshot of `db`, which becomes the current one unless a newer one was installed meanwhile:
+    /// the log may be purged up to that.
+    fn build_of(&self, db: &DB) -> io::Result<SnapshotData> {
+        let snapshot = self.checkpoint_of(db)?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let is_late =
+            current.as_ref().is_some_and(|current| current.meta.last_log_id > snapshot.meta.last_log_id);
+        let old = if is_late { Some(snapshot.clone()) } else { current.replace(snapshot.clone()) };
+        if let Some(old) = old {
+            old.doom();
+        }
+        Ok(snapshot)
+    }
+
     fn checkpoint_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let path = self.root.join(fresh_name("snapshot"));
         // Flushes all column families together first, since their write-ahead log is off.
@@ -110,9 +124,7 @@ impl RocksDb {
             .map_err(io::Error::other)?;
         let meta = position(&RocksReader { db: &pinned, snapshot: None })?;
         drop(pinned);
-        let snapshot = SnapshotData::complete_directory(path, meta)?;
-        self.keep_as_current(snapshot.clone());
-        Ok(snapshot)
+        SnapshotData::complete_directory(path, meta)
     }
 }
 
@@ -150,7 +162,7 @@ impl TablesDb for RocksDb {
     }
 
     fn checkpoint(&self) -> io::Result<SnapshotData> {
-        self.checkpoint_of(&self.opened().db)
+        self.build_of(&self.opened().db)
     }
 
     fn current_snapshot(&self) -> io::Result<Option<SnapshotData>> {
@@ -178,7 +190,7 @@ impl TablesDb for RocksDb {
         }
         directory.keep();
         switch(&self.root, &name)?;
-        self.checkpoint_of(&db)?;
+        self.keep_as_current(self.checkpoint_of(&db)?);
         let new = Open { db, directory };
         let old = std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), new);
         // Readers may still hold the former tables; they go with the last of them.
@@ -337,5 +349,64 @@ impl Reader for RocksReader<'_> {
             rows.prev();
         }
         rows.status().map_err(|error| Corrupt::new(table, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ordu_core::state::key;
+    use ordu_proto::raft::{LogId, StoredMembership};
+    use prost::Message;
+
+    use super::*;
+    use crate::codec;
+
+    fn applied(db: &RocksDb, index: u64) {
+        let put = |key: &[u8], value| Write { table: Table::Meta, key: key.to_vec(), value: Some(value) };
+        let log_id = LogId { term: 1, index };
+        db.commit(vec![
+            put(key::meta::APPLIED, log_id.encode_to_vec()),
+            put(key::meta::MEMBERSHIP, StoredMembership::default().encode_to_vec()),
+        ])
+        .unwrap();
+    }
+
+    fn current(db: &RocksDb) -> Option<u64> {
+        db.current_snapshot().unwrap().and_then(|snapshot| snapshot.meta.last_log_id).map(|id| id.index)
+    }
+
+    #[test]
+    fn a_snapshot_that_was_being_built_does_not_replace_a_newer_one_that_was_installed_meanwhile() {
+        let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let (to, from) = (RocksDb::open(here.path()).unwrap(), RocksDb::open(there.path()).unwrap());
+        applied(&to, 3);
+        applied(&from, 9);
+        let newer = from.checkpoint().unwrap();
+        let header = SnapshotHeader {
+            last_log_id: newer.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
+            membership: Some(codec::stored_membership_to_pb(&newer.meta.last_membership)),
+            files: newer.files().unwrap(),
+            ..SnapshotHeader::default()
+        };
+        let mut receiver = to.receive(&header).unwrap();
+        let mut chunks = newer.chunks(&header.files);
+        while let Some(chunk) = chunks.read_next().unwrap() {
+            receiver.write(&chunk).unwrap();
+        }
+        // The builder has the tables in hand that the install replaces.
+        let building = to.opened();
+        to.install(&receiver.finish().unwrap()).unwrap();
+        let late = to.build_of(&building.db).unwrap();
+        assert_eq!(Some(3), late.meta.last_log_id.map(|id| id.index));
+        assert_eq!(Some(9), current(&to));
+        let place = late.directory().unwrap().to_owned();
+        drop(late);
+        assert!(!place.exists(), "what serves no one is removed");
+        drop((building, to));
+        assert_eq!(
+            Some(9),
+            current(&RocksDb::open(here.path()).unwrap()),
+            "and the newer one is still there"
+        );
     }
 }

@@ -1,0 +1,201 @@
+//! Servers that meet in any order settle on sets of which no two that share a member are initialised.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ordu_proto::server::Peer;
+use ordu_store::identity::cluster_id_of;
+use ordu_store::types::Server;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::membership::forming::{Heard, Next, Own, is_void, next};
+use crate::membership::known::Said;
+
+const EXPECT: u32 = 3;
+
+/// A server with what it was told last by each of the others.
+#[derive(Clone)]
+struct Model {
+    said: Said,
+    heard: BTreeMap<u64, Said>,
+}
+
+impl Model {
+    fn new(id: u64) -> Self {
+        let server = Server { name: format!("s{id}"), rpc_addr: format!("s{id}:1"), ..Server::default() };
+        let said = Said {
+            peer: Peer { id, server: Some(server), region: String::new() },
+            cluster_id: Vec::new(),
+            settled: Vec::new(),
+            bootstrap_expect: EXPECT,
+            formed: false,
+        };
+        Self { said, heard: BTreeMap::new() }
+    }
+
+    fn id(&self) -> u64 {
+        self.said.peer.id
+    }
+
+    /// One step; `lately` says of whom it counts as heard of lately.
+    fn step(&mut self, lately: impl Fn(u64) -> bool) {
+        if self.said.settled.is_empty() && !self.said.cluster_id.is_empty() {
+            return;
+        }
+        let heard: Vec<Heard<'_>> =
+            self.heard.values().map(|said| Heard { said, lately: lately(said.peer.id) }).collect();
+        let own = Own {
+            id: self.id(),
+            name: self.said.name(),
+            bootstrap_expect: EXPECT,
+            settled: &self.said.settled,
+        };
+        match next(&own, &heard) {
+            Next::Wait => {}
+            Next::SameName(name) => panic!("no two are named {name}"),
+            Next::Adopt(cluster_id) => {
+                (self.said.cluster_id, self.said.settled) = (cluster_id, Vec::new());
+            }
+            Next::Settle(voters) => {
+                (self.said.cluster_id, self.said.settled) = (cluster_id_of(&voters), voters);
+            }
+        }
+    }
+
+    /// The set that it initialises raft with: all members have said that they settled on it, at some time.
+    fn initialises(&self) -> Option<Vec<u64>> {
+        let settled = &self.said.settled;
+        let agrees = |voter: &u64| {
+            *voter == self.id() || self.heard.get(voter).is_some_and(|said| said.settled == *settled)
+        };
+        (!settled.is_empty() && settled.iter().all(agrees)).then(|| settled.clone())
+    }
+}
+
+fn greet(servers: &mut [Model], one: usize, other: usize) {
+    let (said, answered) = (servers[one].said.clone(), servers[other].said.clone());
+    servers[other].heard.insert(said.peer.id, said);
+    servers[one].heard.insert(answered.peer.id, answered);
+}
+
+fn initialise(servers: &mut [Model], formed: &mut BTreeSet<Vec<u64>>) {
+    for server in servers.iter() {
+        formed.extend(server.initialises());
+    }
+    for (number, one) in formed.iter().enumerate() {
+        for other in formed.iter().skip(number + 1) {
+            assert!(one.iter().all(|voter| !other.contains(voter)), "both formed: {one:?} and {other:?}");
+        }
+    }
+    for server in servers.iter_mut() {
+        server.said.formed |= formed.contains(&server.said.settled);
+    }
+}
+
+#[test]
+fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_gets_into_a_cluster() {
+    let mut moved = 0;
+    for seed in 0..3_000 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let count = rng.random_range(3..8);
+        let mut servers: Vec<Model> = (1..=count).map(Model::new).collect();
+        let mut formed = BTreeSet::new();
+        for _ in 0..rng.random_range(0..60) {
+            let one = rng.random_range(0..servers.len());
+            let other = rng.random_range(0..servers.len());
+            if one != other {
+                greet(&mut servers, one, other);
+            }
+            // Some are not heard of for a while, and steps come late.
+            let silent = rng.random_range(0..=count);
+            let stepping = rng.random_range(0..servers.len());
+            let before = servers[stepping].said.settled.clone();
+            servers[stepping].step(|id| id != silent);
+            moved += usize::from(!before.is_empty() && before != servers[stepping].said.settled);
+            if rng.random_bool(0.3) {
+                initialise(&mut servers, &mut formed);
+            }
+        }
+        // Now all hear of each other.
+        for _ in 0..20 {
+            for one in 0..servers.len() {
+                for other in 0..one {
+                    greet(&mut servers, one, other);
+                }
+            }
+            for server in &mut servers {
+                server.step(|_| true);
+            }
+            initialise(&mut servers, &mut formed);
+        }
+        for server in &servers {
+            let is_in = server.said.formed
+                || formed.iter().any(|voters| cluster_id_of(voters) == server.said.cluster_id);
+            assert!(is_in, "seed {seed}: {} waits, settled on {:?}", server.id(), server.said.settled);
+        }
+    }
+    assert!(moved > 100, "only {moved} times did a server leave a set that it had settled on");
+}
+
+fn own(settled: &[u64]) -> Own<'_> {
+    Own { id: 3, name: "s3", bootstrap_expect: EXPECT, settled }
+}
+
+fn heard(said: &[Said]) -> Vec<Heard<'_>> {
+    said.iter().map(|said| Heard { said, lately: true }).collect()
+}
+
+#[test]
+fn of_more_servers_than_expected_the_lowest_ids_form_the_cluster() {
+    let said: Vec<Said> = [5, 2, 4].map(|id| Model::new(id).said).into();
+    assert_eq!(Next::Settle(vec![2, 3, 4]), next(&own(&[]), &heard(&said)));
+    // The one beyond them waits, and then joins.
+    let highest = Own { id: 9, name: "s9", bootstrap_expect: EXPECT, settled: &[] };
+    assert_eq!(Next::Wait, next(&highest, &heard(&said)));
+    let mut there = said;
+    there[0].settled = vec![2, 4, 5];
+    there[0].cluster_id = cluster_id_of(&[2, 4, 5]);
+    assert_eq!(Next::Wait, next(&highest, &heard(&there)), "settled is not formed");
+    there[0].formed = true;
+    assert_eq!(Next::Adopt(cluster_id_of(&[2, 4, 5])), next(&highest, &heard(&there)));
+}
+
+#[test]
+fn servers_that_expect_another_number_or_are_silent_are_not_counted() {
+    let mut said: Vec<Said> = [1, 2].map(|id| Model::new(id).said).into();
+    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&[]), &heard(&said)));
+    let mut silent = heard(&said);
+    silent[1].lately = false;
+    assert_eq!(Next::Wait, next(&own(&[]), &silent));
+    said[0].bootstrap_expect = 5;
+    assert_eq!(Next::Wait, next(&own(&[]), &heard(&said)));
+}
+
+#[test]
+fn servers_of_one_name_form_no_cluster() {
+    let mut said: Vec<Said> = [1, 2].map(|id| Model::new(id).said).into();
+    said[1].peer.server.as_mut().unwrap().name = "s1".to_owned();
+    assert_eq!(Next::SameName("s1".to_owned()), next(&own(&[]), &heard(&said)));
+    said[1].peer.server.as_mut().unwrap().name = "s3".to_owned();
+    assert_eq!(Next::SameName("s3".to_owned()), next(&own(&[]), &heard(&said)));
+}
+
+#[test]
+fn a_set_is_left_only_for_a_smaller_one_and_only_when_it_is_void() {
+    let settled = [2, 3, 4];
+    let mut said: Vec<Said> = [1, 2, 4].map(|id| Model::new(id).said).into();
+    // A lower id alone is no reason: the others may have settled, too.
+    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said)));
+    // Nor is a member on a larger set, which may yet come down to this one.
+    said[2].settled = vec![2, 4, 5];
+    assert!(!is_void(&settled, &heard(&said)));
+    said[1].settled = vec![1, 2, 3];
+    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&settled), &heard(&said)));
+    // One who is in none of the smaller ones waits until there is a cluster.
+    said[1].settled = vec![1, 2, 6];
+    said[0].bootstrap_expect = 0;
+    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said)));
+    said[1].formed = true;
+    said[1].cluster_id = cluster_id_of(&[1, 2, 6]);
+    assert_eq!(Next::Adopt(cluster_id_of(&[1, 2, 6])), next(&own(&settled), &heard(&said)));
+}

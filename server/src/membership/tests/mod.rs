@@ -1,0 +1,152 @@
+//! Servers of one process, on wires that can be cut and a clock that runs as fast as they let it.
+
+mod changes;
+mod discovery;
+mod forming;
+mod wires;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_proto::server::Peer;
+use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_store::log::MemoryLog;
+use ordu_store::tables::MemoryDb;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::wires::Wires;
+use super::{Changes, Discovery};
+use crate::context::Context;
+use crate::options::{RaftTiming, ServerOptions};
+use crate::server::{Server, Storage};
+
+/// Of the tests' own time, which does not pass while there is anything to do.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A server that runs; its place in the cluster is the last part of its ports.
+struct Running {
+    id: u64,
+    context: Context,
+}
+
+impl Running {
+    /// As it would say when it asks to join.
+    fn peer(&self) -> Peer {
+        Discovery::me(&self.context.options, self.id)
+    }
+
+    /// The voters' ids where the configuration is uniform, as this server knows it.
+    fn uniform_voters(&self) -> Option<BTreeSet<u64>> {
+        let metrics = self.context.cluster.metrics();
+        match metrics.membership_config.membership().get_joint_config().as_slice() {
+            [voters] => Some(voters.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Servers {
+    wires: Wires,
+    running: Vec<Running>,
+}
+
+fn rpc(place: usize) -> String {
+    format!("127.0.0.1:{}", 3_000 + place)
+}
+
+impl Servers {
+    /// A cluster of so many servers.
+    async fn form(count: usize) -> Self {
+        ordu_store::runtime::seed_thread(7);
+        let mut servers = Self::default();
+        let expect = u32::try_from(count).unwrap();
+        for place in 0..count {
+            let all = (0..count).map(rpc).collect();
+            servers.start(&format!("server-{place}"), expect, all).await;
+        }
+        servers.leader().await;
+        servers
+    }
+
+    /// Starts one more.
+    async fn start(&mut self, name: &str, bootstrap_expect: u32, retry_join: Vec<String>) -> &Running {
+        let place = self.running.len();
+        let at = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port + place).unwrap()));
+        let options = ServerOptions {
+            data_dir: name.into(),
+            name: name.to_owned(),
+            region: "global".to_owned(),
+            datacenter: "dc1".to_owned(),
+            http_bind: at(2_000),
+            rpc_bind: at(3_000),
+            serf_bind: None,
+            http_advertise: at(2_000).to_string(),
+            rpc_advertise: at(3_000).to_string(),
+            serf_advertise: String::new(),
+            bootstrap_expect,
+            retry_join,
+            raft: RaftTiming::default(),
+            heartbeat_ttl: Duration::from_secs(10),
+            heartbeat_grace: Duration::from_secs(10),
+            with_client: false,
+            workers: 1,
+        };
+        let identity = Identity::draw();
+        let id = identity.server_id;
+        let storage = Storage::simulated(
+            Arc::new(MemoryLog::default()),
+            Arc::new(MemoryDb::default()),
+            Arc::new(IdentityMemory::new(identity)),
+        );
+        let server = Server::start(options, storage, self.wires.of(place)).await.unwrap();
+        self.running.push(Running { id, context: server.context().clone() });
+        tokio::spawn(server.run(CancellationToken::new()));
+        &self.running[place]
+    }
+
+    /// The place of the server that leads.
+    async fn leader(&self) -> usize {
+        let leads = |server: &Running| server.context.cluster.is_leader();
+        eventually("a server leads", || self.running.iter().position(leads)).await
+    }
+
+    /// The place of one that does not.
+    async fn follower(&self) -> usize {
+        (self.leader().await + 1) % self.running.len()
+    }
+
+    fn ids(&self, places: &[usize]) -> BTreeSet<u64> {
+        places.iter().map(|place| self.running[*place].id).collect()
+    }
+
+    /// The leader's hand on the membership.
+    async fn changes(&self) -> Changes {
+        Changes::new(self.running[self.leader().await].context.cluster.clone())
+    }
+
+    /// Waits until the servers in `places` are the voters, by the word of each of them.
+    async fn wait_for_voters(&self, places: &[usize]) {
+        let voters = self.ids(places);
+        eventually("they are the voters", || {
+            let agreed = |place: &usize| self.running[*place].uniform_voters().as_ref() == Some(&voters);
+            places.iter().all(agreed).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Looks until there is something.
+async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in {} s: {what}", DEADLINE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! A network inside the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+
+use crate::net::{Accept, Boxed, Connection, Net, SharedNet};
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+#[derive(Default)]
+struct Inner {
+    /// By port.
+    listeners: BTreeMap<u16, UnboundedSender<DuplexStream>>,
+    /// Places that no one reaches and that reach no one.
+    cut: BTreeSet<usize>,
+    connections: Vec<([usize; 2], AbortHandle)>,
+}
+
+/// All wires. Ports end in the place of their server.
+#[derive(Clone, Default)]
+pub(super) struct Wires(Arc<Mutex<Inner>>);
+
+fn place_of(port: u16) -> usize {
+    usize::from(port % 1_000)
+}
+
+impl Wires {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    /// The network as the server at `place` has it.
+    pub(super) fn of(&self, place: usize) -> SharedNet {
+        Arc::new(Wired { place, wires: self.clone() })
+    }
+
+    /// Cuts a server off, in the middle of whatever is under way.
+    pub(super) fn cut(&self, place: usize) {
+        let mut inner = self.inner();
+        inner.cut.insert(place);
+        inner.connections.retain(|(places, connection)| {
+            if places.contains(&place) {
+                connection.abort();
+            }
+            !places.contains(&place)
+        });
+    }
+
+    /// Puts everything together again.
+    pub(super) fn heal(&self) {
+        self.inner().cut.clear();
+    }
+
+    fn connect(&self, from: usize, host_port: &str) -> io::Result<DuplexStream> {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let address: SocketAddr = host_port.parse().map_err(io::Error::other)?;
+        let to = place_of(address.port());
+        let mut inner = self.inner();
+        if inner.cut.contains(&from) || inner.cut.contains(&to) {
+            return Err(refused());
+        }
+        let listener = inner.listeners.get(&address.port()).ok_or_else(refused)?;
+        let (mine, mut near) = duplex(BUFFER_BYTES);
+        let (mut far, theirs) = duplex(BUFFER_BYTES);
+        listener.send(theirs).map_err(|_| refused())?;
+        let wire = tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        inner.connections.push(([from, to], wire.abort_handle()));
+        Ok(mine)
+    }
+}
+
+struct Wired {
+    place: usize,
+    wires: Wires,
+}
+
+impl Net for Wired {
+    fn listen(&self, addr: SocketAddr) -> Boxed<'_, io::Result<Box<dyn Accept>>> {
+        let (sender, arrivals) = unbounded_channel();
+        self.wires.inner().listeners.insert(addr.port(), sender);
+        Box::pin(async move { Ok(Box::new(Listening { addr, arrivals }) as Box<dyn Accept>) })
+    }
+
+    fn connect(&self, host_port: String) -> Boxed<'static, io::Result<Connection>> {
+        let connected = self.wires.connect(self.place, &host_port);
+        Box::pin(async move { Ok(Box::new(connected?) as Connection) })
+    }
+}
+
+struct Listening {
+    addr: SocketAddr,
+    arrivals: UnboundedReceiver<DuplexStream>,
+}
+
+impl Accept for Listening {
+    fn accept(&mut self) -> Boxed<'_, io::Result<(Connection, SocketAddr)>> {
+        Box::pin(async {
+            match self.arrivals.recv().await {
+                Some(stream) => Ok((Box::new(stream) as Connection, self.addr)),
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+}
