@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
@@ -32,11 +32,31 @@ impl Waiter {
     }
 }
 
-/// Takes what waits for a sync. The thread ends when the last flusher is dropped.
+/// Takes what waits for a sync.
 #[derive(Clone)]
 pub(super) enum Flusher {
-    Thread(Sender<Waiter>),
+    Thread(Arc<SyncThread>),
     Inline(Arc<dyn LogDb>),
+}
+
+/// The thread that syncs. It has ended, and let go of the database, when this is dropped: a thread that still
+/// closes a database while the process exits makes RocksDB abort it.
+pub(super) struct SyncThread {
+    /// `None` once it is to end.
+    waiters: Option<Sender<Waiter>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for SyncThread {
+    fn drop(&mut self) {
+        drop(self.waiters.take());
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic there has ended the process already.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Flusher {
@@ -45,17 +65,22 @@ impl Flusher {
             return Ok(Self::Inline(db));
         }
         let (sender, waiters) = channel();
-        thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || run(&*db, &waiters))?;
-        Ok(Self::Thread(sender))
+        let thread =
+            thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || run(&*db, &waiters))?;
+        Ok(Self::Thread(Arc::new(SyncThread { waiters: Some(sender), thread: Some(thread) })))
     }
 
     /// Completes `waiter` after a sync that covers everything written before this call.
     pub(super) fn push(&self, waiter: Waiter) {
         match self {
             Self::Inline(db) => waiter.complete(&db.sync()),
-            Self::Thread(sender) => {
-                if let Err(gone) = sender.send(waiter) {
-                    gone.0.complete(&Err(io::Error::other("the log's flusher has ended")));
+            Self::Thread(thread) => {
+                let left = match &thread.waiters {
+                    Some(waiters) => waiters.send(waiter).err().map(|unsent| unsent.0),
+                    None => Some(waiter),
+                };
+                if let Some(waiter) = left {
+                    waiter.complete(&Err(io::Error::other("the log's flusher has ended")));
                 }
             }
         }
