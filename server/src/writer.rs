@@ -113,7 +113,9 @@ impl Writer {
                     let _ = timeout_at(deadline, self.state.wait_applied(index)).await;
                     return decided(index, outcome);
                 }
-                Attempt::Unreadable(reason) => return Err(unreadable(&reason)),
+                Attempt::Unreadable(reason) => {
+                    return Err(unknown.map_or_else(|| unreadable(&reason), WriteError::Unknown));
+                }
                 Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
                 Attempt::NotProposed => {}
                 Attempt::Unknown(reason) => unknown = Some(reason),

@@ -152,6 +152,59 @@ async fn an_end_that_the_agent_cannot_write_down_is_not_forgotten_and_nothing_ru
 }
 
 #[tokio::test]
+async fn a_state_without_its_assignment_is_not_enough_to_forget_how_a_task_ended() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let job = Assigned::new("batch", vec![shell("t", LONG)]);
+    let states = node.path().join("client/allocs");
+    eventually("the agent's folder", || states.is_dir().then_some(())).await;
+    // Where the assignment is to stand, a folder does.
+    let in_the_way = states.join(format!("{}.assignment", job.uuid()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let_end(&node, &job);
+    server.reported(&job, ClientStatus::Failed).await;
+    eventually("the task's end, written down", || {
+        node.task_states(&job).contains("Terminated").then_some(())
+    })
+    .await;
+    node.kill();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(node.supervisor_records().len(), 1, "its supervisor knows how it ended");
+    // The report is lost with the servers that had it.
+    server.go_back(&job);
+    node.spawn(&[&server.address]);
+    server.reported(&job, ClientStatus::Failed).await;
+    assert_eq!(starts(&node, &job), 1);
+}
+
+#[tokio::test]
+async fn what_is_over_is_kept_until_the_disk_takes_it() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let mut job = Assigned::new("service", vec![shell("t", LONG)]).restarts(3);
+    server.assign(&job);
+    server.reported(&job, ClientStatus::Running).await;
+    let has = |text: &str| node.task_states(&job).contains(text);
+    eventually("the task's start, written down", || has("Started").then_some(())).await;
+    let (states, hidden) = (node.path().join("client/allocs"), node.path().join("client/hidden"));
+    std::fs::rename(&states, &hidden).unwrap();
+    server.stop(&mut job);
+    server.reported(&job, ClientStatus::Complete).await;
+    server.finish(&job);
+    // Another allocation shows that what was said before it has come.
+    let other = Assigned::new("batch", vec![shell("t", "exit 0")]);
+    server.assign(&other);
+    server.reported(&other, ClientStatus::Complete).await;
+    std::fs::rename(&hidden, &states).unwrap();
+    eventually("the task's end, written down", || node.task_states(&job).contains("Killed").then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn a_task_that_has_removed_its_logs_goes_on_and_keeps_no_other_from_being_stopped() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

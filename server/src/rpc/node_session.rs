@@ -22,6 +22,7 @@ pub use self::live::LiveSessions;
 use self::reports::Reports;
 use self::session::Session;
 use crate::context::Context;
+use crate::net::Bounds;
 
 /// Sessions that a server holds at one time.
 const SESSIONS_MAX: usize = 20_000;
@@ -34,6 +35,7 @@ const WRITE_RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub struct NodeService {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
+    sessions_max: usize,
     /// Dropped with the service, which ends it.
     _tasks: JoinSet<()>,
 }
@@ -50,12 +52,20 @@ impl NodeService {
     pub fn new(context: Context, live: Arc<LiveSessions>) -> Self {
         let mut tasks = JoinSet::new();
         let reports = reports::start(context.writer.clone(), &mut tasks);
+        let sessions_max = sessions_beside_peers(Bounds::of_rpc().connections_max);
         Self {
             shared: Arc::new(Shared { context, live, reports }),
-            places: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            places: Arc::new(Semaphore::new(sessions_max)),
+            sessions_max,
             _tasks: tasks,
         }
     }
+}
+
+/// Sessions that leave a quarter of a port's connections to the other servers: agents that find all places
+/// taken are told so, and must not keep the servers from one another.
+fn sessions_beside_peers(connections_max: usize) -> usize {
+    SESSIONS_MAX.min(connections_max - connections_max / 4)
 }
 
 impl Drop for NodeService {
@@ -73,8 +83,9 @@ impl node_server::Node for NodeService {
         request: Request<Streaming<FromNode>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let from = request.remote_addr().map_or_else(|| "an agent".to_owned(), |addr| addr.to_string());
-        let full =
-            || Status::resource_exhausted(format!("this server holds {SESSIONS_MAX} sessions already"));
+        let full = || {
+            Status::resource_exhausted(format!("this server holds {} sessions already", self.sessions_max))
+        };
         let place = self.places.clone().try_acquire_owned().map_err(|_| full())?;
         let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let session = Session::new(self.shared.clone(), request.into_inner(), outbound, from);
@@ -84,5 +95,17 @@ impl node_server::Node for NodeService {
             drop(place);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(queued))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_leave_connections_to_the_other_servers() {
+        for (connections_max, sessions) in [(1, 1), (8, 6), (512, 384), (65_536, SESSIONS_MAX)] {
+            assert_eq!(sessions, sessions_beside_peers(connections_max), "{connections_max}");
+        }
     }
 }

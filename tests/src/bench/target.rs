@@ -77,12 +77,17 @@ impl Target {
         named.into_iter().filter_map(|(name, pid)| Some((name, processes::resident_bytes(pid)?))).collect()
     }
 
-    /// What the leader calls itself and its version.
+    /// How many servers there are, and of what release. Ordu's tell clients that they are Nomad's.
     pub async fn description(&self) -> io::Result<String> {
         let own = Client::new(self.leader).json("/v1/agent/self").await?;
-        let build =
-            own["member"]["Tags"]["build"].as_str().or_else(|| own["config"]["Version"]["Version"].as_str());
-        Ok(format!("{} servers, version {}", 1 + self.followers.len(), build.unwrap_or("not told")))
+        let tags = &own["member"]["Tags"];
+        let nomad = tags["build"].as_str().or_else(|| own["config"]["Version"]["Version"].as_str());
+        let release = match (tags["ordu.version"].as_str(), nomad) {
+            (Some(ordu), _) => format!("Ordu {ordu}"),
+            (None, Some(nomad)) => format!("Nomad {nomad}"),
+            (None, None) => "of an unknown release".to_owned(),
+        };
+        Ok(format!("{} servers, {release}", 1 + self.followers.len()))
     }
 }
 

@@ -141,6 +141,13 @@ impl Board {
             .is_ok_and(|written| written.kept >= version)
     }
 
+    /// Waits until what is known now is on disk, however often that has to be tried.
+    pub(crate) async fn kept(&self) {
+        let version = *self.version.borrow();
+        // Both ends of the channel are here, so it cannot be closed.
+        let _ = self.written.subscribe().wait_for(|written| written.kept >= version).await;
+    }
+
     /// What the servers are told.
     pub(crate) fn client_state(&self, alloc: Uuid) -> AllocClientState {
         let tasks = self.lock();

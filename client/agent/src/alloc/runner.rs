@@ -289,6 +289,8 @@ async fn write_and_report(context: Arc<AllocContext>, mut is_written: bool) {
         }
         if version > kept {
             let is_kept = blocking_write(&context, move |store, id| store.save_tasks(id, &tasks)).await;
+            // Without its assignment a state is nothing that an agent can go on with.
+            let is_kept = is_kept && is_written;
             context.board.set_written(version, is_kept);
             kept = if is_kept { version } else { kept };
         }

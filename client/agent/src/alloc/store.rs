@@ -56,7 +56,9 @@ impl StoredTask {
     /// How long a waiting attempt has still to wait. A clock that was set back since does not make that
     /// longer than what was decided.
     pub(crate) fn restart_due_in_ns(&self, now_ns: i64) -> i64 {
-        self.restart_at_ns.saturating_sub(now_ns).min(self.restart_delay_ns).max(0)
+        let due_in_ns = self.restart_at_ns.saturating_sub(now_ns).max(0);
+        // What was written down before delays were says none.
+        if self.restart_delay_ns > 0 { due_in_ns.min(self.restart_delay_ns) } else { due_in_ns }
     }
 }
 
@@ -258,5 +260,8 @@ mod tests {
         let bytes =
             [10, 9, 10, 7, 114, 117, 110, 110, 105, 110, 103, 16, 2, 24, 1, 32, 2, 40, 3, 48, 4, 56, 5];
         assert_eq!(task.encode_to_vec(), bytes);
+        let before_delays = StoredTask::decode(&bytes[..bytes.len() - 2]).unwrap();
+        assert_eq!(StoredTask { restart_delay_ns: 0, ..task }, before_delays);
+        assert_eq!([3, 0], [1, 5].map(|now_ns| before_delays.restart_due_in_ns(now_ns)));
     }
 }

@@ -49,6 +49,7 @@ impl TableHandle {
             specs: BTreeMap::new(),
             removed_before_sweep: Some(BTreeSet::new()),
             background: JoinSet::new(),
+            finishing: JoinSet::new(),
         };
         let acted_on = table.restore()?;
         tokio::spawn(table.run(received));
@@ -93,8 +94,11 @@ struct Table {
     specs: BTreeMap<SpecKey, SentSpec>,
     /// Those that this table removes itself; of no interest once it has swept.
     removed_before_sweep: Option<BTreeSet<Uuid>>,
-    /// What is done beside taking orders. It answers with an allocation whose runner is not needed any more.
-    background: JoinSet<Option<Uuid>>,
+    /// What is done beside taking orders.
+    background: JoinSet<()>,
+    /// Waits for what is over to be written down: its runner is not needed any more then. On a full disk it
+    /// may wait for long, and no one waits for it.
+    finishing: JoinSet<Uuid>,
 }
 
 impl Table {
@@ -119,8 +123,9 @@ impl Table {
                     None => return,
                 },
                 Some(Ok(reports)) = listing.join_next() => self.sweep(reports),
-                Some(done) = self.background.join_next() => {
-                    if let Ok(Some(id)) = done && self.allocs.remove(&id).is_some() {
+                Some(_) = self.background.join_next() => {}
+                Some(finished) = self.finishing.join_next() => {
+                    if let Ok(id) = finished && self.allocs.remove(&id).is_some() {
                         self.finished.insert(id);
                     }
                 }
@@ -208,9 +213,11 @@ impl Table {
         // It does not run anyway, unless this node has lost what it had reported itself.
         handle.set_desired(Desired::Stop);
         let over = handle.over();
-        self.background.spawn(async move {
+        let context = Arc::clone(&handle.context);
+        self.finishing.spawn(async move {
             over.await;
-            Some(id)
+            context.board.kept().await;
+            id
         });
     }
 
@@ -323,7 +330,6 @@ impl Table {
                 Ok(Err(error)) => tracing::warn!("files of allocation {id} stay behind: {error}"),
                 Err(error) => tracing::warn!("files of allocation {id} stay behind: {error}"),
             }
-            None
         });
     }
 
@@ -349,7 +355,6 @@ impl Table {
                     supervisor.wait_exit(&report.key).await;
                 }
                 supervisor.forget(&report.key).await;
-                None
             });
         }
     }

@@ -43,15 +43,18 @@ pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
             Err(_) => return,
         };
         let orphans: Vec<i32> = ended.into_iter().filter(|pid| !is_task(*pid)).collect();
-        if orphans.is_empty() {
-            return;
-        }
+        let mut has_reaped = false;
         for pid in orphans {
             match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+                // Its first thread has ended, and others of it run.
+                Ok(WaitStatus::StillAlive) => {}
                 // It is reaped; by which signal it ended is of no interest.
-                Ok(_) | Err(Errno::EINVAL) => {}
+                Ok(_) | Err(Errno::EINVAL) => has_reaped = true,
                 Err(_) => return,
             }
+        }
+        if !has_reaped {
+            return;
         }
     }
 }

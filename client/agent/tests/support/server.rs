@@ -147,6 +147,7 @@ impl TestServer {
         let mut state = self.state();
         state.over.retain(|known| *known != assigned.id());
         state.latest.remove(&assigned.id());
+        state.assigned.retain(|known| known.id() != assigned.id());
         state.assigned.push(assigned.clone());
     }
 

@@ -33,17 +33,19 @@ pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
 /// A report says how an allocation is, so the latest of an allocation says it all. It is the one with the
 /// highest stamp: two sessions of one node, a former and a new one, may hand in theirs in any order.
 fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
-    let mut by_alloc: BTreeMap<Vec<u8>, AllocClientState> = BTreeMap::new();
+    // By node too: what a node says of another one's allocation does not count, and must not push out what does.
+    let mut by_origin: BTreeMap<(Vec<u8>, Vec<u8>), AllocClientState> = BTreeMap::new();
     for update in updates {
-        match by_alloc.get_mut(&update.alloc_id) {
+        let origin = (update.node_id.clone(), update.alloc_id.clone());
+        match by_origin.get_mut(&origin) {
             Some(known) if update.stamp < known.stamp => {}
             Some(known) => *known = update,
             None => {
-                by_alloc.insert(update.alloc_id.clone(), update);
+                by_origin.insert(origin, update);
             }
         }
     }
-    by_alloc.into_values().collect()
+    by_origin.into_values().collect()
 }
 
 /// Writes until it is written: agents forget what is acknowledged, and while there is no leader the queue
@@ -87,5 +89,16 @@ mod tests {
         ]);
         let texts: Vec<&str> = kept.iter().map(|update| update.client_description.as_str()).collect();
         assert_eq!(texts, ["last", "only"]);
+    }
+
+    #[test]
+    fn what_a_node_says_of_another_ones_allocation_pushes_nothing_out() {
+        let of = |node: u8, stamp: i64| AllocClientState {
+            alloc_id: vec![1; 16],
+            node_id: vec![node; 16],
+            stamp,
+            ..AllocClientState::default()
+        };
+        assert_eq!([of(1, 5), of(2, i64::MAX)].to_vec(), latest(vec![of(1, 5), of(2, i64::MAX)]));
     }
 }
