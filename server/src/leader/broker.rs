@@ -158,11 +158,12 @@ impl Broker {
             let superseded = (is_success || is_held)
                 .then(|| shelves.blocked.untrack(&eval.namespace, &eval.job_id))
                 .flatten();
-            // Each that goes makes room for one that is awake, and gives its job's turn to the next.
-            shelves.next_woken(now_ns());
+            // Each that goes makes room for one that is awake.
+            if shelves.next_woken(now_ns()) {
+                self.changed.notify_waiters();
+            }
             superseded
         };
-        self.changed.notify_waiters();
         if let Some(superseded) = superseded.filter(|superseded| superseded.id != eval.id) {
             self.cancel(evaluations::cancelled_by_success(&superseded, eval, now_ns()));
         }
