@@ -35,7 +35,7 @@ pub(super) struct Heard<'a> {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing, for now.
+    /// Nothing before more is heard.
     Wait,
     /// Join a cluster that is there.
     Adopt(Vec<u8>),
