@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ordu_store::state_machine::State;
 
+use crate::alarms::Alarms;
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::read_index::ReadIndex;
@@ -25,4 +26,6 @@ pub struct Context {
     pub reads: ReadIndex,
     /// Who leads and who belongs.
     pub cluster: Cluster,
+    /// What is wrong here.
+    pub alarms: Alarms,
 }

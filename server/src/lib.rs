@@ -1,5 +1,6 @@
 //! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
 
+pub mod alarms;
 pub mod clock;
 pub mod cluster;
 pub mod contain;

@@ -23,6 +23,7 @@ use ordu_store::tables::{RocksDb, TablesDb};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarms::Alarms;
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
 use crate::feed::{Fanout, Feed};
@@ -177,6 +178,7 @@ impl Server {
             writer: Writer::new(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             cluster: cluster.clone(),
+            alarms: Alarms::default(),
         };
         let changes = Changes::new(cluster.clone());
         let liveness = Arc::new(Liveness::default());

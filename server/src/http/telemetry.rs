@@ -6,11 +6,13 @@ use axum::http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::error::HttpError;
 use super::routes::ROUTES;
+use crate::alarms::Alarm;
 use crate::context::Context;
 
 /// Bounds of the buckets of request times, seconds.
@@ -40,6 +42,7 @@ struct Gauges {
     last_contact_ms: Gauge,
     blocking_queries: Gauge,
     resident_bytes: Gauge,
+    alarms: GaugeVec,
 }
 
 impl Telemetry {
@@ -104,6 +107,13 @@ impl Gauges {
             ),
             blocking_queries: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
             resident_bytes: gauge("process_resident_memory_bytes", "Memory of this process that is in use."),
+            alarms: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new("ordu_alarm", "1 where this is wrong; health says what it is."),
+                    &["alarm"],
+                ),
+            ),
         }
     }
 
@@ -115,6 +125,9 @@ impl Gauges {
         self.leads.set(flag(metrics.current_leader == Some(metrics.id)));
         self.leader_known.set(flag(context.cluster.known_leader()));
         self.last_contact_ms.set(context.cluster.last_contact_ms() as f64);
+        for alarm in Alarm::ALL {
+            self.alarms.with_label_values(&[alarm.name()]).set(flag(context.alarms.is_raised(alarm)));
+        }
         self.resident_bytes.set(resident_bytes().unwrap_or(0) as f64);
     }
 }

@@ -7,6 +7,7 @@ use ordu_store::types::Server;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::alarms::Alarm;
 use crate::cluster::{Cluster, Member};
 use crate::options::ServerOptions;
 
@@ -287,16 +288,24 @@ pub(crate) struct Health {
 #[derive(Serialize, JsonSchema)]
 struct HealthOf {
     ok: bool,
-    message: &'static str,
+    message: String,
 }
 
 impl Health {
-    /// `leader_known` where the server is asked about; whether there is a client to be told of.
-    pub(crate) fn of(leader_known: Option<bool>, client: bool) -> Self {
-        let server = |known| HealthOf { ok: known, message: if known { "ok" } else { "No cluster leader" } };
+    /// `leader_known` where the server is asked about, with what is wrong with it; whether there is a client
+    /// to be told of.
+    pub(crate) fn of(leader_known: Option<bool>, alarms: &[(Alarm, String)], client: bool) -> Self {
+        let server = |known: bool| {
+            let leaderless = (!known).then_some("No cluster leader");
+            let said: Vec<&str> =
+                leaderless.into_iter().chain(alarms.iter().map(|(_, text)| text.as_str())).collect();
+            let ok = known && !alarms.iter().any(|(alarm, _)| alarm.is_unfit());
+            let message = if said.is_empty() { "ok".to_owned() } else { said.join("; ") };
+            HealthOf { ok, message }
+        };
         Self {
             server: leader_known.map(server),
-            client: client.then_some(HealthOf { ok: true, message: "ok" }),
+            client: client.then(|| HealthOf { ok: true, message: "ok".to_owned() }),
         }
     }
 
@@ -373,17 +382,22 @@ mod tests {
     #[test]
     fn an_agent_is_well_when_all_that_is_asked_about_is() {
         let json = |health: &Health| serde_json::to_value(health).unwrap();
-        let both = Health::of(Some(true), true);
+        let both = Health::of(Some(true), &[], true);
         let ok = serde_json::json!({"ok": true, "message": "ok"});
         assert!(both.is_well());
         assert_eq!(serde_json::json!({"server": ok, "client": ok}), json(&both));
-        assert_eq!(serde_json::json!({"client": ok}), json(&Health::of(None, true)));
-        let leaderless = Health::of(Some(false), false);
+        assert_eq!(serde_json::json!({"client": ok}), json(&Health::of(None, &[], true)));
+        let leaderless = Health::of(Some(false), &[], false);
         assert!(!leaderless.is_well());
         assert_eq!(
             serde_json::json!({"server": {"ok": false, "message": "No cluster leader"}}),
             json(&leaderless)
         );
+        for (alarm, is_well) in [(Alarm::ClockSkew, true), (Alarm::Diverged, false)] {
+            let alarmed = Health::of(Some(true), &[(alarm, "something".to_owned())], false);
+            assert_eq!(is_well, alarmed.is_well(), "{alarm:?}");
+            assert_eq!("something", json(&alarmed)["server"]["message"]);
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(crate) fn health(api: &Api, request: &Request) -> Result<Answer, HttpError> 
     let wants = |part| wanted.is_none_or(|wanted| wanted == part);
     let health = Health::of(
         wants("server").then(|| api.context.cluster.known_leader()),
+        &api.context.alarms.all(),
         wants("client") && api.context.options.with_client,
     );
     if health.is_well() {
