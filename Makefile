@@ -24,7 +24,7 @@ CARGO_BUILD := cargo build --release --workspace --locked
 BIN := $(CARGO_TARGET_DIR)/release
 BASE ?= debian:bookworm-slim
 
-.PHONY: help deps build up down test bench lint fix deny image
+.PHONY: help deps build up down test flaky bench lint fix deny image
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -43,6 +43,9 @@ down: ## end what `make up` started, and leave nothing behind
 
 test: build ## run all tests
 	cargo test --release --workspace --locked --no-fail-fast
+
+flaky: build ## run the unit tests 50 times over and those of real clusters 5 times; ends at the first failure
+	@deploy/flaky.sh 50 5
 
 bench: build ## measure a cluster of its own; more options by BENCH="..."
 	$(BIN)/bench --spawn $(BENCH)

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster;
 pub mod contain;
 pub mod context;
+mod divergence;
 pub mod error;
 pub mod feed;
 pub mod http;

@@ -16,7 +16,8 @@ use ordu_proto::node::node_server::NodeServer;
 use ordu_proto::raft::raft_server::RaftServer;
 use ordu_proto::server::NodeLivenessRequest;
 use ordu_proto::server::server_server::ServerServer;
-use ordu_store::identity::{IdentityFile, IdentityStore};
+use ordu_store::background::in_background;
+use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::log::{LogDb, LogStore, RocksLog};
 use ordu_store::state_machine;
 use ordu_store::tables::{RocksDb, TablesDb};
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarms::Alarms;
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
+use crate::divergence;
 use crate::feed::{Fanout, Feed};
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
 use crate::membership::{Changes, ClusterId, Discovery, Known};
@@ -95,23 +97,44 @@ impl Storage {
         let file = File::create(data_dir.join("lock")).map_err(failed(what("the lock")))?;
         let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
             .map_err(|_| ServerError::Locked { path: data_dir.display().to_string() })?;
-        Ok(Self {
-            log: Arc::new(RocksLog::open(&data_dir.join("raft-log")).map_err(failed(what("the raft log")))?),
-            tables: Arc::new(
-                RocksDb::open(&data_dir.join("tables")).map_err(failed(what("the state tables")))?,
-            ),
-            identity: Arc::new(IdentityFile::new(data_dir)),
+        let identity = IdentityFile::new(data_dir);
+        let may_create = !identity.load().map_err(failed(what("the identity")))?.is_prepared;
+        let log = RocksLog::open(&data_dir.join("raft-log"), may_create);
+        let log = log.map_err(failed(what("the raft log")))?;
+        let tables = RocksDb::open(&data_dir.join("tables"), may_create);
+        let tables = tables.map_err(failed(what("the state tables")))?;
+        let storage = Self {
+            log: Arc::new(log),
+            tables: Arc::new(tables),
+            identity: Arc::new(identity),
             _lock: Some(Arc::new(lock)),
-        })
+        };
+        storage.prepare(may_create).map_err(failed(what("the raft log")))?;
+        Ok(storage)
+    }
+
+    /// Completes what a first start begins: from then on a log or tables that are missing are lost, and not new.
+    fn prepare(&self, is_first: bool) -> io::Result<()> {
+        let identity = self.identity.load()?;
+        if is_first {
+            ordu_store::log::prepare(&*self.log, identity.server_id)?;
+            self.identity.save(&Identity { is_prepared: true, ..identity })?;
+        }
+        Ok(())
     }
 
     /// What a simulation provides.
+    ///
+    /// # Errors
+    /// When the disk is another server's, or fails.
     pub fn simulated(
         log: Arc<dyn LogDb>,
         tables: Arc<dyn TablesDb>,
         identity: Arc<dyn IdentityStore>,
-    ) -> Self {
-        Self { log, tables, identity, _lock: None }
+    ) -> io::Result<Self> {
+        let storage = Self { log, tables, identity, _lock: None };
+        storage.prepare(!storage.identity.load()?.is_prepared)?;
+        Ok(storage)
     }
 }
 
@@ -150,9 +173,15 @@ impl Server {
         let watches = Arc::new(Watches::default());
         let feed = Feed::default();
         let observer = Arc::new(Fanout { watches: watches.clone(), feed: feed.clone() });
-        let (machine, state) =
-            state_machine::open(storage.tables.clone(), observer).map_err(failed("cannot read the state"))?;
-        let log = LogStore::new(storage.log).map_err(failed("cannot start the log's flusher"))?;
+        let server_id = identity.server_id();
+        let tables = storage.tables.clone();
+        let log = in_background(tables.blocks(), move || {
+            LogStore::open(storage.log, server_id, &state_machine::seen(&*tables, server_id)?)
+        });
+        let log = log.await.map_err(failed("this server must not vote"))?;
+        let own = state_machine::Own { server_id, progress: log.progress() };
+        let (machine, state) = state_machine::open(storage.tables.clone(), own, observer)
+            .map_err(failed("cannot read the state"))?;
         let peers = Peers::new(net.clone());
         let network = network::Network { peers: peers.clone(), cluster_id: identity.clone() };
         let config = Arc::new(raft_config(&options)?);
@@ -216,6 +245,7 @@ impl Server {
         };
         parts.spawn(discovery.run());
         parts.spawn(changes.keep_uniform());
+        parts.spawn(divergence::run(context.clone(), identity.clone(), peers.clone()));
         parts.spawn(report_liveness(
             context.clone(),
             identity.clone(),
@@ -225,6 +255,9 @@ impl Server {
         ));
         parts.spawn(lead_when_elected(context.clone(), identity, feed, liveness));
         parts.spawn(watch_raft(raft));
+        if storage.tables.blocks() {
+            parts.spawn(scrub(storage.tables.clone(), stop.clone()));
+        }
         let (tables, _lock) = (storage.tables, storage._lock);
         Ok(Self { context, parts, http, stop, sessions, tables, _lock })
     }
@@ -338,6 +371,26 @@ async fn serve_rpc(
         .serve_with_incoming_shutdown(incoming(listener), stop.cancelled())
         .await
         .map_err(|error| format!("the RPC service has ended: {error}"))
+}
+
+/// Bytes of tables and snapshots that are scrubbed in a second at most.
+const SCRUB_BYTES_PER_SECOND: usize = 32 * 1024 * 1024;
+/// From the end of one scrub to the next.
+const SCRUB_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads all that is stored, at the start and then once a day; ends with an error at the first bad block.
+async fn scrub(tables: Arc<dyn TablesDb>, stop: CancellationToken) -> Result<(), String> {
+    loop {
+        let (tables, stopped) = (tables.clone(), stop.clone());
+        let mut pace = move |bytes: usize| {
+            let seconds = bytes as f64 / SCRUB_BYTES_PER_SECOND as f64;
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            !stopped.is_cancelled()
+        };
+        in_background(true, move || tables.scrub(&mut pace)).await.map_err(|error| error.to_string())?;
+        tracing::debug!("the tables and the snapshot were read whole and are well");
+        tokio::time::sleep(SCRUB_INTERVAL).await;
+    }
 }
 
 /// Ends with an error when raft has stopped by itself: this server must leave service before it can lie.

@@ -39,6 +39,7 @@ pub(crate) async fn one_server() -> Server {
         Arc::new(MemoryLog::default()),
         Arc::new(MemoryDb::default()),
         Arc::new(IdentityMemory::new(Identity::draw())),
-    );
+    )
+    .unwrap();
     Server::start(options, storage, Arc::new(Tcp)).await.unwrap()
 }

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod damage;
 pub mod harness;
 pub mod http;
 pub mod jobs;

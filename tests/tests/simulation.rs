@@ -1,8 +1,9 @@
 //! Seeded simulations of three servers in one process.
 
+use ordu_store::log::Site;
 use ordu_tests::sim::{Faults, run};
 
-const FAULTS: Faults = Faults { crashes: 3, partitions: 2 };
+const FAULTS: Faults = Faults { crashes: 3, partitions: 2, left_out: None };
 
 /// Seeds that every change is tested with; more by the environment variable `ORDU_SIM_SEEDS`, a count.
 fn seeds() -> Vec<u64> {
@@ -37,5 +38,16 @@ fn what_was_acknowledged_survives_crashes_and_partitions_and_all_servers_agree()
             "seed {seed}: {} acknowledged, {} without an answer",
             report.acknowledged, report.unanswered
         );
+    }
+}
+
+#[test]
+fn a_sync_that_is_left_out_anywhere_is_noticed() {
+    const SEEDS: std::ops::RangeInclusive<u64> = 1..=60;
+    for site in [Site::Vote, Site::Append, Site::Truncate, Site::Purge] {
+        let faults = Faults { left_out: Some(site), ..FAULTS };
+        let noticed = SEEDS.clone().find_map(|seed| run(seed, faults).err().map(|error| (seed, error)));
+        let (seed, error) = noticed.unwrap_or_else(|| panic!("{site:?}: seeds {SEEDS:?} see nothing"));
+        println!("{site:?}, seed {seed}: {}", error.lines().next().unwrap_or_default());
     }
 }

@@ -152,6 +152,12 @@ impl raft_server::Raft for Service {
             receiver = written.await.map_err(broken)?;
         }
         let received = in_background(blocks, move || receiver.finish()).await.map_err(broken)?;
+        // What the sender's disk has damaged arrives as it was sent; raft would end this server over it.
+        let (db, arrived) = (self.state.db().clone(), received.clone());
+        let verified = in_background(blocks, move || db.verify(&arrived)).await;
+        verified.map_err(|error| {
+            Status::data_loss(format!("the snapshot is damaged where it comes from: {error}"))
+        })?;
         let snapshot = Snapshot { meta, snapshot: received };
         let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         self.contact.stamp();

@@ -9,9 +9,9 @@ use openraft::errors::ClientWriteError;
 use ordu_core::command::{Unreadable, read_envelope};
 use ordu_core::state::Id;
 use ordu_proto::server::{
-    Applied, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest,
-    ProposeReply, ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest, propose_result,
-    server_server,
+    Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply,
+    NodeLivenessRequest, ProposeReply, ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest,
+    propose_result, server_server,
 };
 use ordu_store::types::Command;
 use prost::Message;
@@ -111,6 +111,12 @@ impl server_server::Server for Service {
             request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
         self.liveness.note_alive(&ids);
         Ok(Response::new(NodeLivenessReply {}))
+    }
+
+    async fn digest(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        Ok(Response::new(DigestReply { hash: self.context.state.chain_at(request.index) }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{self, invalid};
+use crate::damage::WAY_OUT;
 use crate::runtime::random_bytes;
 use crate::snapshot::sync_directory;
 
@@ -19,6 +20,8 @@ pub struct Identity {
     /// The voters of the first configuration, once the server has settled on them. It never settles on
     /// others afterwards: that is what keeps a cluster from forming twice.
     pub settled: Vec<u64>,
+    /// Whether its log and its tables have been made. From then on one that is missing is lost, and not new.
+    pub is_prepared: bool,
 }
 
 impl Identity {
@@ -28,13 +31,14 @@ impl Identity {
             server_id: u64::from_be_bytes(random_bytes()).max(1),
             cluster_id: Vec::new(),
             settled: Vec::new(),
+            is_prepared: false,
         }
     }
 }
 
 /// Where identities are kept: the disk's seam.
 pub trait IdentityStore: Send + Sync + 'static {
-    /// The identity; a new one is drawn and kept where there is none.
+    /// The identity; a new one is drawn and kept where there is nothing at all.
     fn load(&self) -> io::Result<Identity>;
     /// Keeps an identity, durably.
     fn save(&self, identity: &Identity) -> io::Result<()>;
@@ -43,10 +47,13 @@ pub trait IdentityStore: Send + Sync + 'static {
 /// In a file of the data directory.
 pub struct IdentityFile(PathBuf);
 
+/// The name of the file.
+pub const IDENTITY_FILE: &str = "identity";
+
 impl IdentityFile {
     /// In `directory`.
     pub fn new(directory: &Path) -> Self {
-        Self(directory.join("identity"))
+        Self(directory.join(IDENTITY_FILE))
     }
 }
 
@@ -55,21 +62,29 @@ impl IdentityStore for IdentityFile {
         let bytes = match std::fs::read(&self.0) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.check_empty()?;
                 let identity = Identity::draw();
                 self.save(&identity)?;
                 return Ok(identity);
             }
             Err(error) => return Err(error),
         };
-        let text = std::str::from_utf8(&bytes).map_err(invalid)?;
-        parse(text).ok_or_else(|| invalid(format!("{} is damaged: {text:?}", self.0.display())))
+        std::str::from_utf8(&bytes).ok().and_then(parse).ok_or_else(|| {
+            let (path, text) = (self.0.display(), String::from_utf8_lossy(&bytes));
+            invalid(format!("{path}, which says who this server is, is damaged: {text:?}. {WAY_OUT}"))
+        })
     }
 
     fn save(&self, identity: &Identity) -> io::Result<()> {
         let settled: Vec<String> = identity.settled.iter().map(u64::to_string).collect();
         let cluster: String = identity.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text =
-            format!("server {}\ncluster {cluster}\nsettled {}\n", identity.server_id, settled.join(","));
+        let text = format!(
+            "server {}\ncluster {cluster}\nsettled {}\nstores {}\n",
+            identity.server_id,
+            settled.join(","),
+            if identity.is_prepared { PREPARED } else { UNPREPARED },
+        );
+        let text = format!("{text}checksum {:08x}\n", crc32fast::hash(text.as_bytes()));
         let next = self.0.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(text.as_bytes())?;
@@ -79,7 +94,29 @@ impl IdentityStore for IdentityFile {
     }
 }
 
+impl IdentityFile {
+    /// Whatever is there was made under an identity that is lost: another one must not vote by it.
+    fn check_empty(&self) -> io::Result<()> {
+        let Some(directory) = self.0.parent() else { return Ok(()) };
+        for name in ["raft-log", "raft-log.record", "tables"] {
+            if directory.join(name).exists() {
+                let what = format!("{} is missing beside {name}. {WAY_OUT}", self.0.display());
+                return Err(invalid(what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether log and tables were made, as the file says it.
+const PREPARED: &str = "made";
+const UNPREPARED: &str = "new";
+
 fn parse(text: &str) -> Option<Identity> {
+    let (said, checksum) = text.trim_end().rsplit_once("\nchecksum ")?;
+    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(format!("{said}\n").as_bytes()) {
+        return None;
+    }
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let cluster = field("cluster")?;
     let byte = |at: usize| cluster.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
@@ -92,6 +129,11 @@ fn parse(text: &str) -> Option<Identity> {
             .filter(|id| !id.is_empty())
             .map(|id| id.parse().ok())
             .collect::<Option<_>>()?,
+        is_prepared: match field("stores")? {
+            PREPARED => true,
+            UNPREPARED => false,
+            _ => return None,
+        },
     })
 }
 
@@ -147,8 +189,30 @@ mod tests {
     #[test]
     fn a_damaged_identity_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("identity"), "server x\n").unwrap();
-        assert!(IdentityFile::new(directory.path()).load().is_err());
+        let path = directory.path().join("identity");
+        let file = IdentityFile::new(directory.path());
+        file.load().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x04;
+            for damaged in [flipped, whole[..at].to_vec()] {
+                std::fs::write(&path, &damaged).unwrap();
+                // The line's end behind the checksum says nothing.
+                let is_whole = damaged.trim_ascii_end() == whole.trim_ascii_end();
+                assert!(is_whole || file.load().is_err(), "{:?}", String::from_utf8_lossy(&damaged));
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_is_drawn_in_an_empty_directory_only() {
+        for name in ["raft-log", "raft-log.record", "tables"] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+            let error = IdentityFile::new(directory.path()).load().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("identity"), "{error}");
+        }
     }
 
     #[test]

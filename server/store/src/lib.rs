@@ -5,7 +5,9 @@
 //! the log replays onto the applied id they were flushed with.
 
 pub mod background;
+mod chains;
 pub mod codec;
+pub mod damage;
 mod directory;
 pub mod identity;
 pub mod log;

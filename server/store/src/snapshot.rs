@@ -52,8 +52,11 @@ impl SnapshotData {
         for file in std::fs::read_dir(&path)? {
             File::open(file?.path())?.sync_all()?;
         }
+        let mut bytes = header.encode_to_vec();
+        // A log index that a bad disk has changed would have the log purged up to it.
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         let mut file = File::create(path.join(HEADER_FILE))?;
-        file.write_all(&header.encode_to_vec())?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         sync_directory(&path)?;
         if let Some(parent) = path.parent() {
@@ -69,7 +72,12 @@ impl SnapshotData {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let header: SnapshotHeader = codec::decode("a snapshot's header", &bytes)?;
+        let damaged = || invalid(format!("{} is damaged", path.join(HEADER_FILE).display()));
+        let (said, checksum) = bytes.split_last_chunk().ok_or_else(damaged)?;
+        if crc32fast::hash(said) != u32::from_be_bytes(*checksum) {
+            return Err(damaged());
+        }
+        let header: SnapshotHeader = codec::decode("a snapshot's header", said)?;
         Ok(Some(Self { meta: meta_of(&header)?, source: Source::Directory(Arc::new(Directory::kept(path))) }))
     }
 

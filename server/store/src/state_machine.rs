@@ -1,7 +1,7 @@
 //! Raft's state machine: applies committed entries to the tables and tells those who follow them.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -14,7 +14,9 @@ use prost::Message;
 use tokio::sync::watch;
 
 use crate::background::in_background;
+use crate::chains::Chains;
 use crate::codec::{self, invalid};
+use crate::log::{Progress, Seen};
 use crate::snapshot::SnapshotData;
 use crate::tables::{self, TablesDb};
 use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -28,11 +30,22 @@ pub trait Observer: Send + Sync + 'static {
     fn restored(&self, index: u64);
 }
 
+/// Whose state it is, and how far that server's log is synced.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The raft id.
+    pub server_id: u64,
+    /// Its log's.
+    pub progress: Progress,
+}
+
 struct Shared {
     db: Arc<dyn TablesDb>,
+    own: Own,
     machine: RwLock<Machine>,
     position: Mutex<SnapshotMeta>,
     applied: watch::Sender<u64>,
+    chains: Mutex<Chains>,
     observer: Arc<dyn Observer>,
 }
 
@@ -47,16 +60,25 @@ pub struct StateMachine(Arc<Shared>);
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn open(db: Arc<dyn TablesDb>, observer: Arc<dyn Observer>) -> io::Result<(StateMachine, State)> {
+pub fn open(
+    db: Arc<dyn TablesDb>,
+    own: Own,
+    observer: Arc<dyn Observer>,
+) -> io::Result<(StateMachine, State)> {
     let (position, machine) = tables::read(&*db, |reader| {
         Ok::<_, io::Error>((position(reader)?, Machine::load(reader).map_err(invalid)?))
     })?;
-    let (applied, _) = watch::channel(position.last_log_id.map_or(0, |id| id.index));
+    let index = position.last_log_id.map_or(0, |id| id.index);
+    let (applied, _) = watch::channel(index);
+    let mut chains = Chains::default();
+    chains.note(index, machine.chain());
     let shared = Arc::new(Shared {
         db,
+        own,
         machine: RwLock::new(machine),
         position: Mutex::new(position),
         applied,
+        chains: Mutex::new(chains),
         observer,
     });
     Ok((StateMachine(shared.clone()), State(shared)))
@@ -75,6 +97,23 @@ pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
         )?)?;
     }
     Ok(position)
+}
+
+/// What the tables and the current snapshot of `server_id` say of its log.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn seen(db: &dyn TablesDb, server_id: u64) -> io::Result<Seen> {
+    let (applied, record) = tables::read(db, |reader| {
+        let record = reader.get(Table::Meta, key::meta::LOG_SYNCED).map_err(invalid)?;
+        let decode = |bytes: Vec<u8>| codec::decode::<pb::LogRecord>("the synced log id", &bytes);
+        Ok::<_, io::Error>((position(reader)?.last_log_id, record.map(decode).transpose()?))
+    })?;
+    let snapshot = db.current_snapshot()?.and_then(|snapshot| snapshot.meta.last_log_id);
+    // Tables that were taken over from another server tell of that one's log.
+    let own = record.filter(|record| record.server_id == server_id);
+    let synced = own.and_then(|record| record.last).as_ref().map(codec::log_id_from_pb);
+    Ok(Seen { state: applied.max(snapshot), synced })
 }
 
 impl State {
@@ -105,6 +144,11 @@ impl State {
         let _ = applied.wait_for(|applied| *applied >= index).await;
     }
 
+    /// The chained hash after the entry at `index`, of those applied last.
+    pub fn chain_at(&self, index: u64) -> Option<u64> {
+        self.0.chains().at(index)
+    }
+
     /// The tables' database.
     pub fn db(&self) -> &Arc<dyn TablesDb> {
         &self.0.db
@@ -112,9 +156,14 @@ impl State {
 }
 
 impl Shared {
+    fn chains(&self) -> MutexGuard<'_, Chains> {
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn apply(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         let mut answers = Vec::with_capacity(entries.len());
         let mut changes = Vec::new();
+        let mut chains = Vec::with_capacity(entries.len());
         let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
         {
             let mut machine = self.machine.write().unwrap_or_else(PoisonError::into_inner);
@@ -136,17 +185,19 @@ impl Shared {
                         }
                     }
                     position.last_log_id = Some(entry.log_id);
+                    chains.push((index, *machine.chain()));
                     if let Some(responder) = responder {
                         answers.push((responder, answer));
                     }
                 }
                 let (mut writes, _) = tx.finish();
-                writes.extend(position_rows(&position));
+                writes.extend(position_rows(&position, &self.own));
                 Ok(writes)
             })?;
             // One batch holds the data, the applied id and the membership.
             self.db.commit(writes)?;
         }
+        chains.iter().for_each(|(index, chain)| self.chains().note(*index, chain));
         let index = position.last_log_id.map_or(0, |id| id.index);
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
         self.applied.send_replace(index);
@@ -158,12 +209,22 @@ impl Shared {
     }
 }
 
-fn position_rows(position: &SnapshotMeta) -> Vec<Write> {
-    let mut rows = Vec::with_capacity(2);
+fn position_rows(position: &SnapshotMeta, own: &Own) -> Vec<Write> {
+    let mut rows = Vec::with_capacity(3);
     let mut put =
         |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
     if let Some(log_id) = &position.last_log_id {
         put(key::meta::APPLIED, codec::log_id_to_pb(log_id).encode_to_vec());
+        // Entries are applied once a quorum has them, which may be before this server's own sync. What is synced
+        // and applied is never cut again: a log without it has lost something.
+        if let Some(last) = own.progress.get().map(|synced| synced.min(*log_id)) {
+            let record = pb::LogRecord {
+                server_id: own.server_id,
+                vote: None,
+                last: Some(codec::log_id_to_pb(&last)),
+            };
+            put(key::meta::LOG_SYNCED, record.encode_to_vec());
+        }
     }
     put(key::meta::MEMBERSHIP, codec::stored_membership_to_pb(&position.last_membership).encode_to_vec());
     rows
@@ -199,16 +260,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
         let shared = self.0.clone();
+        let index = meta.last_log_id.map_or(0, |id| id.index);
         in_background(self.0.db.blocks(), move || {
             // Held until both are new: who reads tables and machine sees them as of one applied id.
             let mut machine = shared.machine.write().unwrap_or_else(PoisonError::into_inner);
             shared.db.install(&snapshot)?;
             *machine = tables::read(&*shared.db, Machine::load).map_err(invalid)?;
+            shared.chains().note(index, machine.chain());
             Ok(())
         })
         .await?;
         *self.0.position.lock().unwrap_or_else(PoisonError::into_inner) = meta.clone();
-        let index = meta.last_log_id.map_or(0, |id| id.index);
         self.0.applied.send_replace(index);
         self.0.observer.restored(index);
         tracing::info!(index, "took over the state from a snapshot");

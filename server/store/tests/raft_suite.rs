@@ -7,8 +7,8 @@ use std::sync::Arc;
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use ordu_core::state::Change;
-use ordu_store::log::{LogStore, MemoryLog, RocksLog};
-use ordu_store::state_machine::{self, Observer, StateMachine};
+use ordu_store::log::{LogDb, LogStore, MemoryLog, RocksLog, Seen, prepare};
+use ordu_store::state_machine::{self, Observer, Own, StateMachine};
 use ordu_store::tables::{MemoryDb, RocksDb};
 use ordu_store::types::TypeConfig;
 
@@ -19,14 +19,20 @@ impl Observer for Nobody {
     fn restored(&self, _: u64) {}
 }
 
+fn log(db: Arc<dyn LogDb>) -> LogStore {
+    prepare(&*db, 1).unwrap();
+    LogStore::open(db, 1, &Seen::default()).unwrap()
+}
+
 struct OnDisk;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for OnDisk {
     async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().unwrap();
-        let log = LogStore::new(Arc::new(RocksLog::open(&directory.path().join("log")).unwrap())).unwrap();
-        let db = Arc::new(RocksDb::open(&directory.path().join("state")).unwrap());
-        let (machine, _) = state_machine::open(db, Arc::new(Nobody)).unwrap();
+        let log = log(Arc::new(RocksLog::open(&directory.path().join("log"), true).unwrap()));
+        let db = Arc::new(RocksDb::open(&directory.path().join("state"), true).unwrap());
+        let own = Own { server_id: 1, progress: log.progress() };
+        let (machine, _) = state_machine::open(db, own, Arc::new(Nobody)).unwrap();
         Ok((directory, log, machine))
     }
 }
@@ -35,8 +41,9 @@ struct InMemory;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, ()> for InMemory {
     async fn build(&self) -> Result<((), LogStore, StateMachine), StorageError<TypeConfig>> {
-        let log = LogStore::new(Arc::new(MemoryLog::default())).unwrap();
-        let (machine, _) = state_machine::open(Arc::new(MemoryDb::default()), Arc::new(Nobody)).unwrap();
+        let log = log(Arc::new(MemoryLog::default()));
+        let own = Own { server_id: 1, progress: log.progress() };
+        let (machine, _) = state_machine::open(Arc::new(MemoryDb::default()), own, Arc::new(Nobody)).unwrap();
         Ok(((), log, machine))
     }
 }

@@ -5,6 +5,7 @@ pub mod failover;
 pub mod jobs_api;
 pub mod measures;
 mod options;
+pub mod restart;
 pub mod statistics;
 pub mod table;
 pub mod target;
@@ -57,6 +58,10 @@ pub async fn run(options: &Options) -> io::Result<String> {
     // Last, since so many jobs weigh on all that comes after.
     if options.wants(Measure::Pages) {
         jobs_api::pages(&target, options, &mut table).await?;
+    }
+    // It fills the servers and kills them: only where it is asked for.
+    if options.only.contains(&Measure::Restart) {
+        restart::restart(&mut target, options, &mut table).await?;
     }
     if table.is_empty() {
         return Err(io::Error::other("nothing was measured: the failover needs --spawn, the memory --pids"));

@@ -41,6 +41,13 @@ pub struct Options {
     /// How often the leader is killed; only with --spawn
     #[arg(long, default_value_t = 5)]
     pub kills: usize,
+    /// Registrations before the servers are restarted; measured only where it is asked for with --only
+    #[arg(long, default_value_t = 110_000)]
+    pub restart_jobs: u64,
+    /// What else goes into the server blocks of the configuration, such as `raft { logs_kept = 100000 }`; only
+    /// with --spawn
+    #[arg(long, default_value = "")]
+    pub server_block: String,
     /// Process ids of servers that were not started here, for their memory
     #[arg(long, value_delimiter = ',')]
     pub pids: Vec<i32>,
@@ -69,6 +76,8 @@ pub enum Measure {
     Watchers,
     /// Time without an acknowledged write after the leader was killed
     Failover,
+    /// Time until servers with many jobs answer after a restart
+    Restart,
 }
 
 impl Options {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::options::Options;
-use crate::harness::{Cluster, processes};
+use crate::harness::{Cluster, Shape, processes};
 use crate::http::Client;
 
 /// Addresses of a running cluster, and the cluster itself where it was started here.
@@ -25,7 +25,13 @@ pub struct Target {
 impl Target {
     /// Starts a cluster, or takes the one that the options name.
     pub async fn new(options: &Options) -> Self {
-        let own = if options.spawn { Some(Cluster::start_three().await) } else { None };
+        let own = match options.spawn {
+            true => {
+                let server_block = options.server_block.clone();
+                Some(Cluster::start(Shape { server_block, ..Shape::default() }).await)
+            }
+            false => None,
+        };
         // Ids are new in every run on the same cluster.
         let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let mut target = Self {

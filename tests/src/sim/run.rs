@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use ordu_server::options::{RaftTiming, ServerOptions};
 use ordu_server::server::{Server, Storage};
 use ordu_store::identity::{Identity, IdentityMemory};
-use ordu_store::log::MemoryLog;
+use ordu_store::log::{MemoryLog, Site};
 use ordu_store::tables::MemoryDb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -30,6 +30,8 @@ pub struct Faults {
     pub crashes: u32,
     /// Partitions of one server from the others.
     pub partitions: u32,
+    /// A sync that the servers leave out, to show that the run notices.
+    pub left_out: Option<Site>,
 }
 
 /// What a run has shown.
@@ -51,6 +53,9 @@ const EVERYONE: [&str; 7] =
 const FAULTY_TIME: Duration = Duration::from_secs(12);
 /// How long the healed cluster may take to agree.
 const HEALING_TIME: Duration = Duration::from_secs(30);
+/// Power losses at the worst moment, in one run, and how far they are from other faults.
+const WORST_MOMENTS_MAX: u32 = 3;
+const APART: Duration = Duration::from_millis(400);
 /// 2026-01-01, when all simulations begin.
 const EPOCH_NS: i64 = 1_767_225_600_000_000_000;
 
@@ -68,20 +73,20 @@ struct Disk {
 }
 
 impl Disk {
-    fn new() -> Self {
-        Self {
-            log: Arc::default(),
-            tables: Arc::default(),
-            identity: Arc::new(IdentityMemory::new(Identity::draw())),
+    fn new(left_out: Option<Site>) -> Self {
+        let log = Arc::new(MemoryLog::default());
+        if let Some(site) = left_out {
+            log.leave_out(site);
         }
+        Self { log, tables: Arc::default(), identity: Arc::new(IdentityMemory::new(Identity::draw())) }
     }
 
-    fn storage(&self) -> Storage {
+    fn storage(&self) -> std::io::Result<Storage> {
         Storage::simulated(self.log.clone(), self.tables.clone(), self.identity.clone())
     }
 
     fn lose_power(&self) {
-        self.log.lose_unsynced();
+        self.log.lose_power();
         self.tables.lose_unflushed();
     }
 }
@@ -253,7 +258,8 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
     let mut rng = StdRng::seed_from_u64(seed);
     let trace = Trace::default();
     let log: Rc<RefCell<BTreeMap<String, bool>>> = Rc::default();
-    let disks: BTreeMap<&str, Disk> = SERVERS.into_iter().map(|name| (name, Disk::new())).collect();
+    let disks: BTreeMap<&str, Disk> =
+        SERVERS.into_iter().map(|name| (name, Disk::new(faults.left_out))).collect();
 
     let mut sim = turmoil::Builder::new()
         .simulation_duration(FAULTY_TIME + 2 * HEALING_TIME)
@@ -268,7 +274,7 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         sim.host(name, move || {
             let disk = disk.clone();
             async move {
-                let server = Server::start(options(name), disk.storage(), Arc::new(SimNet)).await?;
+                let server = Server::start(options(name), disk.storage()?, Arc::new(SimNet)).await?;
                 server.run(CancellationToken::new()).await?;
                 Ok(())
             }
@@ -294,11 +300,25 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         });
     }
 
-    let plan = draw_faults(faults, &mut rng);
+    let mut plan = draw_faults(faults, &mut rng);
+    let mut worst_moments = 0;
     let mut begun = vec![false; plan.len()];
     let mut ended = vec![false; plan.len()];
     loop {
         let now = sim.elapsed();
+        // The power goes at the worst moment, too: when something is promised and not on the disk. There is no
+        // such moment unless a sync is left out.
+        let exposed = SERVERS.into_iter().find(|server| disks[server].log.is_exposed());
+        if let Some(server) = exposed.filter(|_| worst_moments < WORST_MOMENTS_MAX && now < FAULTY_TIME) {
+            let is_apart =
+                |(begin, end, _): &(Duration, Duration, Fault)| now > *end + APART || now + APART < *begin;
+            if now > APART && plan.iter().all(is_apart) {
+                worst_moments += 1;
+                plan.push((now, now + Duration::from_millis(300), Fault::Crash(server)));
+                begun.push(false);
+                ended.push(false);
+            }
+        }
         for (number, (begin, end, fault)) in plan.iter().enumerate() {
             if !begun[number] && now >= *begin {
                 begun[number] = true;
@@ -343,6 +363,11 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => return Err(format!("seed {seed}: {error}\n{}", trace.0.borrow())),
+        }
+    }
+    for (name, disk) in &disks {
+        if let Some(broken) = disk.log.broken_promises().first() {
+            return Err(format!("seed {seed}: a power loss took back from {name}: {broken}"));
         }
     }
     let log = log.borrow();

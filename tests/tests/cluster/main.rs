@@ -7,6 +7,8 @@ mod cli;
 mod configuration;
 mod conformance;
 mod consistency;
+mod damage;
+mod divergence;
 mod durability;
 mod lists;
 mod membership;

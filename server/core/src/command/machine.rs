@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::{FEATURE_LEVEL, Step};
 use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
+use crate::state::hash::{self, Chain};
 use crate::state::reader::decode;
 use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
 
@@ -101,6 +102,7 @@ pub struct Machine {
     /// The scheduler's columns.
     pub view: ClusterView,
     cluster: ClusterMeta,
+    chain: Chain,
     /// Request ids that were answered, with the log index of the answer; the oldest in front.
     answered: BTreeMap<Id, u64>,
     answered_order: VecDeque<(u64, Id)>,
@@ -112,6 +114,7 @@ impl Machine {
         let mut machine = Self {
             view: ClusterView::default(),
             cluster: read::cluster_meta(reader)?,
+            chain: hash::chain(reader)?,
             answered: BTreeMap::new(),
             answered_order: VecDeque::new(),
         };
@@ -135,6 +138,11 @@ impl Machine {
     /// The cluster's own facts.
     pub fn cluster(&self) -> &ClusterMeta {
         &self.cluster
+    }
+
+    /// The hash of all that was written by the entries applied so far.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// Applies one entry. The writes are in `tx` afterwards; a refused entry leaves none.
@@ -172,6 +180,8 @@ impl Machine {
         }
         tx.put(Table::Meta, key::meta::CLUSTER.to_vec(), &self.cluster);
         tx.put_bytes(Table::Meta, key::meta::INDEXES.to_vec(), tx.indexes().encode());
+        self.chain = hash::chain_after(&self.chain, tx);
+        tx.put_bytes(Table::Meta, key::meta::CHAIN.to_vec(), self.chain.to_vec());
         let changes = tx.keep_entry();
         self.follow(&changes);
         Ok(Applied { outcome, changes })

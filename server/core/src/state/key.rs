@@ -12,6 +12,10 @@ pub mod meta {
     pub const APPLIED: &[u8] = b"applied";
     /// The membership applied last (`ordu.raft.StoredMembership`).
     pub const MEMBERSHIP: &[u8] = b"membership";
+    /// What this server's raft log had synced of that (`ordu.raft.LogRecord`).
+    pub const LOG_SYNCED: &[u8] = b"log-synced";
+    /// [`super::super::hash::Chain`]: of all that entries wrote.
+    pub const CHAIN: &[u8] = b"chain";
     /// [`super::super::TableIndexes`].
     pub const INDEXES: &[u8] = b"indexes";
 }

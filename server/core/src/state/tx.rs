@@ -116,6 +116,11 @@ impl<'a> Tx<'a> {
         self.entry_indexes
     }
 
+    /// What the entry under way has written and removed, in the order of tables and keys.
+    pub(super) fn entry_rows(&self) -> impl Iterator<Item = (&(Table, Vec<u8>), &Option<Vec<u8>>)> {
+        self.entry.iter()
+    }
+
     /// The entry took effect: its writes join the batch, its changes are handed out.
     pub fn keep_entry(&mut self) -> Vec<Change> {
         // One by one: `append` would rebuild the whole batch for every entry of it.

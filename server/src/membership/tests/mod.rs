@@ -101,7 +101,8 @@ impl Servers {
             Arc::new(MemoryLog::default()),
             Arc::new(MemoryDb::default()),
             Arc::new(IdentityMemory::new(identity)),
-        );
+        )
+        .unwrap();
         let server = Server::start(options, storage, self.wires.of(place)).await.unwrap();
         self.running.push(Running { id, context: server.context().clone() });
         tokio::spawn(server.run(CancellationToken::new()));

@@ -1,10 +1,12 @@
-//! A log in memory, which loses what was not synced when its server crashes.
+//! A log in memory, which loses what was not synced when its server's power goes.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::{LogBatch, LogDb, Marker};
+use super::{LogBatch, LogDb, Marker, Site, Syncing};
+use crate::runtime::random_bytes;
 
 #[derive(Clone, Default)]
 struct Content {
@@ -18,6 +20,13 @@ struct State {
     /// Written since the last sync, oldest first.
     unsynced: Vec<LogBatch>,
     synced: Content,
+    record: Option<Vec<u8>>,
+    /// Writes in all, and the last of them that raft was told is durable.
+    writes: u64,
+    promised: u64,
+    left_out: Option<Site>,
+    /// What a power loss took back though it was promised.
+    broken_promises: Vec<String>,
 }
 
 impl Content {
@@ -37,26 +46,67 @@ impl Content {
 #[derive(Default)]
 pub struct MemoryLog(Mutex<State>);
 
+/// A simulated sync takes up to this, milliseconds.
+const SYNC_MS_MAX: u64 = 8;
+
 impl MemoryLog {
-    /// Drops what was not synced, as a power loss does.
+    /// Drops what was not synced, as a power loss may.
     pub fn lose_unsynced(&self) {
-        let mut state = self.state();
-        state.unsynced.clear();
-        state.now = state.synced.clone();
+        self.lose_all_but(0);
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Drops what was not synced but for what the disk had got to by then, oldest first: as a power loss does.
+    pub fn lose_power(&self) {
+        self.lose_all_but(usize::from(random_bytes::<1>()[0]));
+    }
+
+    fn lose_all_but(&self, drawn: usize) {
+        let mut state = self.state();
+        let unsynced = std::mem::take(&mut state.unsynced);
+        let kept = drawn % (unsynced.len() + 1);
+        let durable = state.writes - (unsynced.len() - kept) as u64;
+        if state.promised > durable {
+            let text = format!("write {} was promised, and {durable} are there", state.promised);
+            state.broken_promises.push(text);
+        }
+        for batch in &unsynced[..kept] {
+            state.synced.take(batch);
+        }
+        state.now = state.synced.clone();
+        // The numbers go on from what is there.
+        state.writes = durable;
+        state.promised = state.promised.min(durable);
+    }
+
+    /// Leaves one kind of sync out: what it should have made durable a power loss can take back.
+    pub fn leave_out(&self, site: Site) {
+        self.state().left_out = Some(site);
+    }
+
+    /// Whether a power loss could take back something that was promised.
+    pub fn is_exposed(&self) -> bool {
+        let state = self.state();
+        state.promised > state.writes - state.unsynced.len() as u64
+    }
+
+    /// What power losses took back though raft was told that it is durable.
+    pub fn broken_promises(&self) -> Vec<String> {
+        self.state().broken_promises.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held has ended the simulation anyway.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LogDb for MemoryLog {
-    fn write(&self, batch: LogBatch) -> io::Result<()> {
+    fn write(&self, batch: LogBatch) -> io::Result<u64> {
         let mut state = self.state();
         state.now.take(&batch);
         state.unsynced.push(batch);
-        Ok(())
+        state.writes += 1;
+        Ok(state.writes)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -67,8 +117,8 @@ impl LogDb for MemoryLog {
         Ok(())
     }
 
-    fn sync_blocks(&self) -> bool {
-        false
+    fn syncing(&self) -> Syncing {
+        Syncing::After(Duration::from_millis(u64::from(random_bytes::<1>()[0]) % SYNC_MS_MAX))
     }
 
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {
@@ -94,5 +144,27 @@ impl LogDb for MemoryLog {
 
     fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>> {
         Ok(self.state().now.entries.last_key_value().map(|(index, bytes)| (*index, bytes.clone())))
+    }
+
+    fn record(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.state().record.clone())
+    }
+
+    fn write_record(&self, record: &[u8]) -> io::Result<()> {
+        self.state().record = Some(record.to_vec());
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn promised(&self, write: u64) {
+        let mut state = self.state();
+        state.promised = state.promised.max(write);
+    }
+
+    fn leaves_out(&self, site: Site) -> bool {
+        self.state().left_out == Some(site)
     }
 }

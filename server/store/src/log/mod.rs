@@ -1,18 +1,26 @@
-//! The raft log: entries, vote, purge marker, committed id.
+//! The raft log: entries, vote, purge marker, committed id, and beside it a record of what was promised by it.
 //!
 //! The rules are in one place, [`LogStore`]; what differs between RocksDB and memory is [`LogDb`].
 //! What raft calls durable is synced: one sync serves all that wait for it (group commit).
 
+mod check;
 mod flusher;
 mod memory;
+mod progress;
+mod recent;
+mod record;
+mod recorder;
 mod rocks;
 mod store;
 
+pub use check::{Seen, prepare};
 pub use memory::MemoryLog;
+pub use progress::Progress;
 pub use rocks::RocksLog;
 pub use store::LogStore;
 
 use std::io;
+use std::time::Duration;
 
 /// The names of the log's single values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +31,8 @@ pub enum Marker {
     Purged,
     /// A committed log id, for a faster restart (`ordu.raft.LogMeta`).
     Committed,
+    /// The raft id of the server whose log it is, eight bytes, big-endian.
+    Owner,
 }
 
 impl Marker {
@@ -32,8 +42,22 @@ impl Marker {
             Marker::Vote => b"vote",
             Marker::Purged => b"purged",
             Marker::Committed => b"committed",
+            Marker::Owner => b"owner",
         }
     }
+}
+
+/// Where raft demands that something is durable before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// A vote that is given.
+    Vote,
+    /// Entries that are counted for a quorum.
+    Append,
+    /// Entries that are no more.
+    Truncate,
+    /// Entries that a snapshot stands for.
+    Purge,
 }
 
 /// One atomic change of the log.
@@ -47,19 +71,28 @@ pub struct LogBatch {
     pub marker: Option<(Marker, Vec<u8>)>,
 }
 
+/// How a log makes what was written durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syncing {
+    /// It waits for a disk, so that a thread of its own must.
+    Blocks,
+    /// It takes no time by itself and is done this much later, on the runtime's clock: a simulated disk.
+    After(Duration),
+}
+
 /// Where the log's bytes are: the disk's seam.
 ///
 /// Writes are seen by reads at once, and reach the disk in the order in which they were issued; they are
 /// durable only after a [`LogDb::sync`] that began after them.
 pub trait LogDb: Send + Sync + 'static {
-    /// Writes a batch, unsynced.
-    fn write(&self, batch: LogBatch) -> io::Result<()>;
+    /// Writes a batch, unsynced. Answers the number of this write, which rises; for [`LogDb::promised`].
+    fn write(&self, batch: LogBatch) -> io::Result<u64>;
 
     /// Makes everything written so far durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// Whether [`LogDb::sync`] may take long, so that a thread of its own must wait for it.
-    fn sync_blocks(&self) -> bool;
+    /// How the next [`LogDb::sync`] is to be waited for.
+    fn syncing(&self) -> Syncing;
 
     /// A marker.
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>>;
@@ -74,4 +107,21 @@ pub trait LogDb: Send + Sync + 'static {
 
     /// The entry with the greatest index.
     fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>>;
+
+    /// The record beside the log (`ordu.raft.LogRecord`).
+    fn record(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Replaces the record; it is durable when this returns.
+    fn write_record(&self, record: &[u8]) -> io::Result<()>;
+
+    /// Where it is, as an operator finds it.
+    fn place(&self) -> String;
+
+    /// Raft was told that all writes up to this number are durable. For disks that are watched.
+    fn promised(&self, _write: u64) {}
+
+    /// Whether the sync that belongs here is left out: so the simulation shows that it would notice.
+    fn leaves_out(&self, _site: Site) -> bool {
+        false
+    }
 }

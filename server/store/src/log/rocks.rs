@@ -1,15 +1,18 @@
 //! The log in RocksDB.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::{
-    BlockBasedOptions, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction, IteratorMode, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
-use super::{LogBatch, LogDb, Marker};
+use super::record::RecordFile;
+use super::{LogBatch, LogDb, Marker, Syncing};
 use crate::codec::invalid;
+use crate::damage::WAY_OUT;
 
 const ENTRIES: &str = "entries";
 const MARKERS: &str = "markers";
@@ -18,20 +21,29 @@ const MARKERS: &str = "markers";
 /// that holds them all saves writing them twice.
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The log in a RocksDB of its own.
+/// The log in a RocksDB of its own, and its record in a file beside that.
 pub struct RocksLog {
     db: DB,
+    record: RecordFile,
+    path: PathBuf,
+    writes: AtomicU64,
 }
 
 impl RocksLog {
-    /// Opens or makes the log in `path`.
+    /// Opens the log in `path`; makes it where it `may_create` one and there is none.
     ///
     /// # Errors
-    /// When the directory is locked by another process, damaged or not writable.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// When it is not there, locked by another process, damaged or not writable.
+    pub fn open(path: &Path, may_create: bool) -> io::Result<Self> {
         let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
+        options.create_if_missing(may_create);
+        options.create_missing_column_families(may_create);
+        // What a power loss tore off at the end was promised to no one. Anything else that is wrong with the
+        // write-ahead log is damage: without these, RocksDB drops all that stands behind it and says nothing.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_recycle_log_file_num(0);
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_paranoid_checks(true);
         // A write stays in the process's buffer until the flusher writes and syncs it with all that
         // waits; nothing is acknowledged before.
         options.set_manual_wal_flush(true);
@@ -48,8 +60,11 @@ impl RocksLog {
             options.set_block_based_table_factory(&table);
             ColumnFamilyDescriptor::new(name, options)
         });
-        let db = DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)?;
-        Ok(Self { db })
+        let db = DB::open_cf_descriptors(&options, path, families)
+            .map_err(|error| io::Error::other(format!("{error}. {WAY_OUT}")))?;
+        let record = RecordFile::open(&path.with_extension("record"), may_create)
+            .map_err(|error| io::Error::new(error.kind(), format!("{error}. {WAY_OUT}")))?;
+        Ok(Self { db, record, path: path.to_owned(), writes: AtomicU64::new(0) })
     }
 
     fn family(&self, name: &str) -> io::Result<&rocksdb::ColumnFamily> {
@@ -58,7 +73,7 @@ impl RocksLog {
 }
 
 impl LogDb for RocksLog {
-    fn write(&self, batch: LogBatch) -> io::Result<()> {
+    fn write(&self, batch: LogBatch) -> io::Result<u64> {
         let (entries, markers) = (self.family(ENTRIES)?, self.family(MARKERS)?);
         let mut writes = WriteBatch::default();
         if let Some((start, end)) = batch.remove {
@@ -72,15 +87,28 @@ impl LogDb for RocksLog {
             writes.put_cf(markers, marker.key(), bytes);
         }
         // Unsynced: the flusher syncs, once for all that wait.
-        self.db.write_opt(writes, &WriteOptions::default()).map_err(io::Error::other)
+        self.db.write_opt(writes, &WriteOptions::default()).map_err(io::Error::other)?;
+        Ok(self.writes.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.db.flush_wal(true).map_err(io::Error::other)
     }
 
-    fn sync_blocks(&self) -> bool {
-        true
+    fn syncing(&self) -> Syncing {
+        Syncing::Blocks
+    }
+
+    fn record(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.record.content())
+    }
+
+    fn write_record(&self, record: &[u8]) -> io::Result<()> {
+        self.record.write(record)
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {

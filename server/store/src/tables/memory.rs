@@ -30,6 +30,15 @@ impl MemoryDb {
         state.now = state.flushed.clone();
     }
 
+    fn read_snapshot(&self, snapshot: &SnapshotData) -> io::Result<MemoryTables> {
+        let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
+        let tables = decode(bytes.clone())?;
+        if position(&tables)? != snapshot.meta {
+            return Err(invalid("a snapshot that is not of what its header says"));
+        }
+        Ok(tables)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held has ended the simulation anyway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,16 +83,20 @@ impl TablesDb for MemoryDb {
     }
 
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
-        let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
-        let tables = decode(bytes.clone())?;
-        if position(&tables)? != snapshot.meta {
-            return Err(invalid("a snapshot that is not of what its header says"));
-        }
+        let tables = self.read_snapshot(snapshot)?;
         let mut state = self.state();
         state.now = tables;
         state.flushed = state.now.clone();
         state.snapshot = Some(snapshot.clone());
         Ok(())
+    }
+
+    fn scrub(&self, _pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        self.read_snapshot(snapshot).map(drop)
     }
 
     fn blocks(&self) -> bool {

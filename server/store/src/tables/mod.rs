@@ -2,6 +2,7 @@
 
 mod memory;
 mod rocks;
+mod scrub;
 
 pub use memory::MemoryDb;
 pub use rocks::RocksDb;
@@ -42,6 +43,19 @@ pub trait TablesDb: Send + Sync + 'static {
 
     /// Replaces all tables by a snapshot, atomically, and keeps it as the current one.
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()>;
+
+    /// Reads everything that is stored, tables and current snapshot, with its checksums. `pace` is called with the
+    /// bytes read since its last call, may wait, and answers whether to go on.
+    ///
+    /// # Errors
+    /// The first bad block, by its file.
+    fn scrub(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()>;
+
+    /// Reads all of a snapshot with its checksums, before anything is replaced by it.
+    ///
+    /// # Errors
+    /// When it is damaged, or not of what it says.
+    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
     /// Whether calls wait for a disk, so that long ones belong on a thread of their own.
     fn blocks(&self) -> bool;

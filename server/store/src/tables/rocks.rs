@@ -15,8 +15,9 @@ use rocksdb::{
     ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::TablesDb;
+use super::{TablesDb, scrub};
 use crate::codec::invalid;
+use crate::damage::WAY_OUT;
 use crate::directory::Directory;
 use crate::runtime::random_bytes;
 use crate::snapshot::{SnapshotData, SnapshotReceiver, sync_directory};
@@ -48,29 +49,44 @@ struct Open {
 }
 
 impl RocksDb {
-    /// Opens or makes the tables under `root`. What a crash left behind is removed.
+    /// Opens the tables under `root`; makes them where it `may_create` some and there are none. What a crash left
+    /// behind is removed.
     ///
     /// # Errors
-    /// When the directory is in use by another process, damaged or not writable.
-    pub fn open(root: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(root)?;
+    /// When they are not there, in use by another process, damaged or not writable.
+    pub fn open(root: &Path, may_create: bool) -> io::Result<Self> {
+        Self::open_under(root, may_create)
+            .map_err(|error| io::Error::new(error.kind(), format!("{error}. {WAY_OUT}")))
+    }
+
+    fn open_under(root: &Path, may_create: bool) -> io::Result<Self> {
+        if may_create {
+            std::fs::create_dir_all(root)?;
+        }
         let name = match std::fs::read_to_string(root.join(CURRENT_FILE)) {
             Ok(name) => name.trim().to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
                 let name = fresh_name("state");
-                open_db(&root.join(&name))?;
+                open_db(&root.join(&name), true)?;
                 switch(root, &name)?;
                 name
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let what = format!(
+                    "{}, which names the tables in use, is missing",
+                    root.join(CURRENT_FILE).display()
+                );
+                return Err(invalid(what));
             }
             Err(error) => return Err(error),
         };
         let path = root.join(&name);
-        if !path.is_dir() {
+        if name.is_empty() || !path.is_dir() {
             // Opening would make empty tables, and the log that led to them may be purged.
             let what = format!("{} names {name:?}, which is not there", root.join(CURRENT_FILE).display());
             return Err(invalid(what));
         }
-        let db = Arc::new(open_db(&path)?);
+        let db = Arc::new(open_db(&path, false)?);
         let current = clean_up(root, &name)?;
         let installed = SnapshotData::open_directory(path.clone())?;
         let directory = Arc::new(Directory::kept(path));
@@ -120,8 +136,7 @@ impl RocksDb {
             .and_then(|checkpoint| checkpoint.create_checkpoint(&path))
             .map_err(io::Error::other)?;
         // What the checkpoint covers is read from itself: nothing can have come between.
-        let pinned = DB::open_cf_for_read_only(&db_options(), &path, Table::ALL.map(Table::name), false)
-            .map_err(io::Error::other)?;
+        let pinned = open_read_only(&path)?;
         let meta = position(&RocksReader { db: &pinned, snapshot: None })?;
         drop(pinned);
         SnapshotData::complete_directory(path, meta)
@@ -182,12 +197,8 @@ impl TablesDb for RocksDb {
         let directory = Arc::new(Directory::kept(path));
         // Until it is switched to.
         directory.doom();
-        let db = Arc::new(open_db(directory.path())?);
-        let found = position(&RocksReader { db: &db, snapshot: None })?;
-        if found != snapshot.meta {
-            let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
-            return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
-        }
+        let db = Arc::new(open_db(directory.path(), false)?);
+        check_position(&db, snapshot)?;
         directory.keep();
         switch(&self.root, &name)?;
         self.keep_as_current(self.checkpoint_of(&db)?);
@@ -198,9 +209,45 @@ impl TablesDb for RocksDb {
         Ok(())
     }
 
+    fn scrub(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()> {
+        let open = self.opened();
+        let place = open.directory.path().display();
+        let damaged = |error| invalid(format!("the state tables in {place} are damaged: {error}. {WAY_OUT}"));
+        if !scrub::read_all(&open.db, pace).map_err(damaged)? {
+            return Ok(());
+        }
+        drop(open);
+        let Some(snapshot) = self.current_snapshot()? else { return Ok(()) };
+        let Some(path) = snapshot.directory() else { return Ok(()) };
+        let scrubbed = open_read_only(path).and_then(|db| scrub::read_all(&db, pace));
+        scrubbed.map(drop).map_err(|error| {
+            let path = path.display();
+            invalid(format!(
+                "the snapshot in {path} is damaged: {error}. Stop this server, remove that directory and start the \
+                 server: it takes another snapshot. If its tables are damaged too, it says so: {WAY_OUT}"
+            ))
+        })
+    }
+
+    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
+        let db = open_read_only(path)?;
+        check_position(&db, snapshot)?;
+        scrub::read_all(&db, &mut |_| true).map(drop)
+    }
+
     fn blocks(&self) -> bool {
         true
     }
+}
+
+fn check_position(db: &DB, snapshot: &SnapshotData) -> io::Result<()> {
+    let found = position(&RocksReader { db, snapshot: None })?;
+    if found != snapshot.meta {
+        let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
+        return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
+    }
+    Ok(())
 }
 
 fn fresh_name(kind: &str) -> String {
@@ -247,9 +294,14 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
     Ok(current)
 }
 
+/// Opens the files of a checkpoint without changing any.
+fn open_read_only(path: &Path) -> io::Result<DB> {
+    DB::open_cf_for_read_only(&db_options(), path, Table::ALL.map(Table::name), false)
+        .map_err(io::Error::other)
+}
+
 fn db_options() -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_atomic_flush(true);
     options.set_max_background_jobs(2);
@@ -260,7 +312,7 @@ fn db_options() -> Options {
     options
 }
 
-fn open_db(path: &Path) -> io::Result<DB> {
+fn open_db(path: &Path, may_create: bool) -> io::Result<DB> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let families = Table::ALL.map(|table| {
         let mut blocks = BlockBasedOptions::default();
@@ -274,7 +326,9 @@ fn open_db(path: &Path) -> io::Result<DB> {
         options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
         ColumnFamilyDescriptor::new(table.name(), options)
     });
-    DB::open_cf_descriptors(&db_options(), path, families).map_err(io::Error::other)
+    let mut options = db_options();
+    options.create_if_missing(may_create);
+    DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)
 }
 
 fn family(db: &DB, table: Table) -> Result<&rocksdb::ColumnFamily, Corrupt> {
@@ -378,7 +432,8 @@ mod tests {
     #[test]
     fn a_snapshot_that_was_being_built_does_not_replace_a_newer_one_that_was_installed_meanwhile() {
         let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let (to, from) = (RocksDb::open(here.path()).unwrap(), RocksDb::open(there.path()).unwrap());
+        let (to, from) =
+            (RocksDb::open(here.path(), true).unwrap(), RocksDb::open(there.path(), true).unwrap());
         applied(&to, 3);
         applied(&from, 9);
         let newer = from.checkpoint().unwrap();
@@ -405,7 +460,7 @@ mod tests {
         drop((building, to));
         assert_eq!(
             Some(9),
-            current(&RocksDb::open(here.path()).unwrap()),
+            current(&RocksDb::open(here.path(), true).unwrap()),
             "and the newer one is still there"
         );
     }

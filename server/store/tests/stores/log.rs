@@ -13,11 +13,15 @@ use openraft::storage::{RaftLogReader, RaftLogStorage};
 use openraft::vote::RaftLeaderId;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft_rt_tokio::TokioRuntime;
-use ordu_store::log::{LogBatch, LogDb, LogStore, Marker, MemoryLog, RocksLog};
+use ordu_proto::raft::LogMeta;
+use ordu_store::log::{LogBatch, LogDb, LogStore, Marker, MemoryLog, RocksLog, Seen, Syncing, prepare};
 use ordu_store::types::{Command, Entry, IoFlushed, LogId, Vote};
 use tokio::sync::oneshot;
 
 use super::child;
+
+/// Whose log it is.
+const OWNER: u64 = 7;
 
 type TokioOneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
 
@@ -32,6 +36,18 @@ fn entry(index: u64) -> Entry {
 
 fn vote(term: u64) -> Vote {
     Vote { leader_id: RaftLeaderId::new(term, 7), committed: false }
+}
+
+/// The log in `db` as that of a server whose tables have everything. Its entries begin at 1.
+fn opened(db: Arc<dyn LogDb>) -> LogStore {
+    prepare(&*db, OWNER).unwrap();
+    if db.marker(Marker::Purged).unwrap().is_none() {
+        let meta = LogMeta { log_id: Some(ordu_store::codec::log_id_to_pb(&log_id(0))) };
+        let marker = Some((Marker::Purged, prost::Message::encode_to_vec(&meta)));
+        db.write(LogBatch { marker, ..LogBatch::default() }).unwrap();
+        db.sync().unwrap();
+    }
+    LogStore::open(db, OWNER, &Seen { state: Some(log_id(1_000_000)), synced: None }).unwrap()
 }
 
 async fn push(
@@ -77,6 +93,11 @@ impl<D: LogDb> Watched<D> {
         })
     }
 
+    /// What was counted so far does not count.
+    fn count_anew(&self) {
+        [&self.syncs, &self.synced, &self.writes].iter().for_each(|count| count.store(0, Ordering::SeqCst));
+    }
+
     fn hold(&self, is_held: bool) {
         *self.is_held.lock().unwrap() = is_held;
         self.released.notify_all();
@@ -92,7 +113,7 @@ impl<D: LogDb> Watched<D> {
 }
 
 impl<D: LogDb> LogDb for Watched<D> {
-    fn write(&self, batch: LogBatch) -> io::Result<()> {
+    fn write(&self, batch: LogBatch) -> io::Result<u64> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.inner.write(batch)
     }
@@ -111,8 +132,24 @@ impl<D: LogDb> LogDb for Watched<D> {
         Ok(())
     }
 
-    fn sync_blocks(&self) -> bool {
-        true
+    fn syncing(&self) -> Syncing {
+        Syncing::Blocks
+    }
+
+    fn record(&self) -> io::Result<Option<Vec<u8>>> {
+        self.inner.record()
+    }
+
+    fn write_record(&self, record: &[u8]) -> io::Result<()> {
+        self.inner.write_record(record)
+    }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    fn promised(&self, write: u64) {
+        self.inner.promised(write);
     }
 
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {
@@ -137,7 +174,7 @@ impl<D: LogDb> LogDb for Watched<D> {
 async fn what_was_acknowledged_survives_a_process_that_dies_right_after() {
     const NAME: &str = "log::what_was_acknowledged_survives_a_process_that_dies_right_after";
     if let Some(directory) = child::directory() {
-        let mut log = LogStore::new(Arc::new(RocksLog::open(&directory).unwrap())).unwrap();
+        let mut log = opened(Arc::new(RocksLog::open(&directory.join("log"), true).unwrap()));
         append(&mut log, 1..=100).await.unwrap();
         log.truncate_after(Some(log_id(90))).await.unwrap();
         log.purge(log_id(10)).await.unwrap();
@@ -147,7 +184,7 @@ async fn what_was_acknowledged_survives_a_process_that_dies_right_after() {
     }
     let directory = tempfile::tempdir().unwrap();
     child::run(NAME, directory.path());
-    let mut log = LogStore::new(Arc::new(RocksLog::open(directory.path()).unwrap())).unwrap();
+    let mut log = opened(Arc::new(RocksLog::open(&directory.path().join("log"), false).unwrap()));
     assert_eq!((11..=95).collect::<Vec<_>>(), indexes(&mut log).await);
     assert_eq!(Some(vote(5)), log.read_vote().await.unwrap());
     let state = log.get_log_state().await.unwrap();
@@ -188,9 +225,9 @@ async fn memory_drops_exactly_what_was_not_synced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn truncate_keeps_what_it_is_given_and_purge_takes_it() {
     let directory = tempfile::tempdir().unwrap();
-    let rocks: Arc<dyn LogDb> = Arc::new(RocksLog::open(directory.path()).unwrap());
+    let rocks: Arc<dyn LogDb> = Arc::new(RocksLog::open(&directory.path().join("log"), true).unwrap());
     for db in [rocks, Arc::new(MemoryLog::default())] {
-        let mut log = LogStore::new(db).unwrap();
+        let mut log = opened(db);
         append(&mut log, 1..=9).await.unwrap();
         log.truncate_after(Some(log_id(6))).await.unwrap();
         assert_eq!((1..=6).collect::<Vec<_>>(), indexes(&mut log).await);
@@ -213,7 +250,8 @@ async fn truncate_keeps_what_it_is_given_and_purge_takes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     let db = Watched::new(MemoryLog::default());
-    let mut log = LogStore::new(db.clone()).unwrap();
+    let mut log = opened(db.clone());
+    db.count_anew();
     db.hold(true);
     let first = push(&mut log, [1]).await;
     db.wait_for_a_sync();
@@ -234,14 +272,16 @@ async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     }
     let syncs = db.synced.load(Ordering::SeqCst);
     assert_eq!(2, syncs, "one for the first, one for the forty-nine that came meanwhile");
+    drop(log);
     db.inner.lose_unsynced();
+    let mut log = opened(db.inner.clone());
     assert_eq!(50, indexes(&mut log).await.len(), "what was acknowledged was synced");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_is_told_to_all_and_never_tried_again() {
     let db = Watched::new(MemoryLog::default());
-    let mut log = LogStore::new(db.clone()).unwrap();
+    let mut log = opened(db.clone());
     append(&mut log, [1]).await.unwrap();
     db.fails.store(true, Ordering::SeqCst);
     db.hold(true);
@@ -284,7 +324,7 @@ async fn seen(log: &mut LogStore) -> (Vec<u64>, Option<Vote>, Option<LogId>) {
 async fn at_every_site_what_returned_outlives_a_power_loss_and_what_failed_did_not_return() {
     for site in [Site::Vote, Site::Append, Site::Truncate, Site::Purge] {
         let db = Watched::new(MemoryLog::default());
-        let mut log = LogStore::new(db.clone()).unwrap();
+        let mut log = opened(db.clone());
         log.save_vote(&vote(1)).await.unwrap();
         append(&mut log, 1..=5).await.unwrap();
         let before = seen(&mut log).await;
@@ -294,17 +334,19 @@ async fn at_every_site_what_returned_outlives_a_power_loss_and_what_failed_did_n
         assert!(db.synced.load(Ordering::SeqCst) > synced, "{site:?} is synced");
         let after = seen(&mut log).await;
         assert_ne!(before, after, "{site:?} did something");
+        drop(log);
         db.inner.lose_unsynced();
+        let mut log = opened(db.inner.clone());
         assert_eq!(after, seen(&mut log).await, "{site:?} is there after a power loss");
 
         let db = Watched::new(MemoryLog::default());
-        let mut log = LogStore::new(db.clone()).unwrap();
+        let mut log = opened(db.clone());
         log.save_vote(&vote(1)).await.unwrap();
         append(&mut log, 1..=5).await.unwrap();
         db.fails.store(true, Ordering::SeqCst);
         assert!(at(site, &mut log).await.is_err(), "{site:?} says that it failed");
         db.inner.lose_unsynced();
-        let mut log = LogStore::new(db.inner.clone()).unwrap();
+        let mut log = opened(db.inner.clone());
         assert_eq!(before, seen(&mut log).await, "{site:?} is whole or not there");
     }
 }
@@ -312,7 +354,7 @@ async fn at_every_site_what_returned_outlives_a_power_loss_and_what_failed_did_n
 #[tokio::test]
 async fn a_committed_id_is_not_synced() {
     let db = Watched::new(MemoryLog::default());
-    let mut log = LogStore::new(db.clone()).unwrap();
+    let mut log = opened(db.clone());
     append(&mut log, [1]).await.unwrap();
     let syncs = db.syncs.load(Ordering::SeqCst);
     log.save_committed(Some(log_id(1))).await.unwrap();
@@ -322,9 +364,106 @@ async fn a_committed_id_is_not_synced() {
 #[tokio::test]
 async fn a_hole_in_the_log_is_an_error_and_not_an_early_end() {
     let db = Arc::new(MemoryLog::default());
-    let mut log = LogStore::new(db.clone()).unwrap();
+    let mut log = opened(db.clone());
     append(&mut log, 1..=5).await.unwrap();
+    // What was just written is read without the database until something is removed.
+    log.purge(log_id(1)).await.unwrap();
     db.write(LogBatch { remove: Some((3, 4)), ..LogBatch::default() }).unwrap();
-    assert!(log.try_get_log_entries(1..6).await.is_err());
-    assert_eq!(2, log.try_get_log_entries(1..3).await.unwrap().len());
+    assert!(log.try_get_log_entries(2..6).await.is_err());
+    assert_eq!(1, log.try_get_log_entries(2..3).await.unwrap().len());
+}
+
+/// What is wrong with a log that is opened again.
+fn refused(db: &Arc<MemoryLog>, server_id: u64, seen: &Seen) -> String {
+    LogStore::open(db.clone(), server_id, seen).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_log_that_is_another_s_or_has_less_than_was_promised_is_refused_in_words() {
+    let all = Seen { state: Some(log_id(5)), synced: Some(log_id(5)) };
+    let filled = async || {
+        let db = Arc::new(MemoryLog::default());
+        let mut log = opened(db.clone());
+        log.save_vote(&vote(3)).await.unwrap();
+        append(&mut log, 1..=5).await.unwrap();
+        log.purge(log_id(2)).await.unwrap();
+        db
+    };
+    let write = |db: &MemoryLog, batch: LogBatch| db.write(batch).map(drop).unwrap();
+    let marker =
+        |marker, bytes: &[u8]| LogBatch { marker: Some((marker, bytes.to_vec())), ..LogBatch::default() };
+    let remove = |start, end| LogBatch { remove: Some((start, end)), ..LogBatch::default() };
+
+    assert_eq!("", refused(&filled().await, OWNER, &all));
+    let said = refused(&filled().await, 8, &all);
+    assert!(said.contains("the log of server 7, not of 8"), "{said}");
+    let said = refused(&Arc::new(MemoryLog::default()), OWNER, &all);
+    assert!(said.contains("a new log, and this server had one before"), "{said}");
+
+    let db = filled().await;
+    write(&db, remove(5, 6));
+    let said = refused(&db, OWNER, &all);
+    assert!(said.contains("ends at entry 4") && said.contains("up to entry 5"), "{said}");
+    let db = filled().await;
+    write(&db, remove(4, 5));
+    assert!(refused(&db, OWNER, &all).contains("entry 4 is missing"));
+    let db = filled().await;
+    write(&db, LogBatch { entries: vec![(4, vec![0xff])], ..LogBatch::default() });
+    assert!(refused(&db, OWNER, &all).contains("cannot be decoded"));
+
+    // The vote is behind the record: whoever was told of it counts on it.
+    let db = filled().await;
+    let older = ordu_store::codec::vote_to_pb(&vote(2));
+    write(&db, marker(Marker::Vote, &prost::Message::encode_to_vec(&older)));
+    let said = refused(&db, OWNER, &all);
+    assert!(said.contains("has given the vote"), "{said}");
+
+    // The tables know of more than log and record, which were restored from older copies.
+    let ahead = Seen { state: Some(log_id(9)), synced: Some(log_id(8)) };
+    let said = refused(&filled().await, OWNER, &ahead);
+    assert!(said.contains("up to entry 8"), "{said}");
+    // What was applied before it was synced here, or taken over by a snapshot, explains itself.
+    let applied_only = Seen { state: Some(log_id(9)), synced: Some(log_id(5)) };
+    assert_eq!("", refused(&filled().await, OWNER, &applied_only));
+    // Entries are gone that the tables have not.
+    let behind = Seen { state: Some(log_id(1)), synced: None };
+    let said = refused(&filled().await, OWNER, &behind);
+    assert!(said.contains("begins at entry 3"), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_is_not_taken_for_a_damaged_one() {
+    for synced_after in [false, true] {
+        let db = Arc::new(MemoryLog::default());
+        let mut log = opened(db.clone());
+        let waiting = push(&mut log, 1..=9).await;
+        log.truncate_after(Some(log_id(4))).await.unwrap();
+        waiting.await.unwrap().unwrap();
+        if synced_after {
+            append(&mut log, 5..=5).await.unwrap();
+        }
+        drop(log);
+        db.lose_unsynced();
+        assert_eq!("", refused(&db, OWNER, &Seen { state: Some(log_id(0)), synced: None }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_follows_the_log_and_is_written_when_the_log_is_closed() {
+    let db = Watched::new(MemoryLog::default());
+    let mut log = opened(db.clone());
+    append(&mut log, 1..=5).await.unwrap();
+    log.save_vote(&vote(4)).await.unwrap();
+    let record = || {
+        let bytes = db.record().unwrap().unwrap();
+        ordu_store::codec::decode::<ordu_proto::raft::LogRecord>("the record", &bytes).unwrap()
+    };
+    // A vote is on record when it is given, with all that is synced by then.
+    assert_eq!(
+        (Some(4), Some(5)),
+        (record().vote.map(|vote| vote.term), record().last.map(|last| last.index))
+    );
+    append(&mut log, 6..=7).await.unwrap();
+    drop(log);
+    assert_eq!(Some(7), record().last.map(|last| last.index));
 }

@@ -51,7 +51,7 @@ fn expected(names: &[&str]) -> BTreeSet<String> {
 
 fn rocks() -> (tempfile::TempDir, RocksDb) {
     let directory = tempfile::tempdir().unwrap();
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     (directory, db)
 }
 
@@ -76,7 +76,7 @@ fn a_snapshot_that_was_sent_and_installed_is_the_same_state() {
     to.flush().unwrap();
     assert_eq!(hash(&from), hash(&to));
     drop(to);
-    let to = RocksDb::open(directory.path()).unwrap();
+    let to = RocksDb::open(directory.path(), true).unwrap();
     assert_eq!((60, hash(&from)), (applied(&to), hash(&to)));
     assert_eq!(Some(snapshot.meta), to.current_snapshot().unwrap().map(|current| current.meta));
 }
@@ -94,14 +94,14 @@ fn a_snapshot_in_memory_is_sent_and_installed_too() {
 fn a_checkpoint_makes_everything_before_it_durable() {
     const NAME: &str = "snapshots::a_checkpoint_makes_everything_before_it_durable";
     if let Some(directory) = child::directory() {
-        let db = RocksDb::open(&directory).unwrap();
+        let db = RocksDb::open(&directory, true).unwrap();
         register(&db, 1..=30);
         db.checkpoint().unwrap();
         child::die();
     }
     let directory = tempfile::tempdir().unwrap();
     child::run(NAME, directory.path());
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     assert_eq!((30, (1..=30).collect::<Vec<_>>()), (applied(&db), whole_registrations(&db)));
     let current = db.current_snapshot().unwrap().unwrap();
     assert_eq!(Some(30), current.meta.last_log_id.map(|id| id.index));
@@ -203,7 +203,7 @@ fn what_crashes_left_is_cleared_away_at_the_next_start() {
         std::fs::write(root.join(left).join("CURRENT"), "x").unwrap();
     }
     std::fs::write(root.join("state-next"), "state-2").unwrap();
-    let db = RocksDb::open(root).unwrap();
+    let db = RocksDb::open(root, true).unwrap();
     assert_eq!(12, applied(&db));
     assert_eq!(
         Some(10),
@@ -239,7 +239,7 @@ fn a_crash_in_the_middle_of_an_install_leaves_the_old_tables_or_the_new_ones() {
         }
         std::mem::forget(received);
         drop(to);
-        let to = RocksDb::open(root).unwrap();
+        let to = RocksDb::open(root, true).unwrap();
         let expected_applied = if is_after_the_switch { 50 } else { 3 };
         assert_eq!(expected_applied, applied(&to));
         let current = to.current_snapshot().unwrap().and_then(|current| current.meta.last_log_id);
@@ -261,7 +261,7 @@ fn a_reader_keeps_its_view_while_the_tables_are_replaced() {
     to.flush().unwrap();
     drop(to);
     // Opened anew, none of its files has been read yet.
-    let to = RocksDb::open(directory.path()).unwrap();
+    let to = RocksDb::open(directory.path(), true).unwrap();
     let received = transfer(&snapshot, &to);
     let before = {
         let again = MemoryDb::default();

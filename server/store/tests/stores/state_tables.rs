@@ -11,7 +11,7 @@ use super::*;
 fn a_killed_process_loses_nothing_but_the_latest_unflushed_commits() {
     const NAME: &str = "state_tables::a_killed_process_loses_nothing_but_the_latest_unflushed_commits";
     if let Some(directory) = child::directory() {
-        let db = RocksDb::open(&directory).unwrap();
+        let db = RocksDb::open(&directory, true).unwrap();
         register(&db, 1..=20);
         db.flush().unwrap();
         register(&db, 21..=40);
@@ -19,7 +19,7 @@ fn a_killed_process_loses_nothing_but_the_latest_unflushed_commits() {
     }
     let directory = tempfile::tempdir().unwrap();
     child::run(NAME, directory.path());
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     let last = applied(&db);
     assert!((20..=40).contains(&last), "what was flushed is there: {last}");
     assert_eq!((1..=last).collect::<Vec<_>>(), whole_registrations(&db));
@@ -35,7 +35,7 @@ fn a_killed_process_loses_nothing_but_the_latest_unflushed_commits() {
 fn a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix() {
     const NAME: &str = "state_tables::a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix";
     if let Some(directory) = child::directory() {
-        let db = std::sync::Arc::new(RocksDb::open(&directory).unwrap());
+        let db = std::sync::Arc::new(RocksDb::open(&directory, true).unwrap());
         let flushes = std::sync::Arc::new(AtomicU64::new(0));
         let (flushing, counting) = (db.clone(), flushes.clone());
         std::thread::spawn(move || {
@@ -55,7 +55,7 @@ fn a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix() {
     }
     let directory = tempfile::tempdir().unwrap();
     child::run(NAME, directory.path());
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     let last = applied(&db);
     assert!(last >= 10, "some flush came through: {last}");
     assert_eq!((1..=last).collect::<Vec<_>>(), whole_registrations(&db));
@@ -75,7 +75,7 @@ fn memory_falls_back_to_its_last_flush() {
 #[test]
 fn disk_and_memory_hold_the_same_rows() {
     let directory = tempfile::tempdir().unwrap();
-    let (disk, memory) = (RocksDb::open(directory.path()).unwrap(), MemoryDb::default());
+    let (disk, memory) = (RocksDb::open(directory.path(), true).unwrap(), MemoryDb::default());
     register(&disk, 1..=30);
     register(&memory, 1..=30);
     assert_eq!(hash(&memory), hash(&disk));
@@ -99,17 +99,17 @@ fn disk_and_memory_hold_the_same_rows() {
 #[test]
 fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let _db = RocksDb::open(directory.path()).unwrap();
-    assert!(RocksDb::open(directory.path()).is_err());
+    let _db = RocksDb::open(directory.path(), true).unwrap();
+    assert!(RocksDb::open(directory.path(), true).is_err());
 }
 
 #[test]
 fn tables_that_are_named_and_missing_are_not_made_anew() {
     let directory = tempfile::tempdir().unwrap();
-    drop(RocksDb::open(directory.path()).unwrap());
+    drop(RocksDb::open(directory.path(), true).unwrap());
     let name = std::fs::read_to_string(directory.path().join("state-current")).unwrap();
     std::fs::remove_dir_all(directory.path().join(&name)).unwrap();
-    let error = RocksDb::open(directory.path()).err().unwrap().to_string();
+    let error = RocksDb::open(directory.path(), true).err().unwrap().to_string();
     assert!(error.contains(&name) && error.contains("not there"), "{error}");
 }
 
@@ -119,7 +119,7 @@ fn both_stores_scan_the_same_ranges_in_both_directions() {
     use ordu_store::tables::TablesDb;
 
     let directory = tempfile::tempdir().unwrap();
-    let rocks = RocksDb::open(directory.path()).unwrap();
+    let rocks = RocksDb::open(directory.path(), true).unwrap();
     let memory = MemoryDb::default();
     let keys = ["", "a", "a\0", "ab", "b", "b\u{7f}", "c"].map(|key| key.as_bytes().to_vec());
     for db in [&rocks as &dyn TablesDb, &memory] {

@@ -149,7 +149,7 @@ impl World {
     /// All rows but those of the requests and of the cluster's time.
     fn state_rows(&self) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
         let rows = self.tables.iter().filter(|(table, key, value)| match (table, *key) {
-            (Table::Requests, _) | (Table::Meta, key::meta::CLUSTER) => false,
+            (Table::Requests, _) | (Table::Meta, key::meta::CLUSTER | key::meta::CHAIN) => false,
             // No row and a row of zeros say the same.
             (Table::Meta, key::meta::INDEXES) => value.iter().any(|byte| *byte != 0),
             _ => true,

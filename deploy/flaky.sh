@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs the tests again and again, to find those that fail now and then: `flaky.sh UNIT_ROUNDS CLUSTER_ROUNDS`.
+set -euo pipefail
+unit_rounds=$1
+cluster_rounds=$2
+said=$(mktemp)
+trap 'rm --force "$said"' EXIT
+
+# Through cargo once, which builds what is missing and names each program and the folder it is to run in.
+programs=$(cargo test --release --workspace --locked --no-run --message-format json |
+    sed -n '/"test":true/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1 \2/p')
+[ -n "$programs" ] || { echo "cargo named no test programs" >&2; exit 1; }
+
+# Runs the programs of one kind so many times.
+repeat() {
+    local kind=$1 rounds=$2 round folder program passed=0
+    for ((round = 1; round <= rounds; round++)); do
+        while read -r folder program; do
+            case "$kind $(basename "$program")" in
+                cluster\ cluster-*) ;;
+                cluster\ * | unit\ cluster-*) continue ;;
+            esac
+            if ! (cd "$folder" && "$program" </dev/null >"$said" 2>&1); then
+                cat "$said"
+                echo "round $round of $(basename "$program") failed" >&2
+                exit 1
+            fi
+            passed=$((passed + $(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' "$said")))
+        done <<<"$programs"
+        echo "$kind tests: round $round of $rounds, $passed passed so far, none failed"
+    done
+}
+
+repeat unit "$unit_rounds"
+repeat cluster "$cluster_rounds"

@@ -1,0 +1,132 @@
+//! Compares this server's state with the others', by the chained hash at an index that all have applied: equal logs
+//! make equal states, and where they do not, somebody tells clients what is not so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use ordu_proto::server::DigestRequest;
+use ordu_store::damage::WAY_OUT;
+use tokio::time::{sleep, timeout};
+
+use crate::alarms::Alarm;
+use crate::cluster::Member;
+use crate::context::Context;
+use crate::membership::ClusterId;
+use crate::peers::Peers;
+
+/// From one comparison to the next, with what the others are given to get to the index.
+const INTERVAL: Duration = Duration::from_secs(8);
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// How long another server has to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a comparison has shown.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No one answered.
+    Unknown,
+    /// All who answered have the same.
+    Agrees,
+    /// Most voters have something else.
+    IsWrong,
+    /// Most voters have what this server has, and these others do not.
+    OthersAreWrong(Vec<usize>),
+    /// Some differ, and no majority is known.
+    Undecided,
+}
+
+/// Judges by this server's hash and those of the other voters, as far as they are known.
+fn judge(own: u64, others: &[Option<u64>]) -> Verdict {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::from([(own, 1)]);
+    others.iter().flatten().for_each(|hash| *counts.entry(*hash).or_default() += 1);
+    if counts.len() == 1 {
+        return if counts[&own] > 1 { Verdict::Agrees } else { Verdict::Unknown };
+    }
+    let is_most = |count: usize| count * 2 > others.len() + 1;
+    match counts.iter().find(|(_, count)| is_most(**count)) {
+        Some((hash, _)) if *hash == own => {
+            let differs = |place: &usize| others[*place].is_some_and(|hash| hash != own);
+            Verdict::OthersAreWrong((0..others.len()).filter(differs).collect())
+        }
+        Some(_) => Verdict::IsWrong,
+        None => Verdict::Undecided,
+    }
+}
+
+/// Compares for as long as it runs.
+///
+/// # Errors
+/// A sentence: most others have another state.
+pub(crate) async fn run(context: Context, identity: ClusterId, peers: Peers) -> Result<(), String> {
+    loop {
+        sleep(INTERVAL).await;
+        let index = context.state.applied_index();
+        let Some(own) = context.state.chain_at(index) else { continue };
+        let me = context.cluster.id();
+        let members = context.cluster.members();
+        if !members.iter().any(|member| member.id == me && member.voter) {
+            continue;
+        }
+        sleep(CATCH_UP).await;
+        let others: Vec<&Member> = members.iter().filter(|it| it.voter && it.id != me).collect();
+        let hashes = join_all(others.iter().map(|other| ask(&peers, &identity, other, index))).await;
+        let names = |places: &[usize]| {
+            places.iter().map(|place| others[*place].server.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        match judge(own, &hashes) {
+            Verdict::Unknown => {}
+            Verdict::Agrees => context.alarms.clear(Alarm::Diverged),
+            Verdict::OthersAreWrong(places) => {
+                context.alarms.clear(Alarm::Diverged);
+                tracing::error!("{} hold another state than most servers at log entry {index}", names(&places));
+            }
+            Verdict::IsWrong => {
+                return Err(format!(
+                    "this server's state at log entry {index} is not what most servers have; it leaves service, since \
+                     it would tell clients what is not so. {WAY_OUT}"
+                ));
+            }
+            Verdict::Undecided => context.alarms.raise(
+                Alarm::Diverged,
+                format!(
+                    "servers hold different states at log entry {index}, and no majority says which is right: compare \
+                     them by /v1/operator/ordu/state-hash?stale, keep copies of their data directories, and let go on \
+                     those that you trust"
+                ),
+            ),
+        }
+    }
+}
+
+/// The hash of another server at `index`, if it answers and knows.
+async fn ask(peers: &Peers, identity: &ClusterId, other: &Member, index: u64) -> Option<u64> {
+    let address = peers.address_of(other.id, &other.server);
+    let request = DigestRequest { cluster_id: identity.get(), index };
+    let asked = async { peers.server(&address)?.digest(request).await };
+    timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?.into_inner().hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_of_all_voters_decides_who_is_wrong() {
+        for (own, others, expected) in [
+            (1, vec![], Verdict::Unknown),
+            (1, vec![None, None], Verdict::Unknown),
+            (1, vec![Some(1), None], Verdict::Agrees),
+            (1, vec![Some(2), None], Verdict::Undecided),
+            (1, vec![Some(2)], Verdict::Undecided),
+            (1, vec![Some(2), Some(3)], Verdict::Undecided),
+            (1, vec![Some(2), Some(2)], Verdict::IsWrong),
+            (1, vec![Some(2), Some(1)], Verdict::OthersAreWrong(vec![0])),
+            (1, vec![Some(2), Some(2), None, None], Verdict::Undecided),
+            (1, vec![Some(2), Some(2), Some(2), None], Verdict::IsWrong),
+            (1, vec![Some(1), Some(2), Some(1), Some(3)], Verdict::OthersAreWrong(vec![1, 3])),
+        ] {
+            assert_eq!(expected, judge(own, &others), "{own} among {others:?}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Keeps the record beside the log in step: a vote is in it before it is given, the end of what is synced at most
+//! [`BEHIND_MAX`] later, and a shorter log before the log is cut.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ordu_proto::raft as pb;
+use prost::Message;
+use tokio::sync::oneshot;
+
+use super::{LogDb, Progress, Syncing};
+use crate::codec::{log_id_to_pb, vote_to_pb};
+use crate::types::{LogId, Vote};
+
+/// How far the record may be behind the log; a half of it is waited, so that many syncs are one write, and the
+/// other is what the write may take.
+pub(super) const BEHIND_MAX: Duration = Duration::from_millis(100);
+
+/// Writes the record. It has ended, and let go of the database, when this is dropped.
+pub(super) struct Recorder {
+    shared: Arc<Shared>,
+    /// Where writing waits for a disk.
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    db: Arc<dyn LogDb>,
+    progress: Progress,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    server_id: u64,
+    vote: Option<pb::VoteState>,
+    /// The log is synced further than the record says.
+    is_behind: bool,
+    waiting: Vec<oneshot::Sender<io::Result<()>>>,
+    failed: Option<String>,
+    ends: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is to be said now, and tells those who wait for it.
+    fn write(&self, mut state: MutexGuard<'_, State>) {
+        state.is_behind = false;
+        let waiting = std::mem::take(&mut state.waiting);
+        let record = encode(state.server_id, state.vote, self.progress.get());
+        drop(state);
+        let written = self.db.write_record(&record);
+        if let Err(error) = &written {
+            // A promise that is not on record would be one that damage can take back unseen.
+            tracing::error!(%error, "the record beside the raft log cannot be written; this server stops");
+            self.state().failed = Some(error.to_string());
+        }
+        for waiter in waiting {
+            let result = written.as_ref().map(|()| ());
+            // Whoever waited may have gone.
+            let _ = waiter.send(result.map_err(|error| io::Error::new(error.kind(), error.to_string())));
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            let mut state = self.state();
+            while !state.is_behind && state.waiting.is_empty() && !state.ends {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            let hurries = |state: &mut State| state.waiting.is_empty() && !state.ends;
+            let waited = self.changed.wait_timeout_while(state, BEHIND_MAX / 2, hurries);
+            let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if state.ends && !state.is_behind && state.waiting.is_empty() {
+                return;
+            }
+            self.write(state);
+        }
+    }
+}
+
+/// The bytes of a record.
+pub(super) fn encode(server_id: u64, vote: Option<pb::VoteState>, last: Option<LogId>) -> Vec<u8> {
+    pb::LogRecord { server_id, vote, last: last.as_ref().map(log_id_to_pb) }.encode_to_vec()
+}
+
+impl Recorder {
+    /// Keeps the record of `db`, which says `vote` so far.
+    pub(super) fn new(
+        db: Arc<dyn LogDb>,
+        progress: Progress,
+        server_id: u64,
+        vote: Option<pb::VoteState>,
+    ) -> io::Result<Self> {
+        let blocks = db.syncing() == Syncing::Blocks;
+        let state =
+            State { server_id, vote, is_behind: false, waiting: Vec::new(), failed: None, ends: false };
+        let shared = Arc::new(Shared { db, progress, state: Mutex::new(state), changed: Condvar::new() });
+        let runs = shared.clone();
+        let thread = match blocks {
+            true => {
+                Some(thread::Builder::new().name("raft-log-record".to_owned()).spawn(move || runs.run())?)
+            }
+            false => None,
+        };
+        Ok(Self { shared, thread })
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        match self.thread {
+            Some(_) => {
+                drop(state);
+                self.shared.changed.notify_one();
+            }
+            None => self.shared.write(state),
+        }
+    }
+
+    /// The log is synced further than before.
+    ///
+    /// # Errors
+    /// When the record could not be written before: nothing may be promised any more.
+    pub(super) fn note_synced(&self) -> io::Result<()> {
+        let mut state = self.shared.state();
+        if let Some(error) = &state.failed {
+            return Err(io::Error::other(format!(
+                "the record beside the raft log cannot be written: {error}"
+            )));
+        }
+        if !state.is_behind {
+            state.is_behind = true;
+            self.wake(state);
+        }
+        Ok(())
+    }
+
+    /// Returns once the record says that this vote is given.
+    pub(super) async fn vote(&self, vote: &Vote) -> io::Result<()> {
+        self.written(|state| state.vote = Some(vote_to_pb(vote))).await
+    }
+
+    /// Returns once the record says that the log ends at `last`.
+    pub(super) async fn lower(&self, last: Option<LogId>) -> io::Result<()> {
+        self.shared.progress.set(last);
+        self.written(|_| {}).await
+    }
+
+    async fn written(&self, edit: impl FnOnce(&mut State)) -> io::Result<()> {
+        let (sender, written) = oneshot::channel();
+        {
+            let mut state = self.shared.state();
+            edit(&mut state);
+            state.waiting.push(sender);
+            self.wake(state);
+        }
+        written.await.map_err(|_| io::Error::other("the record beside the raft log is not kept any more"))?
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.state().ends = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic there has ended the process already.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Damage to the files of a server that does not run.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What a disk, or who tends it, does to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// One bit in the middle is another.
+    Flip,
+    /// The second half is gone.
+    Truncate,
+    /// The file is gone, or the directory with all in it.
+    Delete,
+    /// A write that was cut by a power loss: the beginning of a record, at the end.
+    TornTail,
+}
+
+/// Copies a directory with all in it.
+pub fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the test's folder can be written to");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("a directory can be read");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_directory(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("a file can be copied");
+        }
+    }
+}
+
+/// The largest file or directory that a pattern stands for: names below `root`, each with one `*` at the most.
+pub fn find(root: &Path, pattern: &str) -> Option<PathBuf> {
+    let mut found = vec![root.to_owned()];
+    for part in pattern.split('/') {
+        let fits = |name: &str| match part.split_once('*') {
+            Some((begin, end)) => {
+                name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end)
+            }
+            None => name == part,
+        };
+        let entries = found.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+        found = entries.map(|entry| entry.path()).filter(|path| fits(&name_of(path))).collect();
+    }
+    found.into_iter().max_by_key(|path| path.metadata().map_or(0, |metadata| metadata.len()))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Damages a file.
+pub fn damage(path: &Path, damage: Damage) {
+    let length = || path.metadata().expect("what is damaged is there").len();
+    let open = || File::options().read(true).write(true).open(path).expect("a file can be damaged");
+    match damage {
+        Damage::Flip => {
+            let (file, at) = (open(), length() / 2);
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).expect("a file can be read");
+            file.write_all_at(&[byte[0] ^ 0x10], at).expect("a file can be damaged");
+        }
+        Damage::Truncate => open().set_len(length() / 2).expect("a file can be cut"),
+        Damage::Delete if path.is_dir() => fs::remove_dir_all(path).expect("a directory can be removed"),
+        Damage::Delete => fs::remove_file(path).expect("a file can be removed"),
+        Damage::TornTail => {
+            let (file, length) = (open(), length());
+            let mut begin = vec![0; 40];
+            file.read_exact_at(&mut begin, 0).expect("a file can be read");
+            file.write_all_at(&begin, length).expect("a file can be damaged");
+        }
+    }
+}
