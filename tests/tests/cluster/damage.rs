@@ -1,5 +1,6 @@
 //! What a disk has lost or changed is refused or mended, and never taken for less.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,9 +99,10 @@ async fn judge(cluster: &mut Cluster, jobs: &BTreeSet<String>, expected: Outcome
     let said_before = cluster.servers[0].log_text().len();
     cluster.start_server(0);
     let client = cluster.client(0).with_timeout(Duration::from_secs(5));
+    let server = RefCell::new(&mut cluster.servers[0]);
     eventually(case, JUDGED_WITHIN, async || {
-        let ended = cluster.servers[0].ended_by_itself().is_err();
-        let said = cluster.servers[0].log_text().split_off(said_before);
+        let ended = server.borrow_mut().ended_by_itself().is_err();
+        let said = server.borrow().log_text().split_off(said_before);
         assert!(!said.contains("panicked"), "{case}: {said}");
         if ended {
             assert!(expected == Ends, "{case}: it ended:\n{said}");

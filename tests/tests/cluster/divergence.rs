@@ -72,7 +72,7 @@ async fn where_no_majority_agrees_all_servers_alarm_and_none_ends() {
             let raised = metrics.text().contains("ordu_alarm{alarm=\"diverged\"} 1");
             holds(raised, || "the metric does not tell it".to_owned())?;
         }
-        Ok(())
+        Ok::<(), String>(())
     })
     .await;
     for server in &mut cluster.servers {
