@@ -7,6 +7,7 @@
 pub mod background;
 pub mod codec;
 mod directory;
+pub mod faults;
 pub mod identity;
 pub mod log;
 pub mod runtime;

@@ -16,4 +16,5 @@ mod periodic;
 mod plans;
 mod quorum;
 mod reconcile;
+mod unreadable;
 mod versions;

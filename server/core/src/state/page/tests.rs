@@ -220,6 +220,27 @@ fn some_writes() -> impl Strategy<Value = BTreeMap<Vec<u8>, Option<Vec<u8>>>> {
     btree_map(a_key(), option::of(vec(any::<u8>(), 0..3)), 0..12)
 }
 
+#[test]
+fn rows_that_cannot_be_decoded_are_on_no_page_and_begin_none() {
+    let row = |id: &str| Job { id: id.to_owned(), ..Job::default() }.encode_to_vec();
+    let mut tables = MemoryTables::default();
+    tables.commit(["a", "c", "e"].map(|id| write(Table::Jobs, id, Some(&row(id)))));
+    tables.commit(["b", "d"].map(|id| write(Table::Jobs, id, Some(&[0xff]))));
+    for (direction, expected) in [
+        (Direction::Forward, [("a", Place::OnPage), ("c", Place::OnPage), ("e", Place::NextPage)]),
+        (Direction::Reverse, [("e", Place::OnPage), ("c", Place::OnPage), ("a", Place::NextPage)]),
+    ] {
+        let span = Span { table: Table::Jobs, prefix: b"", from: None, direction };
+        let mut shown = Vec::new();
+        page::<Job, Corrupt>(&tables, &span, NonZeroUsize::new(2), &mut |job, place| {
+            shown.push((job.id, place));
+            Ok(true)
+        })
+        .unwrap();
+        assert_eq!(expected.map(|(id, place)| (id.to_owned(), place)), *shown);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
