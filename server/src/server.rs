@@ -24,7 +24,7 @@ use ordu_store::tables::{RocksDb, TablesDb};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::alarms::Alarms;
+use crate::alarms::{Alarm, Alarms};
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
 use crate::divergence;
@@ -173,6 +173,7 @@ impl Server {
         let watches = Arc::new(Watches::default());
         let feed = Feed::default();
         let observer = Arc::new(Fanout { watches: watches.clone(), feed: feed.clone() });
+        let faults = storage.tables.faults().clone();
         let server_id = identity.server_id();
         let tables = storage.tables.clone();
         let log = in_background(tables.blocks(), move || {
@@ -180,8 +181,10 @@ impl Server {
         });
         let log = log.await.map_err(failed("this server must not vote"))?;
         let own = state_machine::Own { server_id, progress: log.progress() };
-        let (machine, state) = state_machine::open(storage.tables.clone(), own, observer)
-            .map_err(failed("cannot read the state"))?;
+        let opened = state_machine::open(storage.tables.clone(), own, observer);
+        let (machine, state) = opened.map_err(|error| {
+            faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
+        })?;
         let peers = Peers::new(net.clone());
         let network = network::Network { peers: peers.clone(), cluster_id: identity.clone() };
         let config = Arc::new(raft_config(&options)?);
@@ -258,6 +261,8 @@ impl Server {
         if storage.tables.blocks() {
             parts.spawn(scrub(storage.tables.clone(), stop.clone()));
         }
+        parts.spawn(tell_of_rows_set_aside(context.clone()));
+        parts.spawn(async move { Err(faults.wait().await) });
         let (tables, _lock) = (storage.tables, storage._lock);
         Ok(Self { context, parts, http, stop, sessions, tables, _lock })
     }
@@ -294,15 +299,16 @@ impl Server {
         }
         self.parts.shutdown().await;
         let tables = self.tables.clone();
+        // What a fault of the disk has brought about is less than the fault.
+        let ended = ended.map(|reason| tables.faults().reported().unwrap_or(reason));
         // A flushed state has nothing to replay at the next start.
         let flushed = if tables.blocks() {
             tokio::task::spawn_blocking(move || tables.flush()).await.map_err(io::Error::other).flatten()
         } else {
             tables.flush()
         };
-        flushed.map_err(failed("the state cannot be flushed"))?;
         match ended {
-            None => Ok(()),
+            None => flushed.map_err(failed("the state cannot be flushed")),
             Some(reason) => Err(ServerError::Fatal(reason)),
         }
     }
@@ -402,6 +408,21 @@ async fn watch_raft(raft: Raft) -> Result<(), String> {
         }
         if metrics.changed().await.is_err() {
             return Err("raft has stopped, this server leaves service".to_owned());
+        }
+    }
+}
+
+/// Tells the operator of rows that cannot be decoded, for as long as there are any.
+async fn tell_of_rows_set_aside(context: Context) -> Result<(), String> {
+    let set_aside = context.state.db().set_aside();
+    let mut changes = set_aside.watch();
+    loop {
+        match set_aside.describe() {
+            Some(text) => context.alarms.raise(Alarm::RowsSetAside, text),
+            None => context.alarms.clear(Alarm::RowsSetAside),
+        }
+        if changes.changed().await.is_err() {
+            return Err("the tables are closed, this server leaves service".to_owned());
         }
     }
 }

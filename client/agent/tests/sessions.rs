@@ -243,6 +243,26 @@ async fn a_full_set_in_several_messages_stops_only_what_none_of_them_names() {
 }
 
 #[tokio::test]
+async fn what_a_server_has_and_cannot_decode_goes_on() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.run(&[&server.address]);
+    let jobs = [(); 2].map(|()| Assigned::new("service", vec![shell("t", LONG)]));
+    for job in &jobs {
+        server.assign(job);
+        server.reported(job, ClientStatus::Running).await;
+    }
+    let pid = node.pid(&jobs[0], "t").await;
+    server.remove(&jobs[0], false);
+    server.remove(&jobs[1], false);
+    let unknown = Assigned::new("service", vec![shell("t", LONG)]);
+    server.state().kept = vec![jobs[0].id(), unknown.id()];
+    server.end_sessions();
+    eventually("the end of what is not named", || (!node.file(&jobs[1], "").exists()).then_some(())).await;
+    assert!(is_alive(pid) && node.file(&jobs[0], "").exists());
+}
+
+#[tokio::test]
 async fn what_is_over_never_runs_again_and_is_told_again_to_servers_that_forgot() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

@@ -1,6 +1,7 @@
 //! A request that is answered with an error: a status and a raw text.
 
 use axum::http::StatusCode;
+use ordu_core::command::UNREADABLE_STATUS;
 use ordu_core::job::{BodyError, InvalidNamespace};
 use ordu_core::state::Corrupt;
 
@@ -73,6 +74,9 @@ impl From<ReadError> for HttpError {
 impl From<WriteError> for HttpError {
     fn from(error: WriteError) -> Self {
         match error {
+            WriteError::Refused { status, text } if u32::from(status) == UNREADABLE_STATUS => {
+                Self::internal(text)
+            }
             // The status that is logged with the answer is Nomad's.
             WriteError::Refused { status, text } => match StatusCode::from_u16(status) {
                 Ok(status) if status.is_client_error() => Self::new(status, text),
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_never_a_fault_of_the_servers() {
+    fn a_refusal_is_no_fault_of_the_servers_but_for_a_row_that_cannot_be_decoded() {
         for (logged, text, status) in [
             (500, "job not found", 404),
             (500, "job \"a\" in namespace \"default\" at version 3 not found", 404),
@@ -97,6 +101,8 @@ mod tests {
             (400, "Job must be specified", 400),
             (409, "the leader that proposed this no longer leads", 409),
             (7, "nonsense", 400),
+            // But a row that cannot be decoded is one.
+            (520, "nothing is changed, since a row that is needed cannot be decoded", 500),
         ] {
             let refused = HttpError::from(WriteError::Refused { status: logged, text: text.to_owned() });
             assert_eq!((status, text), (refused.status.as_u16(), &*refused.text));

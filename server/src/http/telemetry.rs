@@ -42,6 +42,7 @@ struct Gauges {
     last_contact_ms: Gauge,
     blocking_queries: Gauge,
     resident_bytes: Gauge,
+    rows_set_aside: Gauge,
     alarms: GaugeVec,
 }
 
@@ -107,6 +108,10 @@ impl Gauges {
             ),
             blocking_queries: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
             resident_bytes: gauge("process_resident_memory_bytes", "Memory of this process that is in use."),
+            rows_set_aside: gauge(
+                "ordu_state_rows_set_aside",
+                "Rows that cannot be decoded and are left out; 1000 stand for more.",
+            ),
             alarms: register(
                 registry,
                 GaugeVec::new(
@@ -125,6 +130,7 @@ impl Gauges {
         self.leads.set(flag(metrics.current_leader == Some(metrics.id)));
         self.leader_known.set(flag(context.cluster.known_leader()));
         self.last_contact_ms.set(context.cluster.last_contact_ms() as f64);
+        self.rows_set_aside.set(context.state.db().set_aside().count() as f64);
         for alarm in Alarm::ALL {
             self.alarms.with_label_values(&[alarm.name()]).set(flag(context.alarms.is_raised(alarm)));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ordu_core::scheduler::evaluations::is_open;
 use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
-use ordu_core::state::{Corrupt, Reader, Table, key, read, reader::ReaderExt};
+use ordu_core::state::{Corrupt, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, Deployment, Evaluation, Job};
 
@@ -94,7 +94,9 @@ impl Duties {
                 None => None,
             };
             let allocs = read::allocs_of_job(reader, &eval.namespace, &eval.job_id)?;
-            let deployment = read::latest_deployment(reader, &eval.namespace, &eval.job_id)?;
+            // One that cannot be decoded is not there: it must not hold up its job for ever.
+            let deployment =
+                readable(read::latest_deployment(reader, &eval.namespace, &eval.job_id))?.flatten();
             let older = self.older_versions(reader, job_row.as_ref(), &allocs)?;
             let placed_around = if around_plans { self.in_flight.overlay(&mut view, reader)? } else { None };
             let index = position.map_or(0, |position| position.index);
@@ -119,7 +121,7 @@ impl Duties {
             // The specification outlives the row of its version, and the scheduler needs no more of it.
             let (create_index, version_number) = version;
             let row = Job { create_index, version: version_number, ..row.clone() };
-            if let Some(parsed) = self.jobs.get(reader, &row)? {
+            if let Some(parsed) = readable(self.jobs.get(reader, &row))?.flatten() {
                 older.insert(version, parsed.job);
             }
         }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ordu_core::scheduler::is_terminal;
-use ordu_core::state::reader::decode;
-use ordu_core::state::{Change, Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
+use ordu_core::state::{Change, Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{EvalStatus, Evaluation, Node, NodeStatus};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,7 +22,7 @@ pub(super) async fn run(duties: Arc<Duties>, mut feed: UnboundedReceiver<FeedEve
             FeedEvent::Applied { changes, .. } => {
                 let new: Vec<&(u64, Change)> = changes.iter().filter(|(index, _)| *index > loaded).collect();
                 if let Err(corrupt) = follow(&duties, &new) {
-                    tracing::error!("the leader cannot follow the state: {corrupt}");
+                    give_up(&duties, &corrupt);
                 }
             }
             // A leader installs no snapshots, but what is void is void.
@@ -53,10 +52,18 @@ fn load(duties: &Duties) -> u64 {
             open.index
         }
         Err(corrupt) => {
-            tracing::error!("the leader cannot read what is to be done: {corrupt}");
+            give_up(duties, &corrupt);
             0
         }
     }
+}
+
+/// A leader that does not know what is to be done must not lead on as if there were nothing. Single rows that
+/// cannot be decoded are passed over, so this is a fault of the storage.
+fn give_up(duties: &Duties, corrupt: &Corrupt) {
+    let text =
+        format!("this server leads and cannot read what is to be done, so it leaves service: {corrupt}");
+    duties.context.state.db().faults().report(text);
 }
 
 /// What is to be done by the tables.
@@ -81,14 +88,15 @@ impl Open {
     fn read(reader: &dyn Reader) -> Result<Open, Corrupt> {
         let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
         let mut open = Open { index: position.map_or(0, |position| position.index), ..Open::default() };
-        reader.scan_prefix(Table::Evals, &[], &mut |_, bytes| {
-            let StatusOnly { status } = decode(Table::Evals, bytes)?;
-            match EvalStatus::try_from(status) {
-                Ok(EvalStatus::Pending) => open.pending.push(decode(Table::Evals, bytes)?),
-                Ok(EvalStatus::Blocked) => {
-                    let eval: Evaluation = decode(Table::Evals, bytes)?;
-                    let datacenters = datacenters(reader, &eval)?;
-                    open.blocked.push((eval, datacenters));
+        reader.scan_prefix(Table::Evals, &[], &mut |at, bytes| {
+            let status = reader.decoded(Table::Evals, at, bytes).map(|StatusOnly { status }| status);
+            match status.and_then(|status| EvalStatus::try_from(status).ok()) {
+                Some(EvalStatus::Pending) => open.pending.extend(reader.decoded(Table::Evals, at, bytes)),
+                Some(EvalStatus::Blocked) => {
+                    if let Some(eval) = reader.decoded::<Evaluation>(Table::Evals, at, bytes) {
+                        let datacenters = datacenters(reader, &eval)?;
+                        open.blocked.push((eval, datacenters));
+                    }
                 }
                 _ => {}
             }
@@ -107,9 +115,10 @@ impl Open {
     }
 }
 
-/// The datacenters of the evaluation's job; none if it is gone.
+/// The datacenters of the evaluation's job; none if it is gone or cannot be decoded.
 pub(super) fn datacenters(reader: &dyn Reader, eval: &Evaluation) -> Result<Vec<String>, Corrupt> {
-    Ok(read::job(reader, &eval.namespace, &eval.job_id)?.map(|job| job.datacenters).unwrap_or_default())
+    let job = readable(read::job(reader, &eval.namespace, &eval.job_id))?.flatten();
+    Ok(job.map(|job| job.datacenters).unwrap_or_default())
 }
 
 /// Nodes with more room, each with the index of the latest change that gave it.
@@ -227,6 +236,39 @@ mod tests {
             assert_eq!(expected, has_more_to_offer(Some(&old), &new), "{name}");
         }
         assert!(has_more_to_offer(None, &node()));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_decoded_drops_only_itself_when_a_term_begins() {
+        let eval = |number: u8, job_id: &str, status: EvalStatus| {
+            let mut eval =
+                Evaluation { id: vec![number; 16], job_id: job_id.to_owned(), ..Evaluation::default() };
+            eval.set_status(status);
+            Write { table: Table::Evals, key: eval.id.clone(), value: Some(eval.encode_to_vec()) }
+        };
+        let row = |table, key: &[u8], value: Vec<u8>| Write { table, key: key.to_vec(), value: Some(value) };
+        let good = Job { id: "good".to_owned(), datacenters: vec!["dc1".to_owned()], ..Job::default() };
+        let pending = eval(9, "good", EvalStatus::Pending).value.unwrap();
+        let mut tables = MemoryTables::default();
+        tables.commit([
+            eval(1, "good", EvalStatus::Pending),
+            eval(2, "bad", EvalStatus::Pending),
+            eval(3, "good", EvalStatus::Blocked),
+            eval(4, "bad", EvalStatus::Blocked),
+            row(Table::Evals, &[5; 16], vec![0xff]),
+            // Its status can be read, and nothing behind it.
+            row(Table::Evals, &[6; 16], [pending, vec![0xff]].concat()),
+            row(Table::Jobs, &key::job("", "good"), good.encode_to_vec()),
+            row(Table::Jobs, &key::job("", "bad"), vec![0xff]),
+            row(Table::Nodes, &[1; 16], node().encode_to_vec()),
+            row(Table::Nodes, &[2; 16], vec![0xff]),
+        ]);
+        let open = Open::read(&tables).unwrap();
+        assert_eq!(open.pending.iter().map(|eval| eval.id[0]).collect::<Vec<_>>(), [1, 2]);
+        let blocked: Vec<_> =
+            open.blocked.iter().map(|(eval, datacenters)| (eval.id[0], datacenters.concat())).collect();
+        assert_eq!(blocked, [(3, "dc1".to_owned()), (4, String::new())]);
+        assert_eq!(open.ready_nodes, [[1; 16]]);
     }
 
     #[test]

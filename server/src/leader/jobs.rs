@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ordu_core::job::parse_spec;
 use ordu_core::scheduler::ScheduledJob;
-use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_core::state::{Corrupt, Reader, read};
 use ordu_proto::state::Job;
 use rustc_hash::FxHashMap;
 
@@ -48,19 +47,16 @@ impl JobCache {
         else {
             return Ok(None);
         };
-        let json = spec.json;
         if let Some((parsed, of)) = self.kept().parsed.get(&version)
-            && *of == json
+            && *of == spec.json
         {
             return Ok(Some(parsed.clone()));
         }
-        let spec = parse_spec(&json).map_err(|error| {
-            Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
-        })?;
-        let counts = spec.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0));
+        let parsed = read::parsed_spec(reader, row, &spec)?;
+        let counts = parsed.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0));
         let wanted = counts.fold(0, usize::saturating_add);
-        let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &spec)), wanted };
-        self.kept().keep(version, parsed.clone(), json);
+        let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &parsed)), wanted };
+        self.kept().keep(version, parsed.clone(), spec.json);
         Ok(Some(parsed))
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ordu_core::command::schedule_of;
+use ordu_core::command::UNREADABLE_STATUS;
 use ordu_core::periodic::{Schedule, missed_launch};
-use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_core::state::{Corrupt, Reader, Table, read, readable};
 use ordu_proto::command::PeriodicLaunch;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
@@ -26,6 +26,8 @@ const LAUNCHES_IN_FLIGHT_MAX: usize = 256;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A launch that could not be written is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// As a launch that was refused for a row that cannot be decoded. Each try is an entry of the log.
+const RETRY_UNREADABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// A job by its namespace and id.
 pub(super) type JobKey = (String, String);
@@ -38,6 +40,18 @@ struct Agenda {
 }
 
 impl Agenda {
+    /// Takes in all periodic jobs.
+    fn read(&mut self, reader: &dyn Reader, now_ns: i64) -> Result<(), Corrupt> {
+        read::each(reader, Table::Jobs, &[], &mut |job: Job| {
+            if job.periodic {
+                // One whose rows cannot be decoded is not launched, and the others are.
+                let due_ns = readable(due(reader, &job, now_ns))?.flatten();
+                self.set((job.namespace, job.id), due_ns);
+            }
+            Ok(())
+        })
+    }
+
     fn set(&mut self, job: JobKey, due_ns: Option<i64>) {
         if let Some(before) = self.by_job.remove(&job) {
             self.by_time.remove(&(before, job.clone()));
@@ -72,9 +86,8 @@ fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corru
     if !job.periodic || job.stop || job.parameterized {
         return Ok(None);
     }
-    let Some(config) =
-        schedule_of(&read::spec_of(reader, job)?).filter(|config| config.enabled != Some(false))
-    else {
+    let spec = read::parsed_spec(reader, job, &read::spec_of(reader, job)?)?;
+    let Some(config) = spec.periodic.filter(|config| config.enabled != Some(false)) else {
         return Ok(None);
     };
     let (spec, zone) = (config.spec.unwrap_or_default(), config.time_zone.unwrap_or_default());
@@ -122,17 +135,7 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
 fn load(context: &Context) -> Agenda {
     let mut agenda = Agenda::default();
     let now_ns = now_ns();
-    let loaded = super::heavy::heavy(true, || {
-        context.state.read(|reader| {
-            read::each(reader, Table::Jobs, &[], &mut |job: Job| {
-                if job.periodic {
-                    let due_ns = due(reader, &job, now_ns)?;
-                    agenda.set((job.namespace, job.id), due_ns);
-                }
-                Ok(())
-            })
-        })
-    });
+    let loaded = super::heavy::heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
     if let Err(corrupt) = loaded {
         tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
     }
@@ -169,6 +172,10 @@ async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> Jo
             {
                 tracing::debug!("launched {:?}", launched.child_id);
             }
+        }
+        Err(WriteError::Refused { status, text }) if u32::from(status) == UNREADABLE_STATUS => {
+            tracing::warn!("job {:?} is not launched: {text}", job.1);
+            tokio::time::sleep(RETRY_UNREADABLE_AFTER).await;
         }
         // It was stopped or removed meanwhile.
         Err(WriteError::Refused { text, .. }) => {
@@ -245,6 +252,33 @@ mod tests {
         assert_eq!(None, due_of(|job| job.periodic = false, minutely, Some(0), MINUTE));
         assert_eq!(None, due_of(|_| {}, r#"{"Enabled":false,"Spec":"* * * * *"}"#, Some(0), MINUTE));
         assert_eq!(None, due_of(|_| {}, r#"{"Enabled":true,"Spec":"nonsense"}"#, Some(0), MINUTE));
+    }
+
+    #[test]
+    fn a_job_whose_rows_cannot_be_decoded_is_not_launched_and_the_others_are() {
+        let row = |table, key, value| Write { table, key, value: Some(value) };
+        let mut tables = MemoryTables::default();
+        for id in ["bad-job", "bad-launch", "bad-row", "bad-spec", "good", "no-spec"] {
+            let job = Job { id: id.to_owned(), periodic: true, ..Job::default() };
+            let json = format!(r#"{{"ID":"{id}","Periodic":{{"Enabled":true,"Spec":"* * * * *"}}}}"#);
+            let spec = JobSpec { json: json.into_bytes(), payload: Vec::new() };
+            tables.commit([
+                row(Table::Jobs, key::job("", id), job.encode_to_vec()),
+                row(Table::JobSpecs, key::job_spec("", id, 0, 0), spec.encode_to_vec()),
+            ]);
+        }
+        let unparsed = JobSpec { json: br#"{"ID":7}"#.to_vec(), payload: Vec::new() };
+        tables.commit([
+            row(Table::Jobs, key::job("", "bad-job"), vec![0xff]),
+            row(Table::PeriodicLaunches, key::job("", "bad-launch"), vec![0xff]),
+            row(Table::JobSpecs, key::job_spec("", "bad-row", 0, 0), vec![0xff]),
+            row(Table::JobSpecs, key::job_spec("", "bad-spec", 0, 0), unparsed.encode_to_vec()),
+            Write { table: Table::JobSpecs, key: key::job_spec("", "no-spec", 0, 0), value: None },
+        ]);
+        let mut agenda = Agenda::default();
+        agenda.read(&tables, SECOND).unwrap();
+        assert_eq!(Some(((String::new(), "good".to_owned()), MINUTE)), agenda.take_due(MINUTE));
+        assert_eq!(Agenda::default(), agenda);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod chains;
 pub mod codec;
 pub mod damage;
 mod directory;
+pub mod faults;
 pub mod identity;
 pub mod log;
 pub mod runtime;

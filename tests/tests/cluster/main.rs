@@ -18,4 +18,5 @@ mod periodic;
 mod plans;
 mod quorum;
 mod reconcile;
+mod unreadable;
 mod versions;

@@ -171,6 +171,9 @@ impl Table {
             self.name(id);
             self.finish(id);
         }
+        for id in sync.kept.iter().filter_map(|id| Uuid::from_slice(id).ok()) {
+            self.name(id);
+        }
         for allocation in sync.allocs {
             let Ok(id) = Uuid::from_slice(&allocation.id) else {
                 tracing::error!("a server sent an allocation whose id is none; it is ignored");

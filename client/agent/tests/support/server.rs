@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) updates: Vec<AllocUpdates>,
     /// Allocations that are over and still known.
     pub(crate) over: Vec<Vec<u8>>,
+    /// Allocations that the servers have and cannot decode.
+    pub(crate) kept: Vec<Vec<u8>>,
     /// Allocations in one message of a full set.
     pub(crate) allocs_per_message: usize,
     assigned: Vec<Assigned>,
@@ -70,6 +72,7 @@ impl TestServer {
             heartbeats: 0,
             updates: Vec::new(),
             over: Vec::new(),
+            kept: Vec::new(),
             allocs_per_message: usize::MAX,
             assigned: Vec::new(),
             latest: BTreeMap::new(),
@@ -224,8 +227,8 @@ impl State {
                 ..AllocSync::default()
             })
             .collect();
-        let (over, state_index) = (self.over.clone(), self.state_index);
-        parts.push(AllocSync { over, state_index, ..AllocSync::default() });
+        let (over, kept, state_index) = (self.over.clone(), self.kept.clone(), self.state_index);
+        parts.push(AllocSync { over, kept, state_index, ..AllocSync::default() });
         parts[0].full = true;
         parts.into_iter().map(to_node::Message::AllocSync).collect()
     }

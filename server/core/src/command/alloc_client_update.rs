@@ -7,12 +7,13 @@ use ordu_proto::state::ClientStatus;
 use super::Step;
 use super::entry::Entry;
 use super::job_state::is_client_terminal;
-use crate::state::read;
+use crate::state::{read, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> Step {
     for update in command.updates {
-        // An allocation that is gone from the state is no one's concern any more.
-        let Some(old) = read::alloc(entry.reader(), &update.alloc_id)? else { continue };
+        // An allocation that is gone from the state is no one's concern any more, and one that cannot be
+        // decoded does not hold up the others of the entry.
+        let Some(old) = readable(read::alloc(entry.reader(), &update.alloc_id))?.flatten() else { continue };
         // A node has a say in its own allocations only.
         if !update.node_id.is_empty() && update.node_id != old.node_id {
             continue;
@@ -36,7 +37,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: AllocClientUpdate) -> St
         new.client_description = update.client_description;
         new.task_states = update.task_states;
         new.client_stamp = old.client_stamp.max(update.stamp);
-        entry.put_alloc(Some(old), new)?;
+        readable(entry.put_alloc(Some(old), new))?;
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::job_state;
 pub(super) use crate::scheduler::evaluations::is_open;
 use crate::state::reader::ReaderExt;
-use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
+use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
 
 /// The summary of a job as the entry found it and as it will leave it.
 struct SummaryDraft {
@@ -115,10 +115,12 @@ impl<'t, 'b> Entry<'t, 'b> {
         now: Option<&str>,
     ) -> Result<(), Corrupt> {
         let Job { namespace, parent_id, .. } = child;
-        if parent_id.is_empty() || read::job(self.reader(), namespace, parent_id)?.is_none() {
-            return Ok(());
+        // A parent that cannot be decoded is no reason for its children to stand still.
+        let has_parent = !parent_id.is_empty()
+            && readable(read::job(self.reader(), namespace, parent_id))?.flatten().is_some();
+        if has_parent && let Some(summary) = readable(self.summary(namespace, parent_id))? {
+            job_state::count_child(summary, before, now);
         }
-        job_state::count_child(self.summary(namespace, parent_id)?, before, now);
         Ok(())
     }
 
@@ -145,7 +147,7 @@ impl<'t, 'b> Entry<'t, 'b> {
     fn drop_job_version(&mut self, version: &Job) -> Result<(), Corrupt> {
         let Job { namespace, id, create_index, version, .. } = version;
         self.tx.delete(Table::JobVersions, key::job_version(namespace, id, *version));
-        if read::spec_uses(self.reader(), namespace, id, *create_index, *version)? == 0 {
+        if !read::is_spec_used(self.reader(), namespace, id, *create_index, *version)? {
             self.tx.delete(Table::JobSpecs, key::job_spec(namespace, id, *create_index, *version));
         }
         Ok(())
@@ -155,7 +157,9 @@ impl<'t, 'b> Entry<'t, 'b> {
     /// more.
     fn count_spec_uses(&mut self) -> Result<(), Corrupt> {
         for ((namespace, id, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
-            let before = read::spec_uses(self.reader(), &namespace, &id, create_index, version)?;
+            let uses = read::spec_uses(self.reader(), &namespace, &id, create_index, version);
+            // Of a count that cannot be decoded nothing is known, so the specification stays.
+            let Some(before) = readable(uses)? else { continue };
             let now = before.saturating_add_signed(change);
             let at = key::job_spec(&namespace, &id, create_index, version);
             if now > 0 {
@@ -163,22 +167,25 @@ impl<'t, 'b> Entry<'t, 'b> {
                 continue;
             }
             self.tx.delete(Table::SpecUses, at.clone());
-            let kept = read::job_version(self.reader(), &namespace, &id, version)?;
-            if kept.is_none_or(|kept| kept.create_index != create_index) {
+            let kept = readable(read::job_version(self.reader(), &namespace, &id, version))?;
+            if kept.is_some_and(|kept| kept.is_none_or(|kept| kept.create_index != create_index)) {
                 self.tx.delete(Table::JobSpecs, at);
             }
         }
         Ok(())
     }
 
-    /// Writes an evaluation; its indexes and times are set here.
+    /// Writes an evaluation; its indexes and times are set here. Where a row that it needs cannot be decoded,
+    /// nothing of it is written.
     pub(super) fn put_eval(&mut self, mut eval: Evaluation) -> Result<(), Corrupt> {
         let old = read::eval(self.reader(), &eval.id)?;
+        let of = old.as_ref().unwrap_or(&eval);
+        let (namespace, job_id) = (of.namespace.clone(), of.job_id.clone());
+        self.summary(&namespace, &job_id)?;
         match &old {
             Some(old) => {
                 // Its place in the secondary table and in its job's counts is by them.
-                eval.namespace.clone_from(&old.namespace);
-                eval.job_id.clone_from(&old.job_id);
+                (eval.namespace, eval.job_id) = (namespace, job_id);
                 eval.create_index = old.create_index;
                 eval.create_time_ns = old.create_time_ns;
             }
@@ -202,8 +209,11 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes an allocation that stood as `old` before (`None`: it is new).
+    /// Writes an allocation that stood as `old` before (`None`: it is new). Where a row that it needs cannot be
+    /// decoded, nothing of it is written.
     pub(super) fn put_alloc(&mut self, old: Option<Allocation>, mut new: Allocation) -> Result<(), Corrupt> {
+        let summary = self.summary(&new.namespace, &new.job_id)?;
+        job_state::count_alloc(summary, old.as_ref(), &new);
         new.modify_index = self.index;
         new.modify_time_ns = self.time_ns;
         if old.is_none() {
@@ -228,8 +238,6 @@ impl<'t, 'b> Entry<'t, 'b> {
             }
             self.tx.put_bytes(Table::AllocsByEval, key::by_id(&new.eval_id, &new.id), Vec::new());
         }
-        let summary = self.summary(&new.namespace, &new.job_id)?;
-        job_state::count_alloc(summary, old.as_ref(), &new);
         self.tx.put(Table::Allocs, new.id.clone(), &new);
         self.tx.touch(Table::Allocs, self.index);
         self.tx.note(Change::Alloc { old: old.map(Box::new), new: Some(Box::new(new)) });
@@ -278,6 +286,11 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(&mut self.summaries.get_mut(&at).expect("inserted above").now)
     }
 
+    /// Removes a summary that is to be made anew.
+    pub(super) fn drop_summary(&mut self, namespace: &str, job_id: &str) {
+        self.tx.delete(Table::JobSummaries, key::job(namespace, job_id));
+    }
+
     /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
         self.count_spec_uses()?;
@@ -310,7 +323,9 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     fn settle_status(&mut self, namespace: &str, job_id: &str) -> Result<(), Corrupt> {
-        let Some(mut job) = read::job(self.reader(), namespace, job_id)? else { return Ok(()) };
+        // What an entry says of many jobs is not refused for one of them that cannot be decoded.
+        let job = readable(read::job(self.reader(), namespace, job_id))?.flatten();
+        let Some(mut job) = job else { return Ok(()) };
         let summary = self.summary(namespace, job_id)?;
         if job.stop {
             // Nothing of it waits any more, whatever an evaluation says that looked before.

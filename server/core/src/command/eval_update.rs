@@ -5,7 +5,7 @@ use ordu_proto::command::{Done, EvalUpdate};
 
 use super::entry::{Entry, is_open};
 use super::{Step, refuse};
-use crate::state::read;
+use crate::state::{read, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: EvalUpdate) -> Step {
     if command.evals.iter().any(|eval| eval.id.len() != 16) {
@@ -13,9 +13,10 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: EvalUpdate) -> Step {
     }
     for eval in command.evals {
         // What is over stays as it ended: a worker that was taken to be lost may tell something else later.
-        let known = read::eval(entry.reader(), &eval.id)?;
-        if known.is_none_or(|known| is_open(known.status())) {
-            entry.put_eval(eval)?;
+        let known = readable(read::eval(entry.reader(), &eval.id))?;
+        if known.is_some_and(|known| known.is_none_or(|known| is_open(known.status()))) {
+            // One whose rows cannot be decoded does not hold up the others of the entry.
+            readable(entry.put_eval(eval))?;
         }
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))

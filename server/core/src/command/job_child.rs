@@ -5,8 +5,8 @@ use ordu_proto::state::{Job, JobSpec};
 
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
-use crate::job::{parse_spec, spec_json};
-use crate::state::{Corrupt, Reader, Table, read};
+use crate::job::spec_json;
+use crate::state::{Corrupt, Reader, read};
 
 /// What a child has of its own.
 pub(super) struct Child<'c> {
@@ -25,9 +25,7 @@ pub(super) fn spec_of_parent(
     reader: &dyn Reader,
     parent: &Job,
 ) -> Result<ordu_proto::api::job::JobSpec, Corrupt> {
-    parse_spec(&read::spec_of(reader, parent)?.json).map_err(|error| {
-        Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", parent.version, parent.id))
-    })
+    read::parsed_spec(reader, parent, &read::spec_of(reader, parent)?)
 }
 
 /// Makes a child of `parent`, or has it evaluated again if there is one of this id.

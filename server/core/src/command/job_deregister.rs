@@ -52,7 +52,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
 
 fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
     let spec = read::spec_of(entry.reader(), &job)?;
-    job.version = next_version(entry, &job)?;
+    job.version = next_version(entry.reader(), &job)?;
     job.stop = true;
     job.stable = false;
     job.modify_index = entry.index;

@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::job_child::{Child, spec_of_parent, submit_child};
 use super::{Step, refuse};
 use crate::limits::DISPATCH_PAYLOAD_BYTES_MAX;
-use crate::state::{Corrupt, Table, read};
+use crate::state::{Corrupt, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
     let JobDispatch { namespace, job_id, meta, payload, idempotency_token, id_suffix, eval_id } = command;
@@ -26,8 +26,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
     }
     let mut spec = spec_of_parent(entry.reader(), &parent)?;
     let Some(parameters) = &spec.parameterized_job else {
-        let what = format!("the specification of the parameterized job {job_id:?} says that it is none");
-        return Err(Corrupt::new(Table::JobSpecs, what));
+        return Err(read::corrupt_spec(entry.reader(), &parent, &"it says nothing of parameters"));
     };
     if let Err(refusal) = check(parameters, &meta, &payload) {
         return Ok(Err(refusal));

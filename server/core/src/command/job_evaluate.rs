@@ -6,8 +6,7 @@ use ordu_proto::state::{Allocation, ClientStatus, Job};
 
 use super::entry::{Entry, new_eval};
 use super::{Step, refuse};
-use crate::job::parse_spec;
-use crate::state::{Corrupt, Id, Table, read};
+use crate::state::{Corrupt, Id, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
     let Some(job) = read::job(entry.reader(), &command.namespace, &command.job_id)? else {
@@ -37,9 +36,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
 /// Marks the failed allocations of the groups that may be rescheduled at all.
 fn place_failed_anew(entry: &mut Entry<'_, '_>, job: &Job) -> Result<(), Corrupt> {
     let spec = read::spec_of(entry.reader(), job)?;
-    let spec = parse_spec(&spec.json).map_err(|error| {
-        Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", job.version, job.id))
-    })?;
+    let spec = read::parsed_spec(entry.reader(), job, &spec)?;
     let reschedules = |name: &str| {
         let policy = spec.task_groups.iter().find(|group| group.name == name)?.reschedule_policy.as_ref()?;
         Some(policy.unlimited() || policy.attempts() > 0)

@@ -25,7 +25,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRevert) -> Step {
     }
     let spec = read::spec_of(entry.reader(), &job)?;
     // A summary that was counted anew has forgotten the groups that only earlier versions have.
-    let groups = group_names(&spec.json);
+    let groups = group_names(entry.reader(), &job, &spec)?;
     let is_parent = job.periodic || job.parameterized;
     let submission = Submission {
         job,

@@ -23,7 +23,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobStability) -> Step {
         job.modify_index = entry.index;
         entry.put_job_version_row(&job);
         job.status = existing.status;
-        let groups = group_names(&read::spec_of(entry.reader(), &job)?.json);
+        let groups = group_names(entry.reader(), &job, &read::spec_of(entry.reader(), &job)?)?;
         // Loaded, so that the entry's end looks at the job's status, too.
         let summary = entry.summary(&namespace, &job_id)?;
         for group in groups {

@@ -6,9 +6,8 @@ use ordu_proto::state::{Job, JobSpec, TaskGroupSummary};
 use serde::Deserialize;
 
 use super::entry::{Entry, new_eval};
-use crate::job::parse_spec;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
-use crate::state::{Corrupt, Id, read};
+use crate::state::{Corrupt, Id, Reader, read, readable};
 
 /// What a job is to be.
 pub(super) struct Submission<'g> {
@@ -27,14 +26,17 @@ pub(super) fn submit(
     existing: Option<Job>,
     submission: Submission<'_>,
 ) -> Result<(Job, JobRegistered), Corrupt> {
-    let Submission { job, spec, groups, eval_id, triggered_by } = submission;
-    let unchanged = match &existing {
-        Some(existing) => existing.stop == job.stop && read::spec_of(entry.reader(), existing)? == spec,
-        None => false,
+    let Submission { mut job, spec, groups, eval_id, triggered_by } = submission;
+    let version = match &existing {
+        Some(existing) => version_of_submission(entry.reader(), existing, job.stop, &spec)?,
+        None => Some(0),
     };
-    let job = match existing {
-        Some(existing) if unchanged => existing,
-        existing => write(entry, existing, job, spec, &groups)?,
+    let job = match (version, existing) {
+        (None, Some(existing)) => existing,
+        (version, existing) => {
+            job.version = version.unwrap_or_default();
+            write(entry, existing, job, spec, &groups)?
+        }
     };
     let eval_id = Id::try_from(eval_id).ok();
     if let Some(id) = eval_id {
@@ -49,6 +51,7 @@ pub(super) fn submit(
     Ok((job, registered))
 }
 
+/// Writes the job with the version that it has.
 fn write(
     entry: &mut Entry<'_, '_>,
     existing: Option<Job>,
@@ -59,7 +62,6 @@ fn write(
     match &existing {
         Some(existing) => {
             job.create_index = existing.create_index;
-            job.version = next_version(entry, existing)?;
             job.status.clone_from(&existing.status);
             // Whose child a job is, and of which dispatch, stays what it was.
             job.parent_id.clone_from(&existing.parent_id);
@@ -67,7 +69,6 @@ fn write(
         }
         None => {
             job.create_index = entry.index;
-            job.version = 0;
             job.status = "pending".to_owned();
         }
     }
@@ -95,15 +96,28 @@ fn write(
     Ok(job)
 }
 
+/// The version that a job becomes by being submitted as `spec`; `None` where it is that already. What a
+/// registration writes and what a dry run tells is decided here.
+pub fn version_of_submission(
+    reader: &dyn Reader,
+    existing: &Job,
+    stop: bool,
+    spec: &JobSpec,
+) -> Result<Option<u64>, Corrupt> {
+    // One that cannot be read is not this one: the job is mended by registering it anew.
+    let is_same =
+        existing.stop == stop && readable(read::spec_of(reader, existing))?.is_some_and(|now| now == *spec);
+    if is_same { Ok(None) } else { next_version(reader, existing).map(Some) }
+}
+
 /// The number after the job's. It may be one that was given before, since marking an older version stable
-/// makes that one the job; but never one that an allocation runs by.
-pub(super) fn next_version(entry: &Entry<'_, '_>, existing: &Job) -> Result<u64, Corrupt> {
+/// makes that one the job; but never one by which an allocation runs or ran, whether or not its version is
+/// still kept: the specification is, and writing another one by its number would change what runs.
+pub(super) fn next_version(reader: &dyn Reader, existing: &Job) -> Result<u64, Corrupt> {
+    let Job { namespace, id, create_index, .. } = existing;
     let mut next = existing.version + 1;
-    if read::job_version(entry.reader(), &existing.namespace, &existing.id, next)?.is_some() {
-        let Job { namespace, id, create_index, .. } = existing;
-        while read::spec_uses(entry.reader(), namespace, id, *create_index, next)? > 0 {
-            next += 1;
-        }
+    while read::is_spec_used(reader, namespace, id, *create_index, next)? {
+        next += 1;
     }
     Ok(next)
 }
@@ -122,7 +136,8 @@ fn note_schedule(
     let is_resumed = existing.is_some_and(|existing| existing.stop && !job.stop);
     let is_same = match existing {
         Some(existing) if !is_resumed => {
-            schedule_of(&read::spec_of(entry.reader(), existing)?) == schedule_of(spec)
+            let before = readable(read::spec_of(entry.reader(), existing))?;
+            before.is_some_and(|before| schedule_of(&before) == schedule_of(spec))
         }
         _ => false,
     };
@@ -134,7 +149,7 @@ fn note_schedule(
 }
 
 /// A job's schedule alone; none where the specification has none that can be read.
-pub fn schedule_of(spec: &JobSpec) -> Option<PeriodicConfig> {
+fn schedule_of(spec: &JobSpec) -> Option<PeriodicConfig> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Scheduled {
@@ -143,8 +158,11 @@ pub fn schedule_of(spec: &JobSpec) -> Option<PeriodicConfig> {
     serde_json::from_slice::<Scheduled>(&spec.json).ok()?.periodic
 }
 
-/// The names of a specification's groups; none of one that cannot be read.
-pub(super) fn group_names(spec_json: &[u8]) -> Vec<String> {
-    let spec = parse_spec(spec_json);
-    spec.map(|spec| spec.task_groups.into_iter().map(|group| group.name).collect()).unwrap_or_default()
+/// The names of the groups of a job's specification.
+///
+/// # Errors
+/// Where it cannot be read: what nothing can be placed by is to become no job.
+pub(super) fn group_names(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<Vec<String>, Corrupt> {
+    let spec = read::parsed_spec(reader, job, spec)?;
+    Ok(spec.task_groups.into_iter().map(|group| group.name).collect())
 }

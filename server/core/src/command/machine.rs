@@ -12,8 +12,8 @@ use super::{FEATURE_LEVEL, Step};
 use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
-use crate::state::reader::decode;
-use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read};
+use crate::state::reader::ReaderExt;
+use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
 
 /// Where an entry stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +127,17 @@ impl Machine {
             Ok(())
         })?;
         reader.scan(Table::Requests, &[], None, &mut |at, bytes| {
-            let (index, id) = answered_row(at, bytes)?;
-            machine.answered.insert(id, index);
-            machine.answered_order.push_back((index, id));
+            let Some(index) = <[u8; 8]>::try_from(at).ok().map(u64::from_be_bytes) else {
+                reader.set_aside(Table::Requests, at, "a key that is no log index");
+                return Ok(true);
+            };
+            let id = bytes.first_chunk::<16>().copied();
+            match id {
+                Some(id) => drop(machine.answered.insert(id, index)),
+                None => reader.set_aside(Table::Requests, at, "a row without a request id"),
+            }
+            // A row counts although its id is not known: rows go in the same order on every server.
+            machine.answered_order.push_back((index, id.unwrap_or_default()));
             Ok(true)
         })?;
         Ok(machine)
@@ -152,13 +160,15 @@ impl Machine {
     pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: &[u8]) -> Result<Applied, Fatal> {
         let (envelope, command) = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
         let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
+        // It was decided on, and what came of it is not known any more.
+        let too_late = || Outcome { outcome: Some(Answer::TooLate(TooLate {})) };
         if let Some(answered_at) = request_id.and_then(|id| self.answered.get(&id)) {
-            return Ok(Applied { outcome: first_answer(tx, *answered_at)?, changes: Vec::new() });
+            let outcome = readable(first_answer(tx, *answered_at))?.unwrap_or_else(too_late);
+            return Ok(Applied { outcome, changes: Vec::new() });
         }
         let earliest_index = envelope.earliest_index;
         if request_id.is_some() && (1..=self.cluster.answers_dropped_to).contains(&earliest_index) {
-            let outcome = Outcome { outcome: Some(Answer::TooLate(TooLate {})) };
-            return Ok(Applied { outcome, changes: Vec::new() });
+            return Ok(Applied { outcome: too_late(), changes: Vec::new() });
         }
 
         self.cluster.time_ns = self.cluster.time_ns.max(envelope.time_ns);
@@ -168,7 +178,12 @@ impl Machine {
         } else {
             self.dispatch(tx, at, envelope.feature_level, command)
         };
-        let outcome = match step? {
+        let step = match step {
+            // All servers hold the same bytes, so that it is refused by all of them.
+            Err(corrupt) if corrupt.is_row() => Err(super::refuse_unreadable(&corrupt)),
+            step => step?,
+        };
+        let outcome = match step {
             Ok(answer) => Outcome { outcome: Some(answer) },
             Err(refusal) => {
                 tx.drop_entry();
@@ -246,20 +261,12 @@ impl Machine {
     }
 }
 
-fn answered_row(at: &[u8], bytes: &[u8]) -> Result<(u64, Id), Corrupt> {
-    let index = <[u8; 8]>::try_from(at).map(u64::from_be_bytes);
-    let id = bytes.first_chunk::<16>();
-    match (index, id) {
-        (Ok(index), Some(id)) => Ok((index, *id)),
-        _ => Err(Corrupt::new(Table::Requests, "a row without an index or a request id")),
-    }
-}
-
 fn first_answer(reader: &dyn Reader, index: u64) -> Result<Outcome, Corrupt> {
+    let at = key::index(index);
     let bytes = reader
-        .get(Table::Requests, &key::index(index))?
+        .get(Table::Requests, &at)?
         .filter(|bytes| bytes.len() >= 16)
-        .ok_or_else(|| Corrupt::new(Table::Requests, format!("no answer at {index}")))?;
-    let answered: AnsweredRequest = decode(Table::Requests, &bytes[16..])?;
-    decode(Table::Requests, &answered.outcome)
+        .ok_or_else(|| reader.corrupt_row(Table::Requests, &at, "no answer is in it"))?;
+    let answered: AnsweredRequest = reader.decode_row(Table::Requests, &at, &bytes[16..])?;
+    reader.decode_row(Table::Requests, &at, &answered.outcome)
 }

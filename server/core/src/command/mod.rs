@@ -24,7 +24,7 @@ mod summaries_reconcile;
 mod tests;
 
 pub use entry::new_eval;
-pub use job_version::schedule_of;
+pub use job_version::version_of_submission;
 pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope};
 
 use ordu_proto::command::outcome::Outcome as Answer;
@@ -36,13 +36,22 @@ use crate::state::{Corrupt, Id};
 /// of an old one raises it; it is proposed only when every server knows it.
 pub const FEATURE_LEVEL: u32 = 1;
 
-/// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state,
-/// which stops the server.
+/// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state. Where
+/// that is a single row the command is refused; else the server stops.
 type Step = Result<Result<Answer, Refusal>, Corrupt>;
 
 /// A refusal with an HTTP status and a sentence for the caller.
 pub fn refuse(status: u32, text: impl Into<String>) -> Refusal {
     Refusal { status, text: text.into() }
+}
+
+/// The status of a refusal for a row that cannot be decoded. It stands in the log; callers are told 500, which
+/// in the log is the status of Nomad's refusals.
+pub const UNREADABLE_STATUS: u32 = 520;
+
+fn refuse_unreadable(corrupt: &Corrupt) -> Refusal {
+    let text = format!("nothing is changed, since a row that is needed cannot be decoded: {corrupt}");
+    refuse(UNREADABLE_STATUS, text)
 }
 
 fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {

@@ -10,12 +10,13 @@ use super::Step;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, derived_id, new_eval};
 use super::job_state::is_client_terminal;
 use super::node_register::push_event;
-use crate::state::{Corrupt, Reader, read};
+use crate::state::{Corrupt, Reader, read, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Step {
     let mut affected = AffectedJobs::default();
     for change in command.changes {
-        let Some(old) = read::node(entry.reader(), &change.node_id)? else { continue };
+        // One that cannot be decoded does not hold up the others of the entry.
+        let Some(old) = readable(read::node(entry.reader(), &change.node_id))?.flatten() else { continue };
         if old.status == change.status {
             continue;
         }
@@ -58,7 +59,8 @@ impl AffectedJobs {
     pub(super) fn evaluate(self, entry: &mut Entry<'_, '_>, seed: &[u8]) -> Result<(), Corrupt> {
         for ((namespace, job_id), Affected { node_id, job_type }) in self.0 {
             // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
-            let job = read::job(entry.reader(), &namespace, &job_id)?.unwrap_or_else(|| Job {
+            let job = readable(read::job(entry.reader(), &namespace, &job_id))?.flatten();
+            let job = job.unwrap_or_else(|| Job {
                 namespace: namespace.clone(),
                 id: job_id.clone(),
                 priority: UNKNOWN_JOB_PRIORITY,
@@ -68,7 +70,7 @@ impl AffectedJobs {
             let mut eval = new_eval(derived_id(seed, &namespace, &job_id), &job, "node-update");
             eval.node_id = node_id;
             eval.node_modify_index = entry.index;
-            entry.put_eval(eval)?;
+            readable(entry.put_eval(eval))?;
         }
         Ok(())
     }

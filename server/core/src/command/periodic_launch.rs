@@ -8,7 +8,6 @@ use ordu_proto::state::Job;
 
 use super::entry::Entry;
 use super::job_child::{Child, spec_of_parent, submit_child};
-use super::job_version::schedule_of;
 use super::{Step, refuse};
 use crate::periodic::child_id;
 use crate::state::{Corrupt, read};
@@ -18,8 +17,8 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: PeriodicLaunch) -> Step 
     let Some(job) = read::job(entry.reader(), &namespace, &job_id)? else {
         return Ok(Err(refuse(500, "job not found")));
     };
-    let schedule = if job.periodic { schedule_of(&read::spec_of(entry.reader(), &job)?) } else { None };
-    let Some(schedule) = schedule else {
+    let spec = if job.periodic { Some(spec_of_parent(entry.reader(), &job)?) } else { None };
+    let Some(schedule) = spec.and_then(|spec| spec.periodic) else {
         return Ok(Err(refuse(500, "can't force launch non-periodic job")));
     };
     if job.stop || job.parameterized || schedule.enabled == Some(false) {

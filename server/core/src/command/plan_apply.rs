@@ -11,40 +11,59 @@ use super::job_state::is_client_terminal;
 use super::plan_deployments::PlanDeployments;
 use super::{Step, refuse};
 use crate::limits::RESCHEDULE_EVENTS_KEPT_MAX;
-use crate::scheduler::{ClusterView, PlanCheck};
+use crate::scheduler::{ClusterView, PlanCheck, touched_allocs};
 use crate::state::{Corrupt, Reader, read};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, view: &ClusterView, command: PlanApply) -> Step {
     let mut check = PlanCheck::new(view);
     let mut results = Vec::with_capacity(command.plans.len());
-    for mut plan in command.plans {
+    for plan in command.plans {
         if plan.place.iter().any(|alloc| alloc.id.len() != 16) {
             return Ok(Err(refuse(500, "an allocation's id has sixteen bytes")));
         }
         if plan.deployment.as_ref().is_some_and(|deployment| deployment.id.len() != 16) {
             return Ok(Err(refuse(500, "a deployment's id has sixteen bytes")));
         }
-        take_out_placed(entry.reader(), &mut plan)?;
-        if let Some(refused) = nodes_of_void(entry.reader(), &plan)? {
-            results
-                .push(PlanResult { refused_nodes: refused.into_iter().collect(), ..PlanResult::default() });
-            continue;
-        }
-        let reader = entry.reader();
-        let mut failed = None;
-        let refused = check.check(&plan, &mut |id| match read::alloc(reader, id) {
-            Ok(alloc) => alloc,
-            Err(error) => {
-                failed = Some(error);
-                None
+        results.push(match check_and_apply(entry, &mut check, plan) {
+            Ok(result) => result,
+            // Nothing of it is written, and the other plans go on.
+            Err(corrupt) if corrupt.is_row() => {
+                PlanResult { unreadable: corrupt.to_string(), ..PlanResult::default() }
             }
+            Err(corrupt) => return Err(corrupt),
         });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        results.push(apply_plan(entry, plan, &refused)?);
     }
     Ok(Ok(Answer::PlanApplied(PlanApplied { index: entry.index, results })))
+}
+
+/// Applies what fits of a plan. Every row that it needs is read before it counts as in effect or writes anything.
+fn check_and_apply(
+    entry: &mut Entry<'_, '_>,
+    check: &mut PlanCheck<'_>,
+    mut plan: Plan,
+) -> Result<PlanResult, Corrupt> {
+    take_out_placed(entry.reader(), &mut plan)?;
+    if let Some(refused) = nodes_of_void(entry.reader(), &plan)? {
+        return Ok(PlanResult { refused_nodes: refused.into_iter().collect(), ..PlanResult::default() });
+    }
+    let reader = entry.reader();
+    let touched = touched_allocs(&plan, &mut |id| read::alloc(reader, id))?;
+    let mut previous = Vec::new();
+    for alloc in plan.place.iter().filter(|alloc| !alloc.previous_allocation.is_empty()) {
+        // Most of them are stopped by the plan.
+        if !touched.contains_key(&alloc.previous_allocation) {
+            previous.extend(read::alloc(reader, &alloc.previous_allocation)?);
+        }
+    }
+    let allocs = touched.values().chain(&previous).chain(&plan.place);
+    let jobs: BTreeSet<(&str, &str)> = allocs.map(|alloc| (&*alloc.namespace, &*alloc.job_id)).collect();
+    for (namespace, job_id) in jobs {
+        read::job_summary(reader, namespace, job_id)?;
+    }
+    let mut deployments = PlanDeployments::default();
+    deployments.load(entry, &plan)?;
+    let refused = check.check(&plan, &mut |id| touched.get(id).cloned());
+    apply_plan(entry, plan, &refused, deployments)
 }
 
 /// Placements that are there already, because a plan was proposed twice, are not counted twice.
@@ -89,8 +108,8 @@ fn apply_plan(
     entry: &mut Entry<'_, '_>,
     plan: Plan,
     refused: &BTreeSet<Vec<u8>>,
+    mut deployments: PlanDeployments,
 ) -> Result<PlanResult, Corrupt> {
-    let mut deployments = PlanDeployments::default();
     // A deployment begins whatever becomes of its placements: those that are refused are tried again as its
     // own. But nothing of a plan takes effect that does so whole or not at all.
     if refused.is_empty() || !plan.all_at_once {
@@ -162,7 +181,8 @@ fn apply_plan(
         placed += 1;
     }
     deployments.finish(entry);
-    Ok(PlanResult { refused_nodes: refused.iter().cloned().collect(), placed, changed })
+    let refused_nodes = refused.iter().cloned().collect();
+    Ok(PlanResult { refused_nodes, placed, changed, ..PlanResult::default() })
 }
 
 /// How the successor of a failed allocation came to be placed.

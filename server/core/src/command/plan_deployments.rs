@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ordu_proto::command::DeploymentUpdate;
+use ordu_proto::command::{DeploymentUpdate, Plan};
 use ordu_proto::state::Deployment;
 
 use super::entry::Entry;
@@ -24,6 +24,18 @@ pub(super) struct PlanDeployments {
 }
 
 impl PlanDeployments {
+    /// Reads all that the plan may change.
+    pub(super) fn load(&mut self, entry: &Entry<'_, '_>, plan: &Plan) -> Result<(), Corrupt> {
+        let begun = plan.deployment.iter().map(|deployment| &deployment.id);
+        let ended = plan.deployment_updates.iter().map(|update| &update.deployment_id);
+        let joined = plan.update.iter().map(|update| &update.deployment_id);
+        let placed = plan.place.iter().map(|alloc| &alloc.deployment_id);
+        for id in begun.chain(ended).chain(joined).chain(placed).filter(|id| !id.is_empty()) {
+            self.draft(entry, id)?;
+        }
+        Ok(())
+    }
+
     /// A deployment begins, unless it has begun before: a large plan comes in several parts, and a plan may
     /// be proposed twice.
     pub(super) fn begin(&mut self, entry: &Entry<'_, '_>, deployment: Deployment) -> Result<(), Corrupt> {

@@ -10,11 +10,15 @@ use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSummary, Tas
 use super::entry::{Entry, is_open};
 use super::job_version::group_names;
 use super::{Step, job_state};
-use crate::state::{Corrupt, Table, read};
+use crate::state::{Corrupt, Table, read, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, _: SummariesReconcile) -> Step {
     let counted = count(entry)?;
     for ((namespace, id), counted) in counted {
+        if readable(read::job_summary(entry.reader(), &namespace, &id))?.is_none() {
+            // What it said is not needed to count anew.
+            entry.drop_summary(&namespace, &id);
+        }
         let summary = entry.summary(&namespace, &id)?;
         let (before, index) = (summary.clone(), summary.modify_index);
         *summary = JobSummary { namespace, job_id: id, modify_index: index, ..counted };
@@ -40,8 +44,9 @@ fn count(entry: &Entry<'_, '_>) -> Result<Counted, Corrupt> {
         Ok(())
     })?;
     read::each(reader, Table::Jobs, &[], &mut |job: Job| {
-        let spec = read::spec_of(reader, &job)?;
-        let groups = group_names(&spec.json).into_iter().map(|name| (name, TaskGroupSummary::default()));
+        let groups = read::spec_of(reader, &job).and_then(|spec| group_names(reader, &job, &spec));
+        let groups = readable(groups)?.unwrap_or_default();
+        let groups = groups.into_iter().map(|name| (name, TaskGroupSummary::default()));
         let summary =
             JobSummary { groups: groups.collect(), create_index: job.create_index, ..JobSummary::default() };
         if !job.parent_id.is_empty() {

@@ -64,6 +64,22 @@ impl PlanVerdict {
 /// Finds an allocation's row by its id, in the state that the plan is checked against.
 pub type AllocLookup<'a> = dyn FnMut(&[u8]) -> Option<Allocation> + 'a;
 
+/// The allocations that a plan stops or updates, as far as there are any, by their ids. Read before a plan is
+/// checked: one of which a row cannot be read must not count as in effect.
+pub fn touched_allocs<E>(
+    plan: &Plan,
+    read: &mut dyn FnMut(&[u8]) -> Result<Option<Allocation>, E>,
+) -> Result<BTreeMap<Vec<u8>, Allocation>, E> {
+    let stopped = plan.stop.iter().map(|stop| &stop.alloc_id);
+    let mut allocs = BTreeMap::new();
+    for id in stopped.chain(plan.update.iter().map(|update| &update.alloc_id)) {
+        if let Some(alloc) = read(id)? {
+            allocs.insert(id.clone(), alloc);
+        }
+    }
+    Ok(allocs)
+}
+
 /// What is left of the plan when the refused parts are taken out: what the plan applier proposes.
 ///
 /// A stop or update whose allocation `lookup` does not know stays; it means nothing to `apply` either.

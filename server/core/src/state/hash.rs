@@ -27,7 +27,7 @@ pub fn chain_after(before: &Chain, tx: &Tx<'_>) -> Chain {
 pub fn chain(reader: &dyn Reader) -> Result<Chain, Corrupt> {
     let Some(bytes) = reader.get(Table::Meta, key::meta::CHAIN)? else { return Ok(Chain::default()) };
     let length = bytes.len();
-    bytes.try_into().map_err(|_| Corrupt::new(Table::Meta, format!("a chained hash of {length} bytes")))
+    bytes.try_into().map_err(|_| Corrupt::row(Table::Meta, format!("a chained hash of {length} bytes")))
 }
 
 /// SHA-256 over every table's rows in order, but for the raft positions (log ids and membership): those

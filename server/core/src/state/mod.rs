@@ -12,7 +12,7 @@ pub mod table;
 pub mod token;
 pub mod tx;
 
-pub use error::Corrupt;
+pub use error::{Corrupt, Fault, readable};
 pub use memory::MemoryTables;
 pub use page::{Direction, Place, Span, page, scan_span};
 pub use reader::{Reader, Row, Visit};

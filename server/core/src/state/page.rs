@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use prost::Message;
 
-use super::reader::{Visit, decode};
+use super::reader::{ReaderExt, Visit};
 use super::{Corrupt, Reader, Table, key};
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ pub fn scan_span(reader: &dyn Reader, span: &Span<'_>, visit: &mut Visit<'_>) ->
 }
 
 /// Reads one page. `visit` is called with the rows of a span in their order and answers whether the row
-/// belongs to the list (a filter may pass over it). After `rows_max` rows that do (`None`: all), the next
+/// belongs to the list (a filter may pass over it); rows that cannot be decoded are passed over. After `rows_max` rows that do (`None`: all), the next
 /// one that does is visited once more as [`Place::NextPage`], to make the token of, and is the last.
 pub fn page<M: Message + Default, E: From<Corrupt>>(
     reader: &dyn Reader,
@@ -72,9 +72,10 @@ pub fn page<M: Message + Default, E: From<Corrupt>>(
 ) -> Result<(), E> {
     let mut rows_left = rows_max.map_or(usize::MAX, NonZeroUsize::get);
     let mut failed = None;
-    scan_span(reader, span, &mut |_, bytes| {
+    scan_span(reader, span, &mut |at, bytes| {
+        let Some(row) = reader.decoded(span.table, at, bytes) else { return Ok(true) };
         let place = if rows_left == 0 { Place::NextPage } else { Place::OnPage };
-        match visit(decode(span.table, bytes)?, place) {
+        match visit(row, place) {
             Ok(belongs) => {
                 rows_left = rows_left.saturating_sub(usize::from(belongs));
                 Ok(!(belongs && place == Place::NextPage))

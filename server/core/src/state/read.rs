@@ -1,12 +1,14 @@
 //! Named look-ups in the tables, so that no caller spells a key.
 
+use ordu_proto::api;
 use ordu_proto::state::{
     Allocation, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary, Node, NodeAlloc,
     PeriodicLaunchRecord,
 };
 
-use super::reader::{ReaderExt, decode};
-use super::{Corrupt, Id, Reader, Table, TableIndexes, key};
+use super::reader::ReaderExt;
+use super::{Corrupt, Id, Reader, Table, TableIndexes, key, readable};
+use crate::job::parse_spec;
 
 /// What a node says of a task that will not run again.
 const TASK_DEAD: &str = "dead";
@@ -19,7 +21,8 @@ pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
 /// The index of the last change to each table.
 pub fn indexes(reader: &dyn Reader) -> Result<TableIndexes, Corrupt> {
     match reader.get(Table::Meta, key::meta::INDEXES)? {
-        Some(bytes) => TableIndexes::decode(&bytes),
+        Some(bytes) => TableIndexes::decode(&bytes)
+            .inspect_err(|corrupt| reader.set_aside(Table::Meta, key::meta::INDEXES, &corrupt.reason)),
         None => Ok(TableIndexes::default()),
     }
 }
@@ -39,7 +42,7 @@ pub fn job_version(
     reader.row(Table::JobVersions, &key::job_version(namespace, id, version))
 }
 
-/// All versions that are kept, newest first.
+/// All versions that are kept and can be decoded, newest first.
 pub fn job_versions(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Vec<Job>, Corrupt> {
     reader.rows(Table::JobVersions, &key::of_job(namespace, id))
 }
@@ -66,13 +69,40 @@ pub fn spec_uses(
     let at = key::job_spec(namespace, id, job_create_index, version);
     let Some(bytes) = reader.get(Table::SpecUses, &at)? else { return Ok(0) };
     let count = bytes.as_slice().try_into().map(u64::from_be_bytes);
-    count.map_err(|_| Corrupt::new(Table::SpecUses, format!("a count of {} bytes", bytes.len())))
+    count.map_err(|_| reader.corrupt_row(Table::SpecUses, &at, format!("a count of {} bytes", bytes.len())))
+}
+
+/// Whether an allocation runs or ran by a specification. One whose count cannot be decoded may be in use.
+pub fn is_spec_used(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+    job_create_index: u64,
+    version: u64,
+) -> Result<bool, Corrupt> {
+    Ok(readable(spec_uses(reader, namespace, id, job_create_index, version))?.is_none_or(|uses| uses > 0))
 }
 
 /// The specification of a job row, which must be there.
 pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
-    job_spec(reader, &job.namespace, &job.id, job.create_index, job.version)?
-        .ok_or_else(|| Corrupt::new(Table::JobSpecs, format!("no version {} of job {}", job.version, job.id)))
+    let spec = job_spec(reader, &job.namespace, &job.id, job.create_index, job.version)?;
+    spec.ok_or_else(|| corrupt_spec(reader, job, &"it is not there"))
+}
+
+/// What a job's specification says.
+///
+/// # Errors
+/// Where this release cannot read it, though an earlier one wrote it.
+pub fn parsed_spec(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<api::job::JobSpec, Corrupt> {
+    parse_spec(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
+}
+
+/// The specification of a job row is not what it must be; whoever finds that out says why.
+pub fn corrupt_spec(reader: &dyn Reader, job: &Job, reason: &dyn std::fmt::Display) -> Corrupt {
+    let Job { namespace, id, create_index, version, .. } = job;
+    let at = key::job_spec(namespace, id, *create_index, *version);
+    let reason = format!("the specification of version {version} of job {id:?}: {reason}");
+    reader.corrupt_row(Table::JobSpecs, &at, reason)
 }
 
 /// A job's summary.
@@ -87,11 +117,10 @@ pub fn child_by_token(
     parent_id: &str,
     token: &str,
 ) -> Result<Option<Job>, Corrupt> {
-    let Some(id) = reader.get(Table::ChildrenByToken, &key::by_token(namespace, parent_id, token))? else {
-        return Ok(None);
-    };
+    let at = key::by_token(namespace, parent_id, token);
+    let Some(id) = reader.get(Table::ChildrenByToken, &at)? else { return Ok(None) };
     let id = String::from_utf8(id)
-        .map_err(|_| Corrupt::new(Table::ChildrenByToken, "a child's id that is no text"))?;
+        .map_err(|_| reader.corrupt_row(Table::ChildrenByToken, &at, "a child's id that is no text"))?;
     job(reader, namespace, &id)
 }
 
@@ -129,14 +158,15 @@ pub fn allocs_of_node(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<Allocat
     owned(reader, Table::AllocsByNode, node_id, Table::Allocs)
 }
 
-/// What a node's session has to know of each allocation on the node before it reads any, by id.
-pub fn node_allocs(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<(Id, NodeAlloc)>, Corrupt> {
+/// What a node's session has to know of each allocation on the node before it reads any, by id; of one whose
+/// row cannot be decoded, that it is there.
+pub fn node_allocs(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<(Id, Option<NodeAlloc>)>, Corrupt> {
     let table = Table::AllocsByNode;
     let mut rows = Vec::new();
     reader.scan_prefix(table, node_id, &mut |key, bytes| {
-        let id = key::trailing_id(key)
-            .ok_or_else(|| Corrupt::new(table, format!("a key of {} bytes", key.len())))?;
-        rows.push((id, decode(table, bytes)?));
+        if let Some(id) = reader.trailing_id(table, key) {
+            rows.push((id, reader.decoded(table, key, bytes)));
+        }
         Ok(true)
     })?;
     Ok(rows)
@@ -198,19 +228,22 @@ pub fn node(reader: &dyn Reader, id: &[u8]) -> Result<Option<Node>, Corrupt> {
     reader.row(Table::Nodes, id)
 }
 
-/// Calls `visit` with every row of a table whose key begins with `prefix`.
+/// Calls `visit` with every row of a table whose key begins with `prefix`, but for those that cannot be decoded.
 pub fn each<M: prost::Message + Default>(
     reader: &dyn Reader,
     table: Table,
     prefix: &[u8],
     visit: &mut dyn FnMut(M) -> Result<(), Corrupt>,
 ) -> Result<(), Corrupt> {
-    reader.scan_prefix(table, prefix, &mut |_, bytes| {
-        visit(decode(table, bytes)?)?;
+    reader.scan_prefix(table, prefix, &mut |key, bytes| {
+        if let Some(row) = reader.decoded(table, key, bytes) {
+            visit(row)?;
+        }
         Ok(true)
     })
 }
 
+/// The rows of a table that a secondary one names, but for those that cannot be decoded or are not there.
 fn owned<M: prost::Message + Default>(
     reader: &dyn Reader,
     by: Table,
@@ -218,11 +251,15 @@ fn owned<M: prost::Message + Default>(
     table: Table,
 ) -> Result<Vec<M>, Corrupt> {
     let ids: Vec<Id> = reader.ids(by, prefix)?;
-    ids.iter()
-        .map(|id| {
-            reader
-                .row(table, id)?
-                .ok_or_else(|| Corrupt::new(table, format!("{} names a row that is not there", by.name())))
-        })
-        .collect()
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match readable(reader.row(table, id))? {
+            Some(Some(row)) => rows.push(row),
+            Some(None) => {
+                reader.set_aside(table, id, &format!("{} names it, and it is not there", by.name()))
+            }
+            None => {}
+        }
+    }
+    Ok(rows)
 }

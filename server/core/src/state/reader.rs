@@ -54,14 +54,35 @@ pub trait Reader {
         }
         Ok(())
     }
+
+    /// Notes that the row of `key` cannot be decoded and is left out of what is read. A reader of a server's
+    /// own tables tells the operator; others need not.
+    fn set_aside(&self, _table: Table, _key: &[u8], _reason: &str) {}
 }
 
 /// What is built on [`Reader`]: rows as messages, prefixes.
 pub trait ReaderExt: Reader {
+    /// A row that was read, as a message; `None`, and set aside, where it cannot be decoded.
+    fn decoded<M: Message + Default>(&self, table: Table, key: &[u8], bytes: &[u8]) -> Option<M> {
+        self.decode_row(table, key, bytes).ok()
+    }
+
+    /// As [`ReaderExt::decoded`], for whoever cannot go on without the row.
+    fn decode_row<M: Message + Default>(&self, table: Table, key: &[u8], bytes: &[u8]) -> Result<M, Corrupt> {
+        decode(table, bytes).inspect_err(|corrupt| self.set_aside(table, key, &corrupt.reason))
+    }
+
+    /// Sets aside the row of `key` and gives the error of whoever cannot go on without it.
+    fn corrupt_row(&self, table: Table, key: &[u8], reason: impl std::fmt::Display) -> Corrupt {
+        let corrupt = Corrupt::row(table, reason);
+        self.set_aside(table, key, &corrupt.reason);
+        corrupt
+    }
+
     /// The row of `key` as a message.
     fn row<M: Message + Default>(&self, table: Table, key: &[u8]) -> Result<Option<M>, Corrupt> {
         match self.get(table, key)? {
-            Some(bytes) => decode(table, &bytes).map(Some),
+            Some(bytes) => self.decode_row(table, key, &bytes).map(Some),
             None => Ok(None),
         }
     }
@@ -88,32 +109,40 @@ pub trait ReaderExt: Reader {
         Ok(any)
     }
 
-    /// The messages whose keys begin with `prefix`.
+    /// The messages whose keys begin with `prefix`, but for those that cannot be decoded.
     fn rows<M: Message + Default>(&self, table: Table, prefix: &[u8]) -> Result<Vec<M>, Corrupt> {
         let mut rows = Vec::new();
-        self.scan_prefix(table, prefix, &mut |_, bytes| {
-            rows.push(decode(table, bytes)?);
+        self.scan_prefix(table, prefix, &mut |key, bytes| {
+            rows.extend(self.decoded::<M>(table, key, bytes));
             Ok(true)
         })?;
         Ok(rows)
     }
 
-    /// The ids that end the keys of a secondary table that begin with `prefix`.
+    /// The ids that end the keys of a secondary table that begin with `prefix`; keys that end with none are
+    /// passed over.
     fn ids(&self, table: Table, prefix: &[u8]) -> Result<Vec<super::Id>, Corrupt> {
         let mut ids = Vec::new();
         self.scan_prefix(table, prefix, &mut |key, _| {
-            let id = super::key::trailing_id(key)
-                .ok_or_else(|| Corrupt::new(table, format!("a key of {} bytes", key.len())))?;
-            ids.push(id);
+            ids.extend(self.trailing_id(table, key));
             Ok(true)
         })?;
         Ok(ids)
+    }
+
+    /// The id that ends a key; `None`, and set aside, where the key is too short to have one.
+    fn trailing_id(&self, table: Table, key: &[u8]) -> Option<super::Id> {
+        let id = super::key::trailing_id(key);
+        if id.is_none() {
+            self.set_aside(table, key, "a key that ends with no id");
+        }
+        id
     }
 }
 
 impl<R: Reader + ?Sized> ReaderExt for R {}
 
-/// Decodes a stored row.
+/// Decodes stored bytes; of a row that was read, [`ReaderExt::decode_row`] also tells the operator.
 pub fn decode<M: Message + Default>(table: Table, bytes: &[u8]) -> Result<M, Corrupt> {
-    M::decode(bytes).map_err(|error| Corrupt::new(table, format!("a row that cannot be decoded: {error}")))
+    M::decode(bytes).map_err(|error| Corrupt::row(table, format!("a row that cannot be decoded: {error}")))
 }

@@ -141,7 +141,7 @@ impl TableIndexes {
     pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
         if !bytes.len().is_multiple_of(8) {
             let reason = format!("table indexes of {} bytes", bytes.len());
-            return Err(Corrupt::new(Table::Meta, reason));
+            return Err(Corrupt::row(Table::Meta, reason));
         }
         let mut indexes = Self::default();
         for (slot, chunk) in indexes.0.iter_mut().zip(bytes.chunks_exact(8)) {

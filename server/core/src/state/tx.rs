@@ -247,6 +247,10 @@ impl Reader for Tx<'_> {
     ) -> Result<(), Corrupt> {
         self.scan_merged(&Range { table, start, end }, Direction::Reverse, visit)
     }
+
+    fn set_aside(&self, table: Table, key: &[u8], reason: &str) {
+        self.base.set_aside(table, key, reason);
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use ordu_core::filter::Filter;
 use ordu_core::job::job_document;
-use ordu_core::state::{Corrupt, Reader, Table, read};
+use ordu_core::state::{Corrupt, Reader, Table, read, readable};
 use ordu_proto::state::{Allocation, Job};
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
     // Those of an earlier job of the same name are shown only to who wants all.
     let this_job = match view.request.flag("all")? {
         true => None,
-        false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
+        false => readable(read::job(view.reader, namespace, id))?.flatten().map(|job| job.create_index),
     };
     let mut allocs = read::allocs_of_job(view.reader, namespace, id)?;
     allocs.retain(|alloc| this_job.is_none_or(|index| index == alloc.job_create_index));
@@ -60,8 +60,11 @@ pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
     let allocs = read::allocs_of_node(view.reader, &id_of(view.request, "node")?)?;
     let mut show = |alloc: &Allocation, take: &mut Take<'_>| {
         let mut document = Vec::new();
-        whole(view.reader, alloc, &mut document)?;
-        take(&Whole(document))
+        // One whose job cannot be read does not hide the others.
+        match readable(whole(view.reader, alloc, &mut document))? {
+            Some(()) => take(&Whole(document)),
+            None => Ok(false),
+        }
     };
     page_of(view, allocs, &mut show)
 }
@@ -98,9 +101,9 @@ struct Whole(Vec<u8>);
 
 impl ListEntry for Whole {
     fn passes(&self, filter: &Filter) -> Result<bool, HttpError> {
-        let document: Value = serde_json::from_slice(&self.0)
-            .map_err(|error| Corrupt::new(Table::Allocs, format!("the document of a row: {error}")))?;
-        Ok(filter.matches(&document)?)
+        // What is in a document that cannot be read cannot be said.
+        let document: Option<Value> = serde_json::from_slice(&self.0).ok();
+        document.map_or(Ok(false), |document| Ok(filter.matches(&document)?))
     }
 
     fn write(&self, out: &mut Vec<u8>) {

@@ -1,7 +1,7 @@
 //! Reads of deployments.
 
 use ordu_core::job::{DeploymentDocument, deployment_document};
-use ordu_core::state::{Table, read};
+use ordu_core::state::{Table, read, readable};
 use ordu_proto::state::Deployment;
 
 use super::{id_of, id_prefix, index_of};
@@ -40,7 +40,7 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
     // Those of an earlier job of the same name are shown only to who wants all.
     let this_job = match view.request.flag("all")? {
         true => None,
-        false => read::job(view.reader, namespace, id)?.map(|job| job.create_index),
+        false => readable(read::job(view.reader, namespace, id))?.flatten().map(|job| job.create_index),
     };
     let mut deployments = read::deployments_of_job(view.reader, namespace, id)?;
     deployments.retain(|deployment| this_job.is_none_or(|index| index == deployment.job_create_index));

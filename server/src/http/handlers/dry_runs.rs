@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
+use ordu_core::command::version_of_submission;
 use ordu_core::job::{self, DiffSide, PlanRequest};
 use ordu_core::jobspec::ParseRequest;
 use ordu_core::periodic::Schedule;
 use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
-use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
+use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::raft::LogId;
-use ordu_proto::state::{Allocation, Deployment, EvalStatus, Evaluation, Job};
+use ordu_proto::state::{self, Allocation, Deployment, EvalStatus, Evaluation, Job};
 
-use super::parsed_spec;
 use super::registrations::{complete, settle};
 use crate::clock::now_ns;
 use crate::contain::on_blocking_thread;
@@ -79,6 +79,8 @@ pub(crate) struct DryRun {
 /// Everything that the scheduler looks at, of one state.
 struct Sight {
     existing: Option<(Job, JobSpec)>,
+    /// The version that the job would become; `None` where it would stay as it is.
+    version: Option<u64>,
     allocs: Vec<Allocation>,
     deployment: Option<Deployment>,
     older: BTreeMap<(u64, u64), std::sync::Arc<ScheduledJob>>,
@@ -90,8 +92,8 @@ impl DryRun {
     fn decide(context: &Context, plan: PlanRequest) -> Result<DryRun, HttpError> {
         let PlanRequest { submitted, diff } = plan;
         let spec = submitted.job;
-        let mut sight = Sight::of(context, spec.namespace(), &spec.id)?;
-        let (row, changes) = sight.row_of(&spec, submitted.stop);
+        let mut sight = Sight::of(context, &spec, submitted.stop)?;
+        let row = sight.row_of(&spec, submitted.stop);
         let eval = Evaluation {
             id: ids::draw().to_vec(),
             namespace: row.namespace.clone(),
@@ -126,7 +128,7 @@ impl DryRun {
             job_modify_index: existing.map_or(0, |row| row.job_modify_index),
             index: match existing {
                 None => 0,
-                Some(_) if changes => sight.index + 1,
+                Some(_) if sight.version.is_some() => sight.index + 1,
                 Some(row) => row.job_modify_index,
             },
             diff,
@@ -138,47 +140,46 @@ impl DryRun {
 }
 
 impl Sight {
-    fn of(context: &Context, namespace: &str, id: &str) -> Result<Sight, Corrupt> {
+    fn of(context: &Context, spec: &JobSpec, stop: bool) -> Result<Sight, Corrupt> {
+        let (namespace, id) = (spec.namespace(), spec.id.as_str());
+        // As a registration would store it.
+        let submitted = state::JobSpec { json: job::spec_json(spec), payload: Vec::new() };
         // While the guard is held nothing is applied, so that the view and the rows are of one state.
         let machine = context.state.machine();
         context.state.read(move |reader| {
             let view = machine.view.snapshot();
             drop(machine);
             let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
-            let existing = match read::job(reader, namespace, id)? {
+            let (existing, version) = match read::job(reader, namespace, id)? {
                 Some(row) => {
-                    let spec = parsed_spec(&row, &read::spec_of(reader, &row)?)?;
-                    Some((row, spec))
+                    let spec = read::parsed_spec(reader, &row, &read::spec_of(reader, &row)?)?;
+                    let version = version_of_submission(reader, &row, stop, &submitted)?;
+                    (Some((row, spec)), version)
                 }
-                None => None,
+                None => (None, Some(0)),
             };
             let allocs = read::allocs_of_job(reader, namespace, id)?;
-            let deployment = read::latest_deployment(reader, namespace, id)?;
+            let deployment = readable(read::latest_deployment(reader, namespace, id))?.flatten();
             let older = older_versions(reader, &allocs)?;
             let index = position.map_or(0, |position| position.index);
-            Ok(Sight { existing, allocs, deployment, older, view, index })
+            Ok(Sight { existing, version, allocs, deployment, older, view, index })
         })
     }
 
-    /// The job's row as a registration would write it, and whether it would.
-    fn row_of(&self, spec: &JobSpec, stop: bool) -> (Job, bool) {
+    /// The job's row as it would be after a registration.
+    fn row_of(&self, spec: &JobSpec, stop: bool) -> Job {
         let next = self.index + 1;
         let mut row = Job { modify_index: next, job_modify_index: next, ..job::job_row(spec, stop) };
-        let Some((existing, existing_spec)) = &self.existing else {
-            row.create_index = next;
-            return (row, true);
-        };
-        if existing.stop == stop && existing_spec == spec {
-            return (existing.clone(), false);
+        match (&self.existing, self.version) {
+            (Some((existing, _)), None) => return existing.clone(),
+            (Some((existing, _)), Some(version)) => {
+                row.create_index = existing.create_index;
+                row.version = version;
+                row.parent_id.clone_from(&existing.parent_id);
+            }
+            (None, _) => row.create_index = next,
         }
-        row.create_index = existing.create_index;
-        row.version = existing.version + 1;
-        // As apply does: a number by which an allocation runs is not given again.
-        while self.older.contains_key(&(row.create_index, row.version)) {
-            row.version += 1;
-        }
-        row.parent_id.clone_from(&existing.parent_id);
-        (row, true)
+        row
     }
 
     fn diff(&self, row: &Job, spec: &JobSpec, decision: &Decision) -> Result<JobDiff, HttpError> {
@@ -201,10 +202,8 @@ fn older_versions(
         if older.contains_key(&(create_index, version)) {
             continue;
         }
-        let Some(spec) = read::job_spec(reader, &alloc.namespace, &alloc.job_id, create_index, version)?
-        else {
-            continue;
-        };
+        let spec = read::job_spec(reader, &alloc.namespace, &alloc.job_id, create_index, version);
+        let Some(spec) = readable(spec)?.flatten() else { continue };
         let row = Job {
             namespace: alloc.namespace.clone(),
             id: alloc.job_id.clone(),
@@ -212,8 +211,9 @@ fn older_versions(
             version,
             ..Job::default()
         };
-        let spec = parsed_spec(&row, &spec)?;
-        older.insert((create_index, version), std::sync::Arc::new(ScheduledJob::from_spec(&row, &spec)));
+        if let Some(spec) = readable(read::parsed_spec(reader, &row, &spec))? {
+            older.insert((create_index, version), std::sync::Arc::new(ScheduledJob::from_spec(&row, &spec)));
+        }
     }
     Ok(older)
 }

@@ -2,7 +2,7 @@
 
 use ordu_core::filter::Filter;
 use ordu_core::job::{JobStub, job_document, summary_document};
-use ordu_core::state::{Corrupt, JobToken, Reader, Table, key, read};
+use ordu_core::state::{JobToken, Reader, Table, key, read, readable};
 use ordu_proto::state::{Job, JobSummary};
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
         token: |job| JobToken { namespace: job.namespace.clone(), id: job.id.clone() }.to_string(),
     };
     let mut show = |job: &Job, take: &mut Take<'_>| {
-        let summary = read::job_summary(reader, &job.namespace, &job.id)?;
+        let summary = readable(read::job_summary(reader, &job.namespace, &job.id))?.flatten();
         let summary = summary.unwrap_or_else(|| JobSummary {
             namespace: job.namespace.clone(),
             job_id: job.id.clone(),
@@ -59,11 +59,15 @@ impl ListEntry for Listed<'_> {
         if filter.members().all(|member| JobStub::MEMBERS.contains(&member)) {
             return Ok(filter.matches(&self.stub)?);
         }
-        let mut document = Vec::new();
-        job_document(self.job, &read::spec_of(self.reader, self.job)?, &mut document);
-        let whole: Value = serde_json::from_slice(&document)
-            .map_err(|error| Corrupt::new(Table::JobSpecs, format!("job {:?}: {error}", self.job.id)))?;
-        Ok(filter.matches(&whole)?)
+        let spec = readable(read::spec_of(self.reader, self.job))?;
+        let whole: Option<Value> = spec.and_then(|spec| {
+            let mut document = Vec::new();
+            job_document(self.job, &spec, &mut document);
+            let parsed = serde_json::from_slice(&document);
+            parsed.map_err(|error| read::corrupt_spec(self.reader, self.job, &error)).ok()
+        });
+        // What it has cannot be said of one whose specification cannot be read.
+        whole.map_or(Ok(false), |whole| Ok(filter.matches(&whole)?))
     }
 
     fn write(&self, out: &mut Vec<u8>) {

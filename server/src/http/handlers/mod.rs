@@ -13,10 +13,7 @@ pub(super) mod registrations;
 pub(super) mod system;
 pub(super) mod versions;
 
-use ordu_core::job::parse_spec;
 use ordu_core::state::{Corrupt, Id, Reader, Table, read};
-use ordu_proto::api::job::JobSpec;
-use ordu_proto::state;
 
 use super::error::HttpError;
 use super::ids;
@@ -42,13 +39,6 @@ impl JsonList {
         self.0.push(b']');
         self.0
     }
-}
-
-/// A stored specification, read.
-fn parsed_spec(row: &state::Job, spec: &state::JobSpec) -> Result<JobSpec, Corrupt> {
-    parse_spec(&spec.json).map_err(|error| {
-        Corrupt::new(Table::JobSpecs, format!("version {} of job {:?}: {error}", row.version, row.id))
-    })
 }
 
 /// The id of the path, for a look-up of `what` (`alloc`, `eval`, `node`).

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use ordu_core::job::{self, DiffSide, job_diff, job_document};
-use ordu_core::state::{Corrupt, Table, read};
+use ordu_core::state::{Table, read, readable};
 use ordu_proto::api::{
     self,
     job::{JobDiff, JobSpec},
@@ -10,11 +10,11 @@ use ordu_proto::api::{
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobRevert, JobStability};
-use ordu_proto::state::{self, Job};
+use ordu_proto::state::Job;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use super::JsonList;
 use super::registrations::{of_another, settle_body};
-use super::{JsonList, parsed_spec};
 use crate::http::answer::{Answer, Freshness};
 use crate::http::blocking::{Found, View};
 use crate::http::dispatch::Call;
@@ -33,13 +33,19 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let index = newest.modify_index;
     let mut list = JsonList::new();
-    let mut specs = Vec::with_capacity(versions.len());
+    let mut parsed = Vec::new();
     for version in &versions {
-        let spec = read::spec_of(view.reader, version)?;
+        // A version whose specification cannot be read does not hide the others.
+        let Some(spec) = readable(read::spec_of(view.reader, version))? else { continue };
+        if with_diffs {
+            match readable(read::parsed_spec(view.reader, version, &spec))? {
+                Some(spec) => parsed.push((version, spec)),
+                None => continue,
+            }
+        }
         job_document(version, &spec, list.next());
-        specs.push(spec);
     }
-    let diffs = if with_diffs { Some(diffs(&versions, &specs)?) } else { None };
+    let diffs = if with_diffs { Some(diffs(&parsed)?) } else { None };
     let body = VersionsTail::of(diffs.as_deref(), index, view.freshness()).after(list.finish());
     Ok(Found::json(index, body))
 }
@@ -52,16 +58,13 @@ pub(crate) fn described(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// What each version but the oldest changed.
-fn diffs(versions: &[Job], specs: &[state::JobSpec]) -> Result<Vec<JobDiff>, HttpError> {
-    let parsed: Result<Vec<JobSpec>, Corrupt> =
-        versions.iter().zip(specs).map(|(row, spec)| parsed_spec(row, spec)).collect();
-    let sides: Vec<(&Job, JobSpec)> = versions.iter().zip(parsed?).collect();
+fn diffs(versions: &[(&Job, JobSpec)]) -> Result<Vec<JobDiff>, HttpError> {
     let diff = |pair: &[(&Job, JobSpec)]| {
         let [(new_row, new), (old_row, old)] = pair else { return Ok(JobDiff::default()) };
         let (old, new) = (DiffSide::of(old_row, old), DiffSide::of(new_row, new));
         job_diff(Some(old), Some(new), true).map_err(HttpError::bad_request)
     };
-    sides.windows(2).map(diff).collect()
+    versions.windows(2).map(diff).collect()
 }
 
 /// `PUT /v1/job/:id/revert`.

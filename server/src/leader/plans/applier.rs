@@ -76,6 +76,13 @@ impl Applier {
         };
         let mut proposed = Vec::new();
         for (checked, waiting) in checked.into_iter().zip(batch) {
+            let checked = match checked {
+                Ok(checked) => checked,
+                Err(corrupt) => {
+                    self.fail(vec![waiting], &format!("its plan cannot be checked: {corrupt}"));
+                    continue;
+                }
+            };
             if checked.is_empty() {
                 self.in_flight.settle(waiting.number);
                 let refused = checked.refused.len();
@@ -88,21 +95,14 @@ impl Applier {
         (!proposed.is_empty()).then_some(proposed)
     }
 
-    fn check_plans(&self, plans: Vec<Plan>) -> Result<Vec<Checked>, Corrupt> {
+    fn check_plans(&self, plans: Vec<Plan>) -> Result<Vec<Result<Checked, Corrupt>>, Corrupt> {
         // The view and the rows are of one state: while the guard is held nothing is applied.
         let machine = self.state.machine();
         self.state.read(move |reader| {
             let mut view = machine.view.snapshot();
             drop(machine);
             self.in_flight.overlay_proposed(&mut view, reader)?;
-            let mut corrupt = None;
-            let checked = entry::check(&view, plans, &mut |id| {
-                read::alloc(reader, id).unwrap_or_else(|error| {
-                    corrupt = Some(error);
-                    None
-                })
-            });
-            corrupt.map_or(Ok(checked), Err)
+            Ok(entry::check(&view, plans, &mut |id| read::alloc(reader, id)))
         })
     }
 
@@ -118,7 +118,7 @@ impl Applier {
         match written {
             Ok((index, results)) => {
                 for (Proposed { checked, waiting }, result) in proposed.into_iter().zip(results) {
-                    answer(waiting, Ok(checked.outcome(index, &result)));
+                    answer(waiting, checked.outcome(index, &result));
                 }
             }
             Err(reason) => proposed.into_iter().for_each(|it| answer(it.waiting, Err(reason.clone()))),

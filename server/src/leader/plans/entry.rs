@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ordu_core::scheduler::{AllocLookup, ClusterView, PlanCheck, accepted_part};
+use ordu_core::scheduler::{ClusterView, PlanCheck, accepted_part, touched_allocs};
+use ordu_core::state::Corrupt;
 use ordu_proto::command::{Plan, PlanResult};
+use ordu_proto::state::Allocation;
 use prost::Message;
 
 use super::PlanOutcome;
@@ -22,13 +24,16 @@ impl Checked {
     }
 
     /// What became of the plan, given what became of what was left of it.
-    pub(super) fn outcome(&self, index: u64, result: &PlanResult) -> PlanOutcome {
+    pub(super) fn outcome(&self, index: u64, result: &PlanResult) -> Result<PlanOutcome, String> {
+        if !result.unreadable.is_empty() {
+            return Err(result.unreadable.clone());
+        }
         let refused_later = result.refused_nodes.iter().filter(|node| !self.refused.contains(*node)).count();
-        PlanOutcome {
+        Ok(PlanOutcome {
             index,
             refused: self.refused.len() + refused_later,
             progress: result.placed > 0 || result.changed > 0,
-        }
+        })
     }
 }
 
@@ -37,10 +42,20 @@ fn has_no_items(plan: &Plan) -> bool {
     plan.place.is_empty() && plan.stop.is_empty() && plan.update.is_empty()
 }
 
-/// Checks plans one after the other against the view, each as if those before it had taken effect.
-pub(super) fn check(view: &ClusterView, plans: Vec<Plan>, lookup: &mut AllocLookup<'_>) -> Vec<Checked> {
+/// Reads an allocation by its id.
+type ReadAlloc<'r> = dyn FnMut(&[u8]) -> Result<Option<Allocation>, Corrupt> + 'r;
+
+/// Checks plans one after the other against the view, each as if those before it had taken effect. A plan whose
+/// rows cannot be read fails alone.
+pub(super) fn check(
+    view: &ClusterView,
+    plans: Vec<Plan>,
+    read: &mut ReadAlloc<'_>,
+) -> Vec<Result<Checked, Corrupt>> {
     let mut check = PlanCheck::new(view);
     let mut check_one = |plan: Plan| {
+        let touched = touched_allocs(&plan, read)?;
+        let lookup = &mut |id: &[u8]| touched.get(id).cloned();
         let verdict = check.verdict(&plan, lookup);
         for (node, reason) in &verdict.refused {
             let node = ordu_core::state::Id::try_from(node.as_slice())
@@ -52,7 +67,7 @@ pub(super) fn check(view: &ClusterView, plans: Vec<Plan>, lookup: &mut AllocLook
                 reason.as_str()
             );
         }
-        Checked { plan: accepted_part(plan, &verdict, lookup), refused: verdict.refused_nodes() }
+        Ok(Checked { plan: accepted_part(plan, &verdict, lookup), refused: verdict.refused_nodes() })
     };
     plans.into_iter().map(&mut check_one).collect()
 }
@@ -99,12 +114,16 @@ pub(super) fn merge(results: impl IntoIterator<Item = PlanResult>) -> PlanResult
         refused.extend(result.refused_nodes);
         merged.placed += result.placed;
         merged.changed += result.changed;
+        if merged.unreadable.is_empty() {
+            merged.unreadable = result.unreadable;
+        }
     }
     PlanResult { refused_nodes: refused.into_iter().collect(), ..merged }
 }
 
 #[cfg(test)]
 mod tests {
+    use ordu_core::state::Table;
     use ordu_proto::command::PlanStop;
     use ordu_proto::state::{
         AllocatedResources, AllocatedTaskResources, Allocation, DesiredStatus, Node, NodeResources,
@@ -148,16 +167,43 @@ mod tests {
             plan(vec![alloc(2, 8, 600), alloc(3, 9, 600)]),
             plan(vec![alloc(4, 9, 600)]),
         ];
-        let checked = check(&view(), plans, &mut |_| None);
+        let checked = check(&view(), plans, &mut |_| Ok(None));
+        let checked: Vec<Checked> = checked.into_iter().map(Result::unwrap).collect();
         let left = |at: usize| checked[at].plan.place.iter().map(|alloc| alloc.id[0]).collect::<Vec<_>>();
         assert_eq!([left(0), left(1), left(2)], [vec![1], vec![3], vec![]]);
         assert!(checked[2].is_empty() && !checked[1].is_empty());
-        let outcome = checked[1].outcome(7, &PlanResult { placed: 1, ..PlanResult::default() });
+        let outcome = checked[1].outcome(7, &PlanResult { placed: 1, ..PlanResult::default() }).unwrap();
         assert_eq!(outcome, PlanOutcome { index: 7, refused: 1, progress: true });
         let changed = PlanResult { changed: 1, ..PlanResult::default() };
-        assert!(checked[1].outcome(7, &changed).progress);
+        assert!(checked[1].outcome(7, &changed).unwrap().progress);
         let later = PlanResult { refused_nodes: vec![vec![8; 16], vec![9; 16]], ..PlanResult::default() };
-        assert_eq!(checked[1].outcome(7, &later), PlanOutcome { index: 7, refused: 2, progress: false });
+        assert_eq!(checked[1].outcome(7, &later), Ok(PlanOutcome { index: 7, refused: 2, progress: false }));
+    }
+
+    #[test]
+    fn a_plan_whose_rows_cannot_be_decoded_fails_alone_and_takes_and_gives_nothing() {
+        let stops = |number: u8| vec![PlanStop { alloc_id: vec![number; 16], ..PlanStop::default() }];
+        let running = alloc(10, 8, 900);
+        let mut view = view();
+        view.alloc_changed(None, Some(&running));
+        let plans = vec![
+            // It would give room on the node, if it took effect.
+            Plan { stop: [stops(10), stops(66)].concat(), ..plan(vec![alloc(1, 9, 900)]) },
+            plan(vec![alloc(2, 8, 900)]),
+            plan(vec![alloc(3, 9, 900)]),
+        ];
+        let checked = check(&view, plans, &mut |id| match id[0] {
+            66 => Err(Corrupt::row(Table::Allocs, "garbage")),
+            10 => Ok(Some(running.clone())),
+            _ => Ok(None),
+        });
+        let left = |at: usize| checked[at].as_ref().map(|checked| checked.plan.place.len()).ok();
+        assert_eq!([left(0), left(1), left(2)], [None, Some(0), Some(1)]);
+        let checked = checked[2].as_ref().unwrap();
+        let unreadable = PlanResult { unreadable: "garbage".to_owned(), ..PlanResult::default() };
+        assert_eq!(checked.outcome(7, &unreadable), Err("garbage".to_owned()));
+        let merged = merge([PlanResult { placed: 1, ..PlanResult::default() }, unreadable]);
+        assert_eq!((merged.placed, &*merged.unreadable), (1, "garbage"));
     }
 
     #[test]
@@ -174,10 +220,14 @@ mod tests {
         assert_eq!(together, large.place);
         let whole = Plan { all_at_once: true, ..large };
         assert_eq!(split(whole.clone(), 1000), [whole]);
-        let refused =
-            |node: u8, placed| PlanResult { refused_nodes: vec![vec![node; 16]], placed, changed: 1 };
+        let refused = |node: u8, placed| PlanResult {
+            refused_nodes: vec![vec![node; 16]],
+            placed,
+            changed: 1,
+            ..PlanResult::default()
+        };
         let merged = merge([refused(1, 3), refused(1, 4), refused(2, 0)]);
-        let nodes = vec![vec![1; 16], vec![2; 16]];
-        assert_eq!(merged, PlanResult { refused_nodes: nodes, placed: 7, changed: 3 });
+        let refused_nodes = vec![vec![1; 16], vec![2; 16]];
+        assert_eq!(merged, PlanResult { refused_nodes, placed: 7, changed: 3, ..PlanResult::default() });
     }
 }

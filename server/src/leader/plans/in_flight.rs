@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_core::scheduler::{ClusterView, Usage};
-use ordu_core::state::{Corrupt, Reader, read};
+use ordu_core::state::{Corrupt, Reader, read, readable};
 use ordu_proto::command::Plan;
 use ordu_proto::state::Allocation;
 use tokio::sync::watch;
@@ -161,12 +161,13 @@ impl UnderWay {
         // refused the others count twice until its worker hears of it: too careful, and not for long.
         if self.is_proposed
             && let Some(first) = &self.footprint.first
-            && read::alloc(reader, first)?.is_some()
+            // A row that cannot be decoded is there all the same.
+            && readable(read::alloc(reader, first))?.is_none_or(|row| row.is_some())
         {
             return Ok(false);
         }
         for id in &self.footprint.stops {
-            if let Some(old) = read::alloc(reader, id)? {
+            if let Some(old) = readable(read::alloc(reader, id))?.flatten() {
                 view.alloc_changed(Some(&old), None);
             }
         }
@@ -279,6 +280,22 @@ mod tests {
         assert_eq!(Some(0), in_flight.overlay(&mut view, &Unread(&tables)).unwrap());
         let (used, live) = view.used(&[9; 16]).unwrap();
         assert_eq!((200, 2), (used.cpu_mhz, live));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_decoded_hold_up_no_other_plan() {
+        let garbage =
+            |number: u8| Write { table: Table::Allocs, key: vec![number; 16], value: Some(vec![0xff]) };
+        let mut tables = MemoryTables::default();
+        let in_flight = InFlight::default();
+        let stop = PlanStop { alloc_id: vec![7; 16], ..PlanStop::default() };
+        in_flight.begin(&Plan { stop: vec![stop], ..plan(&[1]) });
+        let applied = in_flight.begin(&plan(&[2, 3]));
+        in_flight.proposed(applied, &plan(&[2, 3]));
+        tables.commit([garbage(7)]);
+        assert_eq!(used(&in_flight, &tables), 300, "it gives nothing back");
+        tables.commit([garbage(2)]);
+        assert_eq!(used(&in_flight, &tables), 100, "it is in the state");
     }
 
     #[test]

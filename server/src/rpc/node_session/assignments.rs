@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, reader::ReaderExt};
+use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::node::{AllocSync, SpecOfJob};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus};
@@ -27,6 +27,8 @@ enum Told {
     At(u64),
     /// That it is over.
     Over,
+    /// That it is there: what it is cannot be decoded.
+    Kept,
 }
 
 /// What one session was told.
@@ -60,6 +62,11 @@ impl Assignments {
         let mut gone: BTreeSet<Id> = self.told.keys().copied().collect();
         for (id, row) in read::node_allocs(reader, &self.node)? {
             gone.remove(&id);
+            let before = self.told.get(&id).copied();
+            let Some(row) = row else {
+                self.keep(&mut messages, id, before);
+                continue;
+            };
             let news = if row.over { Told::Over } else { Told::At(row.alloc_modify_index) };
             if self.told.insert(id, news) == Some(news) {
                 continue;
@@ -68,9 +75,10 @@ impl Assignments {
                 messages.with_room_for(ID_BYTES).over.push(id.to_vec());
                 continue;
             }
-            let missing = || Corrupt::new(Table::Allocs, "allocs_by_node names a row that is not there");
-            let alloc = as_told(read::alloc(reader, &id)?.ok_or_else(missing)?);
-            let spec = self.spec_to_tell(reader, &alloc)?;
+            let Some((alloc, spec)) = readable(self.alloc_to_tell(reader, &id))? else {
+                self.keep(&mut messages, id, before);
+                continue;
+            };
             let bytes = alloc.encoded_len() + spec.as_ref().map_or(0, Message::encoded_len);
             let message = messages.with_room_for(bytes);
             message.specs.extend(spec);
@@ -85,6 +93,26 @@ impl Assignments {
             self.specs_max = (2 * count + SPECS_TOLD_MAX, 2 * bytes + SPECS_TOLD_BYTES_MAX);
         }
         Ok(messages.all)
+    }
+
+    /// What cannot be decoded here may run well on the node: it is not to be stopped for that.
+    fn keep(&mut self, messages: &mut Messages, id: Id, before: Option<Told>) {
+        self.told.insert(id, Told::Kept);
+        if before != Some(Told::Kept) {
+            messages.with_room_for(ID_BYTES).kept.push(id.to_vec());
+        }
+    }
+
+    fn alloc_to_tell(
+        &mut self,
+        reader: &dyn Reader,
+        id: &Id,
+    ) -> Result<(Allocation, Option<SpecOfJob>), Corrupt> {
+        let missing =
+            || reader.corrupt_row(Table::Allocs, id, "allocs_by_node names it, and it is not there");
+        let alloc = as_told(read::alloc(reader, id)?.ok_or_else(missing)?);
+        let spec = self.spec_to_tell(reader, &alloc)?;
+        Ok((alloc, spec))
     }
 
     fn spec_to_tell(
@@ -255,6 +283,36 @@ mod tests {
         assert_eq!(marks, [(true, true), (false, true), (false, true), (false, false)]);
         assert_eq!(messages.iter().flat_map(|message| &message.over).collect::<Vec<_>>(), [&vec![2; 16]]);
         assert!(messages.iter().all(|message| message.encoded_len() < SYNC_BYTES_MAX + 1024));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_named_and_the_rest_is_told() {
+        let row = |table, key: Vec<u8>, value: &[u8]| Write { table, key, value: Some(value.to_vec()) };
+        let mut of_bad_spec = alloc(4, 3);
+        of_bad_spec.job_version = 1;
+        let mut tables = tables(&[alloc(1, 3), alloc(2, 3), alloc(3, 3), of_bad_spec]);
+        tables.commit([
+            row(Table::Allocs, vec![1; 16], &[0xff]),
+            row(Table::AllocsByNode, key::by_id(&NODE, &[2; 16]), &[0xff]),
+            row(Table::JobSpecs, key::job_spec("default", "j", 0, 1), &[0xff]),
+            row(
+                Table::AllocsByNode,
+                key::by_id(&NODE, &[5; 16]),
+                &read::node_alloc(&alloc(5, 3)).encode_to_vec(),
+            ),
+        ]);
+        let mut assignments = Assignments::new(NODE);
+        let messages = assignments.next(&tables).unwrap();
+        let [message] = messages.as_slice() else { panic!("{messages:?}") };
+        assert_eq!((message.full, ids(&message.allocs)), (true, vec![3]));
+        let kept: Vec<u8> = message.kept.iter().map(|id| id[0]).collect();
+        assert_eq!(kept, [1, 2, 4, 5], "an agent does not stop them");
+        assert!(assignments.next(&tables).unwrap().is_empty(), "nothing is told twice");
+        put(&mut tables, &alloc(1, 3));
+        tables.commit([Write { table: Table::AllocsByNode, key: key::by_id(&NODE, &[5; 16]), value: None }]);
+        let messages = assignments.next(&tables).unwrap();
+        let [message] = messages.as_slice() else { panic!("{messages:?}") };
+        assert_eq!((ids(&message.allocs), &message.removed), (vec![1], &vec![vec![5; 16]]), "it is mended");
     }
 
     /// Counts how many allocations are read.

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use ordu_core::state::{MemoryTables, Reader, Table, Write};
+use ordu_core::state::{Corrupt, MemoryTables, Reader, Table, Write};
 use ordu_proto::raft::SnapshotHeader;
 
-use super::TablesDb;
+use super::{SetAside, TablesDb};
 use crate::codec::invalid;
+use crate::faults::Faults;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
 use crate::state_machine::position;
 
@@ -21,7 +22,18 @@ struct State {
 
 /// Tables in memory. They are their server's disk in a simulation and outlive the server's crashes.
 #[derive(Default)]
-pub struct MemoryDb(Mutex<State>);
+pub struct MemoryDb {
+    state: Mutex<State>,
+    faults: Faults,
+    set_aside: SetAside,
+}
+
+/// The tables, and where it is told what of them cannot be decoded.
+struct MemoryReader<'a> {
+    tables: &'a MemoryTables,
+    faults: &'a Faults,
+    set_aside: &'a SetAside,
+}
 
 impl MemoryDb {
     /// Goes back to the last flush, as a killed process's tables do.
@@ -41,21 +53,59 @@ impl MemoryDb {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held has ended the simulation anyway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader for MemoryReader<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        self.tables.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        self.tables.scan(table, start, end, visit)
+    }
+
+    fn scan_reverse(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
+    ) -> Result<(), Corrupt> {
+        self.tables.scan_reverse(table, start, end, visit)
+    }
+
+    fn set_aside(&self, table: Table, key: &[u8], reason: &str) {
+        if table == Table::Meta {
+            self.faults.report(format!("the state tables in memory: {}: {reason}", key.escape_ascii()));
+        } else {
+            // Nothing is written while someone reads.
+            self.set_aside.note(self.set_aside.tables(), table, key, reason, || true);
+        }
     }
 }
 
 impl TablesDb for MemoryDb {
     fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader)) {
-        with(&self.state().now);
+        let (faults, set_aside) = (&self.faults, &self.set_aside);
+        with(&MemoryReader { tables: &self.state().now, faults, set_aside });
     }
 
     fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader)) {
-        with(&self.state().now);
+        self.with_snapshot(with);
     }
 
     fn commit(&self, writes: Vec<Write>) -> io::Result<()> {
-        self.state().now.commit(writes);
+        let mut state = self.state();
+        self.set_aside.written(&writes);
+        state.now.commit(writes);
         Ok(())
     }
 
@@ -88,6 +138,7 @@ impl TablesDb for MemoryDb {
         state.now = tables;
         state.flushed = state.now.clone();
         state.snapshot = Some(snapshot.clone());
+        self.set_aside.replaced();
         Ok(())
     }
 
@@ -97,6 +148,14 @@ impl TablesDb for MemoryDb {
 
     fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
         self.read_snapshot(snapshot).map(drop)
+    }
+
+    fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    fn set_aside(&self) -> &SetAside {
+        &self.set_aside
     }
 
     fn blocks(&self) -> bool {

@@ -3,15 +3,18 @@
 mod memory;
 mod rocks;
 mod scrub;
+mod set_aside;
 
 pub use memory::MemoryDb;
 pub use rocks::RocksDb;
+pub use set_aside::SetAside;
 
 use std::io;
 
 use ordu_core::state::{Reader, Write};
 use ordu_proto::raft::SnapshotHeader;
 
+use crate::faults::Faults;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
 
 /// Where the tables are: the disk's seam.
@@ -56,6 +59,13 @@ pub trait TablesDb: Send + Sync + 'static {
     /// # Errors
     /// When it is damaged, or not of what it says.
     fn verify(&self, snapshot: &SnapshotData) -> io::Result<()>;
+
+    /// What must end this server. A fault of the disk that any call meets is reported there, besides being
+    /// answered to the caller.
+    fn faults(&self) -> &Faults;
+
+    /// The rows that readers could not decode.
+    fn set_aside(&self) -> &SetAside;
 
     /// Whether calls wait for a disk, so that long ones belong on a thread of their own.
     fn blocks(&self) -> bool;

@@ -15,10 +15,11 @@ use rocksdb::{
     ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::{TablesDb, scrub};
+use super::{SetAside, TablesDb, scrub};
 use crate::codec::invalid;
 use crate::damage::WAY_OUT;
 use crate::directory::Directory;
+use crate::faults::{Faults, unusable};
 use crate::runtime::random_bytes;
 use crate::snapshot::{SnapshotData, SnapshotReceiver, sync_directory};
 use crate::state_machine::position;
@@ -39,6 +40,8 @@ pub struct RocksDb {
     root: PathBuf,
     open: RwLock<Open>,
     current: RwLock<Option<SnapshotData>>,
+    faults: Faults,
+    set_aside: SetAside,
 }
 
 #[derive(Clone)]
@@ -46,6 +49,8 @@ struct Open {
     // Dropped before its directory.
     db: Arc<DB>,
     directory: Arc<Directory>,
+    /// Which tables these are, for what is found in them.
+    tables: u64,
 }
 
 impl RocksDb {
@@ -92,8 +97,10 @@ impl RocksDb {
         let directory = Arc::new(Directory::kept(path));
         let tables = Self {
             root: root.to_owned(),
-            open: RwLock::new(Open { db, directory }),
+            open: RwLock::new(Open { db, directory, tables: 0 }),
             current: RwLock::new(current),
+            faults: Faults::default(),
+            set_aside: SetAside::default(),
         };
         let last = |snapshot: Option<SnapshotData>| snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
         if last(installed) > last(tables.current_snapshot()?) {
@@ -102,6 +109,25 @@ impl RocksDb {
             tables.checkpoint()?;
         }
         Ok(tables)
+    }
+
+    /// The answer to whoever met this error, after which the server must not go on.
+    fn fault(&self, error: rocksdb::Error) -> io::Error {
+        self.report(&error);
+        io::Error::other(error)
+    }
+
+    fn report(&self, error: &dyn std::fmt::Display) {
+        self.faults.report(unusable("the state tables", &self.root, error));
+    }
+
+    fn family<'d>(&self, db: &'d DB, table: Table) -> Result<&'d rocksdb::ColumnFamily, Corrupt> {
+        let missing = || {
+            let corrupt = Corrupt::storage(table, "the column family is not there");
+            self.report(&corrupt);
+            corrupt
+        };
+        db.cf_handle(table.name()).ok_or_else(missing)
     }
 
     fn opened(&self) -> Open {
@@ -129,51 +155,76 @@ impl RocksDb {
         Ok(snapshot)
     }
 
+    fn check_position(&self, db: &DB, snapshot: &SnapshotData) -> io::Result<()> {
+        let found = position(&self.bare_reader(db))?;
+        if found != snapshot.meta {
+            let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
+            return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
+        }
+        Ok(())
+    }
+
     fn checkpoint_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let path = self.root.join(fresh_name("snapshot"));
         // Flushes all column families together first, since their write-ahead log is off.
         Checkpoint::new(db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(&path))
-            .map_err(io::Error::other)?;
+            .map_err(|error| self.fault(error))?;
         // What the checkpoint covers is read from itself: nothing can have come between.
-        let pinned = open_read_only(&path)?;
-        let meta = position(&RocksReader { db: &pinned, snapshot: None })?;
+        let pinned = open_read_only(&path).map_err(|error| self.fault(error))?;
+        let meta = position(&self.bare_reader(&pinned))?;
         drop(pinned);
         SnapshotData::complete_directory(path, meta)
+    }
+
+    /// A reader of tables that are not in use: what is wrong with them is for the caller to tell.
+    fn bare_reader<'a>(&'a self, db: &'a DB) -> RocksReader<'a> {
+        RocksReader { of: self, db, snapshot: None, tables: None }
+    }
+
+    fn reader<'a>(
+        &'a self,
+        open: &'a Open,
+        snapshot: Option<SnapshotWithThreadMode<'a, DB>>,
+    ) -> RocksReader<'a> {
+        RocksReader { of: self, db: &open.db, snapshot, tables: Some(open.tables) }
     }
 }
 
 impl TablesDb for RocksDb {
     fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader)) {
         let open = self.opened();
-        with(&RocksReader { db: &open.db, snapshot: Some(open.db.snapshot()) });
+        with(&self.reader(&open, Some(open.db.snapshot())));
     }
 
     fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader)) {
         let open = self.opened();
-        with(&RocksReader { db: &open.db, snapshot: None });
+        with(&self.reader(&open, None));
     }
 
     fn commit(&self, writes: Vec<Write>) -> io::Result<()> {
         let open = self.opened();
         let mut batch = WriteBatch::default();
-        for write in writes {
-            let family = family(&open.db, write.table).map_err(invalid)?;
-            match write.value {
-                Some(value) => batch.put_cf(family, write.key, value),
-                None => batch.delete_cf(family, write.key),
+        for write in &writes {
+            let family = self.family(&open.db, write.table).map_err(invalid)?;
+            match &write.value {
+                Some(value) => batch.put_cf(family, &write.key, value),
+                None => batch.delete_cf(family, &write.key),
             }
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        open.db.write_opt(batch, &options).map_err(io::Error::other)
+        open.db.write_opt(batch, &options).map_err(|error| self.fault(error))?;
+        self.set_aside.written(&writes);
+        Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
         let open = self.opened();
-        let families: Result<Vec<_>, _> = Table::ALL.iter().map(|table| family(&open.db, *table)).collect();
+        let families: Result<Vec<_>, _> =
+            Table::ALL.iter().map(|table| self.family(&open.db, *table)).collect();
         let families = families.map_err(invalid)?;
-        open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(io::Error::other)
+        open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| self.fault(error))
     }
 
     fn checkpoint(&self) -> io::Result<SnapshotData> {
@@ -198,11 +249,11 @@ impl TablesDb for RocksDb {
         // Until it is switched to.
         directory.doom();
         let db = Arc::new(open_db(directory.path(), false)?);
-        check_position(&db, snapshot)?;
+        self.check_position(&db, snapshot)?;
         directory.keep();
         switch(&self.root, &name)?;
         self.keep_as_current(self.checkpoint_of(&db)?);
-        let new = Open { db, directory };
+        let new = Open { db, directory, tables: self.set_aside.replaced() };
         let old = std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), new);
         // Readers may still hold the former tables; they go with the last of them.
         old.directory.doom();
@@ -232,22 +283,21 @@ impl TablesDb for RocksDb {
     fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
         let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
         let db = open_read_only(path)?;
-        check_position(&db, snapshot)?;
+        self.check_position(&db, snapshot)?;
         scrub::read_all(&db, &mut |_| true).map(drop)
+    }
+
+    fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    fn set_aside(&self) -> &SetAside {
+        &self.set_aside
     }
 
     fn blocks(&self) -> bool {
         true
     }
-}
-
-fn check_position(db: &DB, snapshot: &SnapshotData) -> io::Result<()> {
-    let found = position(&RocksReader { db, snapshot: None })?;
-    if found != snapshot.meta {
-        let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
-        return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
-    }
-    Ok(())
 }
 
 fn fresh_name(kind: &str) -> String {
@@ -331,13 +381,13 @@ fn open_db(path: &Path, may_create: bool) -> io::Result<DB> {
     DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)
 }
 
-fn family(db: &DB, table: Table) -> Result<&rocksdb::ColumnFamily, Corrupt> {
-    db.cf_handle(table.name()).ok_or_else(|| Corrupt::new(table, "the column family is not there"))
-}
-
+/// Reads what a database holds; every error of tables in use ends here in a report.
 struct RocksReader<'a> {
+    of: &'a RocksDb,
     db: &'a DB,
     snapshot: Option<SnapshotWithThreadMode<'a, DB>>,
+    /// Which tables these are; none of a database that is not in use.
+    tables: Option<u64>,
 }
 
 impl RocksReader<'_> {
@@ -348,13 +398,27 @@ impl RocksReader<'_> {
         }
         options
     }
+
+    fn fault(&self, table: Table, error: rocksdb::Error) -> Corrupt {
+        if self.tables.is_some() {
+            self.of.report(&error);
+        }
+        Corrupt::storage(table, error)
+    }
+
+    /// Whether a row stands as this reader sees it. Where that cannot be read, another fault is on its way.
+    fn is_present(&self, table: Table, key: &[u8]) -> bool {
+        let Some(family) = self.db.cf_handle(table.name()) else { return false };
+        let (now, seen) = (self.db.get_cf(family, key), self.db.get_cf_opt(family, key, &self.options()));
+        matches!((now, seen), (Ok(now), Ok(seen)) if now == seen)
+    }
 }
 
 impl Reader for RocksReader<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
         self.db
-            .get_cf_opt(family(self.db, table)?, key, &self.options())
-            .map_err(|error| Corrupt::new(table, error))
+            .get_cf_opt(self.of.family(self.db, table)?, key, &self.options())
+            .map_err(|error| self.fault(table, error))
     }
 
     fn scan(
@@ -368,7 +432,7 @@ impl Reader for RocksReader<'_> {
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
-        let mut rows = self.db.raw_iterator_cf_opt(family(self.db, table)?, options);
+        let mut rows = self.db.raw_iterator_cf_opt(self.of.family(self.db, table)?, options);
         rows.seek(start);
         while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
             if !visit(key, value)? {
@@ -376,7 +440,7 @@ impl Reader for RocksReader<'_> {
             }
             rows.next();
         }
-        rows.status().map_err(|error| Corrupt::new(table, error))
+        rows.status().map_err(|error| self.fault(table, error))
     }
 
     fn scan_reverse(
@@ -394,7 +458,7 @@ impl Reader for RocksReader<'_> {
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
-        let mut rows = self.db.raw_iterator_cf_opt(family(self.db, table)?, options);
+        let mut rows = self.db.raw_iterator_cf_opt(self.of.family(self.db, table)?, options);
         rows.seek_to_last();
         while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
             if !visit(key, value)? {
@@ -402,7 +466,17 @@ impl Reader for RocksReader<'_> {
             }
             rows.prev();
         }
-        rows.status().map_err(|error| Corrupt::new(table, error))
+        rows.status().map_err(|error| self.fault(table, error))
+    }
+
+    fn set_aside(&self, table: Table, key: &[u8], reason: &str) {
+        let Some(tables) = self.tables else { return };
+        // All others are read by what the rows of this one say.
+        if table == Table::Meta {
+            self.of.report(&Corrupt::storage(table, format!("{}: {reason}", key.escape_ascii())));
+        } else {
+            self.of.set_aside.note(tables, table, key, reason, || self.is_present(table, key));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod child;
 mod log;
 mod snapshots;
 mod state_tables;
+mod unreadable;
 
 use ordu_core::command::{LogPosition, Machine, envelope};
 use ordu_core::state::hash::state_hash;

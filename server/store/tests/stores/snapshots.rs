@@ -29,7 +29,7 @@ fn bytes(snapshot: &SnapshotData) -> Vec<u8> {
 }
 
 /// Sends a snapshot in pieces that do not fit its files.
-fn transfer(snapshot: &SnapshotData, to: &dyn TablesDb) -> SnapshotData {
+pub(crate) fn transfer(snapshot: &SnapshotData, to: &dyn TablesDb) -> SnapshotData {
     let mut receiver = to.receive(&header(snapshot)).unwrap();
     for piece in bytes(snapshot).chunks(777) {
         receiver.write(piece).unwrap();

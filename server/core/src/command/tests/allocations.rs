@@ -122,7 +122,7 @@ fn a_report_that_is_older_than_what_is_known_does_not_count() {
 #[test]
 fn the_row_by_node_says_when_the_node_has_said_its_last_word() {
     let mut world = running(10);
-    let over = |world: &World| read::node_allocs(&world.tables, &id(100)).unwrap()[0].1.over;
+    let over = |world: &World| read::node_allocs(&world.tables, &id(100)).unwrap()[0].1.unwrap().over;
     let tell = |world: &mut World, status: ClientStatus, states: &[&str]| {
         let states = states.iter().enumerate().map(|(number, state)| {
             (number.to_string(), TaskState { state: (*state).to_owned(), ..Default::default() })
@@ -148,7 +148,7 @@ fn the_row_by_node_says_when_the_node_has_said_its_last_word() {
     let lost = PlanStop { client_status: ClientStatus::Lost.into(), ..stop(50) };
     world.accept(plans(vec![Plan { stop: vec![lost], ..plan(Vec::new()) }]));
     assert!(!over(&world), "the node may still run what is lost");
-    let row = read::node_allocs(&world.tables, &id(100)).unwrap()[0].1;
+    let row = read::node_allocs(&world.tables, &id(100)).unwrap()[0].1.unwrap();
     assert_eq!((row.alloc_modify_index, world.index), (world.alloc(50).alloc_modify_index, world.index));
     assert_eq!(row.alloc_modify_index, world.index, "a change by the servers is news");
 }

@@ -7,9 +7,11 @@ mod envelopes;
 mod golden;
 mod jobs;
 mod nodes;
+mod numbers;
 mod plans;
 mod properties;
 mod rollouts;
+mod unreadable;
 mod versions;
 
 use std::cell::RefCell;

@@ -28,7 +28,7 @@ fn refused(node: u64) -> Vec<Vec<u8>> {
 fn what_fits_is_placed_with_its_indexes_and_secondary_keys() {
     let mut world = world();
     let placed = results(world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 60)])])));
-    assert_eq!(vec![PlanResult { refused_nodes: Vec::new(), placed: 1, changed: 0 }], placed);
+    assert_eq!(vec![PlanResult { refused_nodes: Vec::new(), placed: 1, ..Default::default() }], placed);
     let alloc = world.alloc(50);
     let index = world.index;
     assert_eq!((index, index, index), (alloc.create_index, alloc.modify_index, alloc.alloc_modify_index));
@@ -50,7 +50,7 @@ fn a_node_s_part_that_does_not_fit_is_refused_whole_and_the_others_take_effect()
         ..plan(vec![world.placement(51, "a", 100, 101), world.placement(52, "a", 101, 60)])
     };
     assert_eq!(
-        vec![PlanResult { refused_nodes: refused(100), placed: 1, changed: 0 }],
+        vec![PlanResult { refused_nodes: refused(100), placed: 1, ..Default::default() }],
         results(world.accept(plans(vec![mixed])))
     );
     assert_eq!(DesiredStatus::Run, world.alloc(50).desired_status(), "what was to replace it did not come");
@@ -70,7 +70,7 @@ fn an_all_at_once_plan_takes_effect_whole_or_not_at_all() {
     };
     let both = vec![id(100).to_vec(), id(101).to_vec()];
     let answer = results(world.accept(plans(vec![whole.clone()])));
-    assert_eq!(vec![PlanResult { refused_nodes: both, placed: 0, changed: 0 }], answer);
+    assert_eq!(vec![PlanResult { refused_nodes: both, placed: 0, ..Default::default() }], answer);
     assert_eq!(before, world.state_rows());
     let fits = Plan { place: vec![world.placement(52, "a", 101, 60)], ..whole };
     assert_eq!(1, results(world.accept(plans(vec![fits])))[0].placed);
@@ -120,7 +120,10 @@ fn nodes_that_are_gone_or_down_take_nothing() {
     world.accept(node_status(101, NodeStatus::Down));
     for node in [101, 102] {
         let answer = results(world.accept(plans(vec![plan(vec![world.placement(50, "a", node, 1)])])));
-        assert_eq!(vec![PlanResult { refused_nodes: refused(node), placed: 0, changed: 0 }], answer);
+        assert_eq!(
+            vec![PlanResult { refused_nodes: refused(node), placed: 0, ..Default::default() }],
+            answer
+        );
     }
 }
 
@@ -145,7 +148,7 @@ fn a_plan_of_a_job_that_was_purged_meanwhile_takes_no_effect() {
     let place = vec![world.placement(50, "a", 100, 60)];
     world.accept(deregister("a", true, 2));
     let answer = results(world.accept(plans(vec![plan(place)])));
-    assert_eq!(vec![PlanResult { refused_nodes: refused(100), placed: 0, changed: 0 }], answer);
+    assert_eq!(vec![PlanResult { refused_nodes: refused(100), placed: 0, ..Default::default() }], answer);
     assert!(!world.has_alloc(50));
 }
 

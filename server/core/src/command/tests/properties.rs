@@ -375,7 +375,7 @@ fn check_rows(world: &World) {
     );
     for alloc in &allocs {
         let of_node = crate::state::read::node_allocs(&world.tables, &alloc.node_id).unwrap();
-        let row = of_node.iter().find(|(id, _)| id[..] == alloc.id[..]).map(|(_, row)| *row);
+        let row = of_node.iter().find(|(id, _)| id[..] == alloc.id[..]).and_then(|(_, row)| *row);
         assert_eq!(Some(crate::state::read::node_alloc(alloc)), row);
     }
     assert_eq!(evals.len(), count(Table::EvalsByJob));

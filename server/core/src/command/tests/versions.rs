@@ -34,11 +34,18 @@ impl World {
     }
 }
 
-/// A job with the versions 0, 1 and 2, whose specifications are `{0}`, `{1}` and `{2}`.
+/// The specification that a test registers after all others.
+const NEW: u64 = 99;
+
+fn spec(number: u64) -> String {
+    format!(r#"{{"ID":"a","Priority":{number}}}"#)
+}
+
+/// A job with the versions 0, 1 and 2, each of the specification of its number.
 fn three_versions() -> World {
     let mut world = World::new();
     for version in 0..3 {
-        world.accept(registered("a", &format!("{{{version}}}"), 1 + version));
+        world.accept(registered("a", &spec(version), 1 + version));
     }
     world
 }
@@ -48,7 +55,7 @@ fn a_revert_is_a_new_version_of_an_old_specification() {
     let mut world = three_versions();
     let Answer::JobRegistered(answer) = world.accept(revert("a", 0, Some(2), 9)) else { panic!("see above") };
     let job = world.job("a");
-    assert_eq!((3, "{0}"), (job.version, &*world.spec_text("a")));
+    assert_eq!((3, &*spec(0)), (job.version, &*world.spec_text("a")));
     assert_eq!((answer.index, answer.index), (job.job_modify_index, answer.job_modify_index));
     assert_eq!(("job-register", answer.index), (&*world.eval(9).triggered_by, answer.eval_create_index));
     assert_eq!(vec![(3, false), (2, false), (1, false), (0, false)], world.versions("a"));
@@ -70,7 +77,7 @@ fn a_revert_to_what_is_not_there_or_is_there_already_is_refused() {
 #[test]
 fn a_revert_to_a_version_before_the_stop_starts_the_job_again() {
     let mut world = World::new();
-    world.accept(registered("a", "{0}", 1));
+    world.accept(registered("a", &spec(0), 1));
     world.accept(deregister("a", false, 2));
     assert!(world.job("a").stop);
     world.accept(revert("a", 0, None, 3));
@@ -106,16 +113,16 @@ fn a_mark_changes_no_number_and_evaluates_nothing() {
 fn a_mark_on_an_older_version_makes_it_the_job_as_nomad_does() {
     let mut world = three_versions();
     world.accept(stability("a", 1, true));
-    assert_eq!((1, "{1}"), (world.job("a").version, &*world.spec_text("a")));
+    assert_eq!((1, &*spec(1)), (world.job("a").version, &*world.spec_text("a")));
     // Nothing runs by version 2, so its number is given again.
     world.accept(revert("a", 0, None, 9));
-    assert_eq!((2, "{0}"), (world.job("a").version, &*world.spec_text("a")));
+    assert_eq!((2, &*spec(0)), (world.job("a").version, &*world.spec_text("a")));
     assert_eq!(vec![(2, false), (1, true), (0, false)], world.versions("a"));
 }
 
 #[test]
 fn a_number_by_which_an_allocation_runs_is_not_given_again() {
-    for next in [registered("a", "{new}", 9), deregister("a", false, 9), revert("a", 0, None, 9)] {
+    for next in [registered("a", &spec(NEW), 9), deregister("a", false, 9), revert("a", 0, None, 9)] {
         let mut world = three_versions();
         world.accept(node_register(node(100, 1000)));
         world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 10)])]));
@@ -124,17 +131,17 @@ fn a_number_by_which_an_allocation_runs_is_not_given_again() {
         world.accept(next);
         assert_eq!(3, world.job("a").version);
         let runs_by = read::job_spec(&world.tables, "default", "a", before, 2).unwrap().unwrap();
-        assert_eq!(b"{2}".to_vec(), runs_by.json);
+        assert_eq!(spec(2).into_bytes(), runs_by.json);
     }
 }
 
 #[test]
 fn the_newest_stable_version_outlives_its_turn() {
     let mut world = World::new();
-    world.accept(registered("a", "{0}", 1));
+    world.accept(registered("a", &spec(0), 1));
     world.accept(stability("a", 0, true));
     for version in 1..9 {
-        world.accept(registered("a", &format!("{{{version}}}"), 1 + version));
+        world.accept(registered("a", &spec(version), 1 + version));
     }
     let numbers: Vec<u64> = world.versions("a").into_iter().map(|(version, _)| version).collect();
     assert_eq!(vec![8, 7, 6, 5, 4, 0], numbers);
@@ -144,7 +151,7 @@ fn the_newest_stable_version_outlives_its_turn() {
 fn the_version_that_is_written_is_kept_though_its_number_is_the_lowest_but_one() {
     let mut world = World::new();
     for version in 0..20 {
-        world.accept(registered("a", &format!("{{{version}}}"), 1 + version));
+        world.accept(registered("a", &spec(version), 1 + version));
         if version == 10 {
             world.accept(stability("a", 10, true));
         }
@@ -153,23 +160,23 @@ fn the_version_that_is_written_is_kept_though_its_number_is_the_lowest_but_one()
     world.accept(stability("a", 10, false));
     world.accept(stability("a", 10, true));
     assert_eq!(10, world.job("a").version);
-    world.accept(registered("a", "{new}", 30));
-    assert_eq!((11, "{new}"), (world.job("a").version, &*world.spec_text("a")));
+    world.accept(registered("a", &spec(NEW), 30));
+    assert_eq!((11, &*spec(NEW)), (world.job("a").version, &*world.spec_text("a")));
     assert!(world.versions("a").contains(&(11, false)) && world.versions("a").contains(&(10, true)));
     world.accept(deregister("a", false, 31));
-    assert_eq!((12, "{new}"), (world.job("a").version, &*world.spec_text("a")));
+    assert_eq!((12, &*spec(NEW)), (world.job("a").version, &*world.spec_text("a")));
 }
 
 #[test]
 fn a_version_costs_the_same_whatever_allocations_the_job_has_had() {
     let mut world = World::new();
     world.accept(node_register(node(100, 1_000)));
-    world.accept(registered("a", "{0}", 1));
+    world.accept(registered("a", &spec(0), 1));
     let placed = (0..1_000).map(|number| world.placement(5_000 + number, "a", 100, 0)).collect();
     world.accept(plans(vec![plan(placed)]));
     let mut read_of_allocs = 0;
     for version in 1..50 {
-        let command = registered("a", &format!("{{{version}}}"), version + 1);
+        let command = registered("a", &spec(version), version + 1);
         let bytes = envelope(None, 0, world.time_ns, command).encode_to_vec();
         let base = Counting::over(&world.tables);
         let mut tx = Tx::new(&base, read::indexes(&world.tables).unwrap());

@@ -1,0 +1,72 @@
+//! The first fault that a server must not live with, from wherever it is found to where the process is ended.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use tokio::sync::watch;
+
+use crate::damage::WAY_OUT;
+
+/// The sentence about a database of a server that cannot be read or written any more.
+pub fn unusable(what: &str, path: &Path, error: &dyn Display) -> String {
+    let error = error.to_string();
+    let found = format!("{what} in {} cannot be used any more: {error}", path.display());
+    if error.contains("No space left") {
+        return format!("{found}. This server ends; make room on its disk and start it again");
+    }
+    format!("{found}. This server ends. Replace its disk where that is at fault. {WAY_OUT}")
+}
+
+/// Faults of the disk and of what is on it. A cheap handle.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(watch::Sender<Option<String>>);
+
+impl Faults {
+    /// This server must not go on; `text` says to the operator why, and what to do. The first one counts: what
+    /// fails after it may follow from it.
+    pub fn report(&self, text: impl Into<String>) {
+        self.0.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                let text = text.into();
+                tracing::error!("{text}");
+                *first = Some(text);
+            }
+            is_first
+        });
+    }
+
+    /// What was reported, if anything was.
+    pub fn reported(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Returns once something is reported.
+    pub async fn wait(&self) -> String {
+        let mut reported = self.0.subscribe();
+        // The sender lives as long as this handle.
+        let text = reported.wait_for(Option::is_some).await.ok().and_then(|text| text.clone());
+        text.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_fault_counts_and_reaches_who_waits_before_and_after() {
+        let faults = Faults::default();
+        assert_eq!(None, faults.reported());
+        let waits = tokio::spawn({
+            let faults = faults.clone();
+            async move { faults.wait().await }
+        });
+        tokio::task::yield_now().await;
+        faults.report("first");
+        faults.clone().report("second");
+        assert_eq!("first", waits.await.unwrap());
+        assert_eq!("first", faults.wait().await);
+        assert_eq!(Some("first".to_owned()), faults.reported());
+    }
+}
