@@ -8,6 +8,7 @@ mod configuration;
 mod conformance;
 mod consistency;
 mod durability;
+mod hostile_peers;
 mod lists;
 mod membership;
 mod openapi;

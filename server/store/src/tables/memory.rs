@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ordu_core::state::{MemoryTables, Reader, Table, Write};
 use ordu_proto::raft::SnapshotHeader;
 
-use super::TablesDb;
+use super::{TablesDb, check_tables};
 use crate::codec::invalid;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
 use crate::state_machine::position;
@@ -71,6 +71,11 @@ impl TablesDb for MemoryDb {
 
     fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver> {
         SnapshotReceiver::into_memory(header)
+    }
+
+    fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
+        check_tables(&decode(bytes.clone())?, snapshot)
     }
 
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {

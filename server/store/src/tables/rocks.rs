@@ -15,7 +15,7 @@ use rocksdb::{
     ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::TablesDb;
+use super::{TablesDb, check_tables};
 use crate::codec::invalid;
 use crate::directory::Directory;
 use crate::runtime::random_bytes;
@@ -171,6 +171,13 @@ impl TablesDb for RocksDb {
 
     fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver> {
         SnapshotReceiver::into_directory(header, self.root.join(fresh_name("incoming")))
+    }
+
+    fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
+        let db = DB::open_cf_for_read_only(&db_options(), path, Table::ALL.map(Table::name), false)
+            .map_err(|error| invalid(format!("a snapshot that cannot be opened: {error}")))?;
+        check_tables(&RocksReader { db: &db, snapshot: None }, snapshot)
     }
 
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
