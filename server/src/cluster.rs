@@ -16,6 +16,11 @@ use crate::membership::Known;
 /// Raft with this project's types.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
+/// Whether raft runs. What is handed to it while it does may take effect whatever happens to it then.
+pub(crate) fn runs(raft: &Raft) -> bool {
+    raft.metrics().borrow_watched().running_state.is_ok()
+}
+
 /// A server of the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
@@ -90,6 +95,11 @@ impl Cluster {
     /// Raft itself.
     pub fn raft(&self) -> &Raft {
         &self.raft
+    }
+
+    /// Whether raft still runs here, as far as it has said.
+    pub fn raft_runs(&self) -> bool {
+        runs(&self.raft)
     }
 
     /// Raft's figures. A clone, since holding the borrow can block raft.

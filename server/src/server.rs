@@ -223,6 +223,7 @@ impl Server {
             state: state.clone(),
             cluster_id: identity.clone(),
             contact,
+            refusals: Arc::default(),
         });
         let server_service = Arc::new(rpc::server::Service {
             context: context.clone(),

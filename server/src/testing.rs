@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ordu_store::identity::{Identity, IdentityMemory};
-use ordu_store::log::MemoryLog;
+use ordu_store::log::{LogDb, MemoryLog};
 use ordu_store::tables::MemoryDb;
 
 use crate::net::Tcp;
@@ -15,6 +15,16 @@ use crate::server::{Server, Storage};
 
 /// A server that forms a cluster by itself. It may not lead yet.
 pub(crate) async fn one_server() -> Server {
+    one_server_on(Arc::new(MemoryLog::default())).await
+}
+
+/// The same, with its raft log in `log`.
+pub(crate) async fn one_server_on(log: Arc<dyn LogDb>) -> Server {
+    start(1, log, MemoryDb::default()).await
+}
+
+/// A server that expects so many to form a cluster with, itself among them, and that has `tables`.
+pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: MemoryDb) -> Server {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = ServerOptions {
         data_dir: PathBuf::from("none"),
@@ -27,7 +37,7 @@ pub(crate) async fn one_server() -> Server {
         http_advertise: "127.0.0.1:4646".to_owned(),
         rpc_advertise: "127.0.0.1:4647".to_owned(),
         serf_advertise: "127.0.0.1:4648".to_owned(),
-        bootstrap_expect: 1,
+        bootstrap_expect,
         retry_join: Vec::new(),
         raft: RaftTiming::default(),
         heartbeat_ttl: Duration::from_secs(10),
@@ -35,11 +45,7 @@ pub(crate) async fn one_server() -> Server {
         with_client: false,
         workers: 1,
     };
-    let storage = Storage::simulated(
-        Arc::new(MemoryLog::default()),
-        Arc::new(MemoryDb::default()),
-        Arc::new(IdentityMemory::new(Identity::draw())),
-    )
-    .unwrap();
+    let identity = Arc::new(IdentityMemory::new(Identity::draw()));
+    let storage = Storage::simulated(log, Arc::new(tables), identity).unwrap();
     Server::start(options, storage, Arc::new(Tcp)).await.unwrap()
 }

@@ -55,6 +55,7 @@ enum Attempt {
     Unreadable(String),
     /// It may be.
     Unknown(String),
+    /// It is in no log, nor will this server ask for it: its raft has ended.
     Stopped,
 }
 
@@ -84,6 +85,7 @@ impl Writer {
         loop {
             let attempt = match self.cluster.leader() {
                 _ if Instant::now() >= deadline => break,
+                _ if !self.cluster.raft_runs() => Attempt::Stopped,
                 None if start.elapsed() >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
                 None => Attempt::NotProposed,
                 Some(leader) if leader.id == self.cluster.id() => {
@@ -104,7 +106,7 @@ impl Writer {
                         return Err(WriteError::Unknown(reason));
                     }
                     // No attempt before this one was logged: only this server's own state was that far behind.
-                    request.earliest_index = index + 1;
+                    request.earliest_index = index.saturating_add(1);
                     bytes = encoded(&request)?;
                     continue;
                 }
@@ -139,13 +141,19 @@ impl Writer {
     }
 
     async fn propose(&self, bytes: Bytes) -> Attempt {
+        // Asked before: once raft has been given the write, its end says nothing of what became of that.
+        if !self.cluster.raft_runs() {
+            return Attempt::Stopped;
+        }
         match self.cluster.raft().client_write(Command(bytes)).await {
             Ok(response) => Attempt::Decided(response.log_id.index, response.data.0.unwrap_or_default()),
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
                 Attempt::Unknown("its leader was deposed before it was committed".to_owned())
             }
             Err(RaftError::APIError(_)) => Attempt::NotProposed,
-            Err(RaftError::Fatal(_)) => Attempt::Stopped,
+            Err(RaftError::Fatal(error)) => {
+                Attempt::Unknown(format!("raft ended here before it told what became of it: {error}"))
+            }
         }
     }
 

@@ -1,24 +1,54 @@
 //! What is fuzzed: one entry for each way in which bytes of a user come in. The fuzzer and the stable test of
 //! the corpus run the same entries.
 
+use ordu_core::command::{Fatal, LogPosition, Machine, read_envelope};
 use ordu_core::filter::Filter;
 use ordu_core::hcl::{self, Dialect};
 use ordu_core::job;
 use ordu_core::jobspec::{self, Variables};
 use ordu_core::periodic::{Schedule, missed_launch};
+use ordu_core::state::{MemoryTables, Table, Tx, read};
 
 /// Takes any bytes, and panics if something is wrong with us.
 type Entry = fn(&[u8]);
 
 /// Every target by its name, which is that of its folder in `corpus` and of its file in `fuzz_targets`.
 pub(crate) const TARGETS: &[(&str, Entry)] =
-    &[("cron", cron), ("filter", filter), ("hcl", hcl), ("job_json", job_json)];
+    &[("apply", apply), ("cron", cron), ("filter", filter), ("hcl", hcl), ("job_json", job_json)];
 
 /// Runs the target of this name.
 pub(crate) fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     let (_, entry) = target.unwrap_or_else(|| panic!("there is no target {name}"));
     entry(bytes);
+}
+
+/// Log entries, each behind its length, applied one after the other to tables that are empty at first.
+fn apply(mut bytes: &[u8]) {
+    let mut tables = MemoryTables::default();
+    let mut machine = Machine::load(&tables).expect("empty tables can be read");
+    for index in 1.. {
+        let Ok(length) = prost::decode_length_delimiter(&mut bytes) else { return };
+        let Some((entry, rest)) = bytes.split_at_checked(length) else { return };
+        bytes = rest;
+        let mut tx = Tx::new(&tables, read::indexes(&tables).expect("indexes that were written can be read"));
+        match machine.apply(&mut tx, LogPosition { term: 1, index }, entry) {
+            Ok(applied) => assert!(applied.outcome.outcome.is_some(), "an entry is answered"),
+            // What cannot be read is kept out of the log, and the rest must be applied.
+            Err(Fatal::Undecodable { .. } | Fatal::TooNew { .. }) => {
+                assert!(read_envelope(entry).is_err(), "what can be read is applied");
+                return;
+            }
+            // A specification that cannot be parsed.
+            Err(Fatal::Corrupt(corrupt)) => {
+                assert_eq!(corrupt.table, Table::JobSpecs.name(), "{corrupt}");
+                return;
+            }
+        }
+        let (writes, _) = tx.finish();
+        tables.commit(writes);
+    }
+    Machine::load(&tables).expect("what was applied can be loaded");
 }
 
 /// A schedule: a cron expression, and behind a line's end the name of a time zone.

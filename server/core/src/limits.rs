@@ -136,3 +136,9 @@ pub const PLAN_WHOLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A piece of a snapshot on the wire, bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Files of a snapshot that is sent to a server. RocksDB's are tens of megabytes each.
+pub const SNAPSHOT_FILES_MAX: usize = 100_000;
+
+/// Bytes of a snapshot that is sent to a server: more than any disk.
+pub const SNAPSHOT_BYTES_MAX: u64 = 1 << 50;

@@ -109,4 +109,14 @@ mod tests {
         }
         assert_eq!(500, HttpError::from(WriteError::NoLeader).status.as_u16());
     }
+
+    #[test]
+    fn only_what_was_never_handed_to_raft_is_answered_as_not_done() {
+        let unknown = HttpError::from(WriteError::Unknown("raft ended here".to_owned()));
+        assert_eq!(
+            (500, "the outcome of the write is unknown: raft ended here"),
+            (unknown.status.as_u16(), &*unknown.text)
+        );
+        assert_eq!(503, HttpError::from(WriteError::Stopped).status.as_u16());
+    }
 }

@@ -65,7 +65,7 @@ impl Broker {
             if let Some(delivery) = delivery {
                 return delivery;
             }
-            let wait_ns = deadline.map_or(u64::MAX, |at| u64::try_from(at - now).unwrap_or(0));
+            let wait_ns = deadline.map_or(u64::MAX, |at| u64::try_from(at.saturating_sub(now)).unwrap_or(0));
             // Either something changed, or a time has come that something waited for.
             let wait = Duration::from_nanos(wait_ns).clamp(Duration::from_millis(1), WAIT_MAX);
             let _ = timeout(wait, changed).await;

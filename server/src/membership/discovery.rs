@@ -17,6 +17,7 @@ use super::{Changes, ClusterId, hex};
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::peers::Peers;
+use crate::rpc::bounds;
 
 /// How often servers greet while they look for their cluster …
 const SEARCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -265,7 +266,14 @@ impl Discovery {
             client.greet(request).await
         };
         match timeout(GREET_TIMEOUT, asked).await {
-            Ok(Ok(reply)) => Some((target, reply.into_inner())),
+            Ok(Ok(reply)) => {
+                let reply = reply.into_inner();
+                let told = bounds::greeting_answer(&reply);
+                let told = told.inspect_err(|status| {
+                    tracing::debug!(target, reason = status.message(), "a server's answer is left alone");
+                });
+                told.is_ok().then_some((target, reply))
+            }
             Ok(Err(status)) => {
                 tracing::debug!(target, reason = status.message(), "a server cannot be greeted");
                 None

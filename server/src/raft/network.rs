@@ -18,7 +18,7 @@ use openraft::raft::{
 use ordu_proto::raft::raft_client::RaftClient;
 use ordu_proto::raft::{SnapshotChunk, SnapshotHeader, snapshot_chunk};
 use ordu_store::background::in_background;
-use ordu_store::codec::{log_id_to_pb, required_vote, stored_membership_to_pb, vote_to_pb};
+use ordu_store::codec::{log_id_to_pb, stored_membership_to_pb, vote_to_pb};
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::types::{Server, Snapshot, TypeConfig, Vote};
 use tokio::sync::mpsc;
@@ -27,7 +27,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::wire;
+use super::check::Complaints;
+use super::wire::{self, Sent};
 use crate::membership::ClusterId;
 use crate::peers::{Peers, Purpose};
 
@@ -64,7 +65,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 impl Network {
     fn client(&self, target: u64, server: &Server, purpose: Purpose) -> Client {
         let (peers, cluster_id) = (self.peers.clone(), self.cluster_id.clone());
-        Client { peers, cluster_id, target, server: server.clone(), purpose }
+        let refusals = Arc::default();
+        Client { peers, cluster_id, target, server: server.clone(), purpose, refusals }
     }
 }
 
@@ -75,6 +77,8 @@ pub struct Client {
     target: u64,
     server: Server,
     purpose: Purpose,
+    /// When the operator was told last that what this server sends is refused.
+    refusals: Arc<Complaints>,
 }
 
 type Failure = RPCError<TypeConfig>;
@@ -84,6 +88,28 @@ impl Client {
     fn raft(&self) -> Result<RaftClient<Channel>, Failure> {
         let address = self.peers.address_of(self.target, &self.server);
         self.peers.raft(&address, self.purpose).map_err(failure)
+    }
+
+    fn refused(&self) -> impl Fn(Status) -> Failure + Send + use<> {
+        let (refusals, name) = (self.refusals.clone(), self.server.name.clone());
+        move |status| {
+            // What one server holds for impossible it will not take at the next try either.
+            if status.code() == Code::InvalidArgument && refusals.are_due() {
+                tracing::error!(to = name, "another server refuses a message of raft: {}", status.message());
+            }
+            failure(status)
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match timeout(limit, call).await {
+            Ok(reply) => reply.map(tonic::Response::into_inner).map_err(self.refused()),
+            Err(_) => Err(unreachable(format!("no answer in {} ms", limit.as_millis()))),
+        }
     }
 }
 
@@ -101,16 +127,6 @@ fn failure(status: Status) -> Failure {
     }
 }
 
-async fn within<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, Failure> {
-    match timeout(limit, call).await {
-        Ok(reply) => reply.map(tonic::Response::into_inner).map_err(failure),
-        Err(_) => Err(unreachable(format!("no answer in {} ms", limit.as_millis()))),
-    }
-}
-
 impl RaftNetworkV2<TypeConfig> for Client {
     type SnapshotData = SnapshotData;
 
@@ -120,8 +136,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Failure> {
         let message = wire::append_to_pb(self.cluster_id.get(), self.target, &request);
-        let reply = within(option.hard_ttl(), self.raft()?.append(message)).await?;
-        wire::append_reply_from_pb(reply).map_err(unreachable)
+        let reply = self.within(option.hard_ttl(), self.raft()?.append(message)).await?;
+        wire::append_reply_from_pb(reply, request.vote.leader_id.term).map_err(unreachable)
     }
 
     fn stream_append<'s, S>(
@@ -144,26 +160,28 @@ impl RaftNetworkV2<TypeConfig> for Client {
             let under_way = UnderWay::default();
             let sent = under_way.clone();
             let messages = stream::iter([first]).chain(input).map(move |request| {
-                sent.begin();
+                sent.begin(Sent::of(&request));
                 wire::append_to_pb(cluster_id.clone(), target, &request)
             });
             let opening = client.append_stream(messages);
             let limit = option.hard_ttl().max(Duration::from_secs(1));
-            let replies = within(limit, opening).await?;
-            let replies: BoxStream<'s, _> =
-                Box::pin(stream::unfold(Some((replies, under_way)), |state| async move {
-                    let (mut replies, under_way) = state?;
-                    match under_way.watched(replies.message()).await {
-                        Ok(Some(reply)) => {
-                            under_way.end();
-                            let result = wire::stream_reply_from_pb(reply).map_err(unreachable);
-                            let goes_on = matches!(result, Ok(Ok(_)));
-                            Some((result, goes_on.then_some((replies, under_way))))
-                        }
-                        Ok(None) => None,
-                        Err(status) => Some((Err(failure(status)), None)),
+            let replies = self.within(limit, opening).await?;
+            let begun = (replies, under_way, self.refused());
+            let replies: BoxStream<'s, _> = Box::pin(stream::unfold(Some(begun), |state| async move {
+                let (mut replies, under_way, refused) = state?;
+                match under_way.watched(replies.message()).await {
+                    Ok(Some(reply)) => {
+                        let result = match under_way.end() {
+                            Some(sent) => wire::stream_reply_from_pb(reply, sent).map_err(unreachable),
+                            None => Err(unreachable("a reply to nothing")),
+                        };
+                        let goes_on = matches!(result, Ok(Ok(_)));
+                        Some((result, goes_on.then_some((replies, under_way, refused))))
                     }
-                }));
+                    Ok(None) => None,
+                    Err(status) => Some((Err(refused(status)), None)),
+                }
+            }));
             Ok(replies)
         })
     }
@@ -174,8 +192,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, Failure> {
         let message = wire::vote_request_to_pb(self.cluster_id.get(), self.target, &request);
-        let reply = within(option.hard_ttl(), self.raft()?.vote(message)).await?;
-        wire::vote_reply_from_pb(&reply).map_err(unreachable)
+        let reply = self.within(option.hard_ttl(), self.raft()?.vote(message)).await?;
+        wire::vote_reply_from_pb(&reply, request.vote.leader_id.term).map_err(unreachable)
     }
 
     async fn pre_vote(
@@ -184,8 +202,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, Failure> {
         let message = wire::vote_request_to_pb(self.cluster_id.get(), self.target, &request);
-        let reply = within(option.hard_ttl(), self.raft()?.pre_vote(message)).await?;
-        wire::vote_reply_from_pb(&reply).map_err(unreachable)
+        let reply = self.within(option.hard_ttl(), self.raft()?.pre_vote(message)).await?;
+        wire::vote_reply_from_pb(&reply, request.vote.leader_id.term).map_err(unreachable)
     }
 
     async fn full_snapshot(
@@ -197,9 +215,10 @@ impl RaftNetworkV2<TypeConfig> for Client {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let mut client = self.raft()?;
         let (chunks, messages) = mpsc::channel(4);
-        let (cluster_id, target) = (self.cluster_id.get(), self.target);
+        let (cluster_id, target, sent) = (self.cluster_id.get(), self.target, vote.leader_id.term);
         let sender = tokio::spawn(send_snapshot(chunks, cluster_id, target, vote, snapshot));
-        let installing = within(SNAPSHOT_TIMEOUT, client.install_snapshot(ReceiverStream::new(messages)));
+        let installing =
+            self.within(SNAPSHOT_TIMEOUT, client.install_snapshot(ReceiverStream::new(messages)));
         let reply = tokio::select! {
             reply = installing => reply,
             closed = cancel => {
@@ -208,7 +227,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
             }
         };
         sender.abort();
-        let vote = required_vote(reply?.vote.as_ref()).map_err(unreachable)?;
+        let vote = wire::snapshot_reply_from_pb(&reply?, sent).map_err(unreachable)?;
         Ok(SnapshotResponse { vote })
     }
 
@@ -218,7 +237,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, Failure> {
         let message = wire::transfer_to_pb(self.cluster_id.get(), self.target, &request);
-        let reply = within(option.hard_ttl(), self.raft()?.transfer_leader(message)).await?;
+        let reply = self.within(option.hard_ttl(), self.raft()?.transfer_leader(message)).await?;
         wire::transfer_reply_from_pb(&request, reply).map_err(unreachable)
     }
 }
@@ -273,21 +292,21 @@ async fn send_snapshot(
     }
 }
 
-/// Appends on a stream that are not answered yet, each with the time it was sent.
+/// Appends on a stream that are not answered yet, each with the time it was sent. Replies come in their order.
 #[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<VecDeque<Instant>>>);
+struct UnderWay(Arc<Mutex<VecDeque<(Instant, Sent)>>>);
 
 impl UnderWay {
-    fn begin(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());
+    fn begin(&self, sent: Sent) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back((Instant::now(), sent));
     }
 
-    fn end(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    fn end(&self) -> Option<Sent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().map(|(_, sent)| sent)
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).front().copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).front().map(|(at, _)| *at)
     }
 
     /// `reply`, unless something is under way for too long.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::{Stream, StreamExt};
 use openraft::raft::AppendEntriesResponse;
@@ -10,11 +10,12 @@ use ordu_proto::raft as pb;
 use ordu_proto::raft::raft_server;
 use ordu_store::background::in_background;
 use ordu_store::codec::{required_vote, vote_to_pb};
-use ordu_store::snapshot::meta_of;
+use ordu_store::snapshot::{check_files, meta_of};
 use ordu_store::state_machine::State;
-use ordu_store::types::Snapshot;
+use ordu_store::types::{Snapshot, SnapshotMeta, Vote};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::check::{self, Complaints, Own};
 use super::wire;
 use crate::cluster::{Contact, Raft};
 use crate::membership::ClusterId;
@@ -29,10 +30,21 @@ pub struct Service {
     pub cluster_id: ClusterId,
     /// Stamped when the leader is heard of.
     pub contact: Arc<Contact>,
+    /// What was refused.
+    pub refusals: Arc<Refusals>,
 }
 
-fn broken(error: io::Error) -> Status {
-    Status::invalid_argument(error.to_string())
+/// Messages that no honest server sends: told to the sender, and to the operator now and then.
+#[derive(Debug, Default)]
+pub struct Refusals(Complaints);
+
+impl Refusals {
+    fn refuse(&self, error: io::Error) -> Status {
+        if self.0.are_due() {
+            tracing::error!("a message of raft is refused: {error}");
+        }
+        Status::invalid_argument(error.to_string())
+    }
 }
 
 fn fatal(error: impl std::fmt::Display) -> Status {
@@ -50,6 +62,14 @@ impl Service {
         }
         Ok(())
     }
+
+    fn own(&self) -> Own {
+        Own::of(&self.raft)
+    }
+
+    fn refuse(&self, error: io::Error) -> Status {
+        self.refusals.refuse(error)
+    }
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<pb::AppendReply, Status>> + Send>>;
@@ -59,7 +79,7 @@ impl raft_server::Raft for Service {
     async fn append(&self, request: Request<pb::AppendRequest>) -> Result<Response<pb::AppendReply>, Status> {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
-        let append = wire::append_from_pb(request).map_err(broken)?;
+        let append = wire::append_from_pb(request, &self.own()).map_err(|error| self.refuse(error))?;
         let reply = self.raft.append_entries(append).await.map_err(fatal)?;
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.contact.stamp();
@@ -81,14 +101,22 @@ impl raft_server::Raft for Service {
         };
         self.check(&first.cluster_id, first.target)?;
         let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
+        let (raft, refusals) = (self.raft.clone(), self.refusals.clone());
+        let ended = Arc::new(OnceLock::new());
+        let ends = ended.clone();
         let first = futures::stream::iter([Ok(first)]);
         let appends = tokio_stream::StreamExt::map_while(first.chain(messages), move |message| {
             let checked = message.and_then(|message| {
                 cluster_id.check(&message.cluster_id)?;
-                wire::append_from_pb(message).map_err(broken)
+                wire::append_from_pb(message, &Own::of(&raft)).map_err(|error| refusals.refuse(error))
             });
             // A broken message or connection ends the stream; the leader opens another.
-            checked.inspect_err(|status| tracing::debug!(%status, "a stream of appends ends")).ok()
+            let ending = |status: Status| {
+                tracing::debug!(%status, "a stream of appends ends");
+                // The first is the only one: nothing is read after it.
+                let _ = ends.set(status);
+            };
+            checked.map_err(ending).ok()
         });
         let replies = self.raft.stream_append(appends).map(move |result| {
             let result = result.map_err(fatal)?;
@@ -97,13 +125,16 @@ impl raft_server::Raft for Service {
             }
             Ok(wire::stream_reply_to_pb(&result))
         });
+        // Behind the replies to what came before it, the sender is told why the stream ends.
+        let why = futures::stream::once(async move { ended.get().cloned().map(Err) });
+        let replies = replies.chain(why.filter_map(std::future::ready));
         Ok(Response::new(Box::pin(replies)))
     }
 
     async fn vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteReply>, Status> {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
-        let vote = wire::vote_request_from_pb(&request).map_err(broken)?;
+        let vote = wire::vote_request_from_pb(&request, &self.own()).map_err(|error| self.refuse(error))?;
         let reply = self.raft.vote(vote).await.map_err(fatal)?;
         Ok(Response::new(wire::vote_reply_to_pb(&reply)))
     }
@@ -111,7 +142,7 @@ impl raft_server::Raft for Service {
     async fn pre_vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteReply>, Status> {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
-        let vote = wire::vote_request_from_pb(&request).map_err(broken)?;
+        let vote = wire::vote_request_from_pb(&request, &self.own()).map_err(|error| self.refuse(error))?;
         let reply = self.raft.pre_vote(vote).await.map_err(fatal)?;
         Ok(Response::new(wire::vote_reply_to_pb(&reply)))
     }
@@ -122,7 +153,7 @@ impl raft_server::Raft for Service {
     ) -> Result<Response<pb::TransferLeaderReply>, Status> {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
-        let transfer = wire::transfer_from_pb(&request).map_err(broken)?;
+        let transfer = wire::transfer_from_pb(&request, &self.own()).map_err(|error| self.refuse(error))?;
         let reply = self.raft.handle_transfer_leader(transfer).await.map_err(fatal)?;
         Ok(Response::new(wire::transfer_reply_to_pb(&reply)))
     }
@@ -137,30 +168,46 @@ impl raft_server::Raft for Service {
             _ => return Err(Status::invalid_argument("a snapshot begins with its header")),
         };
         self.check(&header.cluster_id, header.target)?;
-        let vote = required_vote(header.vote.as_ref()).map_err(broken)?;
-        let meta = meta_of(&header).map_err(broken)?;
-        let size_bytes: u64 = header.files.iter().map(|file| file.size_bytes).sum();
+        let (vote, meta, size_bytes) =
+            checked_header(&header, &self.own()).map_err(|error| self.refuse(error))?;
         tracing::info!(last = ?meta.last_log_id, size_bytes, "receiving a snapshot from the leader");
         let db = self.state.db().clone();
         let blocks = db.blocks();
-        let mut receiver = in_background(blocks, move || db.receive(&header)).await.map_err(broken)?;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidData => self.refuse(error),
+            _ => Status::internal(format!("the snapshot cannot be kept here: {error}")),
+        };
+        let mut receiver = in_background(blocks, move || db.receive(&header)).await.map_err(failed)?;
         while let Some(chunk) = chunks.message().await? {
             let Some(pb::snapshot_chunk::Chunk::Data(data)) = chunk.chunk else {
                 return Err(Status::invalid_argument("a piece of a snapshot without data"));
             };
             let written = in_background(blocks, move || receiver.write(&data).map(|()| receiver));
-            receiver = written.await.map_err(broken)?;
+            receiver = written.await.map_err(failed)?;
         }
-        let received = in_background(blocks, move || receiver.finish()).await.map_err(broken)?;
-        // What the sender's disk has damaged arrives as it was sent; raft would end this server over it.
-        let (db, arrived) = (self.state.db().clone(), received.clone());
-        let verified = in_background(blocks, move || db.verify(&arrived)).await;
-        verified.map_err(|error| {
-            Status::data_loss(format!("the snapshot is damaged where it comes from: {error}"))
-        })?;
+        let db = self.state.db().clone();
+        let received = in_background(blocks, move || {
+            let received = receiver.finish()?;
+            db.check_received(&received)?;
+            Ok(received)
+        });
+        let received = received.await.map_err(failed)?;
+        // Once more: much may have been committed while it came, which raft asserts that it does not contradict.
+        check::snapshot(&vote, &meta, &self.own()).map_err(|error| self.refuse(error))?;
         let snapshot = Snapshot { meta, snapshot: received };
         let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         self.contact.stamp();
         Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))
     }
+}
+
+/// The vote with which a snapshot comes, what it covers, and its bytes.
+pub(super) fn checked_header(
+    header: &pb::SnapshotHeader,
+    own: &Own,
+) -> io::Result<(Vote, SnapshotMeta, u64)> {
+    let vote = required_vote(header.vote.as_ref())?;
+    let meta = meta_of(header)?;
+    check::snapshot(&vote, &meta, own)?;
+    Ok((vote, meta, check_files(&header.files)?))
 }

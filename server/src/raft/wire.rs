@@ -8,10 +8,11 @@ use openraft::raft::{
 };
 use ordu_proto::raft as pb;
 use ordu_store::codec::{
-    entry_from_pb, entry_to_pb, invalid, log_id_from_pb, log_id_to_pb, required_vote, vote_from_pb,
-    vote_to_pb,
+    entry_from_pb, entry_to_pb, invalid, log_id_from_pb, log_id_to_pb, required_vote, vote_to_pb,
 };
-use ordu_store::types::{LogId, TypeConfig};
+use ordu_store::types::{LogId, TypeConfig, Vote};
+
+use super::check::{self, Own};
 
 fn optional(log_id: Option<&pb::LogId>) -> Option<LogId> {
     log_id.map(log_id_from_pb)
@@ -32,13 +33,18 @@ pub(super) fn append_to_pb(
     }
 }
 
-pub(super) fn append_from_pb(request: pb::AppendRequest) -> io::Result<AppendEntriesRequest<TypeConfig>> {
-    Ok(AppendEntriesRequest {
+pub(super) fn append_from_pb(
+    request: pb::AppendRequest,
+    own: &Own,
+) -> io::Result<AppendEntriesRequest<TypeConfig>> {
+    let append = AppendEntriesRequest {
         vote: required_vote(request.vote.as_ref())?,
         prev_log_id: optional(request.prev_log_id.as_ref()),
         entries: request.entries.into_iter().map(entry_from_pb).collect::<io::Result<_>>()?,
         leader_commit: optional(request.leader_commit.as_ref()),
-    })
+    };
+    check::append(&append, own)?;
+    Ok(append)
 }
 
 pub(super) fn append_reply_to_pb(reply: &AppendEntriesResponse<TypeConfig>) -> pb::AppendReply {
@@ -54,15 +60,32 @@ pub(super) fn append_reply_to_pb(reply: &AppendEntriesResponse<TypeConfig>) -> p
     pb::AppendReply { result: Some(result), ..pb::AppendReply::default() }
 }
 
-pub(super) fn append_reply_from_pb(reply: pb::AppendReply) -> io::Result<AppendEntriesResponse<TypeConfig>> {
+/// The vote of a reply to a request of term `sent`.
+fn vote_in_reply(vote: Option<&pb::VoteState>, sent: u64) -> io::Result<Vote> {
+    let vote = required_vote(vote)?;
+    check::vote_in_reply(&vote, sent)?;
+    Ok(vote)
+}
+
+/// The log id of a reply.
+fn log_id_in_reply(id: Option<&pb::LogId>) -> io::Result<Option<LogId>> {
+    let id = optional(id);
+    check::log_id_in_reply(id.as_ref())?;
+    Ok(id)
+}
+
+pub(super) fn append_reply_from_pb(
+    reply: pb::AppendReply,
+    sent: u64,
+) -> io::Result<AppendEntriesResponse<TypeConfig>> {
     use pb::append_reply::Result as Of;
     Ok(match reply.result.ok_or_else(|| invalid("an empty reply to an append"))? {
         Of::Success(_) => AppendEntriesResponse::Success,
         // Indexes of a log begin at 0, terms at 1: an empty log id stands for none.
         Of::PartialSuccess(log_id) if log_id.term == 0 => AppendEntriesResponse::PartialSuccess(None),
-        Of::PartialSuccess(log_id) => AppendEntriesResponse::PartialSuccess(Some(log_id_from_pb(&log_id))),
+        Of::PartialSuccess(log_id) => AppendEntriesResponse::PartialSuccess(log_id_in_reply(Some(&log_id))?),
         Of::Conflict(_) => AppendEntriesResponse::Conflict,
-        Of::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_from_pb(&vote)?),
+        Of::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_in_reply(Some(&vote), sent)?),
     })
 }
 
@@ -83,15 +106,39 @@ pub(super) fn stream_reply_to_pb(result: &StreamAppendResult<TypeConfig>) -> pb:
     reply
 }
 
-pub(super) fn stream_reply_from_pb(reply: pb::AppendReply) -> io::Result<StreamAppendResult<TypeConfig>> {
+/// What a reply on a stream answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) term: u64,
+    /// The entry before those that were sent, and the last of them.
+    pub(super) range: (Option<LogId>, Option<LogId>),
+}
+
+impl Sent {
+    pub(super) fn of(request: &AppendEntriesRequest<TypeConfig>) -> Self {
+        let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+        Self { term: request.vote.leader_id.term, range: (request.prev_log_id, last) }
+    }
+}
+
+/// A reply to what was sent: raft goes by the log ids in it, and must not be told of entries that it has not.
+pub(super) fn stream_reply_from_pb(
+    reply: pb::AppendReply,
+    sent: Sent,
+) -> io::Result<StreamAppendResult<TypeConfig>> {
     use pb::append_reply::Result as Of;
+    let answers = |told: Option<LogId>, sent: Option<LogId>| {
+        let text = || invalid("a reply to an append that was not sent");
+        if told == sent { Ok(told) } else { Err(text()) }
+    };
+    let (before, last) = sent.range;
     Ok(match reply.result.ok_or_else(|| invalid("an empty reply to an append"))? {
-        Of::Success(_) => Ok(optional(reply.stream_success.as_ref())),
+        Of::Success(_) => Ok(answers(optional(reply.stream_success.as_ref()), last)?),
         Of::Conflict(_) => {
-            let at = optional(reply.stream_conflict.as_ref());
+            let at = answers(optional(reply.stream_conflict.as_ref()), before)?;
             Err(StreamAppendError::Conflict(at.ok_or_else(|| invalid("a conflict at no log id"))?))
         }
-        Of::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_from_pb(&vote)?)),
+        Of::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_in_reply(Some(&vote), sent.term)?)),
         Of::PartialSuccess(_) => return Err(invalid("a partial success on a stream")),
     })
 }
@@ -110,10 +157,14 @@ pub(super) fn vote_request_to_pb(
     }
 }
 
-pub(super) fn vote_request_from_pb(request: &pb::VoteRequest) -> io::Result<VoteRequest<TypeConfig>> {
+pub(super) fn vote_request_from_pb(
+    request: &pb::VoteRequest,
+    own: &Own,
+) -> io::Result<VoteRequest<TypeConfig>> {
     let vote = required_vote(request.vote.as_ref())?;
     let mut of_raft = VoteRequest::new(vote, optional(request.last_log_id.as_ref()));
     of_raft.leadership_transfer = request.leadership_transfer;
+    check::vote_request(&of_raft, own)?;
     Ok(of_raft)
 }
 
@@ -125,9 +176,9 @@ pub(super) fn vote_reply_to_pb(reply: &VoteResponse<TypeConfig>) -> pb::VoteRepl
     }
 }
 
-pub(super) fn vote_reply_from_pb(reply: &pb::VoteReply) -> io::Result<VoteResponse<TypeConfig>> {
-    let vote = required_vote(reply.vote.as_ref())?;
-    Ok(VoteResponse::new(vote, optional(reply.last_log_id.as_ref()), reply.vote_granted))
+pub(super) fn vote_reply_from_pb(reply: &pb::VoteReply, sent: u64) -> io::Result<VoteResponse<TypeConfig>> {
+    let vote = vote_in_reply(reply.vote.as_ref(), sent)?;
+    Ok(VoteResponse::new(vote, log_id_in_reply(reply.last_log_id.as_ref())?, reply.vote_granted))
 }
 
 pub(super) fn transfer_to_pb(
@@ -146,9 +197,13 @@ pub(super) fn transfer_to_pb(
 
 pub(super) fn transfer_from_pb(
     request: &pb::TransferLeaderRequest,
+    own: &Own,
 ) -> io::Result<TransferLeaderRequest<TypeConfig>> {
     let from = required_vote(request.from_leader.as_ref())?;
-    Ok(TransferLeaderRequest::new(from, request.to_node_id, optional(request.last_log_id.as_ref())))
+    let transfer =
+        TransferLeaderRequest::new(from, request.to_node_id, optional(request.last_log_id.as_ref()));
+    check::transfer(&transfer, own)?;
+    Ok(transfer)
 }
 
 pub(super) fn transfer_reply_to_pb(reply: &TransferLeaderResponse<TypeConfig>) -> pb::TransferLeaderReply {
@@ -174,11 +229,16 @@ pub(super) fn transfer_reply_from_pb(
         None => Ok(()),
         Some(Refused::VoteChanged(vote)) => Err(TransferLeaderError::VoteChanged {
             expected: *request.from_leader(),
-            actual: vote_from_pb(&vote)?,
+            actual: vote_in_reply(Some(&vote), request.from_leader().leader_id.term)?,
         }),
         Some(Refused::LogNotFlushed(log_id)) => Err(TransferLeaderError::LogNotFlushed {
             expected: request.last_log_id().copied(),
-            actual: (log_id.term != 0).then(|| log_id_from_pb(&log_id)),
+            actual: log_id_in_reply(Some(&log_id).filter(|log_id| log_id.term != 0))?,
         }),
     })
+}
+
+/// The vote with which a snapshot that was sent in term `sent` is answered.
+pub(super) fn snapshot_reply_from_pb(reply: &pb::SnapshotReply, sent: u64) -> io::Result<Vote> {
+    vote_in_reply(reply.vote.as_ref(), sent)
 }

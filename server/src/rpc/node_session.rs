@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use ordu_proto::node::{FromNode, ToNode, node_server};
+use ordu_proto::node::{FromNode, Hello, ToNode, node_server};
+use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -66,6 +67,19 @@ impl NodeService {
 /// taken are told so, and must not keep the servers from one another.
 fn sessions_beside_peers(connections_max: usize) -> usize {
     SESSIONS_MAX.min(connections_max - connections_max / 4)
+}
+
+/// What a node says of itself (`ordu.node.Hello`), from the bytes that it sends to the row that is proposed:
+/// what is fuzzed of it.
+///
+/// # Errors
+/// The sentence that the node is told.
+pub fn check_hello(bytes: &[u8]) -> Result<(), String> {
+    let hello = Hello::decode(bytes).map_err(|error| error.to_string())?;
+    let introduction = hello::check(hello)?;
+    let is_known = hello::is_registered(&introduction.node, &introduction.node);
+    assert!(!is_known, "a node does not say of itself that it is ready");
+    Ok(())
 }
 
 impl Drop for NodeService {

@@ -18,11 +18,12 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::Raft;
+use crate::cluster::{Raft, runs};
 use crate::context::Context;
 use crate::leader::Liveness;
 use crate::membership::{Changes, ClusterId, Discovery, Known, Said};
 use crate::peers::Peers;
+use crate::rpc::bounds;
 
 /// The service.
 pub struct Service {
@@ -56,6 +57,7 @@ impl Service {
 impl server_server::Server for Service {
     async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         let request = request.into_inner();
+        bounds::greeting(&request)?;
         let id = self.identity.server_id();
         if let Some(peer) =
             request.me.filter(|peer| peer.id != id && peer.region == self.context.options.region)
@@ -85,6 +87,7 @@ impl server_server::Server for Service {
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
+        bounds::proposals(&request)?;
         let results = propose_all(self.context.cluster.raft(), request.commands).await;
         Ok(Response::new(ProposeReply { results }))
     }
@@ -106,6 +109,7 @@ impl server_server::Server for Service {
     ) -> Result<Response<NodeLivenessReply>, Status> {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
+        bounds::live_nodes(&request)?;
         self.must_lead()?;
         let ids: Vec<Id> =
             request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
@@ -124,6 +128,7 @@ impl server_server::Server for Service {
         self.identity.check(&request.cluster_id)?;
         self.must_lead()?;
         let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
+        bounds::peer(&peer)?;
         timeout(JOIN_TIMEOUT, self.changes.admit(peer))
             .await
             .map_err(|_| Status::deadline_exceeded("the membership change takes long; it goes on"))??;
@@ -132,7 +137,7 @@ impl server_server::Server for Service {
 }
 
 /// Proposes here what can be read, and tells what became of each, as far as raft said it.
-async fn propose_all(raft: &Raft, commands: Vec<Bytes>) -> Vec<ProposeResult> {
+pub(crate) async fn propose_all(raft: &Raft, commands: Vec<Bytes>) -> Vec<ProposeResult> {
     // What is logged although `apply` cannot read it would end every server, again and again.
     let unreadable: Vec<Option<Unreadable>> =
         commands.iter().map(|bytes| read_envelope(bytes).err()).collect();
@@ -151,6 +156,11 @@ async fn propose_all(raft: &Raft, commands: Vec<Bytes>) -> Vec<ProposeResult> {
 }
 
 async fn write_all(raft: &Raft, commands: Vec<Command>) -> Vec<propose_result::Result> {
+    // Asked before: once raft has been given them, its end says nothing of what became of them.
+    if !runs(raft) {
+        let ended = propose_result::Result::NotProposed("raft has ended at this server".to_owned());
+        return vec![ended; commands.len()];
+    }
     let mut results = Vec::with_capacity(commands.len());
     match raft.client_write_many(commands).await {
         Ok(mut answers) => {

@@ -1,10 +1,17 @@
-//! How writes gather on their way to a leader.
+//! How writes gather on their way to a leader, and what is said of one that raft took before it ended.
 
+use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use ordu_proto::command::EvalUpdate;
+use ordu_proto::server::ProposeResult;
+use ordu_store::log::{LogBatch, LogDb, Marker, MemoryLog};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::server::Server;
+use crate::testing::one_server_on;
 
 type Sent = Arc<Mutex<Vec<Vec<Waiting>>>>;
 
@@ -79,4 +86,105 @@ fn a_write_that_no_message_could_carry_is_refused_in_words() {
     let register = ordu_proto::command::JobRegister { spec_json, ..Default::default() };
     let refused = encoded(&envelope(None, 0, 0, Payload::JobRegister(register))).unwrap_err();
     assert!(matches!(refused, WriteError::Refused { status: 413, .. }), "{refused}");
+}
+
+/// A log whose syncs fail from some time on: raft has taken the write, and ends before it says what became of it.
+#[derive(Default)]
+struct Failing {
+    log: MemoryLog,
+    fails: AtomicBool,
+}
+
+impl LogDb for Failing {
+    fn write(&self, batch: LogBatch) -> io::Result<()> {
+        self.log.write(batch)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        self.log.sync()
+    }
+
+    fn sync_blocks(&self) -> bool {
+        false
+    }
+
+    fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {
+        self.log.marker(marker)
+    }
+
+    fn entries(
+        &self,
+        start: u64,
+        end: u64,
+        visit: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        self.log.entries(start, end, visit)
+    }
+
+    fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>> {
+        self.log.last()
+    }
+}
+
+fn command() -> Payload {
+    Payload::EvalUpdate(EvalUpdate::default())
+}
+
+/// A server that leads, and its log.
+async fn leading() -> (Server, Arc<Failing>, u64) {
+    let log = Arc::new(Failing::default());
+    let server = one_server_on(log.clone()).await;
+    let context = server.context();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = context.writer.write(command()).await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    let term = context.cluster.metrics().current_term;
+    (server, log, term)
+}
+
+#[tokio::test]
+async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_done() {
+    for path in ["write", "write_as_leader", "propose_all"] {
+        let (server, log, term) = leading().await;
+        let (writer, raft) = (&server.context().writer, server.context().cluster.raft());
+        log.fails.store(true, Ordering::SeqCst);
+        let outcome = match path {
+            "write" => writer.write(command()).await.map(|_| ()),
+            "write_as_leader" => writer.write_as_leader(term, command()).await.map(|_| ()),
+            _ => {
+                let bytes = envelope(None, 0, 1, command()).encode_to_vec();
+                match crate::rpc::server::propose_all(raft, vec![bytes.clone().into(), bytes.into()]).await {
+                    results if results.len() == 2 && results.iter().all(is_unknown) => {
+                        Err(WriteError::Unknown("both".to_owned()))
+                    }
+                    results => panic!("{results:?}"),
+                }
+            }
+        };
+        assert!(
+            matches!(&outcome, Err(WriteError::Unknown(reason)) if !reason.is_empty()),
+            "{path}: {outcome:?}"
+        );
+        // Raft ends by and by; from then on nothing is handed to it.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while server.context().cluster.raft_runs() {
+            assert!(Instant::now() < deadline, "raft goes on without its log");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let late = writer.write(command()).await.map(|_| ());
+        assert!(matches!(late, Err(WriteError::Stopped)), "{path}: {late:?}");
+        let late = writer.write_as_leader(term, command()).await.map(|_| ());
+        assert!(matches!(late, Err(WriteError::Stopped)), "{path}: {late:?}");
+        let bytes = envelope(None, 0, 1, command()).encode_to_vec();
+        let late = crate::rpc::server::propose_all(raft, vec![bytes.into()]).await;
+        assert!(matches!(late[0].result, Some(propose_result::Result::NotProposed(_))), "{path}: {late:?}");
+    }
+}
+
+fn is_unknown(result: &ProposeResult) -> bool {
+    matches!(result.result, Some(propose_result::Result::Unknown(_)))
 }

@@ -1,12 +1,13 @@
 //! A snapshot: a checkpoint's files, or bytes in memory, on its way to disk, wire and back.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordu_core::limits::SNAPSHOT_CHUNK_BYTES;
+use ordu_core::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FILES_MAX};
 use ordu_proto::raft::{self as pb, SnapshotFile, SnapshotHeader};
 use prost::Message;
 
@@ -17,6 +18,9 @@ use crate::types::SnapshotMeta;
 /// The name of the file that says what a checkpoint holds. It is written last: a directory without it
 /// is what a crash left.
 const HEADER_FILE: &str = "ordu-snapshot";
+
+/// The name of a file of a snapshot, bytes: what file systems take.
+const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// Where a snapshot's bytes are.
 #[derive(Clone, Debug)]
@@ -208,14 +212,14 @@ enum Target {
 impl SnapshotReceiver {
     /// Into a fresh directory at `path`, which is removed if the snapshot does not get through.
     pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
-        check_names(header)?;
+        check_files(&header.files)?;
         std::fs::create_dir_all(&path)?;
         Self::new(header, Target::Directory { path, file: None, complete: false })
     }
 
     /// Into memory.
     pub fn into_memory(header: &pb::SnapshotHeader) -> io::Result<Self> {
-        check_names(header)?;
+        check_files(&header.files)?;
         Self::new(header, Target::Memory(Vec::new()))
     }
 
@@ -312,16 +316,46 @@ impl Drop for SnapshotReceiver {
     }
 }
 
-/// A peer's names become names of files here: nothing but plain ones, and not that of our own file.
-fn check_names(header: &pb::SnapshotHeader) -> io::Result<()> {
-    for file in &header.files {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let is_plain = !file.name.is_empty() && !file.name.starts_with('.') && file.name.chars().all(plain);
-        if !is_plain || file.name == HEADER_FILE {
-            return Err(invalid(format!("a snapshot with a file named {:?}", file.name)));
-        }
+/// What a peer says of the files that it is about to send, and how many bytes they are in all. Their names
+/// become names of files here: nothing but plain ones, each once, and not that of our own file.
+///
+/// # Errors
+/// A sentence that says what cannot be.
+pub fn check_files(files: &[SnapshotFile]) -> io::Result<u64> {
+    if files.is_empty() {
+        return Err(invalid("a snapshot without files"));
     }
-    Ok(())
+    if files.len() > SNAPSHOT_FILES_MAX {
+        return Err(invalid(format!(
+            "a snapshot of {} files; {SNAPSHOT_FILES_MAX} are allowed",
+            files.len()
+        )));
+    }
+    let mut names = BTreeSet::new();
+    let mut total_bytes = 0_u64;
+    for SnapshotFile { name, size_bytes, crc32 } in files {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let is_plain = (1..=FILE_NAME_BYTES_MAX).contains(&name.len())
+            && !name.starts_with('.')
+            && name.chars().all(plain);
+        if !is_plain || name == HEADER_FILE {
+            let shown: String = name.chars().take(FILE_NAME_BYTES_MAX).collect();
+            return Err(invalid(format!("a snapshot with a file named {shown:?}")));
+        }
+        if !names.insert(name) {
+            return Err(invalid(format!("a snapshot with two files named {name:?}")));
+        }
+        if *size_bytes == 0 && *crc32 != crc32fast::hash(&[]) {
+            return Err(invalid(format!(
+                "a snapshot with a file {name} that is empty and has a checksum of bytes"
+            )));
+        }
+        total_bytes = total_bytes
+            .checked_add(*size_bytes)
+            .filter(|total| *total <= SNAPSHOT_BYTES_MAX)
+            .ok_or_else(|| invalid(format!("a snapshot of more than {SNAPSHOT_BYTES_MAX} bytes")))?;
+    }
+    Ok(total_bytes)
 }
 
 /// Makes the names in a directory durable.

@@ -190,6 +190,12 @@ impl Cluster {
         self.servers[server].client()
     }
 
+    /// A server's RPC address, with no relay before it.
+    pub fn rpc_address(&self, server: usize) -> SocketAddr {
+        let [_, rpc, _] = self.ports[server];
+        loopback(rpc)
+    }
+
     /// HTTP addresses of all servers.
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
         self.servers.iter().map(|server| server.http).collect()

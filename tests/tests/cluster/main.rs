@@ -10,6 +10,7 @@ mod consistency;
 mod damage;
 mod divergence;
 mod durability;
+mod hostile_peers;
 mod lists;
 mod membership;
 mod openapi;

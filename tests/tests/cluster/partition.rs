@@ -1,12 +1,15 @@
 //! A leader that is cut off from the other servers: it acknowledges nothing, does not lie, and falls in line.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::{registration, sleeper, unplaceable};
 use ordu_tests::load::{Load, Pressure};
-use ordu_tests::observe::{Keeper, job_ids, register, wait_for_jobs};
+use ordu_tests::observe::{
+    Keeper, RUN_WITHIN, job_ids, only_process, register, running_allocations, wait_for_jobs,
+};
 
 /// A cut-off server may hold a request for some seconds before it gives up.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -163,5 +166,67 @@ async fn a_cut_off_follower_does_not_unseat_the_leader_when_it_comes_back() {
     links.heal();
     assert_eq!(cluster.leader().await, leader, "the leader was unseated by one that had been cut off");
     wait_for_jobs(cut_off, "during", &["during".to_owned()].into()).await;
+    cluster.wait_for_equal_states().await;
+}
+
+/// The folders of this name anywhere below another.
+fn folders_named(name: &str, below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(folders_named(name, &path));
+            if entry.file_name() == name {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_reaches_only_a_cut_off_follower_keeps_what_it_runs() {
+    let mut cluster = Cluster::start(Shape { links: true, ..Shape::default() }).await;
+    let leader = cluster.leader().await;
+    let cut_off = cluster.follower().await;
+    let node = cluster.servers.len();
+    let links = cluster.links.clone().expect("this cluster has links");
+    let others: Vec<usize> = (0..cluster.servers.len()).filter(|number| *number != cut_off).collect();
+    for other in &others {
+        links.cut(cut_off, *other);
+    }
+    // The job is there only after the cut.
+    let keeper = sleeper("keeper");
+    register(cluster.client(leader), &keeper.job).await;
+    let running = running_allocations(cluster.client(leader), "keeper", 1).await;
+    let pid = only_process(&keeper.command_line);
+    let allocation = running[0]["ID"].as_str().expect("an allocation has an id");
+    let data = cluster.root().path().join(&cluster.nodes[0].name);
+    assert!(!folders_named(allocation, &data).is_empty(), "the allocation has files");
+
+    cluster.nodes[0].kill();
+    for other in &others {
+        links.cut(node, *other);
+    }
+    let count = |cluster: &Cluster, words: &str| cluster.servers[cut_off].log_text().matches(words).count();
+    let (opened, ended) = (r#"node "node-1" has a session"#, r#"the session of node "node-1" from"#);
+    let before = (count(&cluster, opened), count(&cluster, ended));
+    cluster.start_node(0);
+    // Whole sessions, from the welcome to where the agent has had enough of a server that knows no leader.
+    eventually("the node had sessions with the cut-off server", RUN_WITHIN, async || {
+        let had = (count(&cluster, opened) - before.0, count(&cluster, ended) - before.1);
+        holds(had.0 >= 2 && had.1 >= 2, || format!("{} opened, {} ended", had.0, had.1))
+    })
+    .await;
+    let said = cluster.nodes[0].log_text();
+    assert!(
+        !said.contains("older than what this node has acted on") && !said.contains("it is believed"),
+        "the cut-off server told the node what to run:\n{said}"
+    );
+    assert_eq!(only_process(&keeper.command_line), pid, "the task goes on");
+    assert!(!folders_named(allocation, &data).is_empty(), "its files are there");
+
+    links.heal();
+    cluster.wait_for_nodes(1).await;
     cluster.wait_for_equal_states().await;
 }

@@ -203,6 +203,9 @@ impl Machine {
     }
 
     fn dispatch(&mut self, tx: &mut Tx<'_>, at: LogPosition, feature_level: u32, command: Command) -> Step {
+        if let Err(refusal) = super::check::check(&command) {
+            return Ok(Err(refusal));
+        }
         if let Command::ClusterInit(command) = command {
             return Ok(super::cluster_init::apply(&mut self.cluster, at.index, feature_level, command));
         }

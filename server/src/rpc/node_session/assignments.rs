@@ -50,10 +50,15 @@ impl Assignments {
         Self { node, is_first: true, told, specs, spec_bytes: 0, specs_max: (usize::MAX, usize::MAX) }
     }
 
+    /// Whether the next messages are a full set.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.is_first || self.specs.len() > self.specs_max.0 || self.spec_bytes > self.specs_max.1
+    }
+
     /// The messages that bring the agent to the state of `reader`: first a full set, later what changed,
     /// perhaps nothing. Only what is news is read.
     pub(super) fn next(&mut self, reader: &dyn Reader) -> Result<Vec<AllocSync>, Corrupt> {
-        if self.specs.len() > self.specs_max.0 || self.spec_bytes > self.specs_max.1 {
+        if self.begins_anew() {
             *self = Self::new(self.node);
         }
         let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;

@@ -9,6 +9,11 @@ use sha2::{Digest, Sha256};
 /// What a node may say of itself, bytes.
 const NODE_BYTES_MAX: usize = 256 * 1024;
 
+/// A node's secret, bytes.
+const SECRET_BYTES_MAX: usize = 1_024;
+/// A name of a node, of its class or of its datacenter, bytes.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// A checked introduction.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Introduction {
@@ -25,9 +30,21 @@ pub(super) fn check(hello: Hello) -> Result<Introduction, String> {
     if hello.secret_id.is_empty() {
         return Err("the node showed no secret, by which servers would know it again".to_owned());
     }
+    if hello.secret_id.len() > SECRET_BYTES_MAX {
+        return Err(format!(
+            "the node's secret has {} bytes, {SECRET_BYTES_MAX} are allowed",
+            hello.secret_id.len()
+        ));
+    }
     for (what, text) in [("name", &node.name), ("datacenter", &node.datacenter)] {
         if text.is_empty() {
             return Err(format!("the node has no {what}"));
+        }
+    }
+    for (what, text) in [("name", &node.name), ("datacenter", &node.datacenter), ("class", &node.node_class)]
+    {
+        if text.len() > NAME_BYTES_MAX {
+            return Err(format!("the node's {what} has {} bytes, {NAME_BYTES_MAX} are allowed", text.len()));
         }
     }
     if node.encoded_len() > NODE_BYTES_MAX {
@@ -84,12 +101,14 @@ mod tests {
 
     #[test]
     fn an_introduction_that_lacks_something_is_refused_in_words() {
-        let cases: [(Edit, &str); 6] = [
+        let cases: [(Edit, &str); 8] = [
             (|hello| hello.node = None, "did not say"),
             (|hello| hello.node.as_mut().unwrap().id.truncate(3), "no UUID"),
             (|hello| hello.secret_id.clear(), "no secret"),
             (|hello| hello.node.as_mut().unwrap().name.clear(), "no name"),
             (|hello| hello.node.as_mut().unwrap().datacenter.clear(), "no datacenter"),
+            (|hello| hello.secret_id = "s".repeat(SECRET_BYTES_MAX + 1), "secret has 1025 bytes"),
+            (|hello| hello.node.as_mut().unwrap().name = "n".repeat(9999), "name has 9999 bytes"),
             (|hello| hello.node.as_mut().unwrap().http_addr = "a".repeat(NODE_BYTES_MAX), "are allowed"),
         ];
         for (edit, expected) in cases {

@@ -26,6 +26,7 @@ use super::live::LiveSession;
 use super::{Shared, WRITE_RETRY_PAUSE};
 use crate::error::WriteError;
 use crate::leader::batcher::NotWritten;
+use crate::read_index::ReadIndex;
 use crate::watch::{Key, Watch};
 
 /// An agent that has opened a stream introduces itself within this time.
@@ -59,6 +60,7 @@ pub(super) struct Session<S> {
 }
 
 type Ack = Pin<Box<dyn Future<Output = (u64, Result<(), NotWritten>)> + Send>>;
+type Confirmed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A session of a node that is registered.
 struct Welcomed {
@@ -75,6 +77,8 @@ struct Welcomed {
     /// When the node's allocations are to be read, if they are.
     sync_at: Option<Instant>,
     synced_at: Option<Instant>,
+    /// Holds one while this server's state is being confirmed, before a full set is told.
+    confirming: FuturesUnordered<Confirmed>,
 }
 
 impl<S> Session<S>
@@ -116,7 +120,7 @@ where
         }
     }
 
-    /// From the stream's opening to the welcome and all that the node is to run.
+    /// From the stream's opening to the welcome.
     async fn welcome(&mut self) -> Result<Welcomed, End> {
         let first =
             timeout(HELLO_WAIT_MAX, next_message(&mut self.inbound)).await.map_err(|_| End::Gone)??;
@@ -138,8 +142,9 @@ where
             acks: FuturesUnordered::new(),
             heard_at: Instant::now(),
             is_down: false,
-            sync_at: None,
+            sync_at: Some(Instant::now()),
             synced_at: None,
+            confirming: FuturesUnordered::new(),
             introduction,
         };
         self.send(to_node::Message::Welcome(Welcome {
@@ -148,7 +153,6 @@ where
         }))
         .await?;
         self.look_at_node(&mut welcomed)?;
-        self.sync(&mut welcomed).await?;
         Ok(welcomed)
     }
 
@@ -157,6 +161,7 @@ where
         loop {
             let silent_at = welcomed.heard_at + self.heartbeat_ttl() * 2;
             let sync_at = welcomed.sync_at.unwrap_or(silent_at);
+            let syncs = welcomed.sync_at.is_some() && welcomed.confirming.is_empty();
             let listens = welcomed.acks.len() < REPORTS_IN_HAND_MAX;
             tokio::select! {
                 message = next_message(&mut self.inbound), if listens => self.receive(welcomed, message?).await?,
@@ -167,7 +172,10 @@ where
                     }
                 }
                 () = &mut welcomed.changed => self.note_change(welcomed).await?,
-                () = sleep_until(sync_at), if welcomed.sync_at.is_some() => self.sync(welcomed).await?,
+                () = sleep_until(sync_at), if syncs => self.sync(welcomed).await?,
+                Some(()) = welcomed.confirming.next(), if !welcomed.confirming.is_empty() => {
+                    self.tell(welcomed).await?;
+                }
                 () = sleep_until(silent_at) => {
                     if listens {
                         return Err(End::Gone);
@@ -217,6 +225,10 @@ where
         if updates.len() > UPDATES_PER_REPORT_MAX {
             let text =
                 format!("a report holds {} updates, {UPDATES_PER_REPORT_MAX} are allowed", updates.len());
+            return Err(End::Broken(Status::invalid_argument(text)));
+        }
+        if updates.iter().any(|update| update.alloc_id.len() != 16) {
+            let text = "a report on something that is no allocation: their ids have sixteen bytes";
             return Err(End::Broken(Status::invalid_argument(text)));
         }
         for update in &mut updates {
@@ -286,8 +298,20 @@ where
         }
     }
 
-    /// Tells the agent what it was not told yet of what it is to run.
+    /// Has the agent told what it was not told yet of what it is to run.
+    ///
+    /// What a full set does not name the agent stops and forgets. A server that is cut off may not have heard
+    /// of what the node runs, so it confirms its state with a quorum first, and tells nothing until it has.
     async fn sync(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
+        if !welcomed.assignments.begins_anew() {
+            return self.tell(welcomed).await;
+        }
+        welcomed.confirming.push(Box::pin(confirm(self.shared.context.reads.clone())));
+        Ok(())
+    }
+
+    /// Tells what was not told yet.
+    async fn tell(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         welcomed.sync_at = None;
         welcomed.synced_at = Some(Instant::now());
         let assignments = &mut welcomed.assignments;
@@ -318,6 +342,14 @@ where
     }
 }
 
+/// Completes when this server's state holds all that was acknowledged when it was called.
+async fn confirm(reads: ReadIndex) {
+    while let Err(error) = reads.confirm().await {
+        tracing::debug!("a node is not told yet what to run: {error}");
+        tokio::time::sleep(WRITE_RETRY_PAUSE).await;
+    }
+}
+
 /// The next message that this release knows.
 async fn next_message(
     inbound: &mut (impl Stream<Item = Result<FromNode, Status>> + Unpin),
@@ -343,7 +375,17 @@ async fn next_message(
 
 #[cfg(test)]
 mod tests {
+    use ordu_core::state::{Table, Write};
+    use ordu_proto::command::AllocClientState;
+    use ordu_proto::node::Heartbeat;
+    use ordu_proto::state::Node;
+    use ordu_store::log::MemoryLog;
+    use ordu_store::tables::{MemoryDb, TablesDb};
+    use prost::Message;
+    use tokio::task::JoinSet;
+
     use super::*;
+    use crate::server::Server;
 
     #[tokio::test]
     async fn what_cannot_be_read_is_told_and_a_stream_that_broke_off_is_only_gone() {
@@ -358,5 +400,75 @@ mod tests {
                 other => assert!(!is_told && matches!(other, Err(End::Gone)), "{other:?}"),
             }
         }
+    }
+
+    fn introduction() -> Hello {
+        let node =
+            Node { id: vec![1; 16], name: "n".to_owned(), datacenter: "dc1".to_owned(), ..Node::default() };
+        Hello { node: Some(node), secret_id: "secret".to_owned() }
+    }
+
+    /// A server that finds no other, and knows the node from an earlier time.
+    async fn cut_off() -> Server {
+        let mut row = hello::check(introduction()).unwrap().node;
+        row.set_status(NodeStatus::Ready);
+        let tables = MemoryDb::default();
+        let write = Write { table: Table::Nodes, key: row.id.clone(), value: Some(row.encode_to_vec()) };
+        tables.commit(vec![write]).unwrap();
+        crate::testing::start(3, Arc::new(MemoryLog::default()), tables).await
+    }
+
+    async fn told_by(server: &Server, messages: Vec<from_node::Message>) -> Vec<Result<ToNode, Status>> {
+        let context = server.context().clone();
+        let reports = super::super::reports::start(context.writer.clone(), &mut JoinSet::new());
+        let shared = Arc::new(Shared { context, live: Arc::default(), reports });
+        let inbound = futures::stream::iter(messages)
+            .map(|message| Ok(FromNode { message: Some(message) }))
+            .chain(futures::stream::pending());
+        let (outbound, mut told) = mpsc::channel(64);
+        tokio::spawn(Session::new(shared, Box::pin(inbound), outbound, "a test".to_owned()).run());
+        let mut all = Vec::new();
+        while let Some(message) = timeout(Duration::from_secs(20), told.recv()).await.expect("it goes on") {
+            let is_full = matches!(&message, Ok(ToNode { message: Some(to_node::Message::AllocSync(sync)) }) if sync.full);
+            all.push(message);
+            if is_full {
+                break;
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_confirm_its_state_listens_and_tells_a_node_nothing_of_it() {
+        let server = cut_off().await;
+        // The last of them is refused, which ends the session: all before it were listened to.
+        let bad = AllocUpdates {
+            sequence: 1,
+            updates: vec![AllocClientState { alloc_id: vec![1; 3], ..AllocClientState::default() }],
+        };
+        let messages = vec![
+            from_node::Message::Hello(introduction()),
+            from_node::Message::Heartbeat(Heartbeat {}),
+            from_node::Message::AllocUpdates(bad),
+        ];
+        let told = told_by(&server, messages).await;
+        let [Ok(ToNode { message: Some(to_node::Message::Welcome(_)) }), Err(status)] = told.as_slice()
+        else {
+            panic!("{told:?}");
+        };
+        assert!(status.message().contains("no allocation"), "{status}");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_a_quorum_tells_a_full_set() {
+        let server = crate::testing::one_server().await;
+        let told = told_by(&server, vec![from_node::Message::Hello(introduction())]).await;
+        let kinds: Vec<bool> = told
+            .iter()
+            .map(|message| {
+                matches!(message, Ok(ToNode { message: Some(to_node::Message::AllocSync(sync)) }) if sync.full)
+            })
+            .collect();
+        assert_eq!([false, true].as_slice(), kinds, "{told:?}");
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ordu_core::state::{Corrupt, MemoryTables, Reader, Table, Write};
 use ordu_proto::raft::SnapshotHeader;
 
-use super::{SetAside, TablesDb};
+use super::{SetAside, TablesDb, check_tables};
 use crate::codec::invalid;
 use crate::faults::Faults;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
@@ -132,6 +132,10 @@ impl TablesDb for MemoryDb {
         SnapshotReceiver::into_memory(header)
     }
 
+    fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        check_tables(&self.read_snapshot(snapshot)?, snapshot)
+    }
+
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
         let tables = self.read_snapshot(snapshot)?;
         let mut state = self.state();
@@ -144,10 +148,6 @@ impl TablesDb for MemoryDb {
 
     fn scrub(&self, _pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()> {
         Ok(())
-    }
-
-    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
-        self.read_snapshot(snapshot).map(drop)
     }
 
     fn faults(&self) -> &Faults {

@@ -11,11 +11,14 @@ pub use set_aside::SetAside;
 
 use std::io;
 
+use ordu_core::command::Machine;
 use ordu_core::state::{Reader, Write};
 use ordu_proto::raft::SnapshotHeader;
 
+use crate::codec::invalid;
 use crate::faults::Faults;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
+use crate::state_machine::position;
 
 /// Where the tables are: the disk's seam.
 ///
@@ -44,6 +47,13 @@ pub trait TablesDb: Send + Sync + 'static {
     /// Begins to take in a snapshot from another server.
     fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver>;
 
+    /// Whether a snapshot that was received can be installed: it holds what its header says, and can be read.
+    ///
+    /// # Errors
+    /// A sentence that says why not. What a failed installation does to a server is final, so another server's
+    /// snapshot is looked at before raft hears of it.
+    fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()>;
+
     /// Replaces all tables by a snapshot, atomically, and keeps it as the current one.
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
@@ -53,12 +63,6 @@ pub trait TablesDb: Send + Sync + 'static {
     /// # Errors
     /// The first bad block, by its file.
     fn scrub(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()>;
-
-    /// Reads all of a snapshot with its checksums, before anything is replaced by it.
-    ///
-    /// # Errors
-    /// When it is damaged, or not of what it says.
-    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
     /// What must end this server. A fault of the disk that any call meets is reported there, besides being
     /// answered to the caller.
@@ -85,4 +89,14 @@ pub fn read_latest<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) ->
     let mut result = None;
     db.with_latest(&mut |reader| result = read.take().map(|read| read(reader)));
     result.expect("a database calls back once")
+}
+
+/// Whether the tables of a snapshot are those that it is said to be of, and can be worked with.
+fn check_tables(reader: &dyn Reader, snapshot: &SnapshotData) -> io::Result<()> {
+    let found = position(reader)?;
+    if found != snapshot.meta {
+        let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
+        return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
+    }
+    Machine::load(reader).map(|_| ()).map_err(invalid)
 }

@@ -15,7 +15,7 @@ use rocksdb::{
     ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::{SetAside, TablesDb, scrub};
+use super::{SetAside, TablesDb, check_tables, scrub};
 use crate::codec::invalid;
 use crate::damage::WAY_OUT;
 use crate::directory::Directory;
@@ -239,6 +239,15 @@ impl TablesDb for RocksDb {
         SnapshotReceiver::into_directory(header, self.root.join(fresh_name("incoming")))
     }
 
+    fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
+        let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
+        let db = open_read_only(path)
+            .map_err(|error| invalid(format!("a snapshot that cannot be opened: {error}")))?;
+        check_tables(&self.bare_reader(&db), snapshot)?;
+        // What the sender's disk has damaged arrives as it was sent; raft would end this server over it.
+        scrub::read_all(&db, &mut |_| true).map(drop)
+    }
+
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
         let from = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
         let name = fresh_name("state");
@@ -278,13 +287,6 @@ impl TablesDb for RocksDb {
                  server: it takes another snapshot. If its tables are damaged too, it says so: {WAY_OUT}"
             ))
         })
-    }
-
-    fn verify(&self, snapshot: &SnapshotData) -> io::Result<()> {
-        let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
-        let db = open_read_only(path)?;
-        self.check_position(&db, snapshot)?;
-        scrub::read_all(&db, &mut |_| true).map(drop)
     }
 
     fn faults(&self) -> &Faults {

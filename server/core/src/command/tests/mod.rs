@@ -4,6 +4,7 @@ mod allocations;
 mod children;
 mod deployments;
 mod envelopes;
+mod extremes;
 mod golden;
 mod jobs;
 mod nodes;
