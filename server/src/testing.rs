@@ -32,6 +32,7 @@ pub(crate) async fn one_server() -> Server {
         raft: RaftTiming::default(),
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
+        clock_skew_max: Duration::from_secs(5),
         with_client: false,
         workers: 1,
     };

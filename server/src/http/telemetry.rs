@@ -42,6 +42,7 @@ struct Gauges {
     last_contact_ms: Gauge,
     blocking_queries: Gauge,
     resident_bytes: Gauge,
+    clock_offset_seconds: Gauge,
     alarms: GaugeVec,
 }
 
@@ -107,6 +108,10 @@ impl Gauges {
             ),
             blocking_queries: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
             resident_bytes: gauge("process_resident_memory_bytes", "Memory of this process that is in use."),
+            clock_offset_seconds: gauge(
+                "ordu_clock_offset_seconds",
+                "This server's clock minus the median of the members' clocks.",
+            ),
             alarms: register(
                 registry,
                 GaugeVec::new(
@@ -128,6 +133,7 @@ impl Gauges {
         for alarm in Alarm::ALL {
             self.alarms.with_label_values(&[alarm.name()]).set(flag(context.alarms.is_raised(alarm)));
         }
+        self.clock_offset_seconds.set(context.clock.verdict().offset_ns() as f64 / 1e9);
         self.resident_bytes.set(resident_bytes().unwrap_or(0) as f64);
     }
 }

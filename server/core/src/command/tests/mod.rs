@@ -10,6 +10,7 @@ mod nodes;
 mod plans;
 mod properties;
 mod rollouts;
+mod time;
 mod versions;
 
 use std::cell::RefCell;
