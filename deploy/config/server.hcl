@@ -10,6 +10,9 @@ server {
   enabled          = true
   bootstrap_expect = 3
 
+  # A server whose clock differs from the other servers' clocks by more tells it, and does not lead while another can.
+  clock_skew_limit = "5s"
+
   server_join {
     # Names are looked up anew at each try, since a container that comes back may have another address.
     retry_join = ["server-1", "server-2", "server-3"]

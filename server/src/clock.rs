@@ -1,5 +1,11 @@
 //! The wall clock's seam: the one place that asks what time it is.
 
+mod checked;
+mod skew;
+
+pub use checked::{ServerClock, Verdict};
+pub(crate) use skew::keep;
+
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +18,7 @@ pub fn simulate(clock: fn() -> i64) {
     SIMULATED.with(|simulated| simulated.set(Some(clock)));
 }
 
-/// Nanoseconds since 1970.
+/// Nanoseconds since 1970, as the machine says. What a server decides goes by its [`ServerClock`].
 pub fn now_ns() -> i64 {
     SIMULATED.with(Cell::get).map_or_else(system_ns, |clock| clock())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ordu_store::state_machine::State;
 
 use crate::alarms::Alarms;
+use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::read_index::ReadIndex;
@@ -28,4 +29,6 @@ pub struct Context {
     pub cluster: Cluster,
     /// What is wrong here.
     pub alarms: Alarms,
+    /// What this server takes the time from.
+    pub clock: ServerClock,
 }

@@ -68,6 +68,9 @@ pub struct ServerOptions {
     pub heartbeat_ttl: Duration,
     /// How much longer a silent node is waited for before it is down.
     pub heartbeat_grace: Duration,
+    /// By how much this server's clock may differ from the median of the members' clocks: with more it is no
+    /// leader.
+    pub clock_skew_max: Duration,
     /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
     pub with_client: bool,
     /// Scheduler workers.

@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::{Alarm, Alarms};
+use crate::clock::{self, ServerClock};
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
 use crate::divergence;
@@ -203,14 +204,22 @@ impl Server {
         let contact = Arc::new(Contact::default());
         let known = Known::default();
         let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone());
+        let clock = ServerClock::new(options.clock_skew_max);
         let context = Context {
             options: options.clone(),
             state: state.clone(),
             watches,
-            writer: Writer::new(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
+            writer: Writer::new(
+                cluster.clone(),
+                state.clone(),
+                peers.clone(),
+                identity.clone(),
+                clock.clone(),
+            ),
             reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             cluster: cluster.clone(),
             alarms: Alarms::default(),
+            clock: clock.clone(),
         };
         let changes = Changes::new(cluster.clone());
         let liveness = Arc::new(Liveness::default());
@@ -246,10 +255,12 @@ impl Server {
             changes: changes.clone(),
             peers: peers.clone(),
             known,
+            clock,
         };
         parts.spawn(discovery.run());
         parts.spawn(changes.keep_uniform());
         parts.spawn(divergence::run(context.clone(), identity.clone(), peers.clone()));
+        parts.spawn(clock::keep(context.clone()));
         parts.spawn(report_liveness(
             context.clone(),
             identity.clone(),
@@ -284,7 +295,7 @@ impl Server {
             ended = &mut self.http => Some(format!("the HTTP service has ended before its time: {ended:?}")),
         };
         if ended.is_none() {
-            hand_over(&self.context.cluster).await;
+            hand_over(&self.context.cluster, |_| true).await;
         }
         self.stop.cancel();
         // Open sessions would hold the RPC service up; their agents move to another server.
@@ -337,6 +348,8 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
         max_in_snapshot_log_to_keep: timing.logs_kept,
         purge_batch_size: (timing.snapshot_logs / 4).max(1),
         enable_pre_vote: Some(true),
+        // Until it is known that its clock is right; see `clock::keep`.
+        enable_elect: false,
         // The others may have another leader by now, or this server may be cut off: it asks first.
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(3 * timing.election_timeout_max_ms),
@@ -531,9 +544,9 @@ async fn report_liveness(
     }
 }
 
-/// Hands leadership to the voter that has most of the log, so that no one has to notice this server's
-/// absence.
-async fn hand_over(cluster: &Cluster) {
+/// Hands leadership to the voter that has most of the log, of those that `may_lead`, so that no one has to
+/// notice this server's absence.
+pub(crate) async fn hand_over(cluster: &Cluster, may_lead: impl Fn(u64) -> bool) {
     let metrics = cluster.metrics();
     let Some(replication) = metrics.replication.filter(|_| metrics.current_leader == Some(cluster.id()))
     else {
@@ -542,7 +555,7 @@ async fn hand_over(cluster: &Cluster) {
     let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
     let best = replication
         .into_iter()
-        .filter(|(id, _)| *id != cluster.id() && voters.contains(id))
+        .filter(|(id, _)| *id != cluster.id() && voters.contains(id) && may_lead(*id))
         .max_by_key(|(_, at)| *at);
     let Some((to, _)) = best else { return };
     if cluster.raft().trigger().transfer_leader(to).await.is_err() {

@@ -42,6 +42,7 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         raft: RaftTiming::default(),
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
+        clock_skew_max: Duration::from_secs(5),
         with_client: false,
         workers: 1,
     };

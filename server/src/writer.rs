@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use ordu_core::command::envelope;
+use ordu_core::command::{envelope, stamped};
 use ordu_core::limits::{
     FORWARD_BATCH_MAX, FORWARD_BYTES_MAX, LEADER_WAIT_MS_MAX, LOG_ENTRY_BYTES_MAX, WRITE_WAIT_MS_MAX,
 };
@@ -23,7 +23,7 @@ use prost::Message;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::now_ns;
+use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::error::WriteError;
 use crate::membership::ClusterId;
@@ -44,6 +44,7 @@ pub struct Writer {
     cluster: Cluster,
     state: State,
     forward: Forward,
+    clock: ServerClock,
 }
 
 /// What became of one attempt.
@@ -64,8 +65,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Writer {
     /// A writer of this server.
-    pub fn new(cluster: Cluster, state: State, peers: Peers, cluster_id: ClusterId) -> Self {
-        Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state }
+    pub fn new(
+        cluster: Cluster,
+        state: State,
+        peers: Peers,
+        cluster_id: ClusterId,
+        clock: ServerClock,
+    ) -> Self {
+        Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state, clock }
     }
 
     /// Proposes `command` and returns once it is decided and applied here.
@@ -76,7 +83,7 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`]; only [`WriteError::Unknown`] leaves open whether it takes effect.
     pub async fn write(&self, command: Payload) -> Result<Written, WriteError> {
-        let mut request = envelope(Some(random_bytes()), 0, now_ns(), command);
+        let mut request = envelope(Some(random_bytes()), 0, 0, command);
         request.earliest_index = self.state.applied_index() + 1;
         let mut bytes = encoded(&request)?;
         let start = Instant::now();
@@ -90,7 +97,7 @@ impl Writer {
                 None => Attempt::NotProposed,
                 Some(leader) if leader.id == self.cluster.id() => {
                     // A leader that has lost its quorum waits for it without an end.
-                    match timeout_at(deadline, self.propose(bytes.clone())).await {
+                    match timeout_at(deadline, self.propose(&bytes)).await {
                         Ok(attempt) => attempt,
                         Err(_) => Attempt::Unknown("it was not committed in time".to_owned()),
                     }
@@ -130,8 +137,8 @@ impl Writer {
     /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
     /// again.
     pub async fn write_as_leader(&self, term: u64, command: Payload) -> Result<Written, WriteError> {
-        let bytes = encoded(&envelope(None, term, now_ns(), command))?;
-        match self.propose(bytes).await {
+        let bytes = encoded(&envelope(None, term, 0, command))?;
+        match self.propose(&bytes).await {
             Attempt::Decided(index, outcome) => decided(index, outcome),
             Attempt::NotProposed => Err(WriteError::NoLeader),
             Attempt::Unreadable(reason) => Err(unreadable(&reason)),
@@ -140,12 +147,14 @@ impl Writer {
         }
     }
 
-    async fn propose(&self, bytes: Bytes) -> Attempt {
+    /// Proposes here. The time is this server's: if it leads, it alone tells it.
+    async fn propose(&self, envelope: &[u8]) -> Attempt {
         // Asked before: once raft has been given the write, its end says nothing of what became of that.
         if !self.cluster.raft_runs() {
             return Attempt::Stopped;
         }
-        match self.cluster.raft().client_write(Command(bytes)).await {
+        let bytes = stamped(envelope, self.clock.now_ns());
+        match self.cluster.raft().client_write(Command(bytes.into())).await {
             Ok(response) => Attempt::Decided(response.log_id.index, response.data.0.unwrap_or_default()),
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
                 Attempt::Unknown("its leader was deposed before it was committed".to_owned())

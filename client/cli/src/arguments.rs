@@ -3,6 +3,7 @@
 use crate::agent::AgentArgs;
 use crate::commands::{
     alloc_status, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers, server_members,
+    time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -70,6 +71,15 @@ pub(crate) enum OperatorCommand {
     /// Look after raft
     #[command(subcommand)]
     Raft(RaftCommand),
+    /// Look after the cluster's time
+    #[command(subcommand)]
+    Time(TimeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TimeCommand {
+    /// Mend what a wrong clock wrote: time and periodic launches go on from now
+    Reset(time_reset::ResetArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::null;
 use crate::query::{Answer, Query};
+use reqwest::Method;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -83,6 +84,22 @@ pub struct RaftServer {
     pub raft_protocol: serde_json::Value,
 }
 
+/// What a reset of the cluster's time has mended; the times are nanoseconds since 1970.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TimeReset {
+    /// Index of the write.
+    pub index: u64,
+    /// The cluster's time before.
+    pub time_before: i64,
+    /// The cluster's time now.
+    pub time: i64,
+    /// Periodic jobs whose launches go on from now.
+    pub periodic_launches: u64,
+    /// Evaluations that do not wait any more.
+    pub evaluations: u64,
+}
+
 impl Client {
     /// The address of the leader; empty if there is none.
     ///
@@ -122,6 +139,14 @@ impl Client {
     /// See [`Error`].
     pub async fn raft_configuration(&self, query: &Query) -> Result<Answer<RaftConfiguration>, Error> {
         self.get("/v1/operator/raft/configuration", query).await
+    }
+
+    /// Mends what a wrong clock wrote: the cluster's time and periodic launches go on from now.
+    ///
+    /// # Errors
+    /// See [`Error`]; refused with status 409 while the clocks of the servers differ.
+    pub async fn reset_time(&self) -> Result<TimeReset, Error> {
+        self.write::<(), _>(Method::PUT, "/v1/operator/ordu/time/reset", None, &[], None).await
     }
 
     /// The asked agent's metrics.

@@ -27,7 +27,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{AgentMembers, AgentSelf, Member, RaftConfiguration, RaftServer};
+pub use agent::{AgentMembers, AgentSelf, Member, RaftConfiguration, RaftServer, TimeReset};
 pub use allocations::{AllocMetric, Allocation, AllocationStub, NodeScore, TaskEvent, TaskState};
 pub use client::{Client, Options, segment};
 pub use error::Error;

@@ -21,7 +21,7 @@ use super::description::{
     SchemaOf, of,
 };
 use super::dispatch::Call;
-use super::documents::agent::{AgentSelf, Health, Members, RaftConfiguration, StateHash};
+use super::documents::agent::{AgentSelf, Health, Members, RaftConfiguration, StateHash, TimeResetAnswer};
 use super::documents::alloc::{self, AllocStub};
 use super::documents::eval::EvalDocument;
 use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
@@ -264,7 +264,7 @@ use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 41] = [
+pub(super) static ROUTES: [Route; 42] = [
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
         .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
         .takes(&[NAMESPACE, PREFIX, PAGES]),
@@ -369,6 +369,9 @@ pub(super) static ROUTES: [Route; 41] = [
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),
+    act(Put, "/v1/operator/ordu/time/reset", 0, OPERATOR_WRITE, operator::reset_time)
+        .answers("Mend what a wrong clock wrote: time and periodic launches go on from now", of::<TimeResetAnswer>)
+        .indexed(),
 ];
 
 /// The methods of these routes, as a header tells them.

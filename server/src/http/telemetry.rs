@@ -43,6 +43,7 @@ struct Gauges {
     blocking_queries: Gauge,
     resident_bytes: Gauge,
     rows_set_aside: Gauge,
+    clock_offset_seconds: Gauge,
     alarms: GaugeVec,
 }
 
@@ -112,6 +113,10 @@ impl Gauges {
                 "ordu_state_rows_set_aside",
                 "Rows that cannot be decoded and are left out; 1000 stand for more.",
             ),
+            clock_offset_seconds: gauge(
+                "ordu_clock_offset_seconds",
+                "This server's clock minus the median of the members' clocks.",
+            ),
             alarms: register(
                 registry,
                 GaugeVec::new(
@@ -134,6 +139,7 @@ impl Gauges {
         for alarm in Alarm::ALL {
             self.alarms.with_label_values(&[alarm.name()]).set(flag(context.alarms.is_raised(alarm)));
         }
+        self.clock_offset_seconds.set(context.clock.verdict().offset_ns() as f64 / 1e9);
         self.resident_bytes.set(resident_bytes().unwrap_or(0) as f64);
     }
 }

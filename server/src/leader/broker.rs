@@ -12,10 +12,13 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
-use crate::clock::now_ns;
+use crate::clock::ServerClock;
 
 /// How long a wait lasts at most before the broker is asked again: wall clocks are set now and then.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Less than this is the clock's being adjusted, not its being set back.
+const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
 /// Evaluations that were woken and are not decided yet. The others wait for theirs to come: a thousand that
 /// look again at the same room, each time that some is given back, would keep all others from the workers.
@@ -27,25 +30,27 @@ pub(super) struct Broker {
     changed: Notify,
     /// Evaluations that are over and have to be written as such. As many as there are evaluations at most.
     over: UnboundedSender<Evaluation>,
+    clock: ServerClock,
 }
 
 struct Shelves {
     ready: EvalBroker,
     blocked: BlockedEvals,
+    /// When they were looked at last.
+    looked_ns: i64,
 }
 
 impl Broker {
     /// An empty broker, which hands evaluations that it cancels to `over`.
-    pub(super) fn new(over: UnboundedSender<Evaluation>) -> Self {
-        let shelves =
-            Shelves { ready: EvalBroker::new(BrokerOptions::default()), blocked: BlockedEvals::new() };
-        Self { shelves: Mutex::new(shelves), changed: Notify::new(), over }
+    pub(super) fn new(over: UnboundedSender<Evaluation>, clock: ServerClock) -> Self {
+        let ready = EvalBroker::new(BrokerOptions::default());
+        let shelves = Shelves { ready, blocked: BlockedEvals::new(), looked_ns: 0 };
+        Self { shelves: Mutex::new(shelves), changed: Notify::new(), over, clock }
     }
 
     /// Takes in evaluations that are to be decided.
     pub(super) fn enqueue(&self, evals: impl IntoIterator<Item = Evaluation>) {
-        let now = now_ns();
-        let mut shelves = self.shelves();
+        let (mut shelves, now) = self.shelves_now();
         evals.into_iter().for_each(|eval| shelves.ready.enqueue(eval, now));
         drop(shelves);
         self.changed.notify_waiters();
@@ -57,10 +62,9 @@ impl Broker {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
-            let now = now_ns();
-            let (delivery, deadline) = {
-                let mut shelves = self.shelves();
-                (shelves.ready.dequeue(schedulers, now), shelves.ready.next_deadline())
+            let (delivery, deadline, now) = {
+                let (mut shelves, now) = self.shelves_now();
+                (shelves.ready.dequeue(schedulers, now), shelves.ready.next_deadline(), now)
             };
             if let Some(delivery) = delivery {
                 return delivery;
@@ -74,12 +78,11 @@ impl Broker {
 
     /// The evaluation is decided and written. Those that it makes needless are cancelled.
     pub(super) fn ack(&self, delivery: &Delivery) {
-        let now = now_ns();
-        let outdated = {
-            let mut shelves = self.shelves();
+        let (outdated, now) = {
+            let (mut shelves, now) = self.shelves_now();
             let outdated = shelves.ready.ack(&delivery.eval.id, delivery.token, now);
             shelves.next_woken(now);
-            outdated
+            (outdated, now)
         };
         self.changed.notify_waiters();
         match outdated {
@@ -93,7 +96,9 @@ impl Broker {
     /// The evaluation could not be decided; another worker is to try.
     pub(super) fn nack(&self, delivery: &Delivery) {
         // One that was taken back already is with another worker.
-        let _ = self.shelves().ready.nack(&delivery.eval.id, delivery.token, now_ns());
+        let (mut shelves, now) = self.shelves_now();
+        let _ = shelves.ready.nack(&delivery.eval.id, delivery.token, now);
+        drop(shelves);
         self.changed.notify_waiters();
     }
 
@@ -105,7 +110,8 @@ impl Broker {
     /// The evaluation's plan is applied.
     pub(super) fn resume(&self, delivery: &Delivery) {
         // Without a time-out running no one else can have it.
-        let _ = self.shelves().ready.resume_timeout(&delivery.eval.id, delivery.token, now_ns());
+        let (mut shelves, now) = self.shelves_now();
+        let _ = shelves.ready.resume_timeout(&delivery.eval.id, delivery.token, now);
     }
 
     /// The evaluation found no room in the datacenters of its job.
@@ -122,7 +128,7 @@ impl Broker {
 
     fn give_way(&self, duplicate: Option<Evaluation>) {
         if let Some(duplicate) = duplicate {
-            self.cancel(evaluations::cancelled_as_duplicate(&duplicate, now_ns()));
+            self.cancel(evaluations::cancelled_as_duplicate(&duplicate, self.clock.now_ns()));
         }
     }
 
@@ -138,9 +144,9 @@ impl Broker {
 
     /// Has the blocked evaluations take something in, and goes on with those that are awake then.
     fn with_blocked<T>(&self, take_in: impl FnOnce(&mut BlockedEvals) -> T) -> T {
-        let mut shelves = self.shelves();
+        let (mut shelves, now) = self.shelves_now();
         let answer = take_in(&mut shelves.blocked);
-        let has_more = shelves.next_woken(now_ns());
+        let has_more = shelves.next_woken(now);
         drop(shelves);
         if has_more {
             self.changed.notify_waiters();
@@ -152,20 +158,20 @@ impl Broker {
     /// evaluation of its job has nothing left to do.
     pub(super) fn finished(&self, eval: &Evaluation, is_success: bool) {
         let superseded = {
-            let mut shelves = self.shelves();
+            let (mut shelves, now) = self.shelves_now();
             shelves.ready.forget(&eval.id);
             let is_held = shelves.blocked.contains(&eval.id);
             let superseded = (is_success || is_held)
                 .then(|| shelves.blocked.untrack(&eval.namespace, &eval.job_id))
                 .flatten();
             // Each that goes makes room for one that is awake.
-            if shelves.next_woken(now_ns()) {
+            if shelves.next_woken(now) {
                 self.changed.notify_waiters();
             }
             superseded
         };
         if let Some(superseded) = superseded.filter(|superseded| superseded.id != eval.id) {
-            self.cancel(evaluations::cancelled_by_success(&superseded, eval, now_ns()));
+            self.cancel(evaluations::cancelled_by_success(&superseded, eval, self.clock.now_ns()));
         }
     }
 
@@ -187,12 +193,29 @@ impl Broker {
         let _ = self.over.send(eval);
     }
 
+    fn shelves_now(&self) -> (MutexGuard<'_, Shelves>, i64) {
+        let mut shelves = self.shelves();
+        let now_ns = self.clock.now_ns();
+        shelves.look_at(now_ns);
+        (shelves, now_ns)
+    }
+
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shelves {
+    /// Takes note of the time, which may be an earlier one than before: then nothing waits by the clock as it
+    /// was.
+    fn look_at(&mut self, now_ns: i64) {
+        let set_back_ns = i64::try_from(SET_BACK_MIN.as_nanos()).unwrap_or(i64::MAX);
+        if now_ns < self.looked_ns.saturating_sub(set_back_ns) {
+            self.ready.clock_was_set_back(now_ns);
+        }
+        self.looked_ns = now_ns;
+    }
+
     /// Moves evaluations that are awake to those that workers take, as many as may be among them. Answers
     /// whether it did. To be called wherever one could wake or one of them could go, so that none is left.
     fn next_woken(&mut self, now_ns: i64) -> bool {
@@ -229,7 +252,7 @@ mod tests {
 
     fn broker() -> (Broker, UnboundedReceiver<Evaluation>) {
         let (over, cancelled) = unbounded_channel();
-        (Broker::new(over), cancelled)
+        (Broker::new(over, ServerClock::new(Duration::from_secs(5))), cancelled)
     }
 
     const DATACENTERS: &[String] = &[];

@@ -14,7 +14,6 @@ use super::Duties;
 use super::heavy::heavy;
 use super::ids::fresh_id;
 use super::jobs::Parsed;
-use crate::clock::now_ns;
 use crate::contain::contained_now;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
@@ -61,7 +60,7 @@ impl Duties {
                 deployment: sight.deployment.as_ref(),
                 view: &mut sight.view,
                 snapshot_index: sight.index,
-                now_ns: now_ns(),
+                now_ns: self.context.clock.now_ns(),
                 dry_run: false,
             };
             // What no one foresaw in one job must not end the leader, and then the next one.

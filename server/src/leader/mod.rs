@@ -118,7 +118,7 @@ impl LeaderTerm {
         let (periodic, periodic_changed) = periodic::channel();
         let duties = Arc::new(Duties {
             term,
-            broker: Broker::new(over_sender),
+            broker: Broker::new(over_sender, context.clock.clone()),
             jobs: JobCache::default(),
             plans: Arc::new(PlanQueue::new(in_flight.clone())),
             in_flight,

@@ -16,7 +16,6 @@ use ordu_proto::state::Job;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ids::fresh_id;
-use crate::clock::now_ns;
 use crate::context::Context;
 use crate::error::WriteError;
 
@@ -109,11 +108,12 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
     let mut under_way = BTreeSet::new();
     loop {
         while under_way.len() < LAUNCHES_IN_FLIGHT_MAX
-            && let Some((job, due_ns)) = agenda.take_due(now_ns())
+            && let Some((job, due_ns)) = agenda.take_due(context.clock.now_ns())
         {
             under_way.insert(job.clone());
             launches.push(launch(&context, term, job, due_ns));
         }
+        let wait = agenda.wait(context.clock.now_ns());
         tokio::select! {
             job = changed.recv() => {
                 let Some(job) = job else { return };
@@ -126,7 +126,7 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
                 under_way.remove(&job);
                 look_at(&context, &mut agenda, job);
             }
-            () = tokio::time::sleep(agenda.wait(now_ns())), if under_way.len() < LAUNCHES_IN_FLIGHT_MAX => {}
+            () = tokio::time::sleep(wait), if under_way.len() < LAUNCHES_IN_FLIGHT_MAX => {}
         }
     }
 }
@@ -134,7 +134,7 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
 /// All periodic jobs.
 fn load(context: &Context) -> Agenda {
     let mut agenda = Agenda::default();
-    let now_ns = now_ns();
+    let now_ns = context.clock.now_ns();
     let loaded = super::heavy::heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
     if let Err(corrupt) = loaded {
         tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
@@ -145,7 +145,7 @@ fn load(context: &Context) -> Agenda {
 fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
     let (namespace, id) = &job;
     let due_ns = context.state.read(|reader| match read::job(reader, namespace, id)? {
-        Some(row) => due(reader, &row, now_ns()),
+        Some(row) => due(reader, &row, context.clock.now_ns()),
         None => Ok(None),
     });
     match due_ns {

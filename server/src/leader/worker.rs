@@ -16,7 +16,6 @@ use super::Duties;
 use super::decide::Decided;
 use super::follow;
 use super::ids::fresh_id;
-use crate::clock::now_ns;
 
 /// Evaluations in hand: decided, or waiting for the log to take what was decided.
 const EVALS_IN_HAND_MAX: usize = 1024;
@@ -145,7 +144,7 @@ async fn finish(
 pub(super) async fn reap_failed(duties: Arc<Duties>) {
     loop {
         let delivery = duties.broker.dequeue(&[FAILED_QUEUE]).await;
-        let now = now_ns();
+        let now = duties.context.clock.now_ns();
         let spread_ns = u64::from_be_bytes(random_bytes()) % nanoseconds(FOLLOW_UP_SPREAD).unsigned_abs();
         let wait_ns = nanoseconds(FOLLOW_UP_DELAY).saturating_add_unsigned(spread_ns);
         let (failed, follow_up) =

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::forming::{self, Heard, Next, Own};
 use super::known::{Known, Met, Said, rpc_addr};
 use super::{Changes, ClusterId, hex};
+use crate::clock::{ServerClock, Verdict};
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -58,6 +59,8 @@ pub struct Discovery {
     pub peers: Peers,
     /// Who was heard of.
     pub known: Known,
+    /// This server's clock, which is compared with those of the servers that are greeted.
+    pub clock: ServerClock,
 }
 
 impl Discovery {
@@ -83,13 +86,17 @@ impl Discovery {
         let mut asked: Option<Instant> = None;
         loop {
             self.greet_all(&mut told_of_foreign).await?;
+            self.compare_clocks();
             let step = self.step().await;
             if step.asks && asked.is_none_or(|asked| asked.elapsed() > ASK_INTERVAL) {
                 self.ask_to_join().await;
                 asked = Some(Instant::now());
             }
             if step.is_member {
-                tokio::time::sleep(SETTLED_INTERVAL).await;
+                // One that has just started may be needed as the leader, and is none before it has heard
+                // whether its clock is right.
+                let is_compared = self.clock.verdict() != Verdict::Unknown;
+                tokio::time::sleep(if is_compared { SETTLED_INTERVAL } else { SEARCH_INTERVAL }).await;
                 continue;
             }
             if complained.elapsed() > COMPLAIN_INTERVAL {
@@ -98,6 +105,17 @@ impl Discovery {
             }
             tokio::time::sleep(SEARCH_INTERVAL).await;
         }
+    }
+
+    fn compare_clocks(&self) {
+        let id = self.identity.server_id();
+        let mut others: Vec<u64> = self.cluster.members().iter().map(|member| member.id).collect();
+        if others.is_empty() {
+            // Those that it is about to form the cluster with.
+            others = self.identity.settled();
+        }
+        others.retain(|other| *other != id);
+        self.clock.check(&others);
     }
 
     /// One step towards membership.
@@ -261,6 +279,7 @@ impl Discovery {
             settled: self.identity.settled(),
             formed: !self.cluster.members().is_empty(),
         };
+        let asked_at = Instant::now();
         let asked = async {
             let mut client = self.peers.server(&target)?;
             client.greet(request).await
@@ -272,13 +291,25 @@ impl Discovery {
                 let told = told.inspect_err(|status| {
                     tracing::debug!(target, reason = status.message(), "a server's answer is left alone");
                 });
-                told.is_ok().then_some((target, reply))
+                told.ok()?;
+                self.note_clock(&reply, asked_at);
+                Some((target, reply))
             }
             Ok(Err(status)) => {
                 tracing::debug!(target, reason = status.message(), "a server cannot be greeted");
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    /// Takes in what a server of this cluster says what time it is.
+    fn note_clock(&self, reply: &GreetReply, asked_at: Instant) {
+        let ours = self.identity.get();
+        let id = reply.me.as_ref().map_or(0, |peer| peer.id);
+        let is_ours = !ours.is_empty() && reply.cluster_id == ours && id != self.identity.server_id();
+        if is_ours && reply.time_ns > 0 {
+            self.clock.note(id, reply.time_ns, asked_at);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use openraft::errors::ClientWriteError;
-use ordu_core::command::{Unreadable, read_envelope};
+use ordu_core::command::{Unreadable, read_envelope, stamped};
 use ordu_core::state::Id;
 use ordu_proto::server::{
     Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply,
@@ -18,6 +18,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
+use crate::clock::{ServerClock, now_ns};
 use crate::cluster::{Raft, runs};
 use crate::context::Context;
 use crate::leader::Liveness;
@@ -81,6 +82,7 @@ impl server_server::Server for Service {
             leader_id: self.context.cluster.leader().map_or(0, |leader| leader.id),
             bootstrap_expect: self.context.options.bootstrap_expect,
             formed: !self.context.cluster.members().is_empty(),
+            time_ns: now_ns(),
         }))
     }
 
@@ -88,7 +90,8 @@ impl server_server::Server for Service {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
         bounds::proposals(&request)?;
-        let results = propose_all(self.context.cluster.raft(), request.commands).await;
+        let Context { cluster, clock, .. } = &self.context;
+        let results = propose_all(cluster.raft(), clock, request.commands).await;
         Ok(Response::new(ProposeReply { results }))
     }
 
@@ -136,13 +139,20 @@ impl server_server::Server for Service {
     }
 }
 
-/// Proposes here what can be read, and tells what became of each, as far as raft said it.
-pub(crate) async fn propose_all(raft: &Raft, commands: Vec<Bytes>) -> Vec<ProposeResult> {
+/// Proposes here what can be read, with this server's time, and tells what became of each, as far as raft
+/// said it.
+pub(crate) async fn propose_all(
+    raft: &Raft,
+    clock: &ServerClock,
+    commands: Vec<Bytes>,
+) -> Vec<ProposeResult> {
     // What is logged although `apply` cannot read it would end every server, again and again.
     let unreadable: Vec<Option<Unreadable>> =
         commands.iter().map(|bytes| read_envelope(bytes).err()).collect();
     let readable = commands.into_iter().zip(&unreadable).filter(|(_, error)| error.is_none());
-    let readable: Vec<Command> = readable.map(|(bytes, _)| Command(bytes)).collect();
+    let time_ns = clock.now_ns();
+    let readable: Vec<Command> =
+        readable.map(|(bytes, _)| Command(stamped(&bytes, time_ns).into())).collect();
     let mut proposed =
         if readable.is_empty() { Vec::new() } else { write_all(raft, readable).await }.into_iter();
     let result = |error: Option<Unreadable>| match error {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ordu_proto::command::EvalUpdate;
 use ordu_proto::server::ProposeResult;
-use ordu_store::log::{LogBatch, LogDb, Marker, MemoryLog};
+use ordu_store::log::{LogBatch, LogDb, Marker, MemoryLog, Syncing};
 use tokio::sync::Notify;
 
 use super::*;
@@ -96,7 +96,7 @@ struct Failing {
 }
 
 impl LogDb for Failing {
-    fn write(&self, batch: LogBatch) -> io::Result<()> {
+    fn write(&self, batch: LogBatch) -> io::Result<u64> {
         self.log.write(batch)
     }
 
@@ -107,8 +107,20 @@ impl LogDb for Failing {
         self.log.sync()
     }
 
-    fn sync_blocks(&self) -> bool {
-        false
+    fn syncing(&self) -> Syncing {
+        self.log.syncing()
+    }
+
+    fn record(&self) -> io::Result<Option<Vec<u8>>> {
+        self.log.record()
+    }
+
+    fn write_record(&self, record: &[u8]) -> io::Result<()> {
+        self.log.write_record(record)
+    }
+
+    fn place(&self) -> String {
+        self.log.place()
     }
 
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {
@@ -157,7 +169,13 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
             "write_as_leader" => writer.write_as_leader(term, command()).await.map(|_| ()),
             _ => {
                 let bytes = envelope(None, 0, 1, command()).encode_to_vec();
-                match crate::rpc::server::propose_all(raft, vec![bytes.clone().into(), bytes.into()]).await {
+                match crate::rpc::server::propose_all(
+                    raft,
+                    &server.context().clock,
+                    vec![bytes.clone().into(), bytes.into()],
+                )
+                .await
+                {
                     results if results.len() == 2 && results.iter().all(is_unknown) => {
                         Err(WriteError::Unknown("both".to_owned()))
                     }
@@ -180,7 +198,7 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
         let late = writer.write_as_leader(term, command()).await.map(|_| ());
         assert!(matches!(late, Err(WriteError::Stopped)), "{path}: {late:?}");
         let bytes = envelope(None, 0, 1, command()).encode_to_vec();
-        let late = crate::rpc::server::propose_all(raft, vec![bytes.into()]).await;
+        let late = crate::rpc::server::propose_all(raft, &server.context().clock, vec![bytes.into()]).await;
         assert!(matches!(late[0].result, Some(propose_result::Result::NotProposed(_))), "{path}: {late:?}");
     }
 }

@@ -38,6 +38,7 @@ pub struct Agent {
     /// Its HTTP address.
     pub http: SocketAddr,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -46,7 +47,13 @@ pub struct Agent {
 impl Agent {
     /// An agent that is not started yet. Its processes can be told by `folder`, the test's.
     pub fn new(name: &str, http: SocketAddr, arguments: Vec<String>, folder: &Path, log: PathBuf) -> Self {
-        Self { name: name.into(), http, arguments, folder: folder.into(), log, process: None }
+        let environment = Vec::new();
+        Self { name: name.into(), http, arguments, environment, folder: folder.into(), log, process: None }
+    }
+
+    /// What else is to be in its environment from its next start on.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Starts it, on the data that it may have from before. Its output is appended to its log.
@@ -61,6 +68,7 @@ impl Agent {
             .env("ORDU_TEST_ROOT", &self.folder)
             .env("TMPDIR", &self.folder)
             .env_remove("NOMAD_ADDR")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file has a second handle"))
             .stderr(log)

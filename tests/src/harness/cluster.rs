@@ -12,6 +12,7 @@ use super::links::Links;
 use super::ports::free_port;
 use super::root::Root;
 use super::wait::{eventually, holds};
+use super::wall_clock::WallClock;
 use crate::http::Client;
 
 /// How long members have to find each other, elect, and come back after a crash. Far above what they need:
@@ -31,13 +32,15 @@ pub struct Shape {
     pub nodes: usize,
     /// Whether the links between members can be cut.
     pub links: bool,
+    /// Whether the servers' wall clocks can be set.
+    pub clocks: bool,
     /// What else goes into the `server` blocks, in the configuration's language.
     pub server_block: String,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { servers: 3, nodes: 1, links: false, server_block: String::new() }
+        Self { servers: 3, nodes: 1, links: false, clocks: false, server_block: String::new() }
     }
 }
 
@@ -49,6 +52,8 @@ pub struct Cluster {
     pub nodes: Vec<Agent>,
     /// The links, where the shape asked for them.
     pub links: Option<Links>,
+    /// The servers' clocks, where the shape asked for them.
+    pub clocks: Vec<WallClock>,
     shape: Shape,
     /// Ports of HTTP, RPC and gossip, and the port of RPC that others are told, of servers and then nodes.
     ports: Vec<[u16; 3]>,
@@ -90,11 +95,18 @@ impl Cluster {
         };
         let (of_servers, of_nodes) = ports.split_at(shape.servers);
         let named = |kind: &'static str| (1..).map(move |number| format!("{kind}-{number}"));
-        let servers = named("server").zip(of_servers).map(|(name, ports)| agent(name, ports)).collect();
+        let mut servers: Vec<Agent> =
+            named("server").zip(of_servers).map(|(name, ports)| agent(name, ports)).collect();
+        let clocks = servers.iter_mut().filter(|_| shape.clocks).map(|server| {
+            let clock = WallClock::new(root.path(), &server.name);
+            server.set_environment(clock.environment());
+            clock
+        });
+        let clocks = clocks.collect();
         let nodes = named("node").zip(of_nodes).map(|(name, ports)| agent(name, ports)).collect();
         let links = shape.links.then(Links::new);
         let mut cluster =
-            Self { servers, nodes, links, shape, ports, advertised_rpc, _root: root, _turn: turn };
+            Self { servers, nodes, links, clocks, shape, ports, advertised_rpc, _root: root, _turn: turn };
         cluster.open_relays().await;
         cluster.write_configurations();
         cluster

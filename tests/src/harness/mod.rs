@@ -9,6 +9,7 @@ mod ports;
 pub mod processes;
 mod root;
 mod wait;
+mod wall_clock;
 
 pub use agent::{Agent, ordu_binary};
 pub use cluster::{Cluster, SETTLE_WITHIN, Shape};
@@ -17,3 +18,4 @@ pub use links::Links;
 pub use ports::free_port;
 pub use root::Root;
 pub use wait::{eventually, eventually_now, holds, say, skipped};
+pub use wall_clock::WallClock;

@@ -124,6 +124,7 @@ fn options(name: &str) -> ServerOptions {
         raft: RaftTiming { snapshot_logs: 60, logs_kept: 30, ..RaftTiming::default() },
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
+        clock_skew_max: Duration::from_secs(5),
         with_client: false,
         workers: 1,
     }

@@ -4,6 +4,7 @@ mod agent;
 mod bad_input;
 mod children;
 mod cli;
+mod clocks;
 mod configuration;
 mod conformance;
 mod consistency;

@@ -12,7 +12,7 @@ use ordu_tests::jobs::{EVERY_SECOND, job, periodic, sleeper, unplaceable_batch};
 use ordu_tests::observe::{list, register, running_allocations, texts_of};
 use serde_json::Value;
 
-const SECOND_NS: i64 = 1_000_000_000;
+pub(super) const SECOND_NS: i64 = 1_000_000_000;
 /// How late a launch may be while two cores are busy with other things; a launch that is made up for
 /// after more than that was not the newest one.
 const LATE_MAX: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const LATE_MAX: Duration = Duration::from_secs(2);
 const ONCE_A_YEAR: &str = "0 0 1 1 *";
 
 /// The children that a server holds itself.
-async fn children(client: Client, parent: &str) -> Result<Vec<Value>, String> {
+pub(super) async fn children(client: Client, parent: &str) -> Result<Vec<Value>, String> {
     list(client, &format!("/v1/jobs?stale&prefix={parent}/periodic-")).await
 }
 
@@ -36,12 +36,12 @@ async fn stop(client: Client, jobs: &[&str]) -> u64 {
 }
 
 /// The second that a child was launched for.
-fn second_of(child: &str) -> i64 {
+pub(super) fn second_of(child: &str) -> i64 {
     let second = child.rsplit_once("/periodic-").and_then(|(_, second)| second.parse().ok());
     second.unwrap_or_else(|| panic!("{child} is not a launch's name"))
 }
 
-fn now_ns() -> i64 {
+pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     i64::try_from(since.as_nanos()).expect("it is not that late")
 }

@@ -9,12 +9,13 @@ pub(crate) mod node_status;
 mod placement;
 pub(crate) mod raft_list_peers;
 pub(crate) mod server_members;
+pub(crate) mod time_reset;
 
 pub(crate) use placement::explain as explain_placement;
 
 use crate::agent;
 use crate::arguments::{AllocCommand, Cli, Command, EvalCommand, JobCommand, NodeCommand, OperatorCommand};
-use crate::arguments::{RaftCommand, ServerCommand};
+use crate::arguments::{RaftCommand, ServerCommand, TimeCommand};
 use std::process::ExitCode;
 
 /// What was asked for is done.
@@ -67,6 +68,9 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
+        }
+        Command::Operator(OperatorCommand::Time(TimeCommand::Reset(arguments))) => {
+            time_reset::execute(arguments).await
         }
         Command::Alloc(AllocCommand::Status(arguments)) => alloc_status::execute(arguments).await,
         Command::Eval(EvalCommand::Status(arguments)) => eval_status::execute(arguments).await,

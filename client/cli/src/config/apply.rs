@@ -8,8 +8,11 @@ use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Shortest time after which a silent node is down. Agents take no shorter one.
+/// Shortest time after which a silent node is down. Agents take no shorter one: they show themselves three
+/// times in it, and would flood their servers and be down all the time.
 const HEARTBEAT_TTL_MS_MIN: u64 = 150;
+/// Clocks are compared over the network, and no better than that.
+const CLOCK_SKEW_MS_MIN: u64 = 100;
 
 type Outcome = Result<(), hcl::Error>;
 
@@ -79,10 +82,15 @@ impl Layer<'_> {
                     }
                 }
                 "num_schedulers" => server.num_schedulers = Some(integer(entry, 0, 1024)? as u32),
-                "min_heartbeat_ttl" => server.min_heartbeat_ttl_ms = Some(heartbeat_ttl(entry)?),
+                "min_heartbeat_ttl" => {
+                    server.min_heartbeat_ttl_ms = Some(milliseconds_from(entry, HEARTBEAT_TTL_MS_MIN)?)
+                }
                 "heartbeat_grace" => server.heartbeat_grace_ms = Some(milliseconds(entry)?),
+                "clock_skew_limit" => {
+                    server.clock_skew_limit_ms = Some(milliseconds_from(entry, CLOCK_SKEW_MS_MIN)?)
+                }
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
-                _ => self.without_effect("server", keys::SERVER, &["raft"], entry)?,
+                _ => self.without_effect("server", keys::SERVER, &["clock_skew_limit", "raft"], entry)?,
             }
         }
         Ok(())
@@ -300,13 +308,10 @@ fn milliseconds(entry: &Entry) -> Result<u64, hcl::Error> {
         .map_err(|_| hcl::Error::at(value.position, format!("`{}` cannot be negative", entry.key())))
 }
 
-/// Nodes show themselves three times in it, so a short one would have them flood their servers and be down all
-/// the time.
-fn heartbeat_ttl(entry: &Entry) -> Result<u64, hcl::Error> {
+fn milliseconds_from(entry: &Entry, least: u64) -> Result<u64, hcl::Error> {
     let milliseconds = milliseconds(entry)?;
-    if milliseconds < HEARTBEAT_TTL_MS_MIN {
-        let text =
-            format!("`{}` has to be at least {HEARTBEAT_TTL_MS_MIN}ms, and is {milliseconds}ms", entry.key());
+    if milliseconds < least {
+        let text = format!("`{}` has to be at least {least}ms, and is {milliseconds}ms", entry.key());
         return Err(hcl::Error::at(attribute(entry)?.value.position, text));
     }
     Ok(milliseconds)

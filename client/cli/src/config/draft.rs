@@ -32,6 +32,7 @@ pub(super) struct ServerDraft {
     pub(super) num_schedulers: Option<u32>,
     pub(super) min_heartbeat_ttl_ms: Option<u64>,
     pub(super) heartbeat_grace_ms: Option<u64>,
+    pub(super) clock_skew_limit_ms: Option<u64>,
 }
 
 /// What `client { … }` says.
@@ -309,6 +310,7 @@ impl Draft {
             num_schedulers: self.server.num_schedulers,
             min_heartbeat_ttl_ms: self.server.min_heartbeat_ttl_ms,
             heartbeat_grace_ms: self.server.heartbeat_grace_ms,
+            clock_skew_limit_ms: self.server.clock_skew_limit_ms,
         })
     }
 

@@ -103,6 +103,8 @@ pub struct ServerSettings {
     pub min_heartbeat_ttl_ms: Option<u64>,
     /// How much longer than its time to live a silent node is waited for, milliseconds.
     pub heartbeat_grace_ms: Option<u64>,
+    /// By how much the server's clock may differ from the other servers', milliseconds. Ordu's own key.
+    pub clock_skew_limit_ms: Option<u64>,
 }
 
 /// `raft { … }` in `server`: Ordu's own block.

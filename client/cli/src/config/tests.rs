@@ -38,6 +38,7 @@ server {
   bootstrap_expect = 3
   num_schedulers   = 2
   heartbeat_grace  = "1500ms"
+  clock_skew_limit = "2s"
   server_join {
     retry_join     = ["s2", "s3.example:9000", "[fe80::1]:9"]
     retry_interval = "5s"
@@ -69,6 +70,7 @@ fn a_server_is_read_from_nomads_keys() {
     let server = config.server.unwrap();
     assert_eq!((server.bootstrap_expect, server.num_schedulers), (3, Some(2)));
     assert_eq!((server.heartbeat_grace_ms, server.min_heartbeat_ttl_ms), (Some(1500), None));
+    assert_eq!(server.clock_skew_limit_ms, Some(2000));
     assert_eq!(
         server.retry_join.iter().map(HostPort::to_string).collect::<Vec<_>>(),
         ["s2:5647", "s3.example:9000", "[fe80::1]:9"]
@@ -78,11 +80,11 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:23: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:24: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:31: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:32: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -285,6 +287,11 @@ fn faults_are_named_with_file_line_and_key() {
             "a.hcl",
             "server { min_heartbeat_ttl = \"0s\" }",
             "a.hcl:1:30: `min_heartbeat_ttl` has to be at least 150ms, and is 0ms",
+        ),
+        (
+            "a.hcl",
+            "server { clock_skew_limit = \"1ms\" }",
+            "a.hcl:1:29: `clock_skew_limit` has to be at least 100ms, and is 1ms",
         ),
         ("a.hcl", "server { heartbeat_grace = \"-1s\" }", "a.hcl:1:28: `heartbeat_grace` cannot be negative"),
         (

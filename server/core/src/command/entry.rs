@@ -95,7 +95,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         launch_ns: i64,
     ) {
         let create_index = record.map_or(self.index, |record| record.create_index);
-        let record = PeriodicLaunchRecord { launch_ns, create_index, modify_index: self.index };
+        let reset_index = record.map_or(0, |record| record.reset_index);
+        let record = PeriodicLaunchRecord { launch_ns, create_index, modify_index: self.index, reset_index };
         self.tx.put(Table::PeriodicLaunches, key::job(&job.namespace, &job.id), &record);
         self.note_job(job);
     }

@@ -171,12 +171,13 @@ impl Machine {
             return Ok(Applied { outcome: too_late(), changes: Vec::new() });
         }
 
-        self.cluster.time_ns = self.cluster.time_ns.max(envelope.time_ns);
+        let stamp_ns = envelope.time_ns.max(0);
+        self.cluster.time_ns = self.cluster.time_ns.max(stamp_ns);
         let fenced = envelope.fence_term != 0 && envelope.fence_term != at.term;
         let step = if fenced {
             Ok(Err(super::refuse(409, "the leader that proposed this no longer leads")))
         } else {
-            self.dispatch(tx, at, envelope.feature_level, command)
+            self.dispatch(tx, at, envelope.feature_level, stamp_ns, command)
         };
         let step = match step {
             // All servers hold the same bytes, so that it is refused by all of them.
@@ -202,14 +203,23 @@ impl Machine {
         Ok(Applied { outcome, changes })
     }
 
-    fn dispatch(&mut self, tx: &mut Tx<'_>, at: LogPosition, feature_level: u32, command: Command) -> Step {
+    fn dispatch(
+        &mut self,
+        tx: &mut Tx<'_>,
+        at: LogPosition,
+        feature_level: u32,
+        stamp_ns: i64,
+        command: Command,
+    ) -> Step {
         if let Err(refusal) = super::check::check(&command) {
             return Ok(Err(refusal));
         }
         if let Command::ClusterInit(command) = command {
             return Ok(super::cluster_init::apply(&mut self.cluster, at.index, feature_level, command));
         }
-        let mut entry = Entry::new(tx, at.index, self.cluster.time_ns);
+        // A reset is of the time that it resets to.
+        let time_ns = if matches!(command, Command::TimeReset(_)) { stamp_ns } else { self.cluster.time_ns };
+        let mut entry = Entry::new(tx, at.index, time_ns);
         let answer = match command {
             Command::JobRegister(command) => super::job_register::apply(&mut entry, command)?,
             Command::JobDeregister(command) => super::job_deregister::apply(&mut entry, command)?,
@@ -224,6 +234,7 @@ impl Machine {
             Command::JobStability(command) => super::job_stability::apply(&mut entry, command)?,
             Command::PeriodicLaunch(command) => super::periodic_launch::apply(&mut entry, command)?,
             Command::SummariesReconcile(command) => super::summaries_reconcile::apply(&mut entry, command)?,
+            Command::TimeReset(command) => super::time_reset::apply(&mut entry, &mut self.cluster, command)?,
             Command::ClusterInit(_) => unreachable!("handled above"),
         };
         if answer.is_ok() {

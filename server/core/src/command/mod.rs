@@ -23,6 +23,7 @@ mod plan_deployments;
 mod summaries_reconcile;
 #[cfg(test)]
 mod tests;
+mod time_reset;
 
 pub use entry::new_eval;
 pub use job_version::version_of_submission;
@@ -30,6 +31,7 @@ pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelop
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Envelope, Refusal, envelope::Command};
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use crate::state::{Corrupt, Id};
 
@@ -59,7 +61,7 @@ fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {
     refuse(500, format!("job {job_id:?} in namespace {namespace:?} at version {version} not found"))
 }
 
-/// An envelope around a command.
+/// An envelope around a command. `time_ns` is zero but in tests: the leader stamps it, see [`stamped`].
 ///
 /// `request_id` names the request so that a retry finds the first answer; commands that may be applied
 /// twice without harm go without. Who tries again also sets `earliest_index`.
@@ -73,3 +75,20 @@ pub fn envelope(request_id: Option<Id>, fence_term: u64, time_ns: i64, command: 
         command: Some(command),
     }
 }
+
+/// An encoded envelope as the leader logs it: with its own clock as the time. Of a field that stands twice in
+/// a message protobuf takes the last, so the stamp is appended, whatever a proposer has put there, and
+/// nothing is encoded anew. A clock before 1970 counts as 1970.
+pub fn stamped(envelope: &[u8], time_ns: i64) -> Vec<u8> {
+    let time_ns = time_ns.max(0).unsigned_abs();
+    let mut bytes = Vec::with_capacity(envelope.len() + STAMP_BYTES_MAX);
+    bytes.extend_from_slice(envelope);
+    encode_key(TIME_FIELD, WireType::Varint, &mut bytes);
+    encode_varint(time_ns, &mut bytes);
+    bytes
+}
+
+/// The number of `Envelope.time_ns`.
+const TIME_FIELD: u32 = 2;
+/// What [`stamped`] appends at most: a byte for the field, and nine of seven bits each for its value.
+const STAMP_BYTES_MAX: usize = 10;

@@ -27,12 +27,13 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: PeriodicLaunch) -> Step 
         );
         return Ok(Err(refuse(500, text)));
     }
+    let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
+    let reset_index = record.map_or(0, |record| record.reset_index);
     if forced {
         // What is forced is no launch of the schedule: those stay due.
-        let launched = launch(entry, &job, entry.time_ns, &eval_id)?;
+        let launched = launch(entry, &job, entry.time_ns, reset_index, &eval_id)?;
         return Ok(Ok(Answer::PeriodicLaunched(launched)));
     }
-    let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
     let nothing = PeriodicLaunched { index: entry.index, ..PeriodicLaunched::default() };
     if record.as_ref().is_some_and(|record| launch_ns <= record.launch_ns) {
         return Ok(Ok(Answer::PeriodicLaunched(nothing)));
@@ -41,7 +42,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: PeriodicLaunch) -> Step 
     if schedule.prohibit_overlap == Some(true) && is_running(entry, &job)? {
         return Ok(Ok(Answer::PeriodicLaunched(nothing)));
     }
-    let launched = launch(entry, &job, launch_ns, &eval_id)?;
+    let launched = launch(entry, &job, launch_ns, reset_index, &eval_id)?;
     Ok(Ok(Answer::PeriodicLaunched(launched)))
 }
 
@@ -55,11 +56,19 @@ fn launch(
     entry: &mut Entry<'_, '_>,
     job: &Job,
     launch_ns: i64,
+    reset_index: u64,
     eval_id: &[u8],
 ) -> Result<PeriodicLaunched, Corrupt> {
+    let mut id = child_id(&job.id, launch_ns.div_euclid(1_000_000_000));
+    // A clock that was ahead has made a child of this name: that one is not this launch.
+    if reset_index > 0
+        && read::job(entry.reader(), &job.namespace, &id)?.is_some_and(|old| old.create_index < reset_index)
+    {
+        id = format!("{id}-{reset_index}");
+    }
     let spec = JobSpec { periodic: None, ..spec_of_parent(entry.reader(), job)? };
     let child = Child {
-        id: child_id(&job.id, launch_ns.div_euclid(1_000_000_000)),
+        id,
         spec,
         payload: Vec::new(),
         idempotency_token: String::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::api::NOMAD_VERSION;
+use ordu_proto::command::TimeWasReset;
 use ordu_store::types::Server;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -360,6 +361,29 @@ pub(crate) struct StateHash {
 impl StateHash {
     pub(crate) fn of(index: u64, hash: &[u8; 32]) -> Self {
         Self { index, hash: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
+}
+
+/// What was mended when the cluster's time was reset; the times are nanoseconds since 1970.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TimeResetAnswer {
+    index: u64,
+    time_before: i64,
+    time: i64,
+    periodic_launches: u64,
+    evaluations: u64,
+}
+
+impl TimeResetAnswer {
+    pub(crate) fn of(reset: &TimeWasReset) -> Self {
+        Self {
+            index: reset.index,
+            time_before: reset.before_ns,
+            time: reset.time_ns,
+            periodic_launches: reset.launches,
+            evaluations: reset.evaluations,
+        }
     }
 }
 

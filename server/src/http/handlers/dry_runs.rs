@@ -14,7 +14,6 @@ use ordu_proto::raft::LogId;
 use ordu_proto::state::{self, Allocation, Deployment, EvalStatus, Evaluation, Job};
 
 use super::registrations::{complete, settle};
-use crate::clock::now_ns;
 use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded};
@@ -105,7 +104,7 @@ impl DryRun {
             job_modify_index: row.job_modify_index,
             ..Evaluation::default()
         };
-        let now_ns = now_ns();
+        let now_ns = context.clock.now_ns();
         let older = std::mem::take(&mut sight.older);
         let decision = schedule(
             ScheduleInput {

@@ -1,18 +1,25 @@
-//! What an operator asks: metrics, raft's configuration, and a hash that tells whether servers agree.
+//! What an operator asks: metrics, raft's configuration, a hash that tells whether servers agree, and that
+//! what a wrong clock wrote be mended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
+use ordu_core::limits::WRITE_WAIT_MS_MAX;
 use ordu_core::state::hash::state_hash;
+use ordu_proto::command::TimeReset;
+use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome;
 use ordu_store::state_machine;
 
+use super::registrations::of_another;
 use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::http::Api;
 use crate::http::answer::{Answer, Encoded, PROMETHEUS};
 use crate::http::dispatch::Call;
-use crate::http::documents::agent::{RaftConfiguration, StateHash};
+use crate::http::documents::agent::{RaftConfiguration, StateHash, TimeResetAnswer};
 use crate::http::error::HttpError;
 use crate::http::request::Request;
 
@@ -52,6 +59,30 @@ pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer
             false => state_hash_of(&context)?,
         };
         Ok(Answer::local(&call.request, &hash))
+    })
+}
+
+/// By how much the leader's clock may differ from that of the server that is asked, beside what is allowed
+/// between servers: the request takes some time on its way.
+const ON_THE_WAY: Duration = Duration::from_millis(WRITE_WAIT_MS_MAX);
+
+/// `PUT /v1/operator/ordu/time/reset`.
+pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let Context { clock, writer, .. } = &call.api.context;
+        if clock.verdict().is_wrong() || clock.has_jumped() {
+            let text = "the time is not reset: the clock of the server that was asked is wrong, or was set and not yet \
+                        compared with the other servers' clocks; mend it, and ask again some seconds later";
+            return Err(HttpError::new(StatusCode::CONFLICT, text));
+        }
+        let tolerance = 2 * clock.skew_max() + ON_THE_WAY;
+        let command = TimeReset {
+            time_ns: clock.now_ns(),
+            tolerance_ns: i64::try_from(tolerance.as_nanos()).unwrap_or(i64::MAX),
+        };
+        let written = writer.write(Command::TimeReset(command)).await?;
+        let Outcome::TimeWasReset(reset) = &written.answer else { return Err(of_another(&written)) };
+        Ok(Answer::written(&call.request, reset.index, &TimeResetAnswer::of(reset)))
     })
 }
 

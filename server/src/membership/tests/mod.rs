@@ -5,6 +5,7 @@ mod discovery;
 mod forming;
 mod wires;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -54,6 +55,16 @@ struct Servers {
     running: Vec<Running>,
 }
 
+thread_local! {
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The servers' wall clock: it goes with the tests' own time, as their monotonic clock does.
+fn wall_ns() -> i64 {
+    let elapsed = BEGAN.get().map_or(Duration::ZERO, |began| began.elapsed());
+    1_767_225_600_000_000_000 + i64::try_from(elapsed.as_nanos()).unwrap()
+}
+
 fn rpc(place: usize) -> String {
     format!("127.0.0.1:{}", 3_000 + place)
 }
@@ -75,6 +86,10 @@ impl Servers {
     /// Starts one more.
     async fn start(&mut self, name: &str, bootstrap_expect: u32, retry_join: Vec<String>) -> &Running {
         let place = self.running.len();
+        if place == 0 {
+            BEGAN.set(Some(Instant::now()));
+            crate::clock::simulate(wall_ns);
+        }
         let at = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port + place).unwrap()));
         let options = ServerOptions {
             data_dir: name.into(),
@@ -92,6 +107,7 @@ impl Servers {
             raft: RaftTiming::default(),
             heartbeat_ttl: Duration::from_secs(10),
             heartbeat_grace: Duration::from_secs(10),
+            clock_skew_max: Duration::from_secs(5),
             with_client: false,
             workers: 1,
         };

@@ -45,7 +45,7 @@ fn counts(reader: &dyn Reader) -> Vec<(Table, usize)> {
 #[test]
 fn rows_that_cannot_be_decoded_are_left_out_and_told_until_they_are_written_anew() {
     let directory = tempfile::tempdir().unwrap();
-    let (rocks, memory) = (RocksDb::open(directory.path()).unwrap(), MemoryDb::default());
+    let (rocks, memory) = (RocksDb::open(directory.path(), true).unwrap(), MemoryDb::default());
     for db in [&rocks as &dyn TablesDb, &memory] {
         register(db, 1..=5);
         let mut changes = db.set_aside().watch();
@@ -127,7 +127,7 @@ fn more_rows_than_are_remembered_are_told_as_more() {
 #[test]
 fn what_is_written_anew_while_someone_reads_what_it_was_is_not_told() {
     let directory = tempfile::tempdir().unwrap();
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     spoil(&db, Table::Jobs, b"key");
     db.with_snapshot(&mut |reader| {
         db.commit(vec![Write { table: Table::Jobs, key: b"key".to_vec(), value: None }]).unwrap();
@@ -139,7 +139,7 @@ fn what_is_written_anew_while_someone_reads_what_it_was_is_not_told() {
 #[test]
 fn rows_of_tables_that_a_snapshot_has_replaced_are_forgotten() {
     let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let (to, from) = (RocksDb::open(here.path()).unwrap(), RocksDb::open(there.path()).unwrap());
+    let (to, from) = (RocksDb::open(here.path(), true).unwrap(), RocksDb::open(there.path(), true).unwrap());
     register(&from, 1..=3);
     register(&to, 1..=1);
     spoil(&to, Table::Jobs, b"key");
@@ -157,7 +157,7 @@ fn rows_of_tables_that_a_snapshot_has_replaced_are_forgotten() {
 #[test]
 fn a_row_that_says_how_the_others_are_read_is_the_server_s_end() {
     let directory = tempfile::tempdir().unwrap();
-    let db = RocksDb::open(directory.path()).unwrap();
+    let db = RocksDb::open(directory.path(), true).unwrap();
     spoil(&db, Table::Meta, key::meta::INDEXES);
     let corrupt = tables::read(&db, |reader| state_read::indexes(reader).unwrap_err());
     assert!(!corrupt.is_row());
@@ -179,12 +179,12 @@ fn a_damaged_block_ends_the_server_with_the_file_and_the_way_out_however_it_is_r
     ];
     for (what, read) in readings {
         let directory = tempfile::tempdir().unwrap();
-        let db = RocksDb::open(directory.path()).unwrap();
+        let db = RocksDb::open(directory.path(), true).unwrap();
         register(&db, 1..=20);
         db.flush().unwrap();
         drop(db);
         assert!(damage(directory.path(), "jobs") > 0);
-        let db = RocksDb::open(directory.path()).unwrap();
+        let db = RocksDb::open(directory.path(), true).unwrap();
         assert_eq!(None, db.faults().reported(), "{what}: nobody has read it");
         let corrupt = tables::read(&db, read).unwrap_err();
         assert!(!corrupt.is_row(), "{what}: {corrupt}");

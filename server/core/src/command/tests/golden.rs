@@ -11,7 +11,7 @@ use std::fmt::Debug;
 
 use ordu_proto::command::{
     ClusterInit, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert, JobStability, Outcome,
-    PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, outcome,
+    PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset, TimeWasReset, outcome,
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
@@ -309,6 +309,8 @@ fn commands(pinned: &mut Pinned) {
     pinned.command("command.periodic_launch", super::children::launch("app/web", 60_000_000_000, 1));
     let reconcile = SummariesReconcile {};
     pinned.command("command.summaries_reconcile", Command::SummariesReconcile(reconcile));
+    let reset = TimeReset { time_ns: 1_700_000_000_000_000_000, tolerance_ns: 5_000_000_000 };
+    pinned.command("command.time_reset", Command::TimeReset(reset));
     pinned.command("command.cluster_init", Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
 }
 
@@ -318,8 +320,10 @@ fn rows(pinned: &mut Pinned) {
     pinned.message("row.job.child", &Job { idempotency_token: "token".into(), ..full_job() });
     let of_child = JobSpec { json: b"{\"ID\":\"app/web\"}".to_vec(), payload: b"hello".to_vec() };
     pinned.message("row.job_spec.child", &of_child);
-    let launched = PeriodicLaunchRecord { launch_ns: 7, create_index: 8, modify_index: 9 };
+    let launched =
+        PeriodicLaunchRecord { launch_ns: 7, create_index: 8, modify_index: 9, ..Default::default() };
     pinned.message("row.periodic_launch", &launched);
+    pinned.message("row.periodic_launch.reset", &PeriodicLaunchRecord { reset_index: 10, ..launched });
     let event = RescheduleEvent {
         time_ns: 7,
         previous_alloc_id: id(49).to_vec(),
@@ -374,6 +378,9 @@ fn rows(pinned: &mut Pinned) {
     };
     let answer_of_launch = Outcome { outcome: Some(outcome::Outcome::PeriodicLaunched(launched)) };
     pinned.message("outcome.periodic_launched", &answer_of_launch);
+    let reset = TimeWasReset { index: 11, before_ns: 7, time_ns: 5, launches: 2, evaluations: 3 };
+    let answer_of_reset = Outcome { outcome: Some(outcome::Outcome::TimeWasReset(reset)) };
+    pinned.message("outcome.time_was_reset", &answer_of_reset);
     let refusal =
         Outcome { outcome: Some(outcome::Outcome::Refused(Refusal { status: 500, text: "no".into() })) };
     pinned.message("outcome.refused", &refusal);

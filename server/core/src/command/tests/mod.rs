@@ -12,6 +12,7 @@ mod numbers;
 mod plans;
 mod properties;
 mod rollouts;
+mod time;
 mod unreadable;
 mod versions;
 

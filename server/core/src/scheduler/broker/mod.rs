@@ -136,25 +136,36 @@ impl EvalBroker {
     }
 
     /// Takes in an evaluation that is pending, or blocked and woken. One with a time to wait for waits. One
-    /// that a worker has at present is handed out again after it; one that is here already stays as it is.
+    /// that a worker has at present is handed out again after it; one that is here already stays as it is,
+    /// but for one that waits and is to wait less.
     pub fn enqueue(&mut self, eval: Evaluation, now_ns: i64) {
         let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return };
         if !is_open(eval.status()) {
             return;
         }
         let is_woken = eval.status() == EvalStatus::Blocked;
-        if let Some(tracked) = self.evals.get_mut(&id) {
-            if matches!(tracked.place, Place::Outstanding { .. }) {
-                tracked.again = Some(eval);
-                self.woken.extend(is_woken.then_some(id));
-            }
-            return;
-        }
-        self.woken.extend(is_woken.then_some(id));
         let until_ns = match eval.wait_until_ns {
             0 if eval.wait_ns > 0 => now_ns.saturating_add(eval.wait_ns),
             until_ns => until_ns,
         };
+        if let Some(tracked) = self.evals.get_mut(&id) {
+            match tracked.place {
+                Place::Outstanding { .. } => {
+                    tracked.again = Some(eval);
+                    self.woken.extend(is_woken.then_some(id));
+                }
+                Place::Delayed { until_ns: before_ns, has_turn: false } if until_ns < before_ns => {
+                    tracked.eval = eval;
+                    tracked.place = Place::Delayed { until_ns, has_turn: false };
+                    self.delayed.remove(&(before_ns, id));
+                    self.delayed.insert((until_ns, id));
+                    self.advance(now_ns);
+                }
+                _ => {}
+            }
+            return;
+        }
+        self.woken.extend(is_woken.then_some(id));
         let place = Place::Delayed { until_ns, has_turn: false };
         self.last_order += 1;
         self.evals.insert(id, Tracked { eval, order: self.last_order, place, deliveries: 0, again: None });
@@ -268,6 +279,30 @@ impl EvalBroker {
                 Some(Place::Delayed { has_turn: true, .. }) => self.make_ready(id),
                 _ => self.queue_up(id),
             }
+        }
+    }
+
+    /// The clock was set back to `now_ns`: what was reckoned by it as it was would come much too late.
+    /// Workers have the whole time again, and what they gave back is handed out.
+    pub fn clock_was_set_back(&mut self, now_ns: i64) {
+        let deadline_ns = now_ns.saturating_add(self.options.nack_timeout_ns);
+        for (_, id) in std::mem::take(&mut self.deadlines) {
+            if let Some(tracked) = self.evals.get_mut(&id)
+                && let Place::Outstanding { token, .. } = tracked.place
+            {
+                tracked.place = Place::Outstanding { token, deadline_ns: Some(deadline_ns) };
+                self.deadlines.insert((deadline_ns, id));
+            }
+        }
+        let has_turn = |id: &EvalId| {
+            let place = self.evals.get(id).map(|tracked| tracked.place);
+            matches!(place, Some(Place::Delayed { has_turn: true, .. }))
+        };
+        let given_back: Vec<(i64, EvalId)> =
+            self.delayed.iter().filter(|(_, id)| has_turn(id)).copied().collect();
+        for at in given_back {
+            self.delayed.remove(&at);
+            self.make_ready(at.1);
         }
     }
 

@@ -71,6 +71,35 @@ fn one_evaluation_of_a_job_is_out_at_a_time_and_the_newest_follows() {
 }
 
 #[test]
+fn one_that_waits_too_long_is_handed_out_when_a_newer_copy_does_not_wait() {
+    let late = Evaluation { wait_until_ns: 3600 * SECOND, ..eval(1, "a", 50) };
+    let mut broker = broker(std::slice::from_ref(&late));
+    assert_eq!(next(&mut broker, SECOND), None);
+    broker.enqueue(Evaluation { wait_until_ns: 7200 * SECOND, ..late.clone() }, SECOND);
+    broker.enqueue(Evaluation { wait_until_ns: 5 * SECOND, ..late.clone() }, SECOND);
+    assert_eq!(broker.next_deadline(), Some(5 * SECOND));
+    broker.enqueue(Evaluation { wait_until_ns: 0, ..late }, 2 * SECOND);
+    assert_eq!(drain(&mut broker, 2 * SECOND), [1]);
+    assert_eq!(broker.stats().total(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_neither_what_was_given_back_nor_the_loss_of_a_worker() {
+    let hour = 3600 * SECOND;
+    let mut broker = broker(&[eval(1, "a", 50), eval(2, "b", 40)]);
+    let (_, token) = next(&mut broker, hour).unwrap();
+    broker.nack(&id(1), token, hour).unwrap();
+    let (second, _) = next(&mut broker, hour).unwrap();
+    assert_eq!((second, next(&mut broker, 0)), (2, None));
+    broker.clock_was_set_back(0);
+    assert_eq!(drain(&mut broker, 0), [1]);
+    let timeout_ns = BrokerOptions::default().nack_timeout_ns;
+    assert_eq!(broker.next_deadline(), Some(timeout_ns));
+    broker.advance(timeout_ns);
+    assert!(broker.next_deadline().is_some_and(|next| next < hour), "the lost worker's is taken back");
+}
+
+#[test]
 fn jobs_of_one_name_in_two_namespaces_have_turns_of_their_own() {
     let other = Evaluation { namespace: "other".into(), ..eval(2, "a", 50) };
     assert_eq!(drain(&mut broker(&[eval(1, "a", 50), other]), 0), [1, 2]);
