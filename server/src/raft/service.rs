@@ -60,6 +60,7 @@ impl raft_server::Raft for Service {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
         let append = wire::append_from_pb(request).map_err(broken)?;
+        self.contact.follow();
         let reply = self.raft.append_entries(append).await.map_err(fatal)?;
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.contact.stamp();
@@ -81,6 +82,7 @@ impl raft_server::Raft for Service {
         };
         self.check(&first.cluster_id, first.target)?;
         let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
+        contact.follow();
         let first = futures::stream::iter([Ok(first)]);
         let appends = tokio_stream::StreamExt::map_while(first.chain(messages), move |message| {
             let checked = message.and_then(|message| {
@@ -153,6 +155,7 @@ impl raft_server::Raft for Service {
         }
         let received = in_background(blocks, move || receiver.finish()).await.map_err(broken)?;
         let snapshot = Snapshot { meta, snapshot: received };
+        self.contact.follow();
         let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         self.contact.stamp();
         Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use ordu_server::membership::{Former, Known};
 use ordu_server::options::{RaftTiming, ServerOptions};
-use ordu_server::server::{Server, Storage};
-use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_server::server::{Server, ServerError, Storage};
+use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::MemoryLog;
 use ordu_store::tables::MemoryDb;
 use rand::rngs::StdRng;
@@ -65,15 +66,22 @@ struct Disk {
     log: Arc<MemoryLog>,
     tables: Arc<MemoryDb>,
     identity: Arc<IdentityMemory>,
+    former: Former,
 }
 
 impl Disk {
-    fn new() -> Self {
+    fn new(former: Former) -> Self {
         Self {
             log: Arc::default(),
             tables: Arc::default(),
             identity: Arc::new(IdentityMemory::new(Identity::draw())),
+            former,
         }
+    }
+
+    /// An empty one in the place of what is set aside.
+    fn anew(self, known: Known) -> std::io::Result<Self> {
+        Ok(Self::new(self.former.and(&self.identity.load()?).knowing(known)))
     }
 
     fn storage(&self) -> Storage {
@@ -215,6 +223,12 @@ async fn check(trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) -> Result
     Ok(())
 }
 
+async fn run_server(name: &str, disk: &Disk) -> Result<(), ServerError> {
+    let net = Arc::new(SimNet);
+    let server = Server::start_after(disk.former.clone(), options(name), disk.storage(), net).await?;
+    server.run(CancellationToken::new()).await
+}
+
 /// One fault: what and when it begins and ends.
 #[derive(Debug)]
 enum Fault {
@@ -253,7 +267,8 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
     let mut rng = StdRng::seed_from_u64(seed);
     let trace = Trace::default();
     let log: Rc<RefCell<BTreeMap<String, bool>>> = Rc::default();
-    let disks: BTreeMap<&str, Disk> = SERVERS.into_iter().map(|name| (name, Disk::new())).collect();
+    let new = |name| (name, Rc::new(RefCell::new(Disk::new(Former::default()))));
+    let disks: BTreeMap<&str, Rc<RefCell<Disk>>> = SERVERS.into_iter().map(new).collect();
 
     let mut sim = turmoil::Builder::new()
         .simulation_duration(FAULTY_TIME + 2 * HEALING_TIME)
@@ -268,9 +283,15 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         sim.host(name, move || {
             let disk = disk.clone();
             async move {
-                let server = Server::start(options(name), disk.storage(), Arc::new(SimNet)).await?;
-                server.run(CancellationToken::new()).await?;
-                Ok(())
+                loop {
+                    let now = disk.borrow().clone();
+                    let ended = run_server(name, &now).await;
+                    match ended {
+                        Err(ServerError::Anew { known, .. }) => *disk.borrow_mut() = now.anew(known)?,
+                        Err(ServerError::Again { .. }) => {}
+                        ended => return Ok(ended?),
+                    }
+                }
             }
         });
     }
@@ -312,7 +333,7 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
                             sim.partition(*server, *other);
                         }
                         sim.crash(*server);
-                        disks[server].lose_power();
+                        disks[server].borrow().lose_power();
                     }
                     Fault::Partition(server) => {
                         for other in SERVERS.iter().filter(|other| *other != server) {

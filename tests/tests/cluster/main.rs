@@ -7,6 +7,7 @@ mod cli;
 mod configuration;
 mod conformance;
 mod consistency;
+mod copies;
 mod durability;
 mod lists;
 mod membership;
