@@ -1,17 +1,19 @@
 //! What this server knows of the cluster: who leads, who belongs, how fresh its own state is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
+use ordu_proto::server::Standing;
+use ordu_store::codec::log_id_to_pb;
 use ordu_store::state_machine::StateMachine;
 use ordu_store::types::{Server, TypeConfig};
 use tokio::time::Instant;
 
-use crate::membership::Known;
+use crate::membership::{Has, Known, Telling};
 
 /// Raft with this project's types.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
@@ -43,6 +45,7 @@ pub struct Cluster {
     contact: Arc<Contact>,
     known: Known,
     lost_after: Duration,
+    is_retired: Arc<AtomicBool>,
 }
 
 /// Servers greet each other every two seconds: one that three greetings have missed has failed.
@@ -55,15 +58,21 @@ pub struct Contact {
     start: Instant,
     /// Milliseconds since `start`, plus one; 0 for never.
     at_ms: AtomicU64,
-}
-
-impl Default for Contact {
-    fn default() -> Self {
-        Self { start: Instant::now(), at_ms: AtomicU64::new(0) }
-    }
+    /// Whether this server may have taken entries from another leader.
+    follows: AtomicBool,
 }
 
 impl Contact {
+    /// At the start of a server, whose log may have entries from another leader.
+    pub fn new(follows: bool) -> Self {
+        Self { start: Instant::now(), at_ms: AtomicU64::new(0), follows: AtomicBool::new(follows) }
+    }
+
+    /// A leader's entries have come and may be taken. To be called before they are.
+    pub fn follow(&self) {
+        self.follows.store(true, Ordering::SeqCst);
+    }
+
     /// The leader was heard of now.
     pub fn stamp(&self) {
         self.at_ms.store(self.now_ms(), Ordering::Relaxed);
@@ -89,7 +98,7 @@ impl Cluster {
     /// A handle on what `raft` knows.
     pub fn new(raft: Raft, contact: Arc<Contact>, known: Known) -> Self {
         let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
-        Self { raft, contact, known, lost_after }
+        Self { raft, contact, known, lost_after, is_retired: Arc::default() }
     }
 
     /// Raft itself.
@@ -158,6 +167,63 @@ impl Cluster {
         self.leader_id().is_some()
     }
 
+    /// Whether this server holds what others may count on, or a client: entries behind the first, which is
+    /// only the set of first voters, that a leader has sent or that are committed.
+    pub fn holds_something(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let is_committed = metrics.last_applied.is_some() || metrics.local_committed.is_some();
+        is_committed || self.is_from_others(metrics.last_log_index)
+    }
+
+    /// Whether entries up to `last` may come from another leader.
+    pub fn is_from_others(&self, last: Option<u64>) -> bool {
+        last.is_some_and(|index| index > 0) && self.contact.follows.load(Ordering::SeqCst)
+    }
+
+    /// What this server tells others of its raft: no more than what is synced.
+    pub fn telling(&self) -> Telling {
+        let synced = self.raft.watch_log_progress().get().and_then(|flushed| flushed.last_log_id);
+        let (term, committed) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.vote.leader_id.term, metrics.local_committed)
+        };
+        // Raft may commit here what the others have synced and this server has not.
+        let committed = committed.min(synced).as_ref().map(log_id_to_pb);
+        Telling { formed: self.holds_something(), standing: Standing { term, committed } }
+    }
+
+    /// What this server has in its log; `None` once raft has stopped.
+    pub async fn has(&self) -> Option<Has> {
+        let read = self.raft.with_raft_state(|state| {
+            let last = state.log_ids.last().map(|last| (last.leader_id.term, last.index));
+            Has { term: state.vote_ref().leader_id.term, last }
+        });
+        read.await.ok()
+    }
+
+    /// The last log id that a follower has acknowledged to this server, where it leads.
+    pub fn acknowledged_by(&self, id: u64) -> Option<ordu_proto::raft::LogId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.replication.as_ref()?.get(&id)?.as_ref().map(log_id_to_pb)
+    }
+
+    /// Stops raft for good, while the rest of this server goes on until it ends: it neither votes nor
+    /// acknowledges any more.
+    pub async fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not end in order");
+        }
+    }
+
+    /// Whether raft was stopped so.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::SeqCst)
+    }
+
     /// Milliseconds since the leader was last heard of; 0 at the leader.
     pub fn last_contact_ms(&self) -> u64 {
         let metrics = self.raft.metrics();
@@ -197,6 +263,13 @@ impl Cluster {
             alive: *id == metrics.id || self.known.is_alive(*id, HEARD_WITHIN),
         };
         membership.nodes().map(member).collect()
+    }
+
+    /// Where the membership has a server.
+    pub fn address_of(&self, id: u64) -> Option<String> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&id).map(|server| server.rpc_addr.clone())
     }
 
     /// Whether a member has failed, by what this server knows as the leader: it was not heard of for as long

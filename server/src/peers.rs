@@ -1,7 +1,7 @@
 //! Channels to the other servers: one a peer and purpose, opened when first used and again after a
 //! failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,17 @@ impl Peers {
     /// A server has said where it is.
     pub fn met(&self, id: u64, server: Server) {
         self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, server);
+    }
+
+    /// Forgets all servers but those that are wanted, and closes the channels to all other addresses.
+    pub fn keep(&self, is_wanted: impl Fn(u64) -> bool, addresses: &BTreeSet<&str>) {
+        let mut known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|id, _| is_wanted(*id));
+        let is_used = |address: &str| {
+            addresses.contains(address) || known.values().any(|server| server.rpc_addr == address)
+        };
+        let mut channels = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|(address, _), _| is_used(address));
     }
 
     /// Where a server is: as it said last, else as the membership has it.

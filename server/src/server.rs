@@ -2,24 +2,25 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
 use openraft::SnapshotPolicy;
 use openraft::async_runtime::WatchReceiver;
+use openraft::storage::{RaftLogReader, RaftLogStorage};
 use ordu_core::limits::{NODE_MESSAGE_BYTES_MAX, RPC_MESSAGE_BYTES_MAX};
 use ordu_core::state::Id;
 use ordu_proto::command::ClusterInit;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::node::node_server::NodeServer;
 use ordu_proto::raft::raft_server::RaftServer;
-use ordu_proto::server::NodeLivenessRequest;
 use ordu_proto::server::server_server::ServerServer;
+use ordu_proto::server::{NodeLivenessRequest, Standing};
 use ordu_store::background::in_background;
 use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::log::{LogDb, LogStore, RocksLog};
-use ordu_store::state_machine;
+use ordu_store::state_machine::{self, State};
 use ordu_store::tables::{RocksDb, TablesDb};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use crate::context::Context;
 use crate::divergence;
 use crate::feed::{Fanout, Feed};
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
-use crate::membership::{Changes, ClusterId, Discovery, Known};
+use crate::membership::{Changes, ClusterId, Discovery, Former, Greetings, Has, Known, Telling};
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -67,6 +68,21 @@ pub enum ServerError {
     /// Something that must not go on.
     #[error("{0}")]
     Fatal(String),
+    /// This server must not go on under its id. It may start anew, with an empty data directory, once what it
+    /// has is set aside (see [`Storage::set_aside`]).
+    #[error("{reason}: this server has to start anew, with an empty data directory")]
+    Anew {
+        /// Why.
+        reason: String,
+        /// Whom it has heard of, for its next life (see [`Former::knowing`]).
+        known: Known,
+    },
+    /// This server has to start again, as it is.
+    #[error("{reason}: this server has to start again")]
+    Again {
+        /// Why.
+        reason: String,
+    },
 }
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServerError {
@@ -95,9 +111,8 @@ impl Storage {
     pub fn open(data_dir: &Path) -> Result<Self, ServerError> {
         let what = |part: &str| format!("cannot open {part} in {}", data_dir.display());
         std::fs::create_dir_all(data_dir).map_err(failed(what("the data directory")))?;
-        let file = File::create(data_dir.join("lock")).map_err(failed(what("the lock")))?;
-        let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-            .map_err(|_| ServerError::Locked { path: data_dir.display().to_string() })?;
+        let lock = lock(data_dir)?;
+        complete_setting_aside(data_dir).map_err(failed(what("what was to be set aside")))?;
         let identity = IdentityFile::new(data_dir);
         let may_create = !identity.load().map_err(failed(what("the identity")))?.is_prepared;
         let log = RocksLog::open(&data_dir.join("raft-log"), may_create);
@@ -137,12 +152,121 @@ impl Storage {
         storage.prepare(!storage.identity.load()?.is_prepared)?;
         Ok(storage)
     }
+
+    /// Tells when no one uses the databases any more.
+    pub fn in_use(&self) -> InUse {
+        InUse { log: Arc::downgrade(&self.log), tables: Arc::downgrade(&self.tables) }
+    }
+
+    /// Moves what a server has in `data_dir` into a directory of its own there, and gives that one's path.
+    /// Nothing is removed. No one may use the storage meanwhile.
+    ///
+    /// # Errors
+    /// When the directory is locked, or files cannot be moved.
+    pub fn set_aside(data_dir: &Path) -> Result<PathBuf, ServerError> {
+        let failed = || failed(format!("cannot set aside what is in {}", data_dir.display()));
+        let _lock = lock(data_dir)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let name = (now..).map(|second| format!("{ASIDE}{second}")).find(|it| !data_dir.join(it).exists());
+        let name = name.unwrap_or_default();
+        std::fs::create_dir(data_dir.join(&name)).map_err(failed())?;
+        // Cut short, it is completed before anything is opened: of a server's files, a part is worse than none.
+        std::fs::write(data_dir.join(SETTING_ASIDE), &name).map_err(failed())?;
+        sync_all(data_dir).map_err(failed())?;
+        complete_setting_aside(data_dir).map_err(failed())?;
+        Ok(data_dir.join(name))
+    }
+
+    /// Who the server in `data_dir` was before what it had was set aside.
+    pub fn former(data_dir: &Path) -> Former {
+        let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+        let is_aside =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ASIDE));
+        let mut aside: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_aside).collect();
+        aside.sort();
+        Former::read(aside.iter().map(PathBuf::as_path))
+    }
 }
+
+/// The file by which a server has its data directory for itself.
+const LOCK: &str = "lock";
+/// How the names of directories begin into which a server's files were moved.
+const ASIDE: &str = "aside-";
+
+/// The file that names the directory into which a server's files are being moved.
+const SETTING_ASIDE: &str = "setting-aside";
+
+fn sync_all(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// Moves what is left to be moved, if anything is.
+fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
+    let marker = data_dir.join(SETTING_ASIDE);
+    if !marker.exists() {
+        return Ok(());
+    }
+    let name = std::fs::read_to_string(&marker)?;
+    if !name.starts_with(ASIDE) || !data_dir.join(&name).is_dir() {
+        // Its writing was cut short, and nothing is moved yet.
+        return std::fs::remove_file(marker);
+    }
+    let aside = data_dir.join(name);
+    for entry in std::fs::read_dir(data_dir)? {
+        let name = entry?.file_name();
+        if name != LOCK && name != SETTING_ASIDE && !name.to_string_lossy().starts_with(ASIDE) {
+            std::fs::rename(data_dir.join(&name), aside.join(&name))?;
+        }
+    }
+    File::open(&aside)?.sync_all()?;
+    std::fs::remove_file(marker)?;
+    File::open(data_dir)?.sync_all()
+}
+
+fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<File>, ServerError> {
+    let what = format!("cannot open the lock in {}", data_dir.display());
+    let file = File::create(data_dir.join(LOCK)).map_err(failed(what))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|_| ServerError::Locked { path: data_dir.display().to_string() })
+}
+
+/// Databases that may still be in use; see [`Storage::in_use`].
+pub struct InUse {
+    log: Weak<dyn LogDb>,
+    tables: Weak<dyn TablesDb>,
+}
+
+impl InUse {
+    /// Waits until they are closed.
+    ///
+    /// # Errors
+    /// When they are not within a few seconds.
+    pub async fn closed(self) -> Result<(), ServerError> {
+        for _ in 0..CLOSING_TRIES {
+            if self.log.strong_count() == 0 && self.tables.strong_count() == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(CLOSING_PAUSE).await;
+        }
+        Err(ServerError::Fatal("the data of this server is still in use; start it again".to_owned()))
+    }
+}
+
+/// How often it is looked whether the databases of a server that has ended are closed …
+const CLOSING_TRIES: u32 = 500;
+/// … and the pause in between.
+const CLOSING_PAUSE: Duration = Duration::from_millis(20);
 
 /// A server that runs.
 pub struct Server {
     context: Context,
-    parts: JoinSet<Result<(), String>>,
+    parts: JoinSet<Result<(), ServerError>>,
     http: JoinHandle<()>,
     stop: CancellationToken,
     sessions: Arc<LiveSessions>,
@@ -161,8 +285,50 @@ impl Server {
         storage: Storage,
         net: SharedNet,
     ) -> Result<Self, ServerError> {
+        Self::start_after(Former::default(), options, storage, net).await
+    }
+
+    /// Starts a server that was another before: what it had was set aside.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start_after(
+        former: Former,
+        options: ServerOptions,
+        storage: Storage,
+        net: SharedNet,
+    ) -> Result<Self, ServerError> {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
+        let peers = Peers::new(net.clone());
+        let clock = ServerClock::new(options.clock_skew_max);
+        let known = former.known();
+        let greetings = Greetings::new(
+            options.clone(),
+            identity.clone(),
+            peers.clone(),
+            known.clone(),
+            former,
+            clock.clone(),
+        );
+
+        let watches = Arc::new(Watches::default());
+        let feed = Feed::default();
+        let observer = Arc::new(Fanout { watches: watches.clone(), feed: feed.clone() });
+        let faults = storage.tables.faults().clone();
+        let server_id = identity.server_id();
+        let (tables, log) = (storage.tables.clone(), storage.log.clone());
+        let log = in_background(tables.blocks(), move || {
+            LogStore::open(log, server_id, &state_machine::seen(&*tables, server_id)?)
+        });
+        let mut log = log.await.map_err(failed("this server must not vote"))?;
+        let own = state_machine::Own { server_id, progress: log.progress() };
+        let opened = state_machine::open(storage.tables.clone(), own, observer);
+        let (machine, state) = opened.map_err(|error| {
+            faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
+        })?;
+        let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
+
         let listen = |addr| net.listen(addr);
         let http = listen(options.http_bind).await.map_err(failed("HTTP"))?;
         let rpc = listen(options.rpc_bind).await.map_err(failed("RPC"))?;
@@ -171,22 +337,6 @@ impl Server {
             None => None,
         };
 
-        let watches = Arc::new(Watches::default());
-        let feed = Feed::default();
-        let observer = Arc::new(Fanout { watches: watches.clone(), feed: feed.clone() });
-        let faults = storage.tables.faults().clone();
-        let server_id = identity.server_id();
-        let tables = storage.tables.clone();
-        let log = in_background(tables.blocks(), move || {
-            LogStore::open(storage.log, server_id, &state_machine::seen(&*tables, server_id)?)
-        });
-        let log = log.await.map_err(failed("this server must not vote"))?;
-        let own = state_machine::Own { server_id, progress: log.progress() };
-        let opened = state_machine::open(storage.tables.clone(), own, observer);
-        let (machine, state) = opened.map_err(|error| {
-            faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
-        })?;
-        let peers = Peers::new(net.clone());
         let network = network::Network { peers: peers.clone(), cluster_id: identity.clone() };
         let config = Arc::new(raft_config(&options)?);
         let raft = Raft::new(identity.server_id(), config, network, log, machine)
@@ -201,10 +351,8 @@ impl Server {
             "this server is up"
         );
 
-        let contact = Arc::new(Contact::default());
-        let known = Known::default();
+        let contact = Arc::new(Contact::new(has_followed));
         let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone());
-        let clock = ServerClock::new(options.clock_skew_max);
         let context = Context {
             options: options.clone(),
             state: state.clone(),
@@ -239,42 +387,42 @@ impl Server {
             identity: identity.clone(),
             known: known.clone(),
             changes: changes.clone(),
-            peers: peers.clone(),
+            greetings: greetings.clone(),
             liveness: liveness.clone(),
         });
         let node_service = Arc::new(NodeService::new(context.clone(), sessions.clone()));
         for listener in [Some(rpc), serf].into_iter().flatten() {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
-            parts.spawn(serve_rpc(listener, services, stop.clone()));
+            parts.spawn(part(&cluster, serve_rpc(listener, services, stop.clone())));
         }
         let http = tokio::spawn(crate::http::serve(http, Bounds::of_http(), context.clone(), stop.clone()));
         let discovery = Discovery {
             options,
             identity: identity.clone(),
-            cluster,
+            cluster: cluster.clone(),
             changes: changes.clone(),
             peers: peers.clone(),
             known,
             clock,
+            greetings,
+            log: storage.log,
+            state,
+            alarms: context.alarms.clone(),
         };
         parts.spawn(discovery.run());
-        parts.spawn(changes.keep_uniform());
-        parts.spawn(divergence::run(context.clone(), identity.clone(), peers.clone()));
-        parts.spawn(clock::keep(context.clone()));
-        parts.spawn(report_liveness(
-            context.clone(),
-            identity.clone(),
-            peers,
-            sessions.clone(),
-            liveness.clone(),
-        ));
-        parts.spawn(lead_when_elected(context.clone(), identity, feed, liveness));
-        parts.spawn(watch_raft(raft));
+        parts.spawn(part(&cluster, changes.keep_uniform()));
+        parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
+        parts.spawn(part(&cluster, clock::keep(context.clone())));
+        let reporting =
+            report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
+        parts.spawn(part(&cluster, reporting));
+        parts.spawn(part(&cluster, tell_of_rows_set_aside(context.clone())));
+        parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness)));
+        parts.spawn(part(&cluster, watch_raft(raft)));
         if storage.tables.blocks() {
-            parts.spawn(scrub(storage.tables.clone(), stop.clone()));
+            parts.spawn(part(&cluster, scrub(storage.tables.clone(), stop.clone())));
         }
-        parts.spawn(tell_of_rows_set_aside(context.clone()));
-        parts.spawn(async move { Err(faults.wait().await) });
+        parts.spawn(async move { Err(ServerError::Fatal(faults.wait().await)) });
         let (tables, _lock) = (storage.tables, storage._lock);
         Ok(Self { context, parts, http, stop, sessions, tables, _lock })
     }
@@ -292,7 +440,9 @@ impl Server {
         let ended = tokio::select! {
             () = shutdown.cancelled() => None,
             part = next_failure(&mut self.parts) => Some(part),
-            ended = &mut self.http => Some(format!("the HTTP service has ended before its time: {ended:?}")),
+            ended = &mut self.http => {
+                Some(ServerError::Fatal(format!("the HTTP service has ended before its time: {ended:?}")))
+            }
         };
         if ended.is_none() {
             hand_over(&self.context.cluster, |_| true).await;
@@ -312,7 +462,7 @@ impl Server {
         self.parts.shutdown().await;
         let tables = self.tables.clone();
         // What a fault of the disk has brought about is less than the fault.
-        let ended = ended.map(|reason| tables.faults().reported().unwrap_or(reason));
+        let ended = ended.map(|reason| tables.faults().reported().map_or(reason, ServerError::Fatal));
         // A flushed state has nothing to replay at the next start.
         let flushed = if tables.blocks() {
             tokio::task::spawn_blocking(move || tables.flush()).await.map_err(io::Error::other).flatten()
@@ -321,17 +471,70 @@ impl Server {
         };
         match ended {
             None => flushed.map_err(failed("the state cannot be flushed")),
-            Some(reason) => Err(ServerError::Fatal(reason)),
+            Some(reason) => Err(reason),
         }
     }
 }
 
-async fn next_failure(parts: &mut JoinSet<Result<(), String>>) -> String {
-    match parts.join_next().await {
-        Some(Ok(Err(reason))) => reason,
+async fn next_failure(parts: &mut JoinSet<Result<(), ServerError>>) -> ServerError {
+    ServerError::Fatal(match parts.join_next().await {
+        Some(Ok(Err(error))) => return error,
         Some(Ok(Ok(()))) => "a part of the server has ended before its time".to_owned(),
         Some(Err(error)) => format!("a part of the server has failed: {error}"),
         None => "nothing of the server runs any more".to_owned(),
+    })
+}
+
+/// A part of a server, whose end ends the server. Not so where raft was stopped on purpose: the server then
+/// ends by what stopped it.
+fn part<Running: Future<Output = Result<(), String>>>(
+    cluster: &Cluster,
+    running: Running,
+) -> impl Future<Output = Result<(), ServerError>> + use<Running> {
+    let cluster = cluster.clone();
+    async move {
+        let ended = running.await;
+        if cluster.is_retired() {
+            std::future::pending::<()>().await;
+        }
+        ended.map_err(ServerError::Fatal)
+    }
+}
+
+/// Greets the other servers of its cluster before this one may vote: it may be a copy, or its log may have gone
+/// back. Tells whether the log may have entries from other leaders.
+async fn introduce(
+    greetings: &Greetings,
+    identity: &ClusterId,
+    known: &Known,
+    state: &State,
+    log: &mut LogStore,
+) -> Result<bool, ServerError> {
+    let position = state.read(state_machine::position).map_err(failed("cannot read the state"))?;
+    let read = failed("cannot read the raft log");
+    let (vote, last) = match (log.read_vote().await, log.get_log_state().await) {
+        (Ok(vote), Ok(state)) => (vote, state.last_log_id),
+        (Err(error), _) | (_, Err(error)) => return Err(read(error)),
+    };
+    let follows = position.last_log_id.is_some() || last.is_some_and(|last| last.index > 0);
+    if identity.get().is_empty() {
+        return Ok(follows);
+    }
+    if follows || identity.settled().is_empty() {
+        known.belong_to(identity.get());
+    }
+    let term = vote.map_or(0, |vote| vote.leader_id.term);
+    let last = last.max(position.last_log_id).map(|last| (last.leader_id.term, last.index));
+    let members: Vec<(u64, ordu_store::types::Server)> =
+        position.last_membership.membership().nodes().map(|(id, server)| (*id, server.clone())).collect();
+    let telling = Telling { formed: follows, standing: Standing { term, committed: None } };
+    let introduced = greetings.introduce(&members, telling, Has { term, last }).await;
+    match introduced.map_err(ServerError::Fatal)? {
+        Some(loss) => {
+            tracing::error!("{}", loss.sentence());
+            Err(greetings.end_of(&loss).await)
+        }
+        None => Ok(follows),
     }
 }
 

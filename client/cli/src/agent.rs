@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use ordu_agent::AgentOptions;
+use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
 use ordu_server::options::{RaftTiming, ServerOptions};
-use ordu_server::server::{Server, Storage};
+use ordu_server::server::{InUse, Server, ServerError, Storage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -187,10 +188,11 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
 
     let server = match &config.server {
         Some(settings) => {
-            let storage =
-                Storage::open(&config.data_dir.join("server")).map_err(|error| error.to_string())?;
             let options = server_options(config, settings);
-            Some(Server::start(options, storage, Arc::new(Tcp)).await.map_err(|error| error.to_string())?)
+            Some((
+                start_server(&options, Known::default()).await.map_err(|error| error.to_string())?,
+                options,
+            ))
         }
         None => None,
     };
@@ -217,7 +219,10 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
     };
     let server = async {
         let result = match server {
-            Some(server) => server.run(server_shutdown.clone()).await.map_err(|error| error.to_string()),
+            Some((server, options)) => {
+                let ended = run_server(server, &options, &server_shutdown).await;
+                ended.map_err(|error| error.to_string())
+            }
             None => {
                 server_shutdown.cancelled().await;
                 Ok(())
@@ -233,6 +238,67 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
     });
     signals.abort();
     server.and(node)
+}
+
+/// A server that has started, and what tells when no one uses its databases any more.
+struct Started {
+    server: Server,
+    in_use: InUse,
+}
+
+/// Starts a server on what its data directory holds; anew where that must be set aside first.
+async fn start_server(options: &ServerOptions, mut known: Known) -> Result<Started, ServerError> {
+    loop {
+        let storage = Storage::open(&options.data_dir)?;
+        let in_use = storage.in_use();
+        let former = Storage::former(&options.data_dir).knowing(known);
+        match Server::start_after(former, options.clone(), storage, Arc::new(Tcp)).await {
+            Ok(server) => return Ok(Started { server, in_use }),
+            Err(error) => known = prepare_next(error, in_use, options).await?,
+        }
+    }
+}
+
+/// Runs a server until it is told to end or must not go on, starting it again where it asks for that.
+async fn run_server(
+    mut started: Started,
+    options: &ServerOptions,
+    shutdown: &CancellationToken,
+) -> Result<(), ServerError> {
+    loop {
+        let Started { server, in_use } = started;
+        let known = match server.run(shutdown.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => prepare_next(error, in_use, options).await?,
+        };
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+        started = start_server(options, known).await?;
+    }
+}
+
+/// Makes ready for the next start what a server has left, if it may start again; gives whom it had heard of.
+async fn prepare_next(
+    error: ServerError,
+    in_use: InUse,
+    options: &ServerOptions,
+) -> Result<Known, ServerError> {
+    match error {
+        ServerError::Again { reason } => {
+            tracing::warn!("{reason}; starting again");
+            in_use.closed().await?;
+            Ok(Known::default())
+        }
+        ServerError::Anew { reason, known } => {
+            tracing::warn!("{reason}; starting anew as another server");
+            in_use.closed().await?;
+            let aside = Storage::set_aside(&options.data_dir)?;
+            tracing::warn!(aside = %aside.display(), "what this server had is set aside, nothing is removed");
+            Ok(known)
+        }
+        error => Err(error),
+    }
 }
 
 fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOptions {

@@ -1,35 +1,40 @@
 //! Servers greet each other: at first to form or find their cluster, later to stay found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use openraft::errors::{InitializeError, RaftError};
-use ordu_proto::server::{GreetReply, GreetRequest, JoinRequest, Peer};
+use ordu_proto::server::{GreetReply, JoinRequest, Peer};
 use ordu_store::identity::cluster_id_of;
+use ordu_store::log::LogDb;
+use ordu_store::state_machine::{State, position};
 use ordu_store::types::Server;
 use tokio::time::{Instant, timeout};
 
-use super::forming::{self, Heard, Next, Own};
+use super::forming::{self, Gone, Heard, Next, Outlook, Own};
+use super::greetings::{Greetings, Loss};
 use super::known::{Known, Met, Said, rpc_addr};
 use super::{Changes, ClusterId, hex};
+use crate::alarms::{Alarm, Alarms};
 use crate::clock::{ServerClock, Verdict};
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
 use crate::peers::Peers;
-use crate::rpc::bounds;
+use crate::server::ServerError;
 
 /// How often servers greet while they look for their cluster …
 const SEARCH_INTERVAL: Duration = Duration::from_millis(200);
 /// … and when they have it.
 const SETTLED_INTERVAL: Duration = Duration::from_millis(2_000);
-/// How long a greeting may take.
-const GREET_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// After so long without its cluster a server says what it waits for.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Servers that were heard of within this time are counted on to form a cluster.
 const LATELY: Duration = Duration::from_secs(3);
+/// A server without a cluster that misses one of the first voters for so long gives them up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// Pause between requests to join.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a request to join may take.
@@ -61,6 +66,14 @@ pub struct Discovery {
     pub known: Known,
     /// This server's clock, which is compared with those of the servers that are greeted.
     pub clock: ServerClock,
+    /// How this server meets others.
+    pub greetings: Greetings,
+    /// The log and the tables, which say what this server holds when raft has stopped.
+    pub log: Arc<dyn LogDb>,
+    /// See `log`.
+    pub state: State,
+    /// What is wrong here.
+    pub alarms: Alarms,
 }
 
 impl Discovery {
@@ -79,20 +92,36 @@ impl Discovery {
     /// Runs until it finds a reason to stop the server.
     ///
     /// # Errors
-    /// A sentence for the operator: the data directory is another cluster's.
-    pub async fn run(self) -> Result<(), String> {
+    /// Why this server must end: the data directory is another cluster's or a copy, its log went back, or it
+    /// has to start anew to form a cluster.
+    pub async fn run(self) -> Result<(), ServerError> {
+        tokio::select! {
+            reason = self.greetings.end() => Err(ServerError::Fatal(reason)),
+            ended = self.rounds() => ended,
+        }
+    }
+
+    async fn rounds(&self) -> Result<(), ServerError> {
         let mut complained = Instant::now();
         let mut told_of_foreign = None;
+        let mut missing_since = None;
         let mut asked: Option<Instant> = None;
         loop {
+            let holds_something = self.cluster.holds_something();
+            if holds_something || self.identity.settled().is_empty() {
+                self.known.belong_to(self.identity.get());
+            }
             self.greet_all(&mut told_of_foreign).await?;
             self.compare_clocks();
+            if !holds_something {
+                self.give_up_in_time(&mut missing_since).await?;
+            }
             let step = self.step().await;
             if step.asks && asked.is_none_or(|asked| asked.elapsed() > ASK_INTERVAL) {
                 self.ask_to_join().await;
                 asked = Some(Instant::now());
             }
-            if step.is_member {
+            if step.is_member && holds_something {
                 // One that has just started may be needed as the leader, and is none before it has heard
                 // whether its clock is right.
                 let is_compared = self.clock.verdict() != Verdict::Unknown;
@@ -116,6 +145,52 @@ impl Discovery {
         }
         others.retain(|other| *other != id);
         self.clock.check(&others);
+    }
+
+    /// Ends a server that waits in vain for the others that it has settled on, so that it starts anew.
+    async fn give_up_in_time(&self, missing_since: &mut Option<Instant>) -> Result<(), ServerError> {
+        let outlook = if self.identity.settled().is_empty() || self.cluster.known_leader() {
+            Outlook::Good
+        } else {
+            self.look(forming::outlook)
+        };
+        let reason = match outlook {
+            Outlook::Good | Outlook::Unsure(_) => {
+                *missing_since = None;
+                return Ok(());
+            }
+            Outlook::Missing(missing) => {
+                // From when it was noticed: this process may have stood still itself.
+                if missing_since.get_or_insert_with(Instant::now).elapsed() <= GIVE_UP_AFTER {
+                    return Ok(());
+                }
+                format!("of the first voters that this server has settled on, {missing:?} are missing")
+            }
+            Outlook::GivenUp => {
+                "one of the first voters that this server has settled on has started anew".into()
+            }
+        };
+        self.cluster.retire().await;
+        let held = self.holds_something_on_disk();
+        let held =
+            held.map_err(|source| ServerError::Io { what: "cannot read the log".to_owned(), source })?;
+        if held {
+            // It came while raft was being stopped.
+            return Err(ServerError::Again {
+                reason: format!("{reason}, but it has entries of the log now"),
+            });
+        }
+        Err(ServerError::Anew {
+            reason: format!("{reason}; it holds nothing yet"),
+            known: self.known.clone(),
+        })
+    }
+
+    /// The same as [`Cluster::holds_something`], once raft has stopped.
+    fn holds_something_on_disk(&self) -> io::Result<bool> {
+        let applied = self.state.read(position)?.last_log_id;
+        let last = self.log.last()?.map(|(index, _)| index);
+        Ok(applied.is_some() || self.cluster.is_from_others(last))
     }
 
     /// One step towards membership.
@@ -165,7 +240,7 @@ impl Discovery {
     }
 
     /// Judges what this server and the others say of themselves.
-    fn look<T>(&self, judge: impl FnOnce(&Own<'_>, &[Heard<'_>]) -> T) -> T {
+    fn look<T>(&self, judge: impl FnOnce(&Own<'_>, &[Heard<'_>], &Gone) -> T) -> T {
         let met: Vec<Met> = self.known.met().values().cloned().collect();
         let heard: Vec<Heard<'_>> =
             met.iter().map(|met| Heard { said: &met.said, lately: met.at.elapsed() <= LATELY }).collect();
@@ -176,13 +251,18 @@ impl Discovery {
             name: &me.name,
             bootstrap_expect: self.options.bootstrap_expect,
             settled: &self.identity.settled(),
+            left: self.greetings.left(),
         };
-        judge(&own, &heard)
+        judge(&own, &heard, &self.known.gone())
     }
 
     async fn initialise_when_agreed(&self) {
         let id = self.identity.server_id();
         let settled = self.identity.settled();
+        if settled.first() != Some(&id) {
+            // Its log comes from the one of the lowest id.
+            return;
+        }
         let mut servers: BTreeMap<u64, Server> = BTreeMap::new();
         {
             let met = self.known.met();
@@ -199,7 +279,7 @@ impl Discovery {
         }
         match self.cluster.raft().initialize(servers).await {
             Ok(()) => tracing::info!(voters = settled.len(), "formed the cluster"),
-            // Another of the first voters was quicker and its log has reached this one.
+            // It has by now.
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(error) => tracing::error!(%error, "the cluster cannot be formed"),
         }
@@ -239,9 +319,8 @@ impl Discovery {
         if let Some(leader) = self.cluster.leader() {
             return Some(self.peers.address_of(leader.id, &leader.server));
         }
-        let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
-        let ours = self.identity.get();
-        let mut of_ours = replies.into_iter().flatten().filter(|(_, reply)| reply.cluster_id == ours);
+        let replies = self.greet_targets().await;
+        let mut of_ours = replies.into_iter().filter(|(_, reply)| self.greetings.is_ours(reply));
         let leader = of_ours.find_map(|(_, reply)| (reply.leader_id != 0).then_some(reply.leader_id))?;
         let met = self.known.met();
         met.get(&leader).map(|met| met.said.rpc_addr().to_owned())
@@ -259,84 +338,62 @@ impl Discovery {
         targets
     }
 
-    async fn greet_all(&self, told_of_foreign: &mut Option<Instant>) -> Result<(), String> {
-        let replies = join_all(self.targets().into_iter().map(|target| self.greet(target))).await;
-        let replies: Vec<(String, GreetReply)> = replies.into_iter().flatten().collect();
+    async fn greet_all(&self, told_of_foreign: &mut Option<Instant>) -> Result<(), ServerError> {
+        let replies = self.greet_targets().await;
         for (target, reply) in &replies {
-            self.check_foreign(target, reply, told_of_foreign)?;
+            self.greetings.note_refusal(reply);
+            self.check_foreign(target, reply, told_of_foreign).map_err(ServerError::Fatal)?;
         }
+        self.check_losses(&replies).await?;
         for (target, reply) in replies {
-            self.take_in(&target, reply);
+            self.take_in(&target, reply).await;
         }
+        let targets = self.targets();
+        let addresses: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
+        let wanted: BTreeSet<u64> = self.cluster.members().iter().map(|member| member.id).collect();
+        let met: BTreeSet<u64> = self.known.met().keys().copied().collect();
+        self.peers.keep(|id| wanted.contains(&id) || met.contains(&id), &addresses);
         Ok(())
     }
 
-    async fn greet(&self, target: String) -> Option<(String, GreetReply)> {
-        let request = GreetRequest {
-            me: Some(Discovery::me(&self.options, self.identity.server_id())),
-            cluster_id: self.identity.get(),
-            bootstrap_expect: self.options.bootstrap_expect,
-            settled: self.identity.settled(),
-            formed: !self.cluster.members().is_empty(),
-        };
-        let asked_at = Instant::now();
-        let asked = async {
-            let mut client = self.peers.server(&target)?;
-            client.greet(request).await
-        };
-        match timeout(GREET_TIMEOUT, asked).await {
-            Ok(Ok(reply)) => {
-                let reply = reply.into_inner();
-                let told = bounds::greeting_answer(&reply);
-                let told = told.inspect_err(|status| {
-                    tracing::debug!(target, reason = status.message(), "a server's answer is left alone");
-                });
-                told.ok()?;
-                self.note_clock(&reply, asked_at);
-                Some((target, reply))
-            }
-            Ok(Err(status)) => {
-                tracing::debug!(target, reason = status.message(), "a server cannot be greeted");
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
-    /// Takes in what a server of this cluster says what time it is.
-    fn note_clock(&self, reply: &GreetReply, asked_at: Instant) {
-        let ours = self.identity.get();
-        let id = reply.me.as_ref().map_or(0, |peer| peer.id);
-        let is_ours = !ours.is_empty() && reply.cluster_id == ours && id != self.identity.server_id();
-        if is_ours && reply.time_ns > 0 {
-            self.clock.note(id, reply.time_ns, asked_at);
-        }
-    }
-
-    fn take_in(&self, target: &str, reply: GreetReply) {
-        let Some(peer) = reply.me else { return };
-        if peer.id == self.identity.server_id() || peer.region != self.options.region {
-            return;
-        }
-        if let Some(server) = &peer.server {
-            self.peers.met(peer.id, server.clone());
-        }
-        for other in reply.known {
-            let is_new = other.id != self.identity.server_id()
-                && !self.known.met().contains_key(&other.id)
-                && other.region == self.options.region;
-            if is_new && self.known.note_hearsay(rpc_addr(&other)) {
-                // Only its address is taken on hearsay; it is greeted next time.
-                tracing::debug!(target, other = rpc_addr(&other), "heard of another server");
-            }
-        }
-        self.known.note(Said {
-            peer,
-            cluster_id: reply.cluster_id,
-            settled: reply.settled,
-            bootstrap_expect: reply.bootstrap_expect,
-            formed: reply.formed,
+    async fn greet_targets(&self) -> Vec<(String, GreetReply)> {
+        let telling = self.cluster.telling();
+        let greeted = self.targets().into_iter().map(|target| {
+            let telling = telling.clone();
+            async move { self.greetings.greet(&target, telling).await.map(|reply| (target, reply)) }
         });
+        join_all(greeted).await.into_iter().flatten().collect()
+    }
+
+    /// Ends a server that has less than the others count on.
+    async fn check_losses(&self, replies: &[(String, GreetReply)]) -> Result<(), ServerError> {
+        let mut told = replies.iter().map(|(_, reply)| reply).filter(|reply| reply.had.is_some());
+        // Asked only now: what it has acknowledged up to the answers is in there.
+        let Some(has) = self.cluster.has().await else { return Ok(()) };
+        let Some(what) = told.find_map(|reply| self.greetings.lost(reply, has)) else { return Ok(()) };
+        let loss = Loss { what, targets: self.targets() };
+        self.alarms.raise(Alarm::LogWentBack, loss.sentence());
+        self.cluster.retire().await;
+        Err(self.greetings.end_of(&loss).await)
+    }
+
+    /// Hears what a server that was greeted says.
+    async fn take_in(&self, target: &str, reply: GreetReply) {
+        let Some(said) = Said::of_reply(&reply) else { return };
+        if said.peer.id != self.identity.server_id() && said.peer.region == self.options.region {
+            for other in reply.known {
+                let is_new = other.id != self.identity.server_id()
+                    && !self.known.met().contains_key(&other.id)
+                    && other.region == self.options.region;
+                if is_new && self.known.note_hearsay(rpc_addr(&other)) {
+                    // Only its address is taken on hearsay; it is greeted next time.
+                    tracing::debug!(target, other = rpc_addr(&other), "heard of another server");
+                }
+            }
+        }
+        let member_at = self.cluster.address_of(said.peer.id);
+        // Who is refused hears of it when it greets.
+        let _ = self.greetings.hear(said, member_at).await;
     }
 
     /// A member of a cluster must not be told by its configuration to join another one. Of two that meet so,
@@ -384,19 +441,19 @@ impl Discovery {
             tracing::warn!("waiting for the leader of this server's cluster to take it in");
             return;
         }
-        if !settled.is_empty() {
-            let missing = self.look(|own, heard| {
-                let agrees = |voter: &u64| {
-                    *voter == own.id
-                        || heard.iter().any(|it| it.said.peer.id == *voter && it.said.settled == settled)
-                };
-                settled.iter().copied().filter(|voter| !agrees(voter)).collect::<Vec<u64>>()
-            });
-            tracing::warn!(
+        if let Outlook::Unsure(missing) = self.look(forming::outlook) {
+            tracing::error!(
                 ?missing,
-                "waiting for the first voters that this server has settled on, to settle on the same; if one of them \
-                 is gone for good and there is no cluster yet, stop the servers that wait, remove their data \
-                 directories and start them again"
+                "the first voters that this server has settled on are missing, and may have formed the cluster \
+                 without it; it waits for them. If they are gone for good, stop this server, remove its data \
+                 directory and start it again"
+            );
+            return;
+        }
+        if !settled.is_empty() {
+            tracing::warn!(
+                first_voters = ?settled,
+                "waiting for the first voters that this server has settled on, to settle on the same"
             );
             return;
         }
@@ -409,7 +466,7 @@ impl Discovery {
             return;
         }
         let (found, heard) =
-            self.look(|own, heard| (forming::waiting(own, heard).count() + 1, heard.len() + 1));
+            self.look(|own, heard, gone| (forming::waiting(own, heard, gone).count() + 1, heard.len() + 1));
         if expected > 0 && found > expected as usize {
             tracing::warn!(
                 found,

@@ -1,15 +1,19 @@
 //! Servers that were heard of, and what they said of themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordu_core::limits::{HEARSAY_MAX, KNOWN_SERVERS_MAX};
-use ordu_proto::server::Peer;
+use ordu_proto::raft::LogId;
+use ordu_proto::server::{GreetReply, GreetRequest, Peer, Standing};
 use tokio::time::Instant;
 
+use super::forming::Gone;
+
 /// What a server says of itself when it greets or is greeted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Who it is.
     pub peer: Peer,
@@ -19,11 +23,45 @@ pub struct Said {
     pub settled: Vec<u64>,
     /// How many servers it expects to form a cluster with; 0 where it forms none.
     pub bootstrap_expect: u32,
-    /// Whether its raft has a configuration: its cluster is there.
+    /// Whether it holds entries of its cluster's log: its cluster is there.
     pub formed: bool,
+    /// Drawn at the start of its process; 0 where its release draws none.
+    pub incarnation: u64,
+    /// For how long its process runs.
+    pub uptime_ms: u64,
+    /// Ids that it has had and will never have again.
+    pub former: Vec<u64>,
 }
 
 impl Said {
+    /// What a server that greets says; nothing if it does not say who it is.
+    pub fn of_request(request: GreetRequest) -> Option<Self> {
+        Some(Self {
+            peer: request.me?,
+            cluster_id: request.cluster_id,
+            settled: request.settled,
+            bootstrap_expect: request.bootstrap_expect,
+            formed: request.formed,
+            incarnation: request.incarnation,
+            uptime_ms: request.uptime_ms,
+            former: request.former,
+        })
+    }
+
+    /// What a server that is greeted says; nothing if it does not say who it is.
+    pub fn of_reply(reply: &GreetReply) -> Option<Self> {
+        Some(Self {
+            peer: reply.me.clone()?,
+            cluster_id: reply.cluster_id.clone(),
+            settled: reply.settled.clone(),
+            bootstrap_expect: reply.bootstrap_expect,
+            formed: reply.formed,
+            incarnation: reply.incarnation,
+            uptime_ms: reply.uptime_ms,
+            former: reply.former.clone(),
+        })
+    }
+
     /// The address that other servers reach it at.
     pub fn rpc_addr(&self) -> &str {
         rpc_addr(&self.peer)
@@ -40,6 +78,11 @@ pub(super) fn rpc_addr(peer: &Peer) -> &str {
     peer.server.as_ref().map_or("", |server| &server.rpc_addr)
 }
 
+/// Log ids in their order.
+pub(super) fn position(log_id: Option<&LogId>) -> Option<(u64, u64)> {
+    log_id.map(|log_id| (log_id.term, log_id.index))
+}
+
 /// A server that was heard of.
 #[derive(Clone, Debug)]
 pub(super) struct Met {
@@ -53,36 +96,94 @@ pub struct Known(Arc<KnownInner>);
 
 #[derive(Default)]
 struct KnownInner {
+    /// The cluster that this server belongs to; empty while it may still come into any.
+    ours: Mutex<Vec<u8>>,
     met: Mutex<BTreeMap<u64, Met>>,
+    gone: Mutex<Gone>,
     /// RPC addresses that others told of; who is there is known only when it has answered.
     hearsay: Mutex<BTreeSet<String>>,
+    /// The most that the servers of this cluster have said that they have in their logs.
+    had: Mutex<BTreeMap<u64, Standing>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("met", &self.met().keys()).finish_non_exhaustive()
+    }
 }
 
 impl Known {
+    /// Notes ids that this server itself has had and given up.
+    pub fn note_former(&self, former: &[u64]) {
+        locked(&self.0.gone).given_up.extend(former);
+    }
+
     pub(super) fn met(&self) -> MutexGuard<'_, BTreeMap<u64, Met>> {
-        self.0.met.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.met)
     }
 
-    fn hearsay(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.hearsay.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ids that no server has any more.
+    pub(super) fn gone(&self) -> Gone {
+        locked(&self.0.gone).clone()
     }
 
-    /// Notes a server that greeted or was greeted. One that took over another's address stands in its place.
+    /// From here on, this server belongs to a cluster, and servers of others are strangers.
+    pub fn belong_to(&self, cluster_id: Vec<u8>) {
+        *locked(&self.0.ours) = cluster_id;
+    }
+
+    /// Whether a server is to be believed: one of this server's cluster, or any while it has none.
+    pub fn is_one_of_us(&self, cluster_id: &[u8]) -> bool {
+        let ours = locked(&self.0.ours);
+        ours.is_empty() || *ours == cluster_id
+    }
+
+    /// Notes a server that greeted or was greeted. One that took over another's address stands in its place,
+    /// but a stranger in the place of none of this server's cluster.
     pub fn note(&self, said: Said) {
-        let mut met = self.met();
+        let is_one_of_us = self.is_one_of_us(&said.cluster_id);
         let (id, address) = (said.peer.id, said.rpc_addr().to_owned());
-        met.retain(|other, it| *other == id || it.said.rpc_addr() != address);
+        let mut met = self.met();
+        let in_place_of = |other: u64, it: &Met| other == id || it.said.rpc_addr() == address;
+        let displaces_us = || {
+            met.iter().any(|(other, it)| in_place_of(*other, it) && self.is_one_of_us(&it.said.cluster_id))
+        };
+        if !is_one_of_us && displaces_us() {
+            return;
+        }
+        let mut gone = locked(&self.0.gone);
+        met.retain(|other, it| {
+            let is_replaced = *other != id && it.said.rpc_addr() == address;
+            if is_replaced {
+                gone.replaced.insert(*other);
+            }
+            !is_replaced && !said.former.contains(other)
+        });
+        gone.replaced.remove(&id);
+        gone.given_up.extend(&said.former);
+        let gone = &mut *gone;
+        for ids in [&mut gone.replaced, &mut gone.given_up] {
+            while ids.len() > KNOWN_SERVERS_MAX {
+                ids.pop_first();
+            }
+        }
         met.insert(id, Met { said, at: Instant::now() });
-        if met.len() > KNOWN_SERVERS_MAX
-            && let Some(oldest) = met.iter().min_by_key(|(_, it)| it.at).map(|(id, _)| *id)
-        {
-            met.remove(&oldest);
+        if met.len() > KNOWN_SERVERS_MAX {
+            // Strangers first.
+            let age = |it: &Met| (self.is_one_of_us(&it.said.cluster_id), it.at);
+            if let Some(oldest) = met.iter().min_by_key(|(_, it)| age(it)).map(|(id, _)| *id) {
+                met.remove(&oldest);
+            }
         }
     }
 
     /// Notes where there may be another server; true if that is new.
     pub(super) fn note_hearsay(&self, address: &str) -> bool {
-        let mut hearsay = self.hearsay();
+        let mut hearsay = locked(&self.0.hearsay);
         hearsay.len() < HEARSAY_MAX && hearsay.insert(address.to_owned())
     }
 
@@ -95,12 +196,33 @@ impl Known {
     pub(super) fn addresses(&self) -> Vec<String> {
         let mut addresses: Vec<String> =
             self.met().values().map(|met| met.said.rpc_addr().to_owned()).collect();
-        addresses.extend(self.hearsay().iter().cloned());
+        addresses.extend(locked(&self.0.hearsay).iter().cloned());
         addresses
     }
 
-    /// Whether a server was heard of within `age`.
+    /// Whether a server of this cluster was heard of within `age`.
     pub fn is_alive(&self, id: u64, age: Duration) -> bool {
-        self.met().get(&id).is_some_and(|met| met.at.elapsed() <= age)
+        let met = self.met();
+        met.get(&id).is_some_and(|met| met.at.elapsed() <= age && self.is_one_of_us(&met.said.cluster_id))
+    }
+
+    /// Remembers what a server of this cluster says of its vote and its log, and gives the most that it
+    /// ever said.
+    pub fn had(&self, id: u64, standing: Option<&Standing>) -> Standing {
+        let mut all = locked(&self.0.had);
+        if !all.contains_key(&id)
+            && all.len() >= KNOWN_SERVERS_MAX
+            && let Some(other) = all.keys().next().copied()
+        {
+            all.remove(&other);
+        }
+        let had = all.entry(id).or_default();
+        if let Some(standing) = standing {
+            had.term = had.term.max(standing.term);
+            if position(had.committed.as_ref()) < position(standing.committed.as_ref()) {
+                had.committed = standing.committed;
+            }
+        }
+        had.clone()
     }
 }

@@ -3,12 +3,14 @@
 mod changes;
 mod discovery;
 mod forming;
+mod greetings;
 mod known;
 #[cfg(test)]
 mod tests;
 
 pub use changes::Changes;
 pub use discovery::Discovery;
+pub use greetings::{Former, Greetings, Has, Loss, Telling};
 pub use known::{Known, Said};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -80,6 +80,7 @@ impl raft_server::Raft for Service {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
         let append = wire::append_from_pb(request, &self.own()).map_err(|error| self.refuse(error))?;
+        self.contact.follow();
         let reply = self.raft.append_entries(append).await.map_err(fatal)?;
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.contact.stamp();
@@ -101,6 +102,7 @@ impl raft_server::Raft for Service {
         };
         self.check(&first.cluster_id, first.target)?;
         let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
+        contact.follow();
         let (raft, refusals) = (self.raft.clone(), self.refusals.clone());
         let ended = Arc::new(OnceLock::new());
         let ends = ended.clone();
@@ -195,6 +197,7 @@ impl raft_server::Raft for Service {
         // Once more: much may have been committed while it came, which raft asserts that it does not contradict.
         check::snapshot(&vote, &meta, &self.own()).map_err(|error| self.refuse(error))?;
         let snapshot = Snapshot { meta, snapshot: received };
+        self.contact.follow();
         let reply = self.raft.install_full_snapshot(vote, snapshot).await.map_err(fatal)?;
         self.contact.stamp();
         Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))

@@ -18,12 +18,11 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use crate::clock::{ServerClock, now_ns};
+use crate::clock::ServerClock;
 use crate::cluster::{Raft, runs};
 use crate::context::Context;
 use crate::leader::Liveness;
-use crate::membership::{Changes, ClusterId, Discovery, Known, Said};
-use crate::peers::Peers;
+use crate::membership::{Changes, ClusterId, Greetings, Known, Said};
 use crate::rpc::bounds;
 
 /// The service.
@@ -36,8 +35,8 @@ pub struct Service {
     pub known: Known,
     /// Changes of the membership, for a leader.
     pub changes: Changes,
-    /// Channels.
-    pub peers: Peers,
+    /// How servers meet.
+    pub greetings: Greetings,
     /// Which nodes are alive, for a leader.
     pub liveness: Arc<Liveness>,
 }
@@ -59,30 +58,23 @@ impl server_server::Server for Service {
     async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         let request = request.into_inner();
         bounds::greeting(&request)?;
-        let id = self.identity.server_id();
-        if let Some(peer) =
-            request.me.filter(|peer| peer.id != id && peer.region == self.context.options.region)
-        {
-            if let Some(server) = &peer.server {
-                self.peers.met(peer.id, server.clone());
+        let cluster = &self.context.cluster;
+        let (is_probe, standing) = (request.probe, request.standing);
+        let (mut had, mut acknowledged, mut refused) = (None, None, None);
+        if let Some(said) = Said::of_request(request).filter(|_| !is_probe) {
+            let id = said.peer.id;
+            if !said.cluster_id.is_empty() && said.cluster_id == self.identity.get() {
+                had = Some(self.known.had(id, standing.as_ref()));
+                acknowledged = cluster.acknowledged_by(id);
             }
-            self.known.note(Said {
-                peer,
-                cluster_id: request.cluster_id,
-                settled: request.settled,
-                bootstrap_expect: request.bootstrap_expect,
-                formed: request.formed,
-            });
+            refused = self.greetings.hear(said, cluster.address_of(id)).await;
         }
         Ok(Response::new(GreetReply {
-            me: Some(Discovery::me(&self.context.options, id)),
-            cluster_id: self.identity.get(),
-            known: self.known.peers(),
-            settled: self.identity.settled(),
-            leader_id: self.context.cluster.leader().map_or(0, |leader| leader.id),
-            bootstrap_expect: self.context.options.bootstrap_expect,
-            formed: !self.context.cluster.members().is_empty(),
-            time_ns: now_ns(),
+            leader_id: cluster.leader().map_or(0, |leader| leader.id),
+            had,
+            acknowledged,
+            refused: refused.unwrap_or_default(),
+            ..self.greetings.reply(cluster.telling())
         }))
     }
 

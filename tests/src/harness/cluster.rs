@@ -1,6 +1,7 @@
 //! Three servers and some nodes as real processes on loopback.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -202,10 +203,14 @@ impl Cluster {
         self.servers[server].client()
     }
 
-    /// A server's RPC address, with no relay before it.
-    pub fn rpc_address(&self, server: usize) -> SocketAddr {
-        let [_, rpc, _] = self.ports[server];
-        loopback(rpc)
+    /// Where a server keeps its data.
+    pub fn data_dir(&self, server: usize) -> PathBuf {
+        self._root.path().join(&self.servers[server].name)
+    }
+
+    /// RPC address of a server, as others are told it.
+    pub fn rpc_address(&self, server: usize) -> String {
+        loopback(self.advertised_rpc[server]).to_string()
     }
 
     /// HTTP addresses of all servers.

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use ordu_server::membership::{Former, Known};
 use ordu_server::options::{RaftTiming, ServerOptions};
-use ordu_server::server::{Server, Storage};
-use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_server::server::{Server, ServerError, Storage};
+use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::{MemoryLog, Site};
 use ordu_store::tables::MemoryDb;
 use rand::rngs::StdRng;
@@ -70,15 +71,23 @@ struct Disk {
     log: Arc<MemoryLog>,
     tables: Arc<MemoryDb>,
     identity: Arc<IdentityMemory>,
+    former: Former,
+    left_out: Option<Site>,
 }
 
 impl Disk {
-    fn new(left_out: Option<Site>) -> Self {
+    fn new(former: Former, left_out: Option<Site>) -> Self {
         let log = Arc::new(MemoryLog::default());
         if let Some(site) = left_out {
             log.leave_out(site);
         }
-        Self { log, tables: Arc::default(), identity: Arc::new(IdentityMemory::new(Identity::draw())) }
+        let identity = Arc::new(IdentityMemory::new(Identity::draw()));
+        Self { log, tables: Arc::default(), identity, former, left_out }
+    }
+
+    /// An empty one in the place of what is set aside.
+    fn anew(self, known: Known) -> std::io::Result<Self> {
+        Ok(Self::new(self.former.and(&self.identity.load()?).knowing(known), self.left_out))
     }
 
     fn storage(&self) -> std::io::Result<Storage> {
@@ -221,6 +230,15 @@ async fn check(trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) -> Result
     Ok(())
 }
 
+async fn run_server(name: &str, disk: &Disk) -> Result<(), ServerError> {
+    let net = Arc::new(SimNet);
+    let storage = disk.storage();
+    let storage =
+        storage.map_err(|source| ServerError::Io { what: "the simulated disk".to_owned(), source })?;
+    let server = Server::start_after(disk.former.clone(), options(name), storage, net).await?;
+    server.run(CancellationToken::new()).await
+}
+
 /// One fault: what and when it begins and ends.
 #[derive(Debug)]
 enum Fault {
@@ -259,8 +277,8 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
     let mut rng = StdRng::seed_from_u64(seed);
     let trace = Trace::default();
     let log: Rc<RefCell<BTreeMap<String, bool>>> = Rc::default();
-    let disks: BTreeMap<&str, Disk> =
-        SERVERS.into_iter().map(|name| (name, Disk::new(faults.left_out))).collect();
+    let new = |name| (name, Rc::new(RefCell::new(Disk::new(Former::default(), faults.left_out))));
+    let disks: BTreeMap<&str, Rc<RefCell<Disk>>> = SERVERS.into_iter().map(new).collect();
 
     let mut sim = turmoil::Builder::new()
         .simulation_duration(FAULTY_TIME + 2 * HEALING_TIME)
@@ -275,9 +293,15 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         sim.host(name, move || {
             let disk = disk.clone();
             async move {
-                let server = Server::start(options(name), disk.storage()?, Arc::new(SimNet)).await?;
-                server.run(CancellationToken::new()).await?;
-                Ok(())
+                loop {
+                    let now = disk.borrow().clone();
+                    let ended = run_server(name, &now).await;
+                    match ended {
+                        Err(ServerError::Anew { known, .. }) => *disk.borrow_mut() = now.anew(known)?,
+                        Err(ServerError::Again { .. }) => {}
+                        ended => return Ok(ended?),
+                    }
+                }
             }
         });
     }
@@ -309,7 +333,7 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         let now = sim.elapsed();
         // The power goes at the worst moment, too: when something is promised and not on the disk. There is no
         // such moment unless a sync is left out.
-        let exposed = SERVERS.into_iter().find(|server| disks[server].log.is_exposed());
+        let exposed = SERVERS.into_iter().find(|server| disks[server].borrow().log.is_exposed());
         if let Some(server) = exposed.filter(|_| worst_moments < WORST_MOMENTS_MAX && now < FAULTY_TIME) {
             let is_apart =
                 |(begin, end, _): &(Duration, Duration, Fault)| now > *end + APART || now + APART < *begin;
@@ -333,7 +357,7 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
                             sim.partition(*server, *other);
                         }
                         sim.crash(*server);
-                        disks[server].lose_power();
+                        disks[server].borrow().lose_power();
                     }
                     Fault::Partition(server) => {
                         for other in SERVERS.iter().filter(|other| *other != server) {
@@ -367,7 +391,7 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         }
     }
     for (name, disk) in &disks {
-        if let Some(broken) = disk.log.broken_promises().first() {
+        if let Some(broken) = disk.borrow().log.broken_promises().first() {
             return Err(format!("seed {seed}: a power loss took back from {name}: {broken}"));
         }
     }

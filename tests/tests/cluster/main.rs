@@ -8,6 +8,7 @@ mod clocks;
 mod configuration;
 mod conformance;
 mod consistency;
+mod copies;
 mod damage;
 mod divergence;
 mod durability;

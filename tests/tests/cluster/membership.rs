@@ -86,10 +86,10 @@ async fn servers_that_all_come_back_at_other_addresses_are_one_cluster_again() {
 }
 
 /// Ids of servers by their addresses.
-type Voters = BTreeMap<String, String>;
+pub(crate) type Voters = BTreeMap<String, String>;
 
 /// Waits until all servers that run name each other as voters and no one else, and not as it was `before`.
-async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> Voters {
+pub(crate) async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> Voters {
     let running: Vec<usize> =
         (0..cluster.servers.len()).filter(|number| cluster.servers[*number].is_started()).collect();
     let clients: Vec<_> = running.iter().map(|number| cluster.client(*number)).collect();

@@ -27,7 +27,7 @@ async fn left_joint() -> (Servers, usize) {
     let mut servers = Servers::form(3).await;
     let peer = servers.start("server-3", 0, Vec::new()).await.peer();
     let leader = servers.leader().await;
-    let cluster = servers.running[leader].context.cluster.clone();
+    let cluster = servers.running[leader].context().cluster.clone();
     cluster.raft().add_learner(peer.id, peer.server.clone().unwrap(), true).await.unwrap();
     let seen = cluster.metrics().membership_config;
     let nodes: BTreeMap<u64, Server> =
@@ -114,14 +114,14 @@ async fn a_name_that_two_dead_voters_have_costs_one_of_them_its_place() {
     for place in dead {
         servers.wires.cut(place);
     }
-    let raft = servers.running[leader].context.cluster.raft().clone();
+    let raft = servers.running[leader].context().cluster.raft().clone();
     let renamed = dead.map(|place| {
         let server = servers.running[place].peer().server.unwrap();
-        (servers.running[place].id, Server { name: "same.global".to_owned(), ..server })
+        (servers.running[place].id(), Server { name: "same.global".to_owned(), ..server })
     });
     raft.change_membership(ChangeMembers::SetNodes(renamed.into()), true).await.unwrap();
     servers.start("same", 5, vec![rpc(leader)]).await;
-    let new = servers.running[5].id;
+    let new = servers.running[5].id();
     let voters = eventually("the new server votes", || {
         servers.running[leader].uniform_voters().filter(|voters| voters.contains(&new))
     })
@@ -136,10 +136,10 @@ async fn a_voter_that_was_removed_while_it_was_away_comes_back() {
     let servers = Servers::form(3).await;
     let away = servers.follower().await;
     servers.wires.cut(away);
-    let raft = servers.running[servers.leader().await].context.cluster.raft().clone();
+    let raft = servers.running[servers.leader().await].context().cluster.raft().clone();
     let removed = ChangeMembers::RemoveVoters(servers.ids(&[away]));
     raft.change_membership(removed, false).await.unwrap();
     servers.wires.heal();
-    assert!(servers.running[away].uniform_voters().unwrap().contains(&servers.running[away].id));
+    assert!(servers.running[away].uniform_voters().unwrap().contains(&servers.running[away].id()));
     servers.wait_for_voters(&[0, 1, 2]).await;
 }

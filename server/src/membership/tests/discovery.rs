@@ -14,8 +14,10 @@ async fn of_five_fresh_servers_that_expect_three_all_get_into_one_cluster() {
             servers.start(&format!("server-{place}"), 3, vec![rpc((place + 1) % 5)]).await;
         }
         servers.wait_for_voters(&[0, 1, 2, 3, 4]).await;
-        let clusters =
-            servers.running.iter().map(|server| server.context.state.machine().cluster().cluster_id.clone());
+        let clusters = servers
+            .running
+            .iter()
+            .map(|server| server.context().state.machine().cluster().cluster_id.clone());
         let clusters: std::collections::BTreeSet<_> = clusters.collect();
         assert_eq!(1, clusters.len(), "{clusters:?}");
     }
@@ -29,7 +31,7 @@ async fn servers_of_one_name_form_no_cluster_until_they_have_names_of_their_own(
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
     for server in &servers.running {
-        assert!(server.context.cluster.members().is_empty(), "a cluster of two servers of one name");
+        assert!(server.context().cluster.members().is_empty(), "a cluster of two servers of one name");
     }
     // The second of the two is gone for good, and another one comes.
     servers.wires.cut(1);

@@ -8,7 +8,7 @@ use ordu_store::types::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::membership::forming::{Heard, Next, Own, is_void, next};
+use crate::membership::forming::{Gone, Heard, Next, Outlook, Own, is_void, next, outlook};
 use crate::membership::known::Said;
 
 const EXPECT: u32 = 3;
@@ -28,7 +28,7 @@ impl Model {
             cluster_id: Vec::new(),
             settled: Vec::new(),
             bootstrap_expect: EXPECT,
-            formed: false,
+            ..Said::default()
         };
         Self { said, heard: BTreeMap::new() }
     }
@@ -49,8 +49,9 @@ impl Model {
             name: self.said.name(),
             bootstrap_expect: EXPECT,
             settled: &self.said.settled,
+            left: &[],
         };
-        match next(&own, &heard) {
+        match next(&own, &heard, &Gone::default()) {
             Next::Wait => {}
             Next::SameName(name) => panic!("no two are named {name}"),
             Next::Adopt(cluster_id) => {
@@ -65,6 +66,9 @@ impl Model {
     /// The set that it initialises raft with: all members have said that they settled on it, at some time.
     fn initialises(&self) -> Option<Vec<u64>> {
         let settled = &self.said.settled;
+        if settled.first() != Some(&self.id()) {
+            return None;
+        }
         let agrees = |voter: &u64| {
             *voter == self.id() || self.heard.get(voter).is_some_and(|said| said.settled == *settled)
         };
@@ -78,13 +82,14 @@ fn greet(servers: &mut [Model], one: usize, other: usize) {
     servers[one].heard.insert(answered.peer.id, answered);
 }
 
-fn initialise(servers: &mut [Model], formed: &mut BTreeSet<Vec<u64>>) {
+fn initialise(seed: u64, servers: &mut [Model], formed: &mut BTreeSet<Vec<u64>>) {
     for server in servers.iter() {
         formed.extend(server.initialises());
     }
     for (number, one) in formed.iter().enumerate() {
         for other in formed.iter().skip(number + 1) {
-            assert!(one.iter().all(|voter| !other.contains(voter)), "both formed: {one:?} and {other:?}");
+            let is_apart = one.iter().all(|voter| !other.contains(voter));
+            assert!(is_apart, "seed {seed}: both formed: {one:?} and {other:?}");
         }
     }
     for server in servers.iter_mut() {
@@ -113,7 +118,7 @@ fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_get
             servers[stepping].step(|id| id != silent);
             moved += usize::from(!before.is_empty() && before != servers[stepping].said.settled);
             if rng.random_bool(0.3) {
-                initialise(&mut servers, &mut formed);
+                initialise(seed, &mut servers, &mut formed);
             }
         }
         // Now all hear of each other.
@@ -126,7 +131,7 @@ fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_get
             for server in &mut servers {
                 server.step(|_| true);
             }
-            initialise(&mut servers, &mut formed);
+            initialise(seed, &mut servers, &mut formed);
         }
         for server in &servers {
             let is_in = server.said.formed
@@ -138,7 +143,7 @@ fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_get
 }
 
 fn own(settled: &[u64]) -> Own<'_> {
-    Own { id: 3, name: "s3", bootstrap_expect: EXPECT, settled }
+    Own { id: 3, name: "s3", bootstrap_expect: EXPECT, settled, left: &[] }
 }
 
 fn heard(said: &[Said]) -> Vec<Heard<'_>> {
@@ -148,36 +153,36 @@ fn heard(said: &[Said]) -> Vec<Heard<'_>> {
 #[test]
 fn of_more_servers_than_expected_the_lowest_ids_form_the_cluster() {
     let said: Vec<Said> = [5, 2, 4].map(|id| Model::new(id).said).into();
-    assert_eq!(Next::Settle(vec![2, 3, 4]), next(&own(&[]), &heard(&said)));
+    assert_eq!(Next::Settle(vec![2, 3, 4]), next(&own(&[]), &heard(&said), &Gone::default()));
     // The one beyond them waits, and then joins.
-    let highest = Own { id: 9, name: "s9", bootstrap_expect: EXPECT, settled: &[] };
-    assert_eq!(Next::Wait, next(&highest, &heard(&said)));
+    let highest = Own { id: 9, name: "s9", bootstrap_expect: EXPECT, settled: &[], left: &[] };
+    assert_eq!(Next::Wait, next(&highest, &heard(&said), &Gone::default()));
     let mut there = said;
     there[0].settled = vec![2, 4, 5];
     there[0].cluster_id = cluster_id_of(&[2, 4, 5]);
-    assert_eq!(Next::Wait, next(&highest, &heard(&there)), "settled is not formed");
+    assert_eq!(Next::Wait, next(&highest, &heard(&there), &Gone::default()), "settled is not formed");
     there[0].formed = true;
-    assert_eq!(Next::Adopt(cluster_id_of(&[2, 4, 5])), next(&highest, &heard(&there)));
+    assert_eq!(Next::Adopt(cluster_id_of(&[2, 4, 5])), next(&highest, &heard(&there), &Gone::default()));
 }
 
 #[test]
 fn servers_that_expect_another_number_or_are_silent_are_not_counted() {
     let mut said: Vec<Said> = [1, 2].map(|id| Model::new(id).said).into();
-    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&[]), &heard(&said)));
+    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&[]), &heard(&said), &Gone::default()));
     let mut silent = heard(&said);
     silent[1].lately = false;
-    assert_eq!(Next::Wait, next(&own(&[]), &silent));
+    assert_eq!(Next::Wait, next(&own(&[]), &silent, &Gone::default()));
     said[0].bootstrap_expect = 5;
-    assert_eq!(Next::Wait, next(&own(&[]), &heard(&said)));
+    assert_eq!(Next::Wait, next(&own(&[]), &heard(&said), &Gone::default()));
 }
 
 #[test]
 fn servers_of_one_name_form_no_cluster() {
     let mut said: Vec<Said> = [1, 2].map(|id| Model::new(id).said).into();
     said[1].peer.server.as_mut().unwrap().name = "s1".to_owned();
-    assert_eq!(Next::SameName("s1".to_owned()), next(&own(&[]), &heard(&said)));
+    assert_eq!(Next::SameName("s1".to_owned()), next(&own(&[]), &heard(&said), &Gone::default()));
     said[1].peer.server.as_mut().unwrap().name = "s3".to_owned();
-    assert_eq!(Next::SameName("s3".to_owned()), next(&own(&[]), &heard(&said)));
+    assert_eq!(Next::SameName("s3".to_owned()), next(&own(&[]), &heard(&said), &Gone::default()));
 }
 
 #[test]
@@ -185,17 +190,67 @@ fn a_set_is_left_only_for_a_smaller_one_and_only_when_it_is_void() {
     let settled = [2, 3, 4];
     let mut said: Vec<Said> = [1, 2, 4].map(|id| Model::new(id).said).into();
     // A lower id alone is no reason: the others may have settled, too.
-    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said)));
+    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said), &Gone::default()));
     // Nor is a member on a larger set, which may yet come down to this one.
     said[2].settled = vec![2, 4, 5];
     assert!(!is_void(&settled, &heard(&said)));
     said[1].settled = vec![1, 2, 3];
-    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&settled), &heard(&said)));
+    assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&settled), &heard(&said), &Gone::default()));
     // One who is in none of the smaller ones waits until there is a cluster.
     said[1].settled = vec![1, 2, 6];
     said[0].bootstrap_expect = 0;
-    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said)));
+    assert_eq!(Next::Wait, next(&own(&settled), &heard(&said), &Gone::default()));
     said[1].formed = true;
     said[1].cluster_id = cluster_id_of(&[1, 2, 6]);
-    assert_eq!(Next::Adopt(cluster_id_of(&[1, 2, 6])), next(&own(&settled), &heard(&said)));
+    assert_eq!(Next::Adopt(cluster_id_of(&[1, 2, 6])), next(&own(&settled), &heard(&said), &Gone::default()));
+}
+
+fn gone(given_up: &[u64], replaced: &[u64]) -> Gone {
+    Gone { given_up: given_up.iter().copied().collect(), replaced: replaced.iter().copied().collect() }
+}
+
+/// Servers of these ids that have settled on `settled`.
+fn settled_on(settled: &[u64], ids: &[u64]) -> Vec<Said> {
+    let server = |id: &u64| Said { settled: settled.to_vec(), ..Model::new(*id).said };
+    ids.iter().map(server).collect()
+}
+
+#[test]
+fn a_set_is_given_up_only_where_those_that_are_missing_cannot_have_formed_the_cluster() {
+    let settled = [3, 4, 5];
+    let mine = own(&settled);
+    let of = |said: &[Said], gone: &Gone| outlook(&mine, &heard(said), gone);
+    let none = Gone::default();
+    assert_eq!(Outlook::Good, of(&settled_on(&settled, &[4, 5]), &none));
+    assert_eq!(Outlook::Missing(vec![5]), of(&settled_on(&settled, &[4]), &none));
+    assert_eq!(Outlook::Unsure(vec![4, 5]), of(&[], &none));
+    assert_eq!(Outlook::Unsure(vec![4, 5]), of(&[], &gone(&[], &[5])), "4 may have formed it with 5");
+    assert_eq!(Outlook::Missing(vec![4, 5]), of(&[], &gone(&[], &[4, 5])), "they have lost their disks");
+    assert_eq!(Outlook::GivenUp, of(&settled_on(&settled, &[4]), &gone(&[5], &[])));
+    assert_eq!(Outlook::GivenUp, of(&[], &gone(&[5], &[])), "4 alone is no quorum");
+    // It has begun, and the quorum that is there goes on with it.
+    let mut begun = settled_on(&settled, &[4]);
+    begun[0].formed = true;
+    assert_eq!(Outlook::Good, of(&begun, &none));
+    assert_eq!(Outlook::Good, of(&begun, &gone(&[5], &[])));
+    // Of four, two that are missing may have formed it with one that is here.
+    let of_four = [2, 3, 4, 5];
+    let mine = own(&of_four);
+    let mut begun = settled_on(&of_four, &[2]);
+    begun[0].formed = true;
+    assert_eq!(Outlook::Unsure(vec![4, 5]), outlook(&mine, &heard(&begun), &none));
+}
+
+#[test]
+fn whoever_gave_up_a_set_settles_on_another_only_when_that_one_has_no_quorum_any_more() {
+    let said: Vec<Said> = [1, 2].map(|id| Model::new(id).said).into();
+    let anew = Own { left: &[7, 8, 9], ..own(&[]) };
+    assert_eq!(Next::Wait, next(&anew, &heard(&said), &gone(&[9], &[])));
+    for gone in [gone(&[8, 9], &[]), gone(&[9], &[7])] {
+        assert_eq!(Next::Settle(vec![1, 2, 3]), next(&anew, &heard(&said), &gone));
+    }
+    // Nobody counts on who has still to give it up.
+    let mut said = said;
+    said[0].settled = vec![1, 8, 9];
+    assert_eq!(Next::Wait, next(&own(&[]), &heard(&said), &gone(&[8, 9], &[])));
 }

@@ -2,46 +2,54 @@
 
 mod changes;
 mod discovery;
+mod faults;
 mod forming;
 mod wires;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ordu_proto::server::Peer;
-use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::MemoryLog;
 use ordu_store::tables::MemoryDb;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::wires::Wires;
-use super::{Changes, Discovery};
+use super::{Changes, Discovery, Former};
 use crate::context::Context;
+use crate::net::SharedNet;
 use crate::options::{RaftTiming, ServerOptions};
-use crate::server::{Server, Storage};
+use crate::server::{Server, ServerError, Storage};
 
 /// Of the tests' own time, which does not pass while there is anything to do.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A server that runs; its place in the cluster is the last part of its ports.
-struct Running {
-    id: u64,
-    context: Context,
-}
+/// A server that runs; its place in the cluster is the last part of its ports. It may start anew, as another.
+#[derive(Clone)]
+struct Running(Arc<Mutex<(u64, Context)>>);
 
 impl Running {
+    fn id(&self) -> u64 {
+        self.0.lock().unwrap().0
+    }
+
+    fn context(&self) -> Context {
+        self.0.lock().unwrap().1.clone()
+    }
+
     /// As it would say when it asks to join.
     fn peer(&self) -> Peer {
-        Discovery::me(&self.context.options, self.id)
+        Discovery::me(&self.context().options, self.id())
     }
 
     /// The voters' ids where the configuration is uniform, as this server knows it.
     fn uniform_voters(&self) -> Option<BTreeSet<u64>> {
-        let metrics = self.context.cluster.metrics();
+        let metrics = self.context().cluster.metrics();
         match metrics.membership_config.membership().get_joint_config().as_slice() {
             [voters] => Some(voters.clone()),
             _ => None,
@@ -63,6 +71,19 @@ thread_local! {
 fn wall_ns() -> i64 {
     let elapsed = BEGAN.get().map_or(Duration::ZERO, |began| began.elapsed());
     1_767_225_600_000_000_000 + i64::try_from(elapsed.as_nanos()).unwrap()
+}
+
+async fn start_on_empty_disk(
+    options: &ServerOptions,
+    net: &SharedNet,
+    former: Former,
+) -> (Server, Arc<IdentityMemory>) {
+    let identity = Arc::new(IdentityMemory::new(Identity::draw()));
+    let storage =
+        Storage::simulated(Arc::new(MemoryLog::default()), Arc::new(MemoryDb::default()), identity.clone())
+            .unwrap();
+    let server = Server::start_after(former, options.clone(), storage, net.clone()).await.unwrap();
+    (server, identity)
 }
 
 fn rpc(place: usize) -> String {
@@ -111,23 +132,27 @@ impl Servers {
             with_client: false,
             workers: 1,
         };
-        let identity = Identity::draw();
-        let id = identity.server_id;
-        let storage = Storage::simulated(
-            Arc::new(MemoryLog::default()),
-            Arc::new(MemoryDb::default()),
-            Arc::new(IdentityMemory::new(identity)),
-        )
-        .unwrap();
-        let server = Server::start(options, storage, self.wires.of(place)).await.unwrap();
-        self.running.push(Running { id, context: server.context().clone() });
-        tokio::spawn(server.run(CancellationToken::new()));
+        let net = self.wires.of(place);
+        let (mut server, mut identity) = start_on_empty_disk(&options, &net, Former::default()).await;
+        let id = identity.load().unwrap().server_id;
+        let running = Running(Arc::new(Mutex::new((id, server.context().clone()))));
+        self.running.push(running.clone());
+        tokio::spawn(async move {
+            let mut former = Former::default();
+            // As the binary does.
+            while let Err(ServerError::Anew { known, .. }) = server.run(CancellationToken::new()).await {
+                former = former.and(&identity.load().unwrap()).knowing(known);
+                (server, identity) = start_on_empty_disk(&options, &net, former.clone()).await;
+                let id = identity.load().unwrap().server_id;
+                *running.0.lock().unwrap() = (id, server.context().clone());
+            }
+        });
         &self.running[place]
     }
 
     /// The place of the server that leads.
     async fn leader(&self) -> usize {
-        let leads = |server: &Running| server.context.cluster.is_leader();
+        let leads = |server: &Running| server.context().cluster.is_leader();
         eventually("a server leads", || self.running.iter().position(leads)).await
     }
 
@@ -137,12 +162,12 @@ impl Servers {
     }
 
     fn ids(&self, places: &[usize]) -> BTreeSet<u64> {
-        places.iter().map(|place| self.running[*place].id).collect()
+        places.iter().map(|place| self.running[*place].id()).collect()
     }
 
     /// The leader's hand on the membership.
     async fn changes(&self) -> Changes {
-        Changes::new(self.running[self.leader().await].context.cluster.clone())
+        Changes::new(self.running[self.leader().await].context().cluster.clone())
     }
 
     /// Waits until the servers in `places` are the voters, by the word of each of them.

@@ -279,7 +279,8 @@ impl TablesDb for RocksDb {
         drop(open);
         let Some(snapshot) = self.current_snapshot()? else { return Ok(()) };
         let Some(path) = snapshot.directory() else { return Ok(()) };
-        let scrubbed = open_read_only(path).and_then(|db| scrub::read_all(&db, pace));
+        let scrubbed =
+            open_read_only(path).map_err(io::Error::other).and_then(|db| scrub::read_all(&db, pace));
         scrubbed.map(drop).map_err(|error| {
             let path = path.display();
             invalid(format!(
@@ -347,9 +348,8 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
 }
 
 /// Opens the files of a checkpoint without changing any.
-fn open_read_only(path: &Path) -> io::Result<DB> {
+fn open_read_only(path: &Path) -> Result<DB, rocksdb::Error> {
     DB::open_cf_for_read_only(&db_options(), path, Table::ALL.map(Table::name), false)
-        .map_err(io::Error::other)
 }
 
 fn db_options() -> Options {

@@ -1,0 +1,488 @@
+//! What servers say when they meet, what is believed of it, and that no two servers have one id.
+//!
+//! Greetings are believed only within the cluster, once a server belongs to one. A server that has an id at one
+//! address is asked there before the same id is believed at another; of two that are alive, the younger
+//! process has to end: its data directory is a copy.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use ordu_proto::server::{GreetReply, GreetRequest, Peer, ReadIndexRequest, Standing};
+use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
+use ordu_store::runtime::random_bytes;
+use ordu_store::types::Server;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::known::{Known, Said, position, rpc_addr};
+use super::{ClusterId, Discovery};
+use crate::clock::{ServerClock, now_ns};
+use crate::options::ServerOptions;
+use crate::peers::Peers;
+use crate::rpc::bounds;
+use crate::server::ServerError;
+
+/// How long a greeting may take.
+const GREET_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// How long a server is asked whether it still lives where it was; whoever waits for that waits no longer
+/// than for a greeting.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
+/// How long a server that starts waits for answers before it votes.
+const INTRODUCTION_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long a server that has lost entries waits for a quorum of the others.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// Pause between two questions to it.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
+/// How long one such question may take.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+/// Processes that began within this time began together.
+const TOGETHER_MS: u64 = 1_000;
+/// Ids that a server tells to have had before.
+const FORMER_IDS_MAX: usize = 16;
+
+/// Who a server was before it started anew.
+#[derive(Clone, Debug, Default)]
+pub struct Former {
+    /// Its former ids, the newest last.
+    pub(super) ids: Vec<u64>,
+    /// The first voters that it had settled on under the newest of them.
+    pub(super) left: Vec<u64>,
+    /// Whom it had heard of, where that is still in memory.
+    known: Known,
+}
+
+impl Former {
+    /// With what a server that ended in this process had heard of others.
+    pub fn knowing(mut self, known: Known) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// Whom the server has heard of when it starts.
+    pub fn known(&self) -> Known {
+        self.known.note_former(&self.ids);
+        self.known.clone()
+    }
+
+    /// What is known once a server has given up `identity`, too.
+    pub fn and(mut self, identity: &Identity) -> Self {
+        self.ids.push(identity.server_id);
+        if self.ids.len() > FORMER_IDS_MAX {
+            self.ids.remove(0);
+        }
+        self.left.clone_from(&identity.settled);
+        self
+    }
+
+    /// What the identities in `directories` say, the newest last. One that cannot be read is passed over: it
+    /// only means that others notice later that it is gone.
+    pub fn read<'a>(directories: impl Iterator<Item = &'a Path>) -> Self {
+        let readable = directories.filter(|directory| directory.join("identity").is_file());
+        let identities = readable.filter_map(|directory| IdentityFile::new(directory).load().ok());
+        identities.fold(Self::default(), |former, identity| former.and(&identity))
+    }
+}
+
+/// What a server's raft tells others of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Telling {
+    /// Whether it holds entries of its cluster's log.
+    pub formed: bool,
+    /// Its vote, and what it has.
+    pub standing: Standing,
+}
+
+/// What a server has in its log: the term of its vote, and its last log id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Has {
+    /// The vote's term.
+    pub term: u64,
+    /// Term and index of the last entry.
+    pub last: Option<(u64, u64)>,
+}
+
+/// How servers meet. A cheap handle.
+#[derive(Clone)]
+pub struct Greetings(Arc<Inner>);
+
+struct Inner {
+    options: Arc<ServerOptions>,
+    identity: ClusterId,
+    peers: Peers,
+    known: Known,
+    former: Former,
+    clock: ServerClock,
+    incarnation: u64,
+    start: Instant,
+    /// Why this server has to end.
+    end: watch::Sender<Option<String>>,
+}
+
+enum Verdict {
+    Believed,
+    Ignored,
+    Refused(String),
+}
+
+impl Greetings {
+    /// How this server meets others.
+    pub fn new(
+        options: Arc<ServerOptions>,
+        identity: ClusterId,
+        peers: Peers,
+        known: Known,
+        former: Former,
+        clock: ServerClock,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            identity,
+            peers,
+            known,
+            former,
+            clock,
+            incarnation: u64::from_be_bytes(random_bytes()).max(1),
+            start: Instant::now(),
+            end: watch::channel(None).0,
+        }))
+    }
+
+    fn id(&self) -> u64 {
+        self.0.identity.server_id()
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The first voters that this server had settled on before it gave up its former id.
+    pub(super) fn left(&self) -> &[u64] {
+        &self.0.former.left
+    }
+
+    /// This server as others should know it.
+    pub fn me(&self) -> Peer {
+        Discovery::me(&self.0.options, self.id())
+    }
+
+    /// Returns, with a sentence for the operator, once this server has to end.
+    pub(super) async fn end(&self) -> String {
+        let mut end = self.0.end.subscribe();
+        let told = end.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        match told {
+            Ok(reason) => reason.unwrap_or_default(),
+            // The sender lives as long as this handle.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn request(&self, telling: Telling, probe: bool) -> GreetRequest {
+        GreetRequest {
+            me: Some(self.me()),
+            cluster_id: self.0.identity.get(),
+            bootstrap_expect: self.0.options.bootstrap_expect,
+            settled: self.0.identity.settled(),
+            formed: telling.formed,
+            incarnation: self.0.incarnation,
+            uptime_ms: self.uptime_ms(),
+            former: self.0.former.ids.clone(),
+            probe,
+            standing: Some(telling.standing),
+        }
+    }
+
+    /// What this server says of itself when it is greeted.
+    pub fn reply(&self, telling: Telling) -> GreetReply {
+        GreetReply {
+            me: Some(self.me()),
+            cluster_id: self.0.identity.get(),
+            known: self.0.known.peers(),
+            settled: self.0.identity.settled(),
+            bootstrap_expect: self.0.options.bootstrap_expect,
+            formed: telling.formed,
+            incarnation: self.0.incarnation,
+            uptime_ms: self.uptime_ms(),
+            former: self.0.former.ids.clone(),
+            standing: Some(telling.standing),
+            time_ns: now_ns(),
+            ..GreetReply::default()
+        }
+    }
+
+    /// Greets the server at `target`.
+    pub(super) async fn greet(&self, target: &str, telling: Telling) -> Option<GreetReply> {
+        self.ask(target, self.request(telling, false), GREET_TIMEOUT).await
+    }
+
+    /// Asks who is at `target`.
+    async fn probe(&self, target: &str) -> Option<GreetReply> {
+        self.ask(target, self.request(Telling::default(), true), PROBE_TIMEOUT).await
+    }
+
+    async fn ask(&self, target: &str, request: GreetRequest, within: Duration) -> Option<GreetReply> {
+        let asked_at = Instant::now();
+        let asked = async {
+            let mut client = self.0.peers.server(target)?;
+            client.greet(request).await
+        };
+        match timeout(within, asked).await {
+            Ok(Ok(reply)) => {
+                let reply = reply.into_inner();
+                let told = bounds::greeting_answer(&reply).inspect_err(|status| {
+                    tracing::debug!(target, reason = status.message(), "a server's answer is left alone");
+                });
+                told.ok()?;
+                self.note_clock(&reply, asked_at);
+                Some(reply)
+            }
+            Ok(Err(status)) => {
+                tracing::debug!(target, reason = status.message(), "a server cannot be greeted");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Takes in what a server of this cluster says what time it is.
+    fn note_clock(&self, reply: &GreetReply, asked_at: Instant) {
+        let id = reply.me.as_ref().map_or(0, |peer| peer.id);
+        if !reply.cluster_id.is_empty() && self.is_ours(reply) && id != self.id() && reply.time_ns > 0 {
+            self.0.clock.note(id, reply.time_ns, asked_at);
+        }
+    }
+
+    /// Hears what another server says of itself; `member_at` is where the membership has its id. Gives the
+    /// sentence by which that server is refused.
+    pub async fn hear(&self, said: Said, member_at: Option<String>) -> Option<String> {
+        match self.weigh(&said, member_at).await {
+            Verdict::Believed => {
+                if let Some(server) = &said.peer.server {
+                    self.0.peers.met(said.peer.id, server.clone());
+                }
+                self.0.known.note(said);
+                None
+            }
+            Verdict::Ignored => None,
+            Verdict::Refused(sentence) => {
+                tracing::error!("{sentence}");
+                Some(sentence)
+            }
+        }
+    }
+
+    async fn weigh(&self, said: &Said, member_at: Option<String>) -> Verdict {
+        if said.peer.region != self.0.options.region {
+            return Verdict::Ignored;
+        }
+        let id = said.peer.id;
+        if id == self.id() {
+            return self.weigh_namesake(said);
+        }
+        if !self.0.known.is_one_of_us(&said.cluster_id) {
+            // Whoever has no cluster yet, or another, is remembered and overrides nothing.
+            self.0.known.note(said.clone());
+            return Verdict::Ignored;
+        }
+        let met =
+            self.0.known.met().get(&id).map(|met| (met.said.rpc_addr().to_owned(), met.said.incarnation));
+        let Some((at, incarnation)) = met.or_else(|| member_at.map(|at| (at, 0))) else {
+            return Verdict::Believed;
+        };
+        let is_same_process = said.incarnation == 0 || said.incarnation == incarnation;
+        if at.is_empty() || at == said.rpc_addr() || is_same_process {
+            return Verdict::Believed;
+        }
+        let Some(other) = self.probe(&at).await.as_ref().and_then(Said::of_reply) else {
+            return Verdict::Believed;
+        };
+        let is_another =
+            other.peer.id == id && other.incarnation != 0 && other.incarnation != said.incarnation;
+        if is_another && is_elder(age(&other), age(said)) {
+            return Verdict::Refused(copied(id, &at, said.rpc_addr()));
+        }
+        Verdict::Believed
+    }
+
+    /// A server of this server's own id.
+    fn weigh_namesake(&self, said: &Said) -> Verdict {
+        let (id, mine) = (self.id(), &self.0.options.rpc_advertise);
+        if said.incarnation == 0 || said.incarnation == self.0.incarnation {
+            // It has greeted itself.
+            return Verdict::Ignored;
+        }
+        if is_elder((self.uptime_ms(), self.0.incarnation), age(said)) {
+            return Verdict::Refused(copied(id, mine, said.rpc_addr()));
+        }
+        self.0.end.send_replace(Some(copied(id, said.rpc_addr(), mine)));
+        Verdict::Ignored
+    }
+
+    /// Whether a reply comes from this server's own cluster, or from anywhere while it has none.
+    pub(super) fn is_ours(&self, reply: &GreetReply) -> bool {
+        reply.cluster_id == self.0.identity.get()
+    }
+
+    /// Takes a refusal to heart.
+    pub(super) fn note_refusal(&self, reply: &GreetReply) {
+        if !reply.refused.is_empty() && self.is_ours(reply) {
+            self.0.end.send_replace(Some(reply.refused.clone()));
+        }
+    }
+
+    /// What this server has lost, by the word of another of its cluster; `has` is what it has now.
+    pub(super) fn lost(&self, reply: &GreetReply, has: Has) -> Option<String> {
+        if reply.cluster_id.is_empty() || !self.is_ours(reply) {
+            return None;
+        }
+        let had = reply.had.as_ref()?;
+        let entry = |position: Option<(u64, u64)>| {
+            position.map_or_else(|| "none".to_owned(), |(term, index)| format!("{index} of term {term}"))
+        };
+        let committed = position(had.committed.as_ref());
+        // What a leader was told stands for as long as it leads, and no longer: a later one may have removed it.
+        let their_term = reply.standing.as_ref().map_or(0, |standing| standing.term);
+        let acknowledged = position(reply.acknowledged.as_ref()).filter(|_| their_term >= has.term);
+        let most = committed.max(acknowledged);
+        if most > has.last {
+            let (most, last) = (entry(most), entry(has.last));
+            return Some(format!("it had the log entries up to {most}, and now its log ends at {last}"));
+        }
+        let (had, has) = (had.term, has.term);
+        (had > has).then(|| format!("it had voted in term {had}, and now its vote is of term {has}"))
+    }
+
+    /// Before this server may vote: greets the members of its cluster once, and those that it is told to join.
+    /// Gives what it has lost by their word.
+    ///
+    /// # Errors
+    /// A sentence for the operator where this server must not start.
+    pub async fn introduce(
+        &self,
+        members: &[(u64, Server)],
+        telling: Telling,
+        has: Has,
+    ) -> Result<Option<Loss>, String> {
+        let targets = self.targets(members);
+        let request = self.request(telling, false);
+        let asked = targets.iter().map(|target| self.ask(target, request.clone(), INTRODUCTION_TIMEOUT));
+        let replies: Vec<GreetReply> = join_all(asked).await.into_iter().flatten().collect();
+        for reply in &replies {
+            self.note_refusal(reply);
+            if let Some(said) = Said::of_reply(reply).filter(|said| said.peer.id == self.id()) {
+                self.weigh_namesake(&said);
+            }
+            if let Some(reason) = self.0.end.borrow().clone() {
+                return Err(reason);
+            }
+        }
+        let what = replies.iter().find_map(|reply| self.lost(reply, has));
+        Ok(what.map(|what| Loss { what, targets }))
+    }
+
+    fn targets(&self, members: &[(u64, Server)]) -> Vec<String> {
+        let configured = self.0.options.retry_join.iter().cloned();
+        let members = members.iter().map(|(_, server)| server.rpc_addr.clone());
+        let targets: BTreeSet<String> = configured.chain(members).collect();
+        let mine = &self.0.options.rpc_advertise;
+        targets.into_iter().filter(|target| !target.is_empty() && target != mine).collect()
+    }
+
+    /// How a server ends that has lost entries and whose raft does not run: it starts anew, if the others go on
+    /// without what it lost.
+    pub async fn end_of(&self, loss: &Loss) -> ServerError {
+        if self.is_confirmed_by_others(loss).await {
+            return ServerError::Anew {
+                reason: format!(
+                    "{}; the leader has confirmed by a quorum that the cluster goes on",
+                    loss.sentence()
+                ),
+                known: self.0.known.clone(),
+            };
+        }
+        ServerError::Fatal(format!(
+            "{}. No quorum of the others has confirmed in {} s that the cluster goes on without it, so this may be \
+             the only copy of what was acknowledged: start the other servers and then this one; it then joins them \
+             anew. If they are gone for good, restore this server's data directory as it was last",
+            loss.sentence(),
+            CONFIRM_WITHIN.as_secs()
+        ))
+    }
+
+    /// Waits until a leader confirms, by a quorum to which this server does not belong since its raft does not
+    /// run, that the cluster goes on without it.
+    async fn is_confirmed_by_others(&self, loss: &Loss) -> bool {
+        let confirmed = async {
+            while !self.ask_for_confirmation(&loss.targets).await {
+                tokio::time::sleep(CONFIRM_INTERVAL).await;
+            }
+        };
+        timeout(CONFIRM_WITHIN, confirmed).await.is_ok()
+    }
+
+    async fn ask_for_confirmation(&self, targets: &[String]) -> bool {
+        let replies = join_all(targets.iter().map(|target| self.probe(target))).await;
+        let replies: Vec<GreetReply> =
+            replies.into_iter().flatten().filter(|reply| self.is_ours(reply)).collect();
+        let Some(leader) =
+            replies.iter().map(|reply| reply.leader_id).find(|id| *id != 0 && *id != self.id())
+        else {
+            return false;
+        };
+        let peers = replies.iter().flat_map(|reply| reply.me.iter().chain(&reply.known));
+        let Some(address) = peers.filter(|peer| peer.id == leader).map(rpc_addr).next() else { return false };
+        let request = ReadIndexRequest { cluster_id: self.0.identity.get() };
+        let asked = async { self.0.peers.server(address)?.read_index(request).await };
+        match timeout(CONFIRM_TIMEOUT, asked).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(status)) => {
+                tracing::info!(
+                    leader = address,
+                    reason = status.message(),
+                    "the leader does not confirm yet"
+                );
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// That a server's log went back.
+pub struct Loss {
+    /// What it lacks.
+    pub(super) what: String,
+    /// Whom to ask about it.
+    pub(super) targets: Vec<String>,
+}
+
+impl Loss {
+    /// A sentence that says it.
+    pub fn sentence(&self) -> String {
+        format!(
+            "this server's log went back: {}. Others count on what it lacks, so it neither votes nor answers",
+            self.what
+        )
+    }
+}
+
+/// By what the elder of two processes is told.
+fn age(said: &Said) -> (u64, u64) {
+    (said.uptime_ms, said.incarnation)
+}
+
+/// Whether the first of two processes is the elder. An uptime is as old as its message: of two that began
+/// together, both would be the elder by their own account.
+fn is_elder(one: (u64, u64), other: (u64, u64)) -> bool {
+    if one.0.abs_diff(other.0) < TOGETHER_MS { one.1 > other.1 } else { one.0 > other.0 }
+}
+
+fn copied(id: u64, elder: &str, younger: &str) -> String {
+    format!(
+        "server {id} runs at {elder}, and under the same id at {younger}: one's data directory is a copy of the \
+         other's. The one at {younger} was started later and has to end; with an empty data directory it is a \
+         server of its own"
+    )
+}
