@@ -146,8 +146,10 @@ async fn a_server_that_reads_a_damaged_block_ends_with_the_file_and_the_way_out(
 /// Flips bits in the first block of the files that hold rows of a table.
 fn damage(tables: &Path, table: &str) {
     let name = std::fs::read_to_string(tables.join("state-current")).expect("the tables have been made");
-    // The file's properties name its column family.
-    let mark = format!("family.name{table}").into_bytes();
+    // The file's properties name its column family: the lengths of the rest of the key and of the value, then
+    // both ("rocksdb.column.family." is shared with the key before).
+    let mut mark = vec![4, u8::try_from(table.len()).expect("a short name")];
+    mark.extend_from_slice(format!("name{table}").as_bytes());
     let mut damaged = 0;
     for entry in std::fs::read_dir(tables.join(name.trim())).expect("the tables are there") {
         let path = entry.expect("a folder can be read").path();

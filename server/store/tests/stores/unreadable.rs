@@ -201,15 +201,16 @@ fn a_damaged_block_ends_the_server_with_the_file_and_the_way_out_however_it_is_r
 /// Flips bits in the first block of every file that holds rows of a table; answers how many there are.
 fn damage(root: &std::path::Path, table: &str) -> usize {
     let name = std::fs::read_to_string(root.join("state-current")).unwrap();
-    // The file's properties name its column family.
-    let mark = format!("family.name{table}").into_bytes();
+    // The file's properties name its column family: the lengths of the rest of the key and of the value, then
+    // both ("rocksdb.column.family." is shared with the key before).
+    let mut mark = vec![4, u8::try_from(table.len()).unwrap()];
+    mark.extend_from_slice(format!("name{table}").as_bytes());
     let mut damaged = 0;
     for entry in std::fs::read_dir(root.join(name.trim())).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        let is_of_table = |at: &[u8]| at.starts_with(&mark) && at.get(mark.len()) != Some(&b'_');
         if path.extension().is_some_and(|kind| kind == "sst")
-            && (0..bytes.len()).any(|at| is_of_table(&bytes[at..]))
+            && bytes.windows(mark.len()).any(|window| window == mark)
         {
             let file = std::fs::File::options().write(true).open(&path).unwrap();
             file.write_all_at(&bytes[20..24].iter().map(|byte| !byte).collect::<Vec<_>>(), 20).unwrap();
