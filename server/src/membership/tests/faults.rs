@@ -16,7 +16,7 @@ use crate::membership::known::{Known, Met, Said};
 
 const EXPECT: u32 = 3;
 const QUORUM: usize = 2;
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 5_000;
 const FAULTY_ROUNDS: u32 = 60;
 /// In which all must be in one cluster once the faults have ended.
 const HEALED_ROUNDS: u32 = 60;

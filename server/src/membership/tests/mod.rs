@@ -59,8 +59,17 @@ impl Running {
 
 #[derive(Default)]
 struct Servers {
+    seed: u64,
     wires: Wires,
     running: Vec<Running>,
+    /// Ends all of them.
+    stop: CancellationToken,
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 thread_local! {
@@ -91,10 +100,17 @@ fn rpc(place: usize) -> String {
 }
 
 impl Servers {
+    /// None yet; they draw their ids and timeouts from `seed`.
+    fn seeded(seed: u64) -> Self {
+        ordu_store::runtime::seed_thread(seed);
+        let mut servers = Self::default();
+        servers.seed = seed;
+        servers
+    }
+
     /// A cluster of so many servers.
     async fn form(count: usize) -> Self {
-        ordu_store::runtime::seed_thread(7);
-        let mut servers = Self::default();
+        let mut servers = Self::seeded(7);
         let expect = u32::try_from(count).unwrap();
         for place in 0..count {
             let all = (0..count).map(rpc).collect();
@@ -137,10 +153,11 @@ impl Servers {
         let id = identity.load().unwrap().server_id;
         let running = Running(Arc::new(Mutex::new((id, server.context().clone()))));
         self.running.push(running.clone());
+        let stop = self.stop.clone();
         tokio::spawn(async move {
             let mut former = Former::default();
             // As the binary does.
-            while let Err(ServerError::Anew { known, .. }) = server.run(CancellationToken::new()).await {
+            while let Err(ServerError::Anew { known, .. }) = server.run(stop.clone()).await {
                 former = former.and(&identity.load().unwrap()).knowing(known);
                 (server, identity) = start_on_empty_disk(&options, &net, former.clone()).await;
                 let id = identity.load().unwrap().server_id;
@@ -172,8 +189,9 @@ impl Servers {
 
     /// Waits until the servers in `places` are the voters, by the word of each of them.
     async fn wait_for_voters(&self, places: &[usize]) {
-        let voters = self.ids(places);
-        eventually("they are the voters", || {
+        eventually(&format!("they are the voters (seed {})", self.seed), || {
+            // One that starts anew has another id.
+            let voters = self.ids(places);
             let agreed = |place: &usize| self.running[*place].uniform_voters().as_ref() == Some(&voters);
             places.iter().all(agreed).then_some(())
         })
