@@ -2,6 +2,7 @@
 
 mod connections;
 mod lists;
+mod unreadable;
 mod watching;
 
 use std::time::Duration;

@@ -64,11 +64,14 @@ impl PlanVerdict {
 /// Finds an allocation's row by its id, in the state that the plan is checked against.
 pub type AllocLookup<'a> = dyn FnMut(&[u8]) -> Option<Allocation> + 'a;
 
+/// Reads an allocation's row by its id.
+pub type ReadAlloc<'a, E> = dyn FnMut(&[u8]) -> Result<Option<Allocation>, E> + 'a;
+
 /// The allocations that a plan stops or updates, as far as there are any, by their ids. Read before a plan is
 /// checked: one of which a row cannot be read must not count as in effect.
 pub fn touched_allocs<E>(
     plan: &Plan,
-    read: &mut dyn FnMut(&[u8]) -> Result<Option<Allocation>, E>,
+    read: &mut ReadAlloc<'_, E>,
 ) -> Result<BTreeMap<Vec<u8>, Allocation>, E> {
     let stopped = plan.stop.iter().map(|stop| &stop.alloc_id);
     let mut allocs = BTreeMap::new();

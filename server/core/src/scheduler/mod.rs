@@ -25,7 +25,9 @@ pub use blocked::{BlockedEvals, BlockedStats};
 pub use broker::{
     BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, QueueStats, Token,
 };
-pub use check::{AllocLookup, PlanCheck, PlanVerdict, RefusalReason, accepted_part, touched_allocs};
+pub use check::{
+    AllocLookup, PlanCheck, PlanVerdict, ReadAlloc, RefusalReason, accepted_part, touched_allocs,
+};
 pub use class::computed_class;
 pub(crate) use constraint::uuid_text;
 pub use deployment::is_active_deployment;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ordu_core::scheduler::{ClusterView, PlanCheck, accepted_part, touched_allocs};
+use ordu_core::scheduler::{ClusterView, PlanCheck, ReadAlloc, accepted_part, touched_allocs};
 use ordu_core::state::Corrupt;
 use ordu_proto::command::{Plan, PlanResult};
-use ordu_proto::state::Allocation;
 use prost::Message;
 
 use super::PlanOutcome;
@@ -42,15 +41,12 @@ fn has_no_items(plan: &Plan) -> bool {
     plan.place.is_empty() && plan.stop.is_empty() && plan.update.is_empty()
 }
 
-/// Reads an allocation by its id.
-type ReadAlloc<'r> = dyn FnMut(&[u8]) -> Result<Option<Allocation>, Corrupt> + 'r;
-
 /// Checks plans one after the other against the view, each as if those before it had taken effect. A plan whose
 /// rows cannot be read fails alone.
 pub(super) fn check(
     view: &ClusterView,
     plans: Vec<Plan>,
-    read: &mut ReadAlloc<'_>,
+    read: &mut ReadAlloc<'_, Corrupt>,
 ) -> Vec<Result<Checked, Corrupt>> {
     let mut check = PlanCheck::new(view);
     let mut check_one = |plan: Plan| {
