@@ -286,8 +286,14 @@ impl Greetings {
             self.0.known.note(said.clone());
             return Verdict::Ignored;
         }
-        let met =
-            self.0.known.met().get(&id).map(|met| (met.said.rpc_addr().to_owned(), met.said.incarnation));
+        // A stranger of that id says nothing about where this cluster's server is.
+        let met = self
+            .0
+            .known
+            .met()
+            .get(&id)
+            .filter(|met| self.0.known.is_one_of_us(&met.said.cluster_id))
+            .map(|met| (met.said.rpc_addr().to_owned(), met.said.incarnation));
         let Some((at, incarnation)) = met.or_else(|| member_at.map(|at| (at, 0))) else {
             return Verdict::Believed;
         };
@@ -295,7 +301,8 @@ impl Greetings {
         if at.is_empty() || at == said.rpc_addr() || is_same_process {
             return Verdict::Believed;
         }
-        let Some(other) = self.probe(&at).await.as_ref().and_then(Said::of_reply) else {
+        let there = self.probe(&at).await.as_ref().and_then(Said::of_reply);
+        let Some(other) = there.filter(|other| self.0.known.is_one_of_us(&other.cluster_id)) else {
             return Verdict::Believed;
         };
         let is_another =

@@ -4,6 +4,7 @@ mod changes;
 mod discovery;
 mod faults;
 mod forming;
+mod greetings;
 mod wires;
 
 use std::cell::Cell;
@@ -82,17 +83,54 @@ fn wall_ns() -> i64 {
     1_767_225_600_000_000_000 + i64::try_from(elapsed.as_nanos()).unwrap()
 }
 
-async fn start_on_empty_disk(
-    options: &ServerOptions,
-    net: &SharedNet,
-    former: Former,
-) -> (Server, Arc<IdentityMemory>) {
-    let identity = Arc::new(IdentityMemory::new(Identity::draw()));
-    let storage =
-        Storage::simulated(Arc::new(MemoryLog::default()), Arc::new(MemoryDb::default()), identity.clone())
-            .unwrap();
-    let server = Server::start_after(former, options.clone(), storage, net.clone()).await.unwrap();
-    (server, identity)
+/// What a server keeps.
+struct Disk {
+    log: Arc<MemoryLog>,
+    tables: Arc<MemoryDb>,
+    identity: Arc<IdentityMemory>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let identity = Arc::new(IdentityMemory::new(Identity::draw()));
+        Self { log: Arc::default(), tables: Arc::default(), identity }
+    }
+}
+
+impl Disk {
+    fn id(&self) -> u64 {
+        self.identity.load().unwrap().server_id
+    }
+
+    async fn start(&self, options: &ServerOptions, net: &SharedNet, former: Former) -> Server {
+        let storage =
+            Storage::simulated(self.log.clone(), self.tables.clone(), self.identity.clone()).unwrap();
+        Server::start_after(former, options.clone(), storage, net.clone()).await.unwrap()
+    }
+}
+
+fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<String>) -> ServerOptions {
+    let at = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port + place).unwrap()));
+    ServerOptions {
+        data_dir: name.into(),
+        name: name.to_owned(),
+        region: "global".to_owned(),
+        datacenter: "dc1".to_owned(),
+        http_bind: at(2_000),
+        rpc_bind: at(3_000),
+        serf_bind: None,
+        http_advertise: at(2_000).to_string(),
+        rpc_advertise: at(3_000).to_string(),
+        serf_advertise: String::new(),
+        bootstrap_expect,
+        retry_join,
+        raft: RaftTiming::default(),
+        heartbeat_ttl: Duration::from_secs(10),
+        heartbeat_grace: Duration::from_secs(10),
+        clock_skew_max: Duration::from_secs(5),
+        with_client: false,
+        workers: 1,
+    }
 }
 
 fn rpc(place: usize) -> String {
@@ -127,41 +165,27 @@ impl Servers {
             BEGAN.set(Some(Instant::now()));
             crate::clock::simulate(wall_ns);
         }
-        let at = |port: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port + place).unwrap()));
-        let options = ServerOptions {
-            data_dir: name.into(),
-            name: name.to_owned(),
-            region: "global".to_owned(),
-            datacenter: "dc1".to_owned(),
-            http_bind: at(2_000),
-            rpc_bind: at(3_000),
-            serf_bind: None,
-            http_advertise: at(2_000).to_string(),
-            rpc_advertise: at(3_000).to_string(),
-            serf_advertise: String::new(),
-            bootstrap_expect,
-            retry_join,
-            raft: RaftTiming::default(),
-            heartbeat_ttl: Duration::from_secs(10),
-            heartbeat_grace: Duration::from_secs(10),
-            clock_skew_max: Duration::from_secs(5),
-            with_client: false,
-            workers: 1,
-        };
+        let options = options(place, name, bootstrap_expect, retry_join);
         let net = self.wires.of(place);
-        let (mut server, mut identity) = start_on_empty_disk(&options, &net, Former::default()).await;
-        let id = identity.load().unwrap().server_id;
-        let running = Running(Arc::new(Mutex::new((id, server.context().clone()))));
+        let mut disk = Disk::default();
+        let mut server = disk.start(&options, &net, Former::default()).await;
+        let running = Running(Arc::new(Mutex::new((disk.id(), server.context().clone()))));
         self.running.push(running.clone());
         let stop = self.stop.clone();
         tokio::spawn(async move {
             let mut former = Former::default();
             // As the binary does.
-            while let Err(ServerError::Anew { known, .. }) = server.run(stop.clone()).await {
-                former = former.and(&identity.load().unwrap()).knowing(known);
-                (server, identity) = start_on_empty_disk(&options, &net, former.clone()).await;
-                let id = identity.load().unwrap().server_id;
-                *running.0.lock().unwrap() = (id, server.context().clone());
+            loop {
+                match server.run(stop.clone()).await {
+                    Err(ServerError::Anew { known, .. }) => {
+                        former = former.and(&disk.identity.load().unwrap()).knowing(known);
+                        disk = Disk::default();
+                    }
+                    Err(ServerError::Again { .. }) => {}
+                    _ => return,
+                }
+                server = disk.start(&options, &net, former.clone()).await;
+                *running.0.lock().unwrap() = (disk.id(), server.context().clone());
             }
         });
         &self.running[place]

@@ -486,5 +486,5 @@ fn a_given_log_leads_to_the_state_that_the_release_reached() {
     world.accept(registered("b", "{1}", 4));
     world.accept(deregister("b", true, 5));
     let hash: String = world.hash().iter().map(|byte| format!("{byte:02x}")).collect();
-    expect_test::expect!["8deb667cb07d3fec02b90f4a37bd8b2b94f4282ea2564b0b0698322edc651e39"].assert_eq(&hash);
+    expect_test::expect!["c9934f6d3c60bbf8d51d975481e76a01f4049924278d7d0638e9021c9fac76d6"].assert_eq(&hash);
 }

@@ -79,5 +79,5 @@ fn a_given_log_with_deployments_leads_to_the_state_that_the_release_reached() {
     world.accept(plans(vec![Plan { deployment: Some(deployment(3, world.job("app/web"))), ..rollout() }]));
     world.accept(deregister("app/web", true, 3));
     let hash: String = world.hash().iter().map(|byte| format!("{byte:02x}")).collect();
-    expect_test::expect!["070f1b4176e64dc3b8754bee2a007e744c842ec11211749f9a7e3a99cfe4e13e"].assert_eq(&hash);
+    expect_test::expect!["4914449e586722971f2c2f6be3af5259460fc34d1126112943ecaec85ac22bae"].assert_eq(&hash);
 }

@@ -1,0 +1,110 @@
+//! Whom servers believe, and what they hear of their own log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ordu_proto::raft::LogId;
+use ordu_proto::server::{GreetReply, Peer, Standing};
+use ordu_store::identity::{Identity, IdentityMemory};
+use ordu_store::types::Server;
+
+use super::options;
+use super::wires::Wires;
+use crate::membership::{ClusterId, Former, Greetings, Has, Known, Said};
+use crate::peers::Peers;
+
+const OURS: &[u8] = b"ours";
+
+fn said(id: u64, address: &str, cluster_id: &[u8]) -> Said {
+    let server = Server { rpc_addr: address.to_owned(), ..Server::default() };
+    let peer = Peer { id, server: Some(server), region: "global".to_owned() };
+    Said { peer, cluster_id: cluster_id.to_vec(), incarnation: id, ..Said::default() }
+}
+
+fn address_of(known: &Known, id: u64) -> Option<String> {
+    known.peers().iter().find(|peer| peer.id == id)?.server.as_ref().map(|server| server.rpc_addr.clone())
+}
+
+#[test]
+fn a_stranger_is_remembered_but_in_the_place_of_no_one_of_this_cluster() {
+    let known = Known::default();
+    known.belong_to(OURS.to_vec());
+    known.note(said(1, "one:1", OURS));
+    known.note(said(1, "elsewhere:1", b"theirs"));
+    known.note(said(2, "one:1", b"theirs"));
+    assert_eq!(Some("one:1".to_owned()), address_of(&known, 1));
+    assert_eq!(None, address_of(&known, 2));
+    known.note(said(2, "two:1", b"theirs"));
+    assert_eq!(Some("two:1".to_owned()), address_of(&known, 2));
+    assert!(known.is_alive(1, Duration::from_secs(7)) && !known.is_alive(2, Duration::from_secs(7)));
+    // Of this cluster, the one that is at an address now stands in the place of the other.
+    known.note(said(3, "one:1", OURS));
+    assert_eq!((None, Some("one:1".to_owned())), (address_of(&known, 1), address_of(&known, 3)));
+}
+
+fn greetings(known: Known, peers: Peers) -> Greetings {
+    let identity =
+        Identity { server_id: 9, cluster_id: OURS.to_vec(), settled: Vec::new(), is_prepared: true };
+    let identity = ClusterId::load(Arc::new(IdentityMemory::new(identity))).unwrap();
+    let options = Arc::new(options(0, "one", 3, Vec::new()));
+    let clock = crate::clock::ServerClock::new(options.clock_skew_max);
+    Greetings::new(options, identity, peers, known, Former::default(), clock)
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_are_taken_from_servers_of_this_cluster_only() {
+    let (known, peers) = (Known::default(), Peers::new(Wires::default().of(0)));
+    known.belong_to(OURS.to_vec());
+    let greetings = greetings(known, peers.clone());
+    let member = Server { rpc_addr: "127.0.0.1:3001".to_owned(), ..Server::default() };
+    let stranger = said(1, "127.0.0.1:3002", b"theirs");
+    assert_eq!(None, greetings.hear(stranger, Some(member.rpc_addr.clone())).await);
+    assert_eq!(member.rpc_addr, peers.address_of(1, &member));
+    // No one answers at the former address: it has moved.
+    let moved = said(1, "127.0.0.1:3002", OURS);
+    assert_eq!(None, greetings.hear(moved, Some(member.rpc_addr.clone())).await);
+    assert_eq!("127.0.0.1:3002", peers.address_of(1, &member));
+    peers.keep(|id| id != 1, &["127.0.0.1:3001"].into());
+    assert_eq!(member.rpc_addr, peers.address_of(1, &member));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_of_one_id_the_younger_is_refused() {
+    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0)));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let copy = Said { uptime_ms: 5_000, ..said(9, "127.0.0.1:3005", OURS) };
+    let sentence = greetings.hear(copy.clone(), None).await.unwrap();
+    assert!(sentence.contains("127.0.0.1:3000") && sentence.contains("127.0.0.1:3005"), "{sentence}");
+    // The elder is not refused: this one has to end.
+    let elder = Said { uptime_ms: 100_000, ..copy };
+    assert_eq!(None, greetings.hear(elder, None).await);
+    let end = greetings.end().await;
+    assert!(end.contains("127.0.0.1:3000 was started later"), "{end}");
+}
+
+#[test]
+fn a_log_went_back_if_it_lacks_what_was_committed_acknowledged_or_promised() {
+    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0)));
+    let has = Has { term: 5, last: Some((5, 100)) };
+    let at = |term, index| Some(LogId { term, index });
+    let reply = |term, had_term, committed, acknowledged| GreetReply {
+        cluster_id: OURS.to_vec(),
+        standing: Some(Standing { term, committed: None }),
+        had: Some(Standing { term: had_term, committed }),
+        acknowledged,
+        ..GreetReply::default()
+    };
+    let lost = |reply: &GreetReply| greetings.lost(reply, has);
+    assert_eq!(None, lost(&reply(5, 5, at(5, 100), at(5, 100))));
+    assert_eq!(
+        None,
+        lost(&reply(5, 4, at(4, 200), None)),
+        "a later term's entries came in the place of some"
+    );
+    assert!(lost(&reply(5, 6, None, None)).unwrap().contains("voted in term 6"));
+    assert!(lost(&reply(5, 5, at(5, 101), None)).unwrap().contains("up to 101 of term 5"));
+    assert!(lost(&reply(5, 5, None, at(5, 101))).unwrap().contains("ends at 100 of term 5"));
+    assert_eq!(None, lost(&reply(4, 4, None, at(5, 101))), "what an earlier leader was told, may be gone");
+    let stranger = GreetReply { cluster_id: b"theirs".to_vec(), ..reply(5, 6, None, None) };
+    assert_eq!(None, lost(&stranger));
+}
