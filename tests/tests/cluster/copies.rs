@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds};
 use ordu_tests::load::{Load, Pressure};
@@ -46,6 +47,12 @@ async fn a_copied_data_directory_is_refused_and_the_original_goes_on() {
     let before = load_of(&cluster, &[0, 1, 2], "before", 50).await;
     let original = cluster.follower().await;
     let from = cluster.data_dir(original);
+    // Of two processes that begin within a second, none is the elder.
+    let began = Instant::now();
+    eventually_now("the original is the elder", SETTLE_WITHIN, || {
+        holds(began.elapsed() > Duration::from_secs(2), || "not yet".to_owned())
+    })
+    .await;
 
     let number = cluster.add_server();
     let to = cluster.data_dir(number);
