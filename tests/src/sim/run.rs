@@ -54,7 +54,8 @@ const EVERYONE: [&str; 7] =
 const FAULTY_TIME: Duration = Duration::from_secs(12);
 /// How long the healed cluster may take to agree.
 const HEALING_TIME: Duration = Duration::from_secs(30);
-/// Power losses at the worst moment, in one run, and how far they are from other faults.
+/// Power losses at the worst moment, in one run, and how far they are from other crashes of the
+/// same server.
 const WORST_MOMENTS_MAX: u32 = 3;
 const APART: Duration = Duration::from_millis(400);
 /// 2026-01-01, when all simulations begin.
@@ -334,9 +335,13 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
         // The power goes at the worst moment, too: when something is promised and not on the disk. There is no
         // such moment unless a sync is left out.
         let exposed = SERVERS.into_iter().find(|server| disks[server].borrow().log.is_exposed());
-        if let Some(server) = exposed.filter(|_| worst_moments < WORST_MOMENTS_MAX && now < FAULTY_TIME) {
-            let is_apart =
-                |(begin, end, _): &(Duration, Duration, Fault)| now > *end + APART || now + APART < *begin;
+        if let Some(server) =
+            exposed.filter(|_| worst_moments < WORST_MOMENTS_MAX && now < FAULTY_TIME + HEALING_TIME / 3)
+        {
+            let is_apart = |(begin, end, fault): &(Duration, Duration, Fault)| {
+                let is_its_own = matches!(fault, Fault::Crash(crashed) if *crashed == server);
+                !is_its_own || now > *end + APART || now + APART < *begin
+            };
             if now > APART && plan.iter().all(is_apart) {
                 worst_moments += 1;
                 plan.push((now, now + Duration::from_millis(300), Fault::Crash(server)));
