@@ -8,6 +8,7 @@ pub mod context;
 mod divergence;
 pub mod error;
 pub mod feed;
+mod guards;
 pub mod http;
 pub mod leader;
 pub mod membership;
@@ -18,6 +19,7 @@ pub mod raft;
 pub mod read_index;
 pub mod rpc;
 pub mod server;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod watch;

@@ -11,7 +11,8 @@ use ordu_store::tables::MemoryDb;
 
 use crate::net::Tcp;
 use crate::options::{RaftTiming, ServerOptions};
-use crate::server::{Server, Storage};
+use crate::server::Server;
+use crate::storage::Storage;
 
 /// A server that forms a cluster by itself. It may not lead yet.
 pub(crate) async fn one_server() -> Server {

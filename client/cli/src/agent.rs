@@ -10,7 +10,8 @@ use ordu_agent::AgentOptions;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
 use ordu_server::options::{RaftTiming, ServerOptions};
-use ordu_server::server::{InUse, Server, ServerError, Storage};
+use ordu_server::server::{Server, ServerError};
+use ordu_server::storage::{InUse, Storage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

@@ -42,7 +42,7 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
         {
             offered = Some(Instant::now());
             tracing::warn!("this server's clock is wrong; it hands leadership over");
-            crate::server::hand_over(cluster, |voter| others.contains(&voter)).await;
+            crate::leader::duties::hand_over(cluster, |voter| others.contains(&voter)).await;
         }
         // Either there is a new verdict, or it is time to look again.
         let _ = timeout(LOOK_INTERVAL, verdicts.changed()).await;

@@ -4,6 +4,7 @@
 pub(crate) mod batcher;
 mod broker;
 mod decide;
+pub(crate) mod duties;
 mod follow;
 mod heavy;
 pub(crate) mod ids;

@@ -223,6 +223,6 @@ impl Known {
                 had.committed = standing.committed;
             }
         }
-        had.clone()
+        *had
     }
 }

@@ -120,18 +120,22 @@ fn refused(status: &Status, words: &str) {
 async fn attack(cluster: &Cluster, number: usize) {
     let mut target = Target::greet(cluster, number).await;
     let last = "terms end at";
-    refused(&target.raft.append(target.append(u64::MAX, Vec::new())).await.unwrap_err(), last);
-    refused(&target.raft.vote(target.vote_request(u64::MAX)).await.unwrap_err(), last);
-    refused(&target.raft.pre_vote(target.vote_request(u64::MAX)).await.unwrap_err(), last);
+    refused(&target.raft.append(target.append(u64::MAX, Vec::new())).await.expect_err("taken"), last);
+    refused(&target.raft.vote(target.vote_request(u64::MAX)).await.expect_err("taken"), last);
+    refused(&target.raft.pre_vote(target.vote_request(u64::MAX)).await.expect_err("taken"), last);
     let far = target.term + (1 << 40);
     refused(
-        &target.raft.vote(target.vote_request(far)).await.unwrap_err(),
+        &target.raft.vote(target.vote_request(far)).await.expect_err("taken"),
         "no cluster holds so many elections",
     );
-    refused(&target.raft.append(target.garbage()).await.unwrap_err(), "the command of entry 0");
-    let mut replies =
-        target.raft.append_stream(tokio_stream::iter([target.garbage()])).await.unwrap().into_inner();
-    refused(&replies.message().await.unwrap_err(), "the command of entry 0");
+    refused(&target.raft.append(target.garbage()).await.expect_err("taken"), "the command of entry 0");
+    let mut replies = target
+        .raft
+        .append_stream(tokio_stream::iter([target.garbage()]))
+        .await
+        .expect("a stream")
+        .into_inner();
+    refused(&replies.message().await.expect_err("taken"), "the command of entry 0");
 
     let overflowing = vec![file("a", u64::MAX), file("b", u64::MAX)];
     refused(&target.install(overflowing, b"x").await, "a snapshot of more than");
@@ -146,10 +150,10 @@ async fn attack(cluster: &Cluster, number: usize) {
         ..Default::default()
     };
     let greeting = GreetRequest { me: Some(me), ..GreetRequest::default() };
-    refused(&target.server.greet(greeting).await.unwrap_err(), "name or address");
+    refused(&target.server.greet(greeting).await.expect_err("taken"), "name or address");
     let many =
         ProposeRequest { cluster_id: target.cluster_id.clone(), commands: vec![Default::default(); 5_000] };
-    refused(&target.server.propose(many).await.unwrap_err(), "commands in one message");
+    refused(&target.server.propose(many).await.expect_err("taken"), "commands in one message");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,7 +25,8 @@ use super::{Changes, Discovery, Former};
 use crate::context::Context;
 use crate::net::SharedNet;
 use crate::options::{RaftTiming, ServerOptions};
-use crate::server::{Server, ServerError, Storage};
+use crate::server::{Server, ServerError};
+use crate::storage::Storage;
 
 /// Of the tests' own time, which does not pass while there is anything to do.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -208,7 +209,7 @@ impl Servers {
 
     /// The leader's hand on the membership.
     async fn changes(&self) -> Changes {
-        Changes::new(self.running[self.leader().await].context().cluster.clone())
+        Changes::new(self.running[self.leader().await].context().cluster)
     }
 
     /// Waits until the servers in `places` are the voters, by the word of each of them.

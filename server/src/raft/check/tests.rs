@@ -131,10 +131,10 @@ fn a_reply_answers_what_was_sent() {
         ..pb::AppendReply::default()
     };
     for reply in [success(5, 101), conflict(4, 100), higher(6)] {
-        assert!(wire::stream_reply_from_pb(reply.clone(), sent).is_ok(), "{reply:?}");
+        assert!(wire::stream_reply_from_pb(reply, sent).is_ok(), "{reply:?}");
     }
     for reply in [success(5, 102), success(5, u64::MAX), conflict(4, 99), higher(u64::MAX), higher(1 << 40)] {
-        wire::stream_reply_from_pb(reply.clone(), sent).expect_err(&format!("{reply:?}"));
+        wire::stream_reply_from_pb(reply, sent).expect_err(&format!("{reply:?}"));
     }
     wire::append_reply_from_pb(higher(u64::MAX), 5).expect_err("a term without a next one");
 }

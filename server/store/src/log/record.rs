@@ -52,7 +52,7 @@ impl RecordFile {
         }
         let copies: Vec<Slot> = SLOTS.iter().map(|at| read(&file, *at)).collect::<io::Result<_>>()?;
         let newest = copies.iter().filter_map(Slot::whole).max_by_key(|(sequence, _)| *sequence);
-        if newest.is_none() && (!may_create || copies.iter().any(|copy| *copy == Slot::Damaged)) {
+        if newest.is_none() && (!may_create || copies.contains(&Slot::Damaged)) {
             return Err(invalid(format!("both copies in {} are damaged", path.display())));
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);

@@ -61,7 +61,7 @@ impl Shared {
             self.state().failed = Some(error.to_string());
         }
         for waiter in waiting {
-            let result = written.as_ref().map(|()| ());
+            let result = written.as_ref().copied();
             // Whoever waited may have gone.
             let _ = waiter.send(result.map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
