@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests again and again, to find those that fail now and then: `flaky.sh UNIT_ROUNDS CLUSTER_ROUNDS`.
+# The clusters are the real ones and the simulated ones, which take minutes each; all else are units.
 set -euo pipefail
 unit_rounds=$1
 cluster_rounds=$2
@@ -17,8 +18,8 @@ repeat() {
     for ((round = 1; round <= rounds; round++)); do
         while read -r folder program; do
             case "$kind $(basename "$program")" in
-                cluster\ cluster-*) ;;
-                cluster\ * | unit\ cluster-*) continue ;;
+                cluster\ cluster-* | cluster\ simulation-*) ;;
+                cluster\ * | unit\ cluster-* | unit\ simulation-*) continue ;;
             esac
             if ! (cd "$folder" && "$program" </dev/null >"$said" 2>&1); then
                 cat "$said"

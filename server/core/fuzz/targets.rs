@@ -7,7 +7,7 @@ use ordu_core::hcl::{self, Dialect};
 use ordu_core::job;
 use ordu_core::jobspec::{self, Variables};
 use ordu_core::periodic::{Schedule, missed_launch};
-use ordu_core::state::{MemoryTables, Table, Tx, read};
+use ordu_core::state::{MemoryTables, Tx, read};
 
 /// Takes any bytes, and panics if something is wrong with us.
 type Entry = fn(&[u8]);
@@ -39,11 +39,7 @@ fn apply(mut bytes: &[u8]) {
                 assert!(read_envelope(entry).is_err(), "what can be read is applied");
                 return;
             }
-            // A specification that cannot be parsed.
-            Err(Fatal::Corrupt(corrupt)) => {
-                assert_eq!(corrupt.table, Table::JobSpecs.name(), "{corrupt}");
-                return;
-            }
+            Err(Fatal::Corrupt(corrupt)) => panic!("what was applied cannot be read: {corrupt}"),
         }
         let (writes, _) = tx.finish();
         tables.commit(writes);

@@ -9,9 +9,9 @@ use ordu_tests::jobs::{job, sleeper};
 use ordu_tests::observe::register;
 use tokio::process::Command;
 
-/// How the API is asked: the settings, and what they cannot say.
-const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis/schemathesis.toml");
-const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis/hooks.py");
+/// How the API is asked: the settings, and what they cannot say. From this package's folder, in which its tests run.
+const SETTINGS: &str = "schemathesis/schemathesis.toml";
+const HOOKS: &str = "schemathesis/hooks.py";
 /// Random requests of each operation, beside those that the description itself suggests. A whole run takes
 /// less than a minute on two cores of our own.
 const EXAMPLES: &str = "5";
@@ -55,7 +55,13 @@ async fn every_answer_is_as_the_description_of_the_api_says() {
     }
     let address = format!("http://{}", client.address());
     let mut schemathesis = program("schemathesis");
-    schemathesis.args(["--config-file", SETTINGS, "run"]).arg(format!("{address}/v1/openapi.json"));
+    // It runs in another folder.
+    let whole = |path| std::path::absolute(path).expect("the folder of the tests is there");
+    schemathesis
+        .arg("--config-file")
+        .arg(whole(SETTINGS))
+        .arg("run")
+        .arg(format!("{address}/v1/openapi.json"));
     schemathesis.args(["--phases", "coverage,fuzzing", "--max-examples", EXAMPLES, "--workers", "1"]);
     schemathesis.args([
         "--request-timeout",
@@ -65,7 +71,7 @@ async fn every_answer_is_as_the_description_of_the_api_says() {
         "off",
         "--no-color",
     ]);
-    schemathesis.env("SCHEMATHESIS_HOOKS", HOOKS).env("ORDU_SCHEMATHESIS_ADDRESS", &address);
+    schemathesis.env("SCHEMATHESIS_HOOKS", whole(HOOKS)).env("ORDU_SCHEMATHESIS_ADDRESS", &address);
     schemathesis.env("ORDU_SCHEMATHESIS_JOBS", "service,api/parent,clock");
     let printed = run(schemathesis, folder).await;
     let counts = printed.lines().find(|line| line.contains(" generated, ")).unwrap_or_default().trim();
