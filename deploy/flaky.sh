@@ -9,7 +9,7 @@ trap 'rm --force "$said"' EXIT
 
 # Through cargo once, which builds what is missing and names each program and the folder it is to run in.
 programs=$(cargo test --release --workspace --locked --no-run --message-format json |
-    sed -n '/"test":true/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1 \2/p')
+    sed -n '/"profile":{[^}]*"test":true}/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1 \2/p')
 [ -n "$programs" ] || { echo "cargo named no test programs" >&2; exit 1; }
 
 # Runs the programs of one kind so many times.
