@@ -158,7 +158,8 @@ async fn a_state_without_its_assignment_is_not_enough_to_forget_how_a_task_ended
     node.spawn(&[&server.address]);
     let job = Assigned::new("batch", vec![shell("t", LONG)]);
     let states = node.path().join("client/allocs");
-    eventually("the agent's folder", || states.is_dir().then_some(())).await;
+    // It greets once it has read what is there: what it cannot read then would end it.
+    eventually("the agent's greeting", || (!server.state().hellos.is_empty()).then_some(())).await;
     // Where the assignment is to stand, a folder does.
     let in_the_way = states.join(format!("{}.assignment", job.uuid()));
     std::fs::create_dir(&in_the_way).unwrap();
