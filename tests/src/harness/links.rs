@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -56,11 +57,12 @@ impl Links {
         let relay = async move {
             let mut connections = JoinSet::new();
             while let Ok((incoming, from)) = listener.accept().await {
-                let Some(shared) = shared.upgrade() else { return };
-                // One that cannot be told could not be cut: it is closed, and its opener tries again.
-                let Some(opener) = shared.opener_of(from) else { continue };
-                let cut = shared.cut.subscribe();
-                connections.spawn(carry(incoming, target, opener, member, cut));
+                let shared = shared.clone();
+                connections.spawn(async move {
+                    // One that cannot be told could not be cut: it is closed, and its opener tries again.
+                    let Some((opener, cut)) = told(&shared, from).await else { return };
+                    carry(incoming, target, opener, member, cut).await;
+                });
                 while connections.try_join_next().is_some() {}
             }
         };
@@ -103,8 +105,7 @@ impl Default for Links {
 impl Shared {
     /// The member whose process owns the socket at `from`.
     fn opener_of(&self, from: SocketAddr) -> Option<MemberNumber> {
-        // The kernel's table may miss a line when it changes while it is read.
-        let inode = (0..5).find_map(|_| socket_inode(from))?;
+        let inode = socket_inode(from)?;
         let wanted = format!("socket:[{inode}]");
         let members = lock(&self.members_by_pid);
         members.iter().find_map(|(pid, member)| {
@@ -117,6 +118,27 @@ impl Shared {
                 .then_some(*member)
         })
     }
+}
+
+/// Looks again so often for who opened a connection, a moment apart: the kernel's table may miss a line when it
+/// changes while it is read, and beside other tests it changes all the time.
+const LOOKS: usize = 200;
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// The member that opened the connection from `from`, and what tells it of cuts.
+async fn told(
+    shared: &Weak<Shared>,
+    from: SocketAddr,
+) -> Option<(MemberNumber, watch::Receiver<BTreeSet<Direction>>)> {
+    for _ in 0..LOOKS {
+        let shared = shared.upgrade()?;
+        if let Some(opener) = shared.opener_of(from) {
+            return Some((opener, shared.cut.subscribe()));
+        }
+        drop(shared);
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+    None
 }
 
 /// The kernel's number of the socket whose own address is `local`.
@@ -177,7 +199,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// An echo behind a relay, with this process as member 0 and the echo as member 1.
     async fn echo_behind_relay() -> (Links, TcpStream) {
