@@ -44,7 +44,7 @@ down: ## end what `make up` started, and leave nothing behind
 test: build ## run all tests
 	cargo test --release --workspace --locked --no-fail-fast
 
-flaky: build ## run the unit tests 50 times over and those of clusters, real and simulated, 5 times; ends at the first failure
+flaky: build ## run the unit tests 50 times over and those of clusters, real and simulated, 5 times; shows what failed
 	@deploy/flaky.sh 50 5
 
 bench: build ## measure a cluster of its own; more options by BENCH="..."
