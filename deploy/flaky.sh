@@ -14,7 +14,7 @@ programs=$(cargo test --release --workspace --locked --no-run --message-format j
 
 # Runs the programs of one kind so many times.
 repeat() {
-    local kind=$1 rounds=$2 round folder program passed=0 failed=0
+    local kind=$1 rounds=$2 round folder program count passed=0 failed=0
     for ((round = 1; round <= rounds; round++)); do
         while read -r folder program; do
             case "$kind $(basename "$program")" in
@@ -26,7 +26,8 @@ repeat() {
                 echo "round $round of $(basename "$program") failed"
                 failed=$((failed + 1))
             fi
-            passed=$((passed + $(sed -n 's/^test result: .* \([0-9]*\) passed;.*/\1/p' "$said" | tail -n 1)))
+            count=$(sed -n 's/^test result: .* \([0-9]*\) passed;.*/\1/p' "$said" | tail -n 1)
+            passed=$((passed + ${count:-0}))
         done <<<"$programs"
         echo "$kind tests: round $round of $rounds, $passed passed so far, programs that failed: $failed"
     done

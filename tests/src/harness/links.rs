@@ -21,6 +21,9 @@ type MemberNumber = usize;
 /// A direction: from the member that sends to the member that is to receive.
 type Direction = (MemberNumber, MemberNumber);
 
+/// A connection: where it was opened from, and to where.
+type Ends = (SocketAddr, SocketAddr);
+
 /// All relays of a cluster. Clones are the same links; dropping the last one ends the relays.
 #[derive(Clone)]
 pub struct Links {
@@ -60,7 +63,7 @@ impl Links {
                 let shared = shared.clone();
                 connections.spawn(async move {
                     // One that cannot be told could not be cut: it is closed, and its opener tries again.
-                    let Some((opener, cut)) = told(&shared, from).await else { return };
+                    let Some((opener, cut)) = told(&shared, (from, listen)).await else { return };
                     carry(incoming, target, opener, member, cut).await;
                 });
                 while connections.try_join_next().is_some() {}
@@ -103,9 +106,9 @@ impl Default for Links {
 }
 
 impl Shared {
-    /// The member whose process owns the socket at `from`.
-    fn opener_of(&self, from: SocketAddr) -> Option<MemberNumber> {
-        let inode = socket_inode(from)?;
+    /// The member whose process opened the connection.
+    fn opener_of(&self, connection: Ends) -> Option<MemberNumber> {
+        let inode = socket_inode(connection)?;
         let wanted = format!("socket:[{inode}]");
         let members = lock(&self.members_by_pid);
         members.iter().find_map(|(pid, member)| {
@@ -125,14 +128,14 @@ impl Shared {
 const LOOKS: usize = 200;
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// The member that opened the connection from `from`, and what tells it of cuts.
+/// The member that opened the connection, and what tells it of cuts.
 async fn told(
     shared: &Weak<Shared>,
-    from: SocketAddr,
+    connection: Ends,
 ) -> Option<(MemberNumber, watch::Receiver<BTreeSet<Direction>>)> {
     for _ in 0..LOOKS {
         let shared = shared.upgrade()?;
-        if let Some(opener) = shared.opener_of(from) {
+        if let Some(opener) = shared.opener_of(connection) {
             return Some((opener, shared.cut.subscribe()));
         }
         drop(shared);
@@ -141,14 +144,18 @@ async fn told(
     None
 }
 
-/// The kernel's number of the socket whose own address is `local`.
-fn socket_inode(local: SocketAddr) -> Option<u64> {
-    let SocketAddr::V4(local) = local else { return None };
-    let wanted = format!("{:08X}:{:04X}", u32::from_le_bytes(local.ip().octets()), local.port());
+/// The kernel's number of the socket from which a connection was opened. By both of its ends: connections to
+/// other addresses may have the same port of their own, and those that are over are still listed.
+fn socket_inode((from, to): Ends) -> Option<u64> {
+    let column = |address| {
+        let SocketAddr::V4(address) = address else { return None };
+        Some(format!("{:08X}:{:04X}", u32::from_le_bytes(address.ip().octets()), address.port()))
+    };
+    let (from, to) = (column(from)?, column(to)?);
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().skip(1).find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        (*columns.get(1)? == wanted).then(|| columns.get(9)?.parse().ok())?
+        (*columns.get(1)? == from && *columns.get(2)? == to).then(|| columns.get(9)?.parse().ok())?
     })
 }
 
