@@ -123,6 +123,12 @@ impl Cluster {
         }
     }
 
+    /// Sets what servers have in their configuration beside what all have, from their next start on.
+    pub fn set_server_block(&mut self, server_block: String) {
+        self.shape.server_block = server_block;
+        self.write_configurations();
+    }
+
     fn write_configurations(&self) {
         let servers = self.rpc_addresses();
         for (number, agent) in self.servers.iter().chain(&self.nodes).enumerate() {

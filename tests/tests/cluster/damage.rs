@@ -54,9 +54,16 @@ const CASES: &[(&str, &[(Damage, Outcome)])] = &[
     ("identity", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends)]),
 ];
 
+/// Takes a snapshot after so many entries.
+fn snapshots_after(entries: u32) -> String {
+    format!("raft {{\n    snapshot_logs = {entries}\n    logs_kept = 300\n  }}")
+}
+/// Few enough for several snapshots in a round, and so many that none is taken.
+const FEW_ENTRIES: u32 = 100;
+const MANY_ENTRIES: u32 = 1_000_000;
+
 fn one_server() -> Shape {
-    let server_block = "raft {\n    snapshot_logs = 100\n    logs_kept = 300\n  }".to_owned();
-    Shape { servers: 1, nodes: 0, server_block, ..Shape::default() }
+    Shape { servers: 1, nodes: 0, server_block: snapshots_after(FEW_ENTRIES), ..Shape::default() }
 }
 
 fn data_of(cluster: &Cluster, server: usize) -> PathBuf {
@@ -81,11 +88,13 @@ async fn recorded() {
     .await;
 }
 
-/// A server's data with every kind of file in it, and the jobs that were acknowledged.
+/// A server's data with every kind of file in it, and the jobs that were acknowledged. From the last round on no
+/// snapshot is taken: a new one would take the place of one that is damaged, before anyone had read it.
 async fn prepare(cluster: &mut Cluster) -> BTreeSet<String> {
     let mut jobs = BTreeSet::new();
     for round in 0..3 {
         if round > 0 {
+            cluster.set_server_block(snapshots_after(if round == 2 { MANY_ENTRIES } else { FEW_ENTRIES }));
             cluster.start_server(0);
             cluster.leader().await;
         }
