@@ -157,6 +157,17 @@ impl Cluster {
         is_current.then_some(leader)
     }
 
+    /// Returns once raft knows here that a server other than `leader` leads: what that one was asked is to be
+    /// asked anew. Never once raft has stopped.
+    pub async fn another_leads(&self, leader: u64) {
+        let mut metrics = self.raft.server_metrics();
+        while metrics.borrow_watched().current_leader.is_none_or(|current| current == leader) {
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Whether this server leads, as far as it knows.
     pub fn is_leader(&self) -> bool {
         self.leader_id() == Some(self.id())

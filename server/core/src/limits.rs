@@ -49,6 +49,18 @@ pub const NAMESPACE_BYTES_MAX: usize = 128;
 /// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
 pub const JOB_REGEXES_MAX: usize = 64;
 
+/// A compiled regular expression of a constraint, bytes: what it takes, and by that how slow it can be.
+pub const REGEX_COMPILED_BYTES_MAX: usize = 256 * 1024;
+
+/// One side of a constraint or affinity, bytes. Lists of words there (`set_contains`) have tens of them.
+pub const CONSTRAINT_SIDE_BYTES_MAX: usize = 64 * 1024;
+
+/// All sides of all constraints and affinities of one job, bytes: they are asked of every class of nodes.
+pub const JOB_CONSTRAINTS_BYTES_MAX: usize = 512 * 1024;
+
+/// Of a constraint that no node meets, as metrics tell it, bytes: each group that it keeps back tells it.
+pub const CONSTRAINT_TOLD_BYTES_MAX: usize = 1024;
+
 /// Texts of faults that a refused job, and each of its parts, is told, bytes; of the rest their count.
 pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
 

@@ -12,6 +12,7 @@ mod copies;
 mod damage;
 mod divergence;
 mod durability;
+mod heavy;
 mod hostile_peers;
 mod lists;
 mod membership;

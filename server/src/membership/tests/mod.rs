@@ -5,6 +5,7 @@ mod discovery;
 mod faults;
 mod forming;
 mod greetings;
+mod silence;
 mod wires;
 
 use std::cell::Cell;

@@ -1,5 +1,6 @@
 //! Constraints and affinities: read once a job version, asked once a class of nodes.
 
+mod set;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -7,12 +8,15 @@ mod version;
 
 use std::cmp::Ordering;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
+use set::ItemSet;
 pub(crate) use target::{Target, uuid_text};
-use version::{Dialect, Requirement};
+use version::{Dialect, Requirement, Version};
 
+use super::budget::Budget;
 use super::view::NodeFacts;
+use crate::limits::{CONSTRAINT_TOLD_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
 use ordu_proto::api::job;
 
 /// A constraint on single nodes, read. (`distinct_hosts` and `distinct_property` look at other
@@ -22,7 +26,7 @@ pub(crate) struct Constraint {
     left: Target,
     right: Target,
     test: Test,
-    /// As metrics name it: `${attr.kernel.name} = linux`.
+    /// As metrics name it: `${attr.kernel.name} = linux`; of a long one its beginning.
     pub(crate) text: String,
     /// Nodes of one computed class may differ in it.
     pub(crate) escapes_class: bool,
@@ -43,12 +47,21 @@ enum Test {
     Order(fn(Ordering) -> bool),
     Regexp(Prepared<Regex>),
     Version(Prepared<Requirement>, Dialect),
-    ContainsAll,
-    ContainsAny,
+    /// All of the right side's items, or any of them.
+    Contains(Prepared<ItemSet>, Share),
+    /// The same of two sides that are the same for all nodes: the answer.
+    Fixed(bool),
     IsSet,
     IsNotSet,
     /// No such operand: no node meets it.
     Never,
+}
+
+/// How much of a set the other side must have.
+#[derive(Clone, Copy, Debug)]
+enum Share {
+    All,
+    Any,
 }
 
 /// The right side, read beforehand where it is the same for all nodes.
@@ -67,13 +80,34 @@ impl<T> Prepared<T> {
         }
     }
 
-    fn holds(&self, right: &str, read: impl Fn(&str) -> Option<T>, test: impl Fn(&T) -> bool) -> bool {
+    /// What `test` says of the right side, read. `reading` is what it costs to read it where that is not done.
+    fn holds(
+        &self,
+        right: &str,
+        (budget, reading): (&Budget, u64),
+        read: impl Fn(&str) -> Option<T>,
+        test: impl Fn(&T) -> bool,
+    ) -> bool {
         match self {
             Prepared::Fixed(value) => test(value),
             Prepared::Unreadable => false,
-            Prepared::ByNode => read(right).is_some_and(|value| test(&value)),
+            Prepared::ByNode => {
+                budget.spend(reading);
+                !budget.is_spent() && read(right).is_some_and(|value| test(&value))
+            }
         }
     }
+}
+
+/// What it costs to compile a regular expression, by its bytes: steps.
+fn regex_reading_steps(pattern: &str) -> u64 {
+    1_000 + 100 * pattern.len() as u64
+}
+
+/// What it costs to look for a regular expression, by the bytes that it is looked for in: steps. The worst
+/// expressions within their bounds take about a microsecond a byte.
+fn regex_steps(text: &str) -> u64 {
+    1 + 16 * text.len() as u64
 }
 
 impl Constraint {
@@ -94,8 +128,8 @@ impl Constraint {
             "regexp" => Test::Regexp(Prepared::of(&right_target, read_regex)),
             "version" => version(Dialect::Version),
             "semver" => version(Dialect::Semver),
-            "set_contains" | "set_contains_all" => Test::ContainsAll,
-            "set_contains_any" => Test::ContainsAny,
+            "set_contains" | "set_contains_all" => contains(&left_target, &right_target, Share::All),
+            "set_contains_any" => contains(&left_target, &right_target, Share::Any),
             "is_set" => Test::IsSet,
             "is_not_set" => Test::IsNotSet,
             _ => Test::Never,
@@ -106,14 +140,19 @@ impl Constraint {
             left: left_target,
             right: right_target,
             test,
-            text: format!("{left} {operand} {right}"),
+            text: told(format!("{left} {operand} {right}")),
             escapes_class,
         }
     }
 
-    /// Whether the node meets it.
-    pub(crate) fn holds(&self, node: &NodeFacts) -> bool {
+    /// Whether the node meets it. Without steps left in the budget it does not, and nobody may count on that.
+    pub(crate) fn holds(&self, node: &NodeFacts, budget: &Budget) -> bool {
+        if let Test::Fixed(answer) = self.test {
+            return answer;
+        }
         let left = self.left.resolve(node);
+        let bytes = left.as_ref().map_or(0, |text| text.len());
+        budget.spend_bytes(bytes);
         match &self.test {
             Test::IsSet => return left.is_some(),
             Test::IsNotSet => return left.is_none(),
@@ -122,20 +161,53 @@ impl Constraint {
             Test::Differ => return left != self.right.resolve(node),
             _ => {}
         }
+        if budget.is_spent() {
+            return false;
+        }
         let (Some(left), Some(right)) = (left, self.right.resolve(node)) else { return false };
+        let read_bytes = 1 + (right.len() / 8) as u64;
         match &self.test {
             Test::Equal => left == right,
             Test::Order(accepts) => accepts(compare(&left, &right)),
-            Test::Regexp(regex) => regex.holds(&right, read_regex, |regex| regex.is_match(&left)),
-            Test::Version(requirement, dialect) => {
-                let read = |text: &str| Requirement::parse(text, *dialect);
-                requirement.holds(&right, read, |requirement| requirement.is_met_by(&left))
+            Test::Regexp(regex) => {
+                budget.spend(regex_steps(&left));
+                let reading = (budget, regex_reading_steps(&right));
+                !budget.is_spent() && regex.holds(&right, reading, read_regex, |regex| regex.is_match(&left))
             }
-            Test::ContainsAll => items(&right).all(|wanted| items(&left).any(|item| item == wanted)),
-            Test::ContainsAny => items(&right).any(|wanted| items(&left).any(|item| item == wanted)),
-            Test::Differ | Test::IsSet | Test::IsNotSet | Test::Never => false,
+            Test::Version(requirement, dialect) => {
+                let Some(version) = Version::parse(left.trim(), *dialect) else { return false };
+                let read = |text: &str| Requirement::parse(text, *dialect);
+                requirement.holds(&right, (budget, read_bytes), read, |requirement| {
+                    budget.spend(requirement.steps(&version));
+                    !budget.is_spent() && requirement.is_met_by(&version)
+                })
+            }
+            Test::Contains(wanted, share) => {
+                budget.spend(bytes as u64 / 2);
+                let read = |text: &str| Some(ItemSet::of(text));
+                wanted.holds(&right, (budget, read_bytes), read, |wanted| wanted.is_in(&left, *share))
+            }
+            Test::Differ | Test::IsSet | Test::IsNotSet | Test::Never | Test::Fixed(_) => false,
         }
     }
+}
+
+/// The test of a set, answered where both sides are the same for all nodes.
+fn contains(left: &Target, right: &Target, share: Share) -> Test {
+    let wanted = Prepared::of(right, |text| Some(ItemSet::of(text)));
+    match (left, &wanted) {
+        (Target::Literal(left), Prepared::Fixed(wanted)) => Test::Fixed(wanted.is_in(left, share)),
+        _ => Test::Contains(wanted, share),
+    }
+}
+
+/// The beginning of a text that metrics tell, whole where it is not long.
+fn told(mut text: String) -> String {
+    if text.len() > CONSTRAINT_TOLD_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(CONSTRAINT_TOLD_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl From<&job::Constraint> for Constraint {
@@ -152,7 +224,7 @@ impl From<&job::Affinity> for Affinity {
 }
 
 fn read_regex(text: &str) -> Option<Regex> {
-    Regex::new(text).ok()
+    RegexBuilder::new(text).size_limit(REGEX_COMPILED_BYTES_MAX).build().ok()
 }
 
 /// Numbers by value where both sides are numbers, else letter by letter.
@@ -164,8 +236,4 @@ fn compare(left: &str, right: &str) -> Ordering {
         (Ok(left), Ok(right)) => left.total_cmp(&right),
         _ => left.cmp(right),
     }
-}
-
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim)
 }

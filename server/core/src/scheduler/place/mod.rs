@@ -82,7 +82,7 @@ impl<'j> Placer<'_, 'j> {
         let spec = &job.groups[index];
         let wanted = work.destructive.len() + work.place.len();
         self.queued.insert(spec.name.clone(), wanted as i64);
-        if wanted == 0 {
+        if wanted == 0 || self.feasibility.budget.is_spent() {
             return;
         }
         let mut group =
@@ -116,6 +116,9 @@ impl<'j> Placer<'_, 'j> {
         ids: &mut Ids<'_>,
     ) {
         let Some(previous) = wish.previous else { return };
+        if self.feasibility.budget.is_spent() {
+            return;
+        }
         let freed = self.live_slot(previous).map(|slot| (slot, Usage::of(previous.resources.as_ref())));
         if let Some((slot, usage)) = &freed {
             self.view.give_back(*slot, usage);

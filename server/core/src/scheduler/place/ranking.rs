@@ -15,6 +15,9 @@ use crate::scheduler::feasible::Feasibility;
 use crate::scheduler::job::ScheduledGroup;
 use crate::scheduler::view::{Capacity, ClusterView, NodeFacts, PAGE, PLACEABLE, Slot, fold};
 
+/// Steps that it costs to take a node out of the heap and look at it again.
+const STEPS_PER_CHOICE: u64 = 8;
+
 /// How many of the best nodes a metric tells of.
 const TOLD_SCORES_MAX: usize = 5;
 
@@ -86,6 +89,9 @@ impl<'j> Ranking<'j> {
         let mut found = Vec::with_capacity(sight.view.node_count());
         let view = sight.view;
         for (page, (facts, _)) in view.pages().enumerate() {
+            if sight.feasibility.budget.is_spent() {
+                break;
+            }
             for row in 0..PAGE {
                 let class = facts.class[row];
                 if facts.flags[row] & PLACEABLE != PLACEABLE || !sight.feasibility.is_in_datacenter(class) {
@@ -119,6 +125,7 @@ impl<'j> Ranking<'j> {
         // lower than what is wanted, nothing better can follow.
         let mut unpenalised = 0;
         while unpenalised < wanted {
+            sight.feasibility.budget.spend(STEPS_PER_CHOICE);
             let Some(candidate) = self.pop(sight) else { break };
             let is_penalised = penalised.contains(&candidate.slot);
             unpenalised += usize::from(!is_penalised);
@@ -248,22 +255,24 @@ impl<'j> Ranking<'j> {
         penalised: bool,
     ) -> Score {
         let same_group = sight.occupancy.of_group(self.index, slot);
-        let affinity = self.affinity(sight.view.class_number(slot), node);
+        let affinity = self.affinity(sight, slot, node);
         Score::new(packed, same_group, self.group.count, penalised, affinity)
     }
 
     /// The weights of the affinities that the node meets, as a share of all weights.
-    fn affinity(&mut self, class: u32, node: &NodeFacts) -> f64 {
+    fn affinity(&mut self, sight: &Sight<'_, 'j>, slot: Slot, node: &NodeFacts) -> f64 {
         let affinities = &self.group.affinities;
         if affinities.is_empty() {
             return 0.0;
         }
+        let class = sight.view.class_number(slot);
         let known = self.affinity_of_class[class as usize];
         let by_class = !affinities.iter().any(|affinity| affinity.constraint.escapes_class);
         if let (Some(known), true) = (known, by_class) {
             return known;
         }
-        let met = affinities.iter().filter(|affinity| affinity.constraint.holds(node));
+        let met =
+            affinities.iter().filter(|affinity| affinity.constraint.holds(node, &sight.feasibility.budget));
         let met: f64 = met.map(|affinity| affinity.weight).sum();
         let all: f64 = affinities.iter().map(|affinity| affinity.weight.abs()).sum();
         let share = if all == 0.0 { 0.0 } else { met / all };
