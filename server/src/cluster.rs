@@ -276,6 +276,12 @@ impl Cluster {
         membership.nodes().map(member).collect()
     }
 
+    /// The ids of the other voters.
+    pub fn other_voters(&self) -> Vec<u64> {
+        let id = self.id();
+        self.metrics().membership_config.membership().voter_ids().filter(|voter| *voter != id).collect()
+    }
+
     /// Where the membership has a server.
     pub fn address_of(&self, id: u64) -> Option<String> {
         let metrics = self.raft.server_metrics();

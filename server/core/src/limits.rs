@@ -87,6 +87,13 @@ pub const BLOCKING_QUERIES_MAX: usize = 100_000;
 /// it may open. More than the blocking queries, so that others are answered beside them.
 pub const HTTP_CONNECTIONS_MAX: usize = 131_072;
 
+/// Connections to the HTTP API beyond those: each is told so and closed, after one request; what operators ask is
+/// answered.
+pub const HTTP_SURPLUS_CONNECTIONS_MAX: usize = 256;
+
+/// How long the head of the request of such a connection may take to arrive.
+pub const HTTP_SURPLUS_SILENCE_MS_MAX: u64 = 1_000;
+
 /// Connections to one RPC port that a server holds open at one time; no more than an eighth of the files
 /// that it may open. Each node takes one, each other server a few.
 pub const RPC_CONNECTIONS_MAX: usize = 65_536;

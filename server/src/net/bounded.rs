@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use ordu_core::limits::{
-    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, RPC_CONNECTIONS_MAX,
-    RPC_GREETING_MS_MAX,
+    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, HTTP_SURPLUS_CONNECTIONS_MAX,
+    RPC_CONNECTIONS_MAX, RPC_GREETING_MS_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -64,6 +64,8 @@ pub struct Bounded {
     listener: Box<dyn Accept>,
     bounds: Bounds,
     places: Arc<Semaphore>,
+    /// For connections beyond the bound.
+    surplus: Arc<Semaphore>,
     told: Option<Instant>,
 }
 
@@ -71,21 +73,46 @@ impl Bounded {
     /// `name` is what is served, for the log.
     pub fn new(name: &'static str, listener: Box<dyn Accept>, bounds: Bounds) -> Self {
         let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
-        Self { name, listener, bounds, places, told: None }
+        let surplus = Arc::new(Semaphore::new(HTTP_SURPLUS_CONNECTIONS_MAX));
+        Self { name, listener, bounds, places, surplus, told: None }
     }
 
     /// The next connection, once there is a place for it. Nothing is lost when the future is dropped.
     pub async fn accept(&mut self) -> Guarded {
         if self.places.available_permits() == 0 {
-            self.tell_that_all_are_taken();
+            self.tell_that_all_are_taken("whoever comes now waits for one to end");
         }
         // Never closed, and it would only mean that no place is counted.
         let place = self.places.clone().acquire_owned().await.ok();
         let (io, _) = accept_always(&mut *self.listener).await;
-        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, _place: place }
+        self.guarded(io, place, false)
     }
 
-    fn tell_that_all_are_taken(&mut self) {
+    /// The next connection, whether there is a place for it or not; few of the latter at one time. Whoever holds
+    /// one is to be told, and to go soon. Nothing is lost when the future is dropped.
+    pub async fn accept_surplus(&mut self) -> Guarded {
+        if self.places.available_permits() == 0 {
+            self.tell_that_all_are_taken("whoever comes now is told so, and what operators ask is answered");
+        }
+        let (places, surplus) = (self.places.clone(), self.surplus.clone());
+        let (place, is_surplus) = tokio::select! {
+            biased;
+            place = places.acquire_owned() => (place.ok(), false),
+            place = surplus.acquire_owned() => (place.ok(), true),
+        };
+        let (io, _) = accept_always(&mut *self.listener).await;
+        // A place may have become free while nobody came.
+        match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
+            Some(freed) => self.guarded(io, Some(freed), false),
+            None => self.guarded(io, place, is_surplus),
+        }
+    }
+
+    fn guarded(&self, io: Connection, place: Option<OwnedSemaphorePermit>, is_surplus: bool) -> Guarded {
+        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, is_surplus, _place: place }
+    }
+
+    fn tell_that_all_are_taken(&mut self, consequence: &str) {
         if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
             return;
         }
@@ -93,7 +120,7 @@ impl Bounded {
         tracing::warn!(
             service = self.name,
             connections_max = self.bounds.connections_max,
-            "all connections that are taken at one time are open; whoever comes now waits for one to end"
+            "all connections that are taken at one time are open; {consequence}"
         );
     }
 }
@@ -128,6 +155,8 @@ pub struct Guarded {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Until the peer has sent its first bytes: by when, and how many are still to come.
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Whether it is one beyond the bound.
+    pub(crate) is_surplus: bool,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -269,6 +298,36 @@ mod tests {
         assert!(pin!(listener.accept()).now_or_never().is_none());
         drop(first);
         assert!(pin!(listener.accept()).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_places_few_are_taken_to_be_told_and_a_place_that_is_free_again_is_given() {
+        let (sender, mut listener) = listener(1);
+        let mut ours = Vec::new();
+        let mut next = async || {
+            let (near, far) = duplex(64);
+            ours.push(near);
+            sender.send(Ok(far)).unwrap();
+        };
+        next().await;
+        let first = listener.accept_surplus().await;
+        assert!(!first.is_surplus);
+        let mut surplus = Vec::new();
+        for _ in 0..HTTP_SURPLUS_CONNECTIONS_MAX {
+            next().await;
+            surplus.push(listener.accept_surplus().await);
+        }
+        assert!(surplus.iter().all(|connection| connection.is_surplus));
+        next().await;
+        assert!(pin!(listener.accept_surplus()).now_or_never().is_none(), "even of these there are no more");
+        surplus.pop();
+        {
+            let mut accepting = pin!(listener.accept_surplus());
+            assert!(accepting.as_mut().now_or_never().is_some());
+        }
+        drop(first);
+        next().await;
+        assert!(!listener.accept_surplus().await.is_surplus);
     }
 
     #[tokio::test(start_paused = true)]
