@@ -30,9 +30,8 @@ fn setup_failure(state: &AllocClientState) -> &str {
 /// first had ended in the middle of it. There is no server any more.
 async fn set_up_again(node: &mut TestNode, server: &TestServer, job: &Assigned) {
     eventually("the end of the first", || node.supervisor_records().is_empty().then_some(())).await;
-    node.kill();
+    node.kill_and_forget(job).await;
     server.die();
-    node.forget_task_states(job);
     node.spawn(&[&server.address]);
 }
 
@@ -175,8 +174,7 @@ async fn a_task_that_runs_keeps_its_files_though_it_is_not_known_that_it_was_set
     server.assign(&job);
     let pid = node.pid(&job, "t").await;
     server.reported(&job, ClientStatus::Running).await;
-    node.kill();
-    node.forget_task_states(&job);
+    node.kill_and_forget(&job).await;
     let before = server.state().updates.len();
     node.spawn(&[&server.address]);
     eventually("the next agent's report", || (server.state().updates.len() > before).then_some(())).await;

@@ -206,8 +206,7 @@ async fn each_report_is_known_to_be_later_than_those_before_even_to_an_agent_tha
     job.allocation.client_stamp = ahead;
     server.assign(&job);
     server.reported(&job, ClientStatus::Running).await;
-    node.kill();
-    node.forget_task_states(&job);
+    node.kill_and_forget(&job).await;
     node.spawn(&[&server.address]);
     std::fs::create_dir_all(node.file(&job, "t/local")).unwrap();
     std::fs::write(node.file(&job, "t/local/end"), "").unwrap();

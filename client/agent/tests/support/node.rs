@@ -131,9 +131,13 @@ impl TestNode {
         String::from_utf8_lossy(&states).into_owned()
     }
 
-    /// Has the next agent know what is assigned and nothing of what became of it.
-    pub(crate) fn forget_task_states(&self, assigned: &Assigned) {
-        std::fs::remove_file(self.task_states_path(assigned)).unwrap();
+    /// Kills the agent, and has the next one know what is assigned and nothing of what became of it.
+    pub(crate) async fn kill_and_forget(&mut self, assigned: &Assigned) {
+        let states = self.task_states_path(assigned);
+        // A report may be out before what it tells is written down.
+        eventually("the tasks' states, written down", || states.is_file().then_some(())).await;
+        self.kill();
+        std::fs::remove_file(states).unwrap();
     }
 
     fn task_states_path(&self, assigned: &Assigned) -> PathBuf {
