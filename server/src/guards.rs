@@ -68,8 +68,8 @@ const SYNC_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// A disk that was slow is well again after so long without a slow sync.
 const DISK_WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// Says of a disk that takes too long that it speaks against this server as the leader, whose writes all wait for
-/// it. Those of another wait for it no longer than for the other follower's.
+/// Says of a disk that takes too long that it speaks against this server as the leader, where enough others are well:
+/// a leader's writes all wait for its disk.
 pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<(), String> {
     let Context { options, cluster, candidacy, alarms, .. } = &context;
     let limit = options.sync_time_max;
@@ -78,12 +78,15 @@ pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<()
         let longest = syncs.longest();
         if longest > limit {
             slow = Some(Instant::now());
-            candidacy.object(Objection::Disk, cluster.other_voters());
             alarms.raise(Alarm::SlowDisk, slow_disk(longest, limit));
         } else if slow.is_some_and(|slow| slow.elapsed() > DISK_WELL_AFTER) {
             slow = None;
-            candidacy.lift(Objection::Disk);
             alarms.clear(Alarm::SlowDisk);
+        }
+        cluster.note_disk(slow.is_some());
+        match cluster.well_without_this().filter(|_| slow.is_some()) {
+            Some(others) => candidacy.object(Objection::Disk, others),
+            None => candidacy.lift(Objection::Disk),
         }
         tokio::time::sleep(SYNC_LOOK_INTERVAL).await;
     }
@@ -91,8 +94,8 @@ pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<()
 
 fn slow_disk(longest: Duration, limit: Duration) -> String {
     format!(
-        "a sync of the raft log took {:.1} s, and {:.1} s are the most: this server does not lead while another can. \
-         Look at its disk, and at what else writes to it",
+        "a sync of the raft log took {:.1} s, and {:.1} s are the most: this server does not lead while enough others \
+         can. Look at its disk, and at what else writes to it",
         longest.as_secs_f64(),
         limit.as_secs_f64()
     )

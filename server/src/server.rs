@@ -356,7 +356,8 @@ async fn introduce(
     let last = last.max(position.last_log_id).map(|last| (last.leader_id.term, last.index));
     let members: Vec<(u64, ordu_store::types::Server)> =
         position.last_membership.membership().nodes().map(|(id, server)| (*id, server.clone())).collect();
-    let telling = Telling { formed: follows, standing: Standing { term, committed: None } };
+    let telling =
+        Telling { formed: follows, standing: Standing { term, committed: None }, ..Telling::default() };
     let introduced = greetings.introduce(&members, telling, Has { term, last }).await;
     match introduced.map_err(ServerError::Fatal)? {
         Some(loss) => {

@@ -50,7 +50,7 @@ pub const NAMESPACE_BYTES_MAX: usize = 128;
 pub const JOB_REGEXES_MAX: usize = 64;
 
 /// A compiled regular expression of a constraint, bytes: what it takes, and by that how slow it can be.
-pub const REGEX_COMPILED_BYTES_MAX: usize = 256 * 1024;
+pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
 
 /// One side of a constraint or affinity, bytes. Lists of words there (`set_contains`) have tens of them.
 pub const CONSTRAINT_SIDE_BYTES_MAX: usize = 64 * 1024;

@@ -17,6 +17,7 @@ use ordu_core::limits::HTTP_SURPLUS_SILENCE_MS_MAX;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::body;
 use crate::net::Guarded;
 
 /// Answers the requests of a connection. `silence` bounds the time for which a head, or the next request,
@@ -34,10 +35,15 @@ pub(super) async fn serve(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
         async move {
+            let request = request.map(Body::new);
             if is_surplus && !is_of_operators(request.uri().path()) {
+                let told = request.headers().get(header::CONTENT_LENGTH).is_some();
+                if told {
+                    body::discard(request.into_body()).await;
+                }
                 return Ok(all_taken());
             }
-            router.call(request.map(Body::new)).await
+            router.call(request).await
         }
     });
     let mut conversation = pin!(http.serve_connection(TokioIo::new(connection), service));

@@ -28,8 +28,10 @@ const HTTP2_PREFACE_BYTES: usize = 24;
 /// The bounds of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at one time; whoever comes beyond them waits until one ends.
+    /// Connections at one time; whoever comes beyond them waits until one ends, or is told.
     pub connections_max: usize,
+    /// Connections beyond them that are taken to be told.
+    pub surplus_max: usize,
     /// How long the head of a request, and the next request, may be waited for; of gRPC the first bytes.
     pub silence: Duration,
     /// How long a peer may take nothing of what is written to it.
@@ -39,7 +41,9 @@ pub struct Bounds {
 impl Bounds {
     /// Of the API: half of the files that this process may open.
     pub fn of_http() -> Self {
-        Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX)
+        let bounds = Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX);
+        let surplus_max = HTTP_SURPLUS_CONNECTIONS_MAX.min(bounds.connections_max / 4);
+        Self { connections_max: bounds.connections_max - surplus_max, surplus_max, ..bounds }
     }
 
     /// Of a port that servers and nodes come to: an eighth of the files. There are two.
@@ -52,6 +56,7 @@ impl Bounds {
         let part = usize::try_from(files / part_of_files).unwrap_or(usize::MAX);
         Self {
             connections_max: connections_max.min(part).max(1),
+            surplus_max: 0,
             silence: Duration::from_millis(silence_ms),
             stall: Duration::from_millis(CONNECTION_STALL_MS_MAX),
         }
@@ -73,7 +78,7 @@ impl Bounded {
     /// `name` is what is served, for the log.
     pub fn new(name: &'static str, listener: Box<dyn Accept>, bounds: Bounds) -> Self {
         let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
-        let surplus = Arc::new(Semaphore::new(HTTP_SURPLUS_CONNECTIONS_MAX));
+        let surplus = Arc::new(Semaphore::new(bounds.surplus_max));
         Self { name, listener, bounds, places, surplus, told: None }
     }
 
@@ -262,6 +267,8 @@ mod tests {
     use super::*;
     use crate::net::Boxed;
 
+    const SURPLUS: usize = 3;
+
     struct FromChannel(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
 
     impl Accept for FromChannel {
@@ -280,7 +287,7 @@ mod tests {
     fn listener(connections_max: usize) -> (mpsc::UnboundedSender<io::Result<DuplexStream>>, Bounded) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (silence, stall) = (Duration::from_secs(10), Duration::from_secs(60));
-        let bounds = Bounds { connections_max, silence, stall };
+        let bounds = Bounds { connections_max, surplus_max: SURPLUS, silence, stall };
         (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds))
     }
 
@@ -313,7 +320,7 @@ mod tests {
         let first = listener.accept_surplus().await;
         assert!(!first.is_surplus);
         let mut surplus = Vec::new();
-        for _ in 0..HTTP_SURPLUS_CONNECTIONS_MAX {
+        for _ in 0..SURPLUS {
             next().await;
             surplus.push(listener.accept_surplus().await);
         }
@@ -392,7 +399,8 @@ mod tests {
     fn connections_leave_files_for_everything_else() {
         let (http, rpc) = (Bounds::of_http(), Bounds::of_rpc());
         let files = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
-        assert!((http.connections_max + 2 * rpc.connections_max) as u64 <= files / 4 * 3 + 3);
+        let all = http.connections_max + http.surplus_max + 2 * rpc.connections_max;
+        assert!(all as u64 <= files / 4 * 3 + 3);
         assert!(http.connections_max <= HTTP_CONNECTIONS_MAX && rpc.connections_max <= RPC_CONNECTIONS_MAX);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::budget::{Budget, SCHEDULE_STEPS_MAX};
 use super::constraint::Constraint;
-use super::job::{ScheduledGroup, ScheduledJob};
+use super::job::{Constraints, ScheduledGroup, ScheduledJob};
 use super::view::{ClusterView, NodeFacts, Slot};
 
 /// Why a node is not feasible, in the words that metrics use.
@@ -106,7 +106,7 @@ impl<'j> Feasibility<'j> {
     }
 
     pub(crate) fn eligibility(&self, view: &ClusterView) -> Eligibility {
-        let escapes = |constraints: &[Constraint]| constraints.iter().any(|it| it.escapes_class);
+        let escapes = |constraints: &Constraints| !constraints.of_nodes.is_empty();
         if escapes(&self.job.constraints) || self.job.groups.iter().any(|group| escapes(&group.constraints)) {
             return Eligibility { classes: BTreeMap::new(), escaped: true };
         }
@@ -135,7 +135,7 @@ impl<'j> Feasibility<'j> {
             Verdict::Eligible => {}
             Verdict::Ineligible => return Err(Filter::ComputedClassIneligible),
             Verdict::Unknown => {
-                let verdict = first_unmet(&job.constraints, false, node, &self.budget);
+                let verdict = first_unmet(&job.constraints.of_classes, node, &self.budget);
                 self.of_job[class] = if verdict.is_ok() { Verdict::Eligible } else { Verdict::Ineligible };
                 verdict?;
             }
@@ -144,15 +144,15 @@ impl<'j> Feasibility<'j> {
         if group.drivers.iter().any(|driver| node.class.drivers.binary_search(driver).is_err()) {
             return Err(Filter::MissingDrivers);
         }
-        first_unmet(&group.constraints, false, node, &self.budget)
+        first_unmet(&group.constraints.of_classes, node, &self.budget)
     }
 
     /// What nodes of one class may differ in.
     fn check_node(&self, group: usize, node: &NodeFacts) -> Result<(), Filter<'j>> {
         let job = self.job;
         let group: &ScheduledGroup = &job.groups[group];
-        first_unmet(&job.constraints, true, node, &self.budget)?;
-        first_unmet(&group.constraints, true, node, &self.budget)?;
+        first_unmet(&job.constraints.of_nodes, node, &self.budget)?;
+        first_unmet(&group.constraints.of_nodes, node, &self.budget)?;
         let offers = |mode: &String| node.networks.iter().any(|network| network.mode == *mode);
         if group.network_modes.iter().all(offers) { Ok(()) } else { Err(Filter::MissingNetwork) }
     }
@@ -160,12 +160,10 @@ impl<'j> Feasibility<'j> {
 
 fn first_unmet<'j>(
     constraints: &'j [Constraint],
-    escaping: bool,
     node: &NodeFacts,
     budget: &Budget,
 ) -> Result<(), Filter<'j>> {
-    let asked = constraints.iter().filter(|constraint| constraint.escapes_class == escaping);
-    match asked.into_iter().find(|constraint| !constraint.holds(node, budget)) {
+    match constraints.iter().find(|constraint| !constraint.holds(node, budget)) {
         Some(unmet) => Err(Filter::Constraint(&unmet.text)),
         None => Ok(()),
     }

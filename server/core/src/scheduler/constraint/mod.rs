@@ -30,6 +30,8 @@ pub(crate) struct Constraint {
     pub(crate) text: String,
     /// Nodes of one computed class may differ in it.
     pub(crate) escapes_class: bool,
+    /// Of both sides as they are written.
+    pub(crate) bytes: usize,
 }
 
 /// What a node had better be, and how much that counts.
@@ -45,7 +47,7 @@ enum Test {
     Equal,
     Differ,
     Order(fn(Ordering) -> bool),
-    Regexp(Prepared<Regex>),
+    Regexp(Prepared<Expression>),
     Version(Prepared<Requirement>, Dialect),
     /// All of the right side's items, or any of them.
     Contains(Prepared<ItemSet>, Share),
@@ -104,11 +106,31 @@ fn regex_reading_steps(pattern: &str) -> u64 {
     1_000 + 100 * pattern.len() as u64
 }
 
-/// What it costs to look for a regular expression, by the bytes that it is looked for in: steps. The worst
-/// expressions within their bounds take about a microsecond a byte.
-fn regex_steps(text: &str) -> u64 {
-    1 + 16 * text.len() as u64
+/// A regular expression, and whether it is a large one: those can take a microsecond and more for a byte that they
+/// are looked for in; what people write takes some nanoseconds.
+#[derive(Clone, Debug)]
+struct Expression {
+    regex: Regex,
+    is_large: bool,
 }
+
+impl Expression {
+    /// What cannot be read, or would take too much memory, is none.
+    fn read(text: &str) -> Option<Expression> {
+        let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build().ok();
+        let small = compiled(REGEX_SMALL_BYTES_MAX).map(|regex| Expression { regex, is_large: false });
+        small.or_else(|| Some(Expression { regex: compiled(REGEX_COMPILED_BYTES_MAX)?, is_large: true }))
+    }
+
+    fn is_in(&self, text: &str, budget: &Budget) -> bool {
+        let bytes = text.len() as u64;
+        budget.spend(if self.is_large { 1 + 64 * bytes } else { 1 + bytes / 4 });
+        !budget.is_spent() && self.regex.is_match(text)
+    }
+}
+
+/// Bytes that a compiled expression of the usual size takes.
+const REGEX_SMALL_BYTES_MAX: usize = 16 * 1024;
 
 impl Constraint {
     /// Reads a constraint. What cannot be read (an operand that does not exist, a regular expression
@@ -125,7 +147,7 @@ impl Constraint {
             "<=" => Test::Order(Ordering::is_le),
             ">" => Test::Order(Ordering::is_gt),
             ">=" => Test::Order(Ordering::is_ge),
-            "regexp" => Test::Regexp(Prepared::of(&right_target, read_regex)),
+            "regexp" => Test::Regexp(Prepared::of(&right_target, Expression::read)),
             "version" => version(Dialect::Version),
             "semver" => version(Dialect::Semver),
             "set_contains" | "set_contains_all" => contains(&left_target, &right_target, Share::All),
@@ -142,6 +164,7 @@ impl Constraint {
             test,
             text: told(format!("{left} {operand} {right}")),
             escapes_class,
+            bytes: left.len() + right.len(),
         }
     }
 
@@ -168,11 +191,13 @@ impl Constraint {
         let read_bytes = 1 + (right.len() / 8) as u64;
         match &self.test {
             Test::Equal => left == right,
-            Test::Order(accepts) => accepts(compare(&left, &right)),
+            Test::Order(accepts) => {
+                budget.spend_bytes(left.len() + right.len());
+                accepts(compare(&left, &right))
+            }
             Test::Regexp(regex) => {
-                budget.spend(regex_steps(&left));
                 let reading = (budget, regex_reading_steps(&right));
-                !budget.is_spent() && regex.holds(&right, reading, read_regex, |regex| regex.is_match(&left))
+                regex.holds(&right, reading, Expression::read, |regex| regex.is_in(&left, budget))
             }
             Test::Version(requirement, dialect) => {
                 let Some(version) = Version::parse(left.trim(), *dialect) else { return false };
@@ -221,10 +246,6 @@ impl From<&job::Affinity> for Affinity {
         let constraint = Constraint::parse(&affinity.left, &affinity.operand, &affinity.right);
         Affinity { constraint, weight: f64::from(affinity.weight()) }
     }
-}
-
-fn read_regex(text: &str) -> Option<Regex> {
-    RegexBuilder::new(text).size_limit(REGEX_COMPILED_BYTES_MAX).build().ok()
 }
 
 /// Numbers by value where both sides are numbers, else letter by letter.

@@ -123,7 +123,7 @@ impl<'j> Placer<'_, 'j> {
         if let Some((slot, usage)) = &freed {
             self.view.give_back(*slot, usage);
             self.occupancy.remove(self.view, group.index, *slot);
-            self.look_again(group, ranking, *slot);
+            self.look_again(ranking, *slot);
         }
         if self.place(group, ranking, wish, ids) {
             return;
@@ -131,17 +131,13 @@ impl<'j> Placer<'_, 'j> {
         if let Some((slot, usage)) = &freed {
             self.view.take(*slot, usage);
             self.occupancy.add(self.view, group.index, *slot);
-            self.look_again(group, ranking, *slot);
+            self.look_again(ranking, *slot);
         }
     }
 
     /// One node's room changed. Where properties are shared between nodes, others may have opened too.
-    fn look_again(&mut self, group: &Group<'j>, ranking: &mut Ranking<'j>, slot: Slot) {
-        if self.occupancy.has_properties() {
-            *ranking = Ranking::new(group.spec, group.index, group.tie_seed, &mut self.sight());
-        } else {
-            ranking.revisit(&mut self.sight(), slot);
-        }
+    fn look_again(&mut self, ranking: &mut Ranking<'j>, slot: Slot) {
+        ranking.revisit_sharing(&mut self.sight(), slot);
     }
 
     /// Places one allocation; if there is no place for it, the group's failure tells why.

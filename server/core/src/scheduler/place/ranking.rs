@@ -44,6 +44,8 @@ pub(crate) struct Ranking<'j> {
     generations: FxHashMap<Slot, u32>,
     /// Nodes that are not in the heap though their class is feasible.
     out: FxHashMap<Slot, Out>,
+    /// Nodes that share a property, by its value; rule by rule.
+    sharing: Vec<FxHashMap<String, Vec<Slot>>>,
     affinity_of_class: Vec<Option<f64>>,
     tally: Tally,
 }
@@ -83,6 +85,7 @@ impl<'j> Ranking<'j> {
             heap: BinaryHeap::new(),
             generations: FxHashMap::default(),
             out: FxHashMap::default(),
+            sharing: Vec::new(),
             affinity_of_class: vec![None; sight.view.classes().table_len()],
             tally: Tally::new(sight.view),
         };
@@ -104,6 +107,7 @@ impl<'j> Ranking<'j> {
                     continue;
                 }
                 let slot = (page * PAGE + row) as Slot;
+                ranking.note_shared(sight, slot);
                 if let Some((capacity, used_after)) = ranking.room(sight, slot, class) {
                     let packed = binpack(&capacity, &used_after);
                     let score = ranking.score(sight, slot, node, packed, false).normalized;
@@ -113,6 +117,32 @@ impl<'j> Ranking<'j> {
         }
         ranking.heap = BinaryHeap::from(found);
         ranking
+    }
+
+    fn note_shared(&mut self, sight: &Sight<'_, 'j>, slot: Slot) {
+        for (rule, value) in sight.occupancy.values(sight.view, self.index, slot).enumerate() {
+            if self.sharing.len() <= rule {
+                self.sharing.push(FxHashMap::default());
+            }
+            if let Some(value) = value {
+                self.sharing[rule].entry(value).or_default().push(slot);
+            }
+        }
+    }
+
+    /// Looks again at a node, and at those that share a property with it: they may have been opened, or closed, by
+    /// what was changed there.
+    pub(crate) fn revisit_sharing(&mut self, sight: &mut Sight<'_, 'j>, slot: Slot) {
+        let mut slots = vec![slot];
+        for (sharing, value) in self.sharing.iter().zip(sight.occupancy.values(sight.view, self.index, slot))
+        {
+            slots.extend(value.and_then(|value| sharing.get(&value)).into_iter().flatten());
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            self.revisit(sight, slot);
+        }
     }
 
     /// Takes the best node out of the ranking; the caller places on it and comes back with `revisit`.
@@ -193,6 +223,7 @@ impl<'j> Ranking<'j> {
                 continue;
             }
             // What was placed elsewhere may have closed this node since it was scored.
+            sight.feasibility.budget.spend(sight.occupancy.property_count());
             if sight.occupancy.has_properties()
                 && let Err(reason) = sight.occupancy.allows(sight.view, self.index, candidate.slot)
             {
@@ -207,6 +238,7 @@ impl<'j> Ranking<'j> {
     /// The node's capacity and what would be used of it with one more allocation, if that fits and the
     /// job's other allocations allow it. If not, the node is counted and remembered as out.
     fn room(&mut self, sight: &Sight<'_, 'j>, slot: Slot, class: u32) -> Option<(Capacity, Capacity)> {
+        sight.feasibility.budget.spend(sight.occupancy.property_count());
         if let Err(reason) = sight.occupancy.allows(sight.view, self.index, slot) {
             self.tally.filter(class, &reason, 1);
             self.out.insert(slot, Out::Excluded(reason));
