@@ -1,7 +1,6 @@
 //! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
 
 pub mod alarms;
-pub mod candidacy;
 pub mod clock;
 pub mod cluster;
 pub mod contain;

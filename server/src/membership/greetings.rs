@@ -93,8 +93,6 @@ pub struct Telling {
     pub formed: bool,
     /// Its vote, and what it has.
     pub standing: Standing,
-    /// Whether its disk is too slow for a leader's.
-    pub slow_disk: bool,
 }
 
 /// What a server has in its log: the term of its vote, and its last log id.
@@ -193,7 +191,6 @@ impl Greetings {
             former: self.0.former.ids.clone(),
             probe,
             standing: Some(telling.standing),
-            slow_disk: telling.slow_disk,
         }
     }
 
@@ -210,7 +207,6 @@ impl Greetings {
             uptime_ms: self.uptime_ms(),
             former: self.0.former.ids.clone(),
             standing: Some(telling.standing),
-            slow_disk: telling.slow_disk,
             time_ns: now_ns(),
             ..GreetReply::default()
         }

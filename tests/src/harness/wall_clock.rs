@@ -4,8 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use super::preload;
+use std::process::Command;
 
 const SOURCE: &str = include_str!("clock_shift.c");
 
@@ -21,7 +20,7 @@ impl WallClock {
     pub fn new(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.clock"));
         let file = File::create(&path).expect("the test's folder can be written to");
-        let clock = Self { file, path, library: preload::library(folder, "clock_shift", SOURCE) };
+        let clock = Self { file, path, library: library(folder) };
         clock.shift(0);
         clock
     }
@@ -35,6 +34,25 @@ impl WallClock {
 
     /// What a process is started with to have this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
-        preload::environment(&self.library, "ORDU_TEST_CLOCK", &self.path)
+        let variable = |name: &str, path: &Path| (name.to_owned(), path.display().to_string());
+        vec![variable("LD_PRELOAD", &self.library), variable("ORDU_TEST_CLOCK", &self.path)]
     }
+}
+
+/// Compiles the library, unless the folder has it.
+fn library(folder: &Path) -> PathBuf {
+    let library = folder.join("clock_shift.so");
+    if library.exists() {
+        return library;
+    }
+    let source = folder.join("clock_shift.c");
+    std::fs::write(&source, SOURCE).expect("the test's folder can be written to");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .output()
+        .expect("`cc` is there: RocksDB was built with it");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    library
 }

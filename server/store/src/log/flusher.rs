@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recorder::Recorder;
-use super::sync_watch::SyncWatch;
 use super::{LogDb, Progress, Syncing};
 use crate::types::{IoFlushed, LogId};
 
@@ -51,7 +50,6 @@ pub(super) struct Target {
     pub(super) db: Arc<dyn LogDb>,
     pub(super) progress: Progress,
     pub(super) recorder: Recorder,
-    pub(super) syncs: SyncWatch,
 }
 
 impl Target {
@@ -65,9 +63,7 @@ impl Target {
 
     /// Syncs for all of `batch` and tells them.
     fn sync_for(&self, batch: &mut Vec<Waiter>) -> io::Result<()> {
-        self.syncs.begin();
         let mut result = self.db.sync();
-        self.syncs.end();
         if result.is_ok() {
             batch.iter().for_each(|waiter| self.promise(waiter));
             result = self.recorder.note_synced();
