@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::wait::found_within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -123,25 +124,20 @@ impl Shared {
     }
 }
 
-/// Looks again so often for who opened a connection, a moment apart: the kernel's table may miss a line when it
-/// changes while it is read, and beside other tests it changes all the time.
-const LOOKS: usize = 200;
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// How long it is looked for who opened a connection: the kernel's table may miss a line when it changes while it is
+/// read, and beside other tests it changes all the time.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The member that opened the connection, and what tells it of cuts.
 async fn told(
     shared: &Weak<Shared>,
     connection: Ends,
 ) -> Option<(MemberNumber, watch::Receiver<BTreeSet<Direction>>)> {
-    for _ in 0..LOOKS {
+    found_within(TOLD_WITHIN, || {
         let shared = shared.upgrade()?;
-        if let Some(opener) = shared.opener_of(connection) {
-            return Some((opener, shared.cut.subscribe()));
-        }
-        drop(shared);
-        tokio::time::sleep(LOOK_PAUSE).await;
-    }
-    None
+        Some((shared.opener_of(connection)?, shared.cut.subscribe()))
+    })
+    .await
 }
 
 /// The kernel's number of the socket from which a connection was opened. By both of its ends: connections to

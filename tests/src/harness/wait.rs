@@ -51,6 +51,17 @@ pub(super) fn eventually_blocking(within: Duration, mut holds: impl FnMut() -> b
     }
 }
 
+/// Looks until there is something; `None` if there is not within the time.
+pub(super) async fn found_within<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        match look() {
+            None if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            found => return found,
+        }
+    }
+}
+
 /// `Ok` if it holds, the sentence otherwise.
 pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise()) }
