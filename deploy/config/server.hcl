@@ -13,6 +13,9 @@ server {
   # A server whose clock differs from the other servers' clocks by more tells it, and does not lead while another can.
   clock_skew_limit = "5s"
 
+  # The same of one whose disk takes longer for a sync of the raft log.
+  sync_limit = "2s"
+
   server_join {
     # Names are looked up anew at each try, since a container that comes back may have another address.
     retry_join = ["server-1", "server-2", "server-3"]

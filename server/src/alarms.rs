@@ -15,11 +15,14 @@ pub enum Alarm {
     LogWentBack,
     /// Rows that cannot be decoded are left out of whatever reads them.
     RowsSetAside,
+    /// The raft log's disk takes too long.
+    SlowDisk,
 }
 
 impl Alarm {
     /// All kinds.
-    pub const ALL: [Alarm; 4] = [Alarm::ClockSkew, Alarm::Diverged, Alarm::LogWentBack, Alarm::RowsSetAside];
+    pub const ALL: [Alarm; 5] =
+        [Alarm::ClockSkew, Alarm::Diverged, Alarm::LogWentBack, Alarm::RowsSetAside, Alarm::SlowDisk];
 
     /// Its name in metrics.
     pub const fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Alarm {
             Alarm::Diverged => "diverged",
             Alarm::LogWentBack => "log_went_back",
             Alarm::RowsSetAside => "rows_set_aside",
+            Alarm::SlowDisk => "slow_disk",
         }
     }
 

@@ -46,6 +46,7 @@ pub struct Cluster {
     known: Known,
     lost_after: Duration,
     is_retired: Arc<AtomicBool>,
+    slow_disk: Arc<AtomicBool>,
 }
 
 /// Servers greet each other every two seconds: one that three greetings have missed has failed.
@@ -98,7 +99,7 @@ impl Cluster {
     /// A handle on what `raft` knows.
     pub fn new(raft: Raft, contact: Arc<Contact>, known: Known) -> Self {
         let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
-        Self { raft, contact, known, lost_after, is_retired: Arc::default() }
+        Self { raft, contact, known, lost_after, is_retired: Arc::default(), slow_disk: Arc::default() }
     }
 
     /// Raft itself.
@@ -157,6 +158,17 @@ impl Cluster {
         is_current.then_some(leader)
     }
 
+    /// Returns once raft knows here that a server other than `leader` leads: what that one was asked is to be
+    /// asked anew. Never once raft has stopped.
+    pub async fn another_leads(&self, leader: u64) {
+        let mut metrics = self.raft.server_metrics();
+        while metrics.borrow_watched().current_leader.is_none_or(|current| current == leader) {
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Whether this server leads, as far as it knows.
     pub fn is_leader(&self) -> bool {
         self.leader_id() == Some(self.id())
@@ -191,7 +203,8 @@ impl Cluster {
         };
         // Raft may commit here what the others have synced and this server has not.
         let committed = committed.min(synced).as_ref().map(log_id_to_pb);
-        Telling { formed: self.holds_something(), standing: Standing { term, committed } }
+        let slow_disk = self.slow_disk.load(Ordering::Relaxed);
+        Telling { formed: self.holds_something(), standing: Standing { term, committed }, slow_disk }
     }
 
     /// What this server has in its log; `None` once raft has stopped.
@@ -263,6 +276,26 @@ impl Cluster {
             alive: *id == metrics.id || self.known.is_alive(*id, HEARD_WITHIN),
         };
         membership.nodes().map(member).collect()
+    }
+
+    /// Notes whether this server's disk is too slow for a leader's: the others are told.
+    pub fn note_disk(&self, is_slow: bool) {
+        self.slow_disk.store(is_slow, Ordering::Relaxed);
+    }
+
+    /// The other voters that are heard of and whose disks are well, if they are enough to do without this server.
+    pub fn well_without_this(&self) -> Option<Vec<u64>> {
+        let others = self.other_voters();
+        let quorum = others.len().div_ceil(2) + 1;
+        let is_well = |id: &u64| self.known.is_alive(*id, HEARD_WITHIN) && !self.known.has_slow_disk(*id);
+        let well: Vec<u64> = others.into_iter().filter(is_well).collect();
+        (well.len() >= quorum).then_some(well)
+    }
+
+    /// The ids of the other voters.
+    pub fn other_voters(&self) -> Vec<u64> {
+        let id = self.id();
+        self.metrics().membership_config.membership().voter_ids().filter(|voter| *voter != id).collect()
     }
 
     /// Where the membership has a server.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ordu_store::state_machine::State;
 
 use crate::alarms::Alarms;
+use crate::candidacy::Candidacy;
 use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::options::ServerOptions;
@@ -29,6 +30,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// What is wrong here.
     pub alarms: Alarms,
+    /// What speaks against this server as the leader.
+    pub candidacy: Candidacy,
     /// What this server takes the time from.
     pub clock: ServerClock,
 }

@@ -1,14 +1,17 @@
-//! What watches the ground that a server stands on: its disk's content, its raft, its rows.
+//! What watches the ground that a server stands on: its disk's content and pace, its raft, its rows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use ordu_store::background::in_background;
+use ordu_store::log::SyncWatch;
 use ordu_store::tables::TablesDb;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::Alarm;
+use crate::candidacy::Objection;
 use crate::cluster::Raft;
 use crate::context::Context;
 
@@ -58,4 +61,42 @@ pub(crate) async fn tell_of_rows_set_aside(context: Context) -> Result<(), Strin
             return Err("the tables are closed, this server leaves service".to_owned());
         }
     }
+}
+
+/// How often it is looked how long syncs take.
+const SYNC_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// A disk that was slow is well again after so long without a slow sync.
+const DISK_WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// Says of a disk that takes too long that it speaks against this server as the leader, where enough others are well:
+/// a leader's writes all wait for its disk.
+pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<(), String> {
+    let Context { options, cluster, candidacy, alarms, .. } = &context;
+    let limit = options.sync_time_max;
+    let mut slow: Option<Instant> = None;
+    loop {
+        let longest = syncs.longest();
+        if longest > limit {
+            slow = Some(Instant::now());
+            alarms.raise(Alarm::SlowDisk, slow_disk(longest, limit));
+        } else if slow.is_some_and(|slow| slow.elapsed() > DISK_WELL_AFTER) {
+            slow = None;
+            alarms.clear(Alarm::SlowDisk);
+        }
+        cluster.note_disk(slow.is_some());
+        match cluster.well_without_this().filter(|_| slow.is_some()) {
+            Some(others) => candidacy.object(Objection::Disk, others),
+            None => candidacy.lift(Objection::Disk),
+        }
+        tokio::time::sleep(SYNC_LOOK_INTERVAL).await;
+    }
+}
+
+fn slow_disk(longest: Duration, limit: Duration) -> String {
+    format!(
+        "a sync of the raft log took {:.1} s, and {:.1} s are the most: this server does not lead while enough others \
+         can. Look at its disk, and at what else writes to it",
+        longest.as_secs_f64(),
+        limit.as_secs_f64()
+    )
 }

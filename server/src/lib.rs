@@ -1,6 +1,7 @@
 //! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
 
 pub mod alarms;
+pub mod candidacy;
 pub mod clock;
 pub mod cluster;
 pub mod contain;

@@ -71,6 +71,8 @@ pub struct ServerOptions {
     /// By how much this server's clock may differ from the median of the members' clocks: with more it is no
     /// leader.
     pub clock_skew_max: Duration,
+    /// How long a sync of the raft log may take: with a slower disk it is no leader.
+    pub sync_time_max: Duration,
     /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
     pub with_client: bool,
     /// Scheduler workers.

@@ -10,7 +10,7 @@ use ordu_store::state_machine::State;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Member};
 use crate::error::ReadError;
 use crate::membership::ClusterId;
 use crate::peers::Peers;
@@ -94,6 +94,15 @@ impl Rounds {
 
     async fn attempt(&self) -> Result<u64, ReadError> {
         let leader = self.cluster.leader().ok_or(ReadError::NoLeader)?;
+        tokio::select! {
+            index = self.ask(&leader) => index,
+            () = self.cluster.another_leads(leader.id) => {
+                Err(ReadError::Unconfirmed("its leader was deposed before it answered".to_owned()))
+            }
+        }
+    }
+
+    async fn ask(&self, leader: &Member) -> Result<u64, ReadError> {
         let unconfirmed = |reason: String| ReadError::Unconfirmed(reason);
         if leader.id == self.cluster.id() {
             let confirmed = self.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex).await;

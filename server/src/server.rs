@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::Alarms;
+use crate::candidacy::{self, Candidacy};
 use crate::clock::{self, ServerClock};
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
@@ -151,6 +152,7 @@ impl Server {
         let (machine, state) = opened.map_err(|error| {
             faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
         })?;
+        let syncs = log.syncs();
         let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
 
         let listen = |addr| net.listen(addr);
@@ -191,6 +193,7 @@ impl Server {
             reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
             cluster: cluster.clone(),
             alarms: Alarms::default(),
+            candidacy: Candidacy::default(),
             clock: clock.clone(),
         };
         let changes = Changes::new(cluster.clone());
@@ -237,6 +240,7 @@ impl Server {
         parts.spawn(part(&cluster, changes.keep_uniform()));
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));
+        parts.spawn(part(&cluster, candidacy::keep(context.clone())));
         let reporting =
             report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
         parts.spawn(part(&cluster, reporting));
@@ -244,6 +248,7 @@ impl Server {
         parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness)));
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {
+            parts.spawn(part(&cluster, guards::watch_syncs(context.clone(), syncs)));
             parts.spawn(part(&cluster, guards::scrub(storage.tables.clone(), stop.clone())));
         }
         parts.spawn(async move { Err(ServerError::Fatal(faults.wait().await)) });
@@ -351,7 +356,8 @@ async fn introduce(
     let last = last.max(position.last_log_id).map(|last| (last.leader_id.term, last.index));
     let members: Vec<(u64, ordu_store::types::Server)> =
         position.last_membership.membership().nodes().map(|(id, server)| (*id, server.clone())).collect();
-    let telling = Telling { formed: follows, standing: Standing { term, committed: None } };
+    let telling =
+        Telling { formed: follows, standing: Standing { term, committed: None }, ..Telling::default() };
     let introduced = greetings.introduce(&members, telling, Has { term, last }).await;
     match introduced.map_err(ServerError::Fatal)? {
         Some(loss) => {
@@ -375,7 +381,7 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
         max_in_snapshot_log_to_keep: timing.logs_kept,
         purge_batch_size: (timing.snapshot_logs / 4).max(1),
         enable_pre_vote: Some(true),
-        // Until it is known that its clock is right; see `clock::keep`.
+        // Until nothing speaks against it; see `candidacy`.
         enable_elect: false,
         // The others may have another leader by now, or this server may be cut off: it asks first.
         enable_leader_restore: Some(false),

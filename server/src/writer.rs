@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::ServerClock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Member};
 use crate::error::WriteError;
 use crate::membership::ClusterId;
 use crate::peers::Peers;
@@ -95,16 +95,15 @@ impl Writer {
                 _ if !self.cluster.raft_runs() => Attempt::Stopped,
                 None if start.elapsed() >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
                 None => Attempt::NotProposed,
-                Some(leader) if leader.id == self.cluster.id() => {
-                    // A leader that has lost its quorum waits for it without an end.
-                    match timeout_at(deadline, self.propose(&bytes)).await {
-                        Ok(attempt) => attempt,
-                        Err(_) => Attempt::Unknown("it was not committed in time".to_owned()),
-                    }
-                }
                 Some(leader) => {
-                    let address = self.forward.peers.address_of(leader.id, &leader.server);
-                    self.forward.send(address, bytes.clone(), deadline).await
+                    tokio::select! {
+                        attempt = self.attempt(&leader, &bytes, deadline) => attempt,
+                        // One that is frozen, or cut off, answers late or never. The request's id makes it safe to
+                        // ask its successor meanwhile.
+                        () = self.cluster.another_leads(leader.id) => {
+                            Attempt::Unknown("its leader was deposed before it answered".to_owned())
+                        }
+                    }
                 }
             };
             match attempt {
@@ -132,6 +131,17 @@ impl Writer {
             self.wait_for_another_leader().await;
         }
         Err(unknown.map_or(WriteError::NoLeader, WriteError::Unknown))
+    }
+
+    /// Asks `leader` once.
+    async fn attempt(&self, leader: &Member, bytes: &Bytes, deadline: Instant) -> Attempt {
+        if leader.id != self.cluster.id() {
+            let address = self.forward.peers.address_of(leader.id, &leader.server);
+            return self.forward.send(address, bytes.clone(), deadline).await;
+        }
+        // A leader that has lost its quorum waits for it without an end.
+        let proposed = timeout_at(deadline, self.propose(bytes)).await;
+        proposed.unwrap_or_else(|_| Attempt::Unknown("it was not committed in time".to_owned()))
     }
 
     /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried

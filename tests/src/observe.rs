@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{eventually, eventually_now, holds, processes};
+use crate::harness::{SETTLE_WITHIN, eventually, eventually_now, holds, processes};
 use crate::http::Client;
 use crate::jobs::{Sleeper, registration};
+use crate::load::Load;
 
 /// How long a registered job has to run, and a change to be seen everywhere.
 pub const RUN_WITHIN: Duration = Duration::from_secs(60);
@@ -179,6 +180,39 @@ pub async fn wait_for_blocking_queries(client: Client, queries: usize) {
         let held = gauges.find(|gauge| gauge["Name"] == "ordu_http_blocking_queries");
         let held = held.and_then(|gauge| gauge["Value"].as_f64()).ok_or("it does not tell how many")?;
         holds(held >= queries as f64, || format!("it holds {held}"))
+    })
+    .await;
+}
+
+/// Waits until the server's health says something with `words` in it.
+pub async fn health_tells(client: Client, words: &str) {
+    health(client, &format!("health tells {words:?}"), |message| message.contains(words)).await;
+}
+
+/// Waits until the server's health says that nothing is wrong.
+pub async fn health_is_well(client: Client) {
+    health(client, "health is well", |message| message == "ok").await;
+}
+
+async fn health(client: Client, what: &str, is_it: impl Fn(&str) -> bool) {
+    eventually(what, SETTLE_WITHIN, async || {
+        let health = client.json("/v1/agent/health").await.map_err(|error| error.to_string())?;
+        holds(is_it(health["server"]["message"].as_str().unwrap_or_default()), || health.to_string())
+    })
+    .await;
+}
+
+/// Waits until a load has so many registrations acknowledged.
+pub async fn wait_for_acknowledged(load: &Load, count: usize) {
+    eventually_now(&format!("{count} registrations are acknowledged"), SETTLE_WITHIN, || {
+        holds(load.acknowledged() >= count, || {
+            format!("{:?}", {
+                let mut record = load.record();
+                let acknowledged = record.acknowledged.len();
+                record.acknowledged.clear();
+                (acknowledged, record)
+            })
+        })
     })
     .await;
 }

@@ -337,6 +337,7 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         clock_skew_max: Duration::from_millis(settings.clock_skew_limit_ms.unwrap_or(CLOCK_SKEW_LIMIT_MS)),
+        sync_time_max: Duration::from_millis(settings.sync_limit_ms.unwrap_or(SYNC_LIMIT_MS)),
         with_client: config.client.is_some(),
         workers: settings.num_schedulers.map_or(cores, |workers| workers as usize),
     }
@@ -348,6 +349,9 @@ const HEARTBEAT_TTL_MS: u64 = 5_000;
 const HEARTBEAT_GRACE_MS: u64 = 3_000;
 /// A server whose clock differs from the others' by more tells it and does not lead.
 const CLOCK_SKEW_LIMIT_MS: u64 = 5_000;
+
+/// A server whose disk takes longer for a sync tells it and does not lead.
+const SYNC_LIMIT_MS: u64 = 2_000;
 
 fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions {
     let mut options = AgentOptions::new(config.data_dir.clone());

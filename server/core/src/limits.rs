@@ -49,6 +49,18 @@ pub const NAMESPACE_BYTES_MAX: usize = 128;
 /// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
 pub const JOB_REGEXES_MAX: usize = 64;
 
+/// A compiled regular expression of a constraint, bytes: what it takes, and by that how slow it can be.
+pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
+
+/// One side of a constraint or affinity, bytes. Lists of words there (`set_contains`) have tens of them.
+pub const CONSTRAINT_SIDE_BYTES_MAX: usize = 64 * 1024;
+
+/// All sides of all constraints and affinities of one job, bytes: they are asked of every class of nodes.
+pub const JOB_CONSTRAINTS_BYTES_MAX: usize = 512 * 1024;
+
+/// Of a constraint that no node meets, as metrics tell it, bytes: each group that it keeps back tells it.
+pub const CONSTRAINT_TOLD_BYTES_MAX: usize = 1024;
+
 /// Texts of faults that a refused job, and each of its parts, is told, bytes; of the rest their count.
 pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
 
@@ -74,6 +86,13 @@ pub const BLOCKING_QUERIES_MAX: usize = 100_000;
 /// Connections to the HTTP API that a server holds open at one time; no more than half of the files that
 /// it may open. More than the blocking queries, so that others are answered beside them.
 pub const HTTP_CONNECTIONS_MAX: usize = 131_072;
+
+/// Connections to the HTTP API beyond those: each is told so and closed, after one request; what operators ask is
+/// answered.
+pub const HTTP_SURPLUS_CONNECTIONS_MAX: usize = 256;
+
+/// How long the head of the request of such a connection may take to arrive.
+pub const HTTP_SURPLUS_SILENCE_MS_MAX: u64 = 1_000;
 
 /// Connections to one RPC port that a server holds open at one time; no more than an eighth of the files
 /// that it may open. Each node takes one, each other server a few.

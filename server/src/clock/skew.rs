@@ -2,47 +2,29 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{ServerClock, Verdict};
 use crate::alarms::Alarm;
+use crate::candidacy::Objection;
 use crate::context::Context;
 
-/// How often it is looked whether another server can lead.
+/// How often it is looked whether the clocks of others are right.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// After so long without a leader a server stands for election whatever its clock says: the others cannot
-/// lead, and a cluster with a wrong clock is better than none.
-const LEADERLESS_MAX: Duration = Duration::from_secs(3);
-/// Pause before leadership that was not taken over is offered again.
-const OFFER_PAUSE: Duration = Duration::from_secs(5);
 
-/// Keeps a server with a wrong clock from leading, for as long as raft runs. Raft begins without elections: a
-/// server that starts does not know yet whether its clock is right.
+/// Says of a wrong clock that it speaks against this server as the leader, for as long as another's is right.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
-    let Context { clock, cluster, .. } = &context;
+    let Context { clock, cluster, candidacy, .. } = &context;
     let mut verdicts = clock.verdicts();
-    let mut offered: Option<Instant> = None;
     loop {
         let verdict = *verdicts.borrow_and_update();
         tell(&context, verdict);
-        let id = cluster.id();
-        let voters = cluster.members().into_iter().filter(|member| member.voter && member.id != id);
-        let voters: Vec<u64> = voters.map(|member| member.id).collect();
+        let voters = cluster.other_voters();
         let others = clock.right_among(&voters);
-        let may_lead = match verdict {
-            Verdict::Right { .. } => true,
-            Verdict::Unknown => voters.is_empty(),
-            Verdict::Wrong { .. } => others.is_empty(),
-        };
-        cluster.raft().runtime_config().elect(may_lead || cluster.leaderless_for() > LEADERLESS_MAX);
-        if verdict.is_wrong()
-            && !others.is_empty()
-            && cluster.is_leader()
-            && offered.is_none_or(|offered| offered.elapsed() > OFFER_PAUSE)
-        {
-            offered = Some(Instant::now());
-            tracing::warn!("this server's clock is wrong; it hands leadership over");
-            crate::leader::duties::hand_over(cluster, |voter| others.contains(&voter)).await;
+        match verdict {
+            Verdict::Wrong { .. } if !others.is_empty() => candidacy.object(Objection::Clock, others),
+            Verdict::Unknown if !voters.is_empty() => candidacy.object(Objection::Clock, Vec::new()),
+            _ => candidacy.lift(Objection::Clock),
         }
         // Either there is a new verdict, or it is time to look again.
         let _ = timeout(LOOK_INTERVAL, verdicts.changed()).await;

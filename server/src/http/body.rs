@@ -63,7 +63,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
     Ok(whole.freeze())
 }
 
-async fn discard(mut body: Body) {
+pub(super) async fn discard(mut body: Body) {
     let discarding = async {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

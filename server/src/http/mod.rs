@@ -64,7 +64,7 @@ pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, 
     let mut open = JoinSet::new();
     loop {
         let connection = tokio::select! {
-            connection = listener.accept() => connection,
+            connection = listener.accept_surplus() => connection,
             () = shutdown.cancelled() => break,
         };
         while open.try_join_next().is_some() {}

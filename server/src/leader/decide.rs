@@ -18,6 +18,8 @@ use crate::contain::contained_now;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
 const HEAVY_PAIRS: usize = 20_000;
+/// The same of bytes of constraints times nodes.
+const HEAVY_BYTES: usize = 1_000_000;
 
 /// What the scheduler decided.
 pub(super) struct Decided {
@@ -49,7 +51,9 @@ impl Duties {
         let Some(mut sight) = sight else { return Ok(None) };
         let wanted = sight.job.as_ref().map_or(0, |job| job.wanted);
         let pairs = (sight.allocs.len() + wanted).saturating_mul(sight.view.node_count());
-        let decision = heavy(pairs >= HEAVY_PAIRS, || {
+        let bytes = sight.job.as_ref().map_or(0, |parsed| parsed.job.constraint_bytes());
+        let bytes = bytes.saturating_mul(sight.view.node_count());
+        let decision = heavy(pairs >= HEAVY_PAIRS || bytes >= HEAVY_BYTES, || {
             let older = &sight.older;
             let input = ScheduleInput {
                 eval: &sight.eval,

@@ -93,6 +93,8 @@ pub struct Telling {
     pub formed: bool,
     /// Its vote, and what it has.
     pub standing: Standing,
+    /// Whether its disk is too slow for a leader's.
+    pub slow_disk: bool,
 }
 
 /// What a server has in its log: the term of its vote, and its last log id.
@@ -191,6 +193,7 @@ impl Greetings {
             former: self.0.former.ids.clone(),
             probe,
             standing: Some(telling.standing),
+            slow_disk: telling.slow_disk,
         }
     }
 
@@ -207,6 +210,7 @@ impl Greetings {
             uptime_ms: self.uptime_ms(),
             former: self.0.former.ids.clone(),
             standing: Some(telling.standing),
+            slow_disk: telling.slow_disk,
             time_ns: now_ns(),
             ..GreetReply::default()
         }

@@ -31,6 +31,8 @@ pub struct Said {
     pub uptime_ms: u64,
     /// Ids that it has had and will never have again.
     pub former: Vec<u64>,
+    /// Whether its disk is too slow for a leader's.
+    pub slow_disk: bool,
 }
 
 impl Said {
@@ -45,6 +47,7 @@ impl Said {
             incarnation: request.incarnation,
             uptime_ms: request.uptime_ms,
             former: request.former,
+            slow_disk: request.slow_disk,
         })
     }
 
@@ -59,6 +62,7 @@ impl Said {
             incarnation: reply.incarnation,
             uptime_ms: reply.uptime_ms,
             former: reply.former.clone(),
+            slow_disk: reply.slow_disk,
         })
     }
 
@@ -204,6 +208,11 @@ impl Known {
     pub fn is_alive(&self, id: u64, age: Duration) -> bool {
         let met = self.met();
         met.get(&id).is_some_and(|met| met.at.elapsed() <= age && self.is_one_of_us(&met.said.cluster_id))
+    }
+
+    /// Whether a server has said last that its disk is slow.
+    pub fn has_slow_disk(&self, id: u64) -> bool {
+        self.met().get(&id).is_some_and(|met| met.said.slow_disk)
     }
 
     /// Remembers what a server of this cluster says of its vote and its log, and gives the most that it

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use ordu_core::limits::{
-    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, RPC_CONNECTIONS_MAX,
-    RPC_GREETING_MS_MAX,
+    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, HTTP_SURPLUS_CONNECTIONS_MAX,
+    RPC_CONNECTIONS_MAX, RPC_GREETING_MS_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,8 +28,10 @@ const HTTP2_PREFACE_BYTES: usize = 24;
 /// The bounds of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at one time; whoever comes beyond them waits until one ends.
+    /// Connections at one time; whoever comes beyond them waits until one ends, or is told.
     pub connections_max: usize,
+    /// Connections beyond them that are taken to be told.
+    pub surplus_max: usize,
     /// How long the head of a request, and the next request, may be waited for; of gRPC the first bytes.
     pub silence: Duration,
     /// How long a peer may take nothing of what is written to it.
@@ -39,7 +41,9 @@ pub struct Bounds {
 impl Bounds {
     /// Of the API: half of the files that this process may open.
     pub fn of_http() -> Self {
-        Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX)
+        let bounds = Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX);
+        let surplus_max = HTTP_SURPLUS_CONNECTIONS_MAX.min(bounds.connections_max / 4);
+        Self { connections_max: bounds.connections_max - surplus_max, surplus_max, ..bounds }
     }
 
     /// Of a port that servers and nodes come to: an eighth of the files. There are two.
@@ -52,6 +56,7 @@ impl Bounds {
         let part = usize::try_from(files / part_of_files).unwrap_or(usize::MAX);
         Self {
             connections_max: connections_max.min(part).max(1),
+            surplus_max: 0,
             silence: Duration::from_millis(silence_ms),
             stall: Duration::from_millis(CONNECTION_STALL_MS_MAX),
         }
@@ -64,6 +69,8 @@ pub struct Bounded {
     listener: Box<dyn Accept>,
     bounds: Bounds,
     places: Arc<Semaphore>,
+    /// For connections beyond the bound.
+    surplus: Arc<Semaphore>,
     told: Option<Instant>,
 }
 
@@ -71,21 +78,46 @@ impl Bounded {
     /// `name` is what is served, for the log.
     pub fn new(name: &'static str, listener: Box<dyn Accept>, bounds: Bounds) -> Self {
         let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
-        Self { name, listener, bounds, places, told: None }
+        let surplus = Arc::new(Semaphore::new(bounds.surplus_max));
+        Self { name, listener, bounds, places, surplus, told: None }
     }
 
     /// The next connection, once there is a place for it. Nothing is lost when the future is dropped.
     pub async fn accept(&mut self) -> Guarded {
         if self.places.available_permits() == 0 {
-            self.tell_that_all_are_taken();
+            self.tell_that_all_are_taken("whoever comes now waits for one to end");
         }
         // Never closed, and it would only mean that no place is counted.
         let place = self.places.clone().acquire_owned().await.ok();
         let (io, _) = accept_always(&mut *self.listener).await;
-        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, _place: place }
+        self.guarded(io, place, false)
     }
 
-    fn tell_that_all_are_taken(&mut self) {
+    /// The next connection, whether there is a place for it or not; few of the latter at one time. Whoever holds
+    /// one is to be told, and to go soon. Nothing is lost when the future is dropped.
+    pub async fn accept_surplus(&mut self) -> Guarded {
+        if self.places.available_permits() == 0 {
+            self.tell_that_all_are_taken("whoever comes now is told so, and what operators ask is answered");
+        }
+        let (places, surplus) = (self.places.clone(), self.surplus.clone());
+        let (place, is_surplus) = tokio::select! {
+            biased;
+            place = places.acquire_owned() => (place.ok(), false),
+            place = surplus.acquire_owned() => (place.ok(), true),
+        };
+        let (io, _) = accept_always(&mut *self.listener).await;
+        // A place may have become free while nobody came.
+        match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
+            Some(freed) => self.guarded(io, Some(freed), false),
+            None => self.guarded(io, place, is_surplus),
+        }
+    }
+
+    fn guarded(&self, io: Connection, place: Option<OwnedSemaphorePermit>, is_surplus: bool) -> Guarded {
+        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, is_surplus, _place: place }
+    }
+
+    fn tell_that_all_are_taken(&mut self, consequence: &str) {
         if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
             return;
         }
@@ -93,7 +125,7 @@ impl Bounded {
         tracing::warn!(
             service = self.name,
             connections_max = self.bounds.connections_max,
-            "all connections that are taken at one time are open; whoever comes now waits for one to end"
+            "all connections that are taken at one time are open; {consequence}"
         );
     }
 }
@@ -128,6 +160,8 @@ pub struct Guarded {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Until the peer has sent its first bytes: by when, and how many are still to come.
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Whether it is one beyond the bound.
+    pub(crate) is_surplus: bool,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -233,6 +267,8 @@ mod tests {
     use super::*;
     use crate::net::Boxed;
 
+    const SURPLUS: usize = 3;
+
     struct FromChannel(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
 
     impl Accept for FromChannel {
@@ -251,7 +287,7 @@ mod tests {
     fn listener(connections_max: usize) -> (mpsc::UnboundedSender<io::Result<DuplexStream>>, Bounded) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (silence, stall) = (Duration::from_secs(10), Duration::from_secs(60));
-        let bounds = Bounds { connections_max, silence, stall };
+        let bounds = Bounds { connections_max, surplus_max: SURPLUS, silence, stall };
         (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds))
     }
 
@@ -269,6 +305,36 @@ mod tests {
         assert!(pin!(listener.accept()).now_or_never().is_none());
         drop(first);
         assert!(pin!(listener.accept()).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_places_few_are_taken_to_be_told_and_a_place_that_is_free_again_is_given() {
+        let (sender, mut listener) = listener(1);
+        let mut ours = Vec::new();
+        let mut next = async || {
+            let (near, far) = duplex(64);
+            ours.push(near);
+            sender.send(Ok(far)).unwrap();
+        };
+        next().await;
+        let first = listener.accept_surplus().await;
+        assert!(!first.is_surplus);
+        let mut surplus = Vec::new();
+        for _ in 0..SURPLUS {
+            next().await;
+            surplus.push(listener.accept_surplus().await);
+        }
+        assert!(surplus.iter().all(|connection| connection.is_surplus));
+        next().await;
+        assert!(pin!(listener.accept_surplus()).now_or_never().is_none(), "even of these there are no more");
+        surplus.pop();
+        {
+            let mut accepting = pin!(listener.accept_surplus());
+            assert!(accepting.as_mut().now_or_never().is_some());
+        }
+        drop(first);
+        next().await;
+        assert!(!listener.accept_surplus().await.is_surplus);
     }
 
     #[tokio::test(start_paused = true)]
@@ -333,7 +399,8 @@ mod tests {
     fn connections_leave_files_for_everything_else() {
         let (http, rpc) = (Bounds::of_http(), Bounds::of_rpc());
         let files = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
-        assert!((http.connections_max + 2 * rpc.connections_max) as u64 <= files / 4 * 3 + 3);
+        let all = http.connections_max + http.surplus_max + 2 * rpc.connections_max;
+        assert!(all as u64 <= files / 4 * 3 + 3);
         assert!(http.connections_max <= HTTP_CONNECTIONS_MAX && rpc.connections_max <= RPC_CONNECTIONS_MAX);
     }
 }

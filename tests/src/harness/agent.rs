@@ -39,6 +39,7 @@ pub struct Agent {
     pub http: SocketAddr,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
     folder: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -47,8 +48,21 @@ pub struct Agent {
 impl Agent {
     /// An agent that is not started yet. Its processes can be told by `folder`, the test's.
     pub fn new(name: &str, http: SocketAddr, arguments: Vec<String>, folder: &Path, log: PathBuf) -> Self {
-        let environment = Vec::new();
-        Self { name: name.into(), http, arguments, environment, folder: folder.into(), log, process: None }
+        Self {
+            name: name.into(),
+            http,
+            arguments,
+            environment: Vec::new(),
+            open_files: None,
+            folder: folder.into(),
+            log,
+            process: None,
+        }
+    }
+
+    /// How many files it may open from its next start on; as many as the test's process unless that is set.
+    pub fn set_open_files(&mut self, open_files: Option<u32>) {
+        self.open_files = open_files;
     }
 
     /// What else is to be in its environment from its next start on.
@@ -60,7 +74,15 @@ impl Agent {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
-        let mut command = Command::new(ordu_binary());
+        let mut command = match self.open_files {
+            None => Command::new(ordu_binary()),
+            Some(count) => {
+                // It becomes the agent, under one process id.
+                let mut limited = Command::new("prlimit");
+                limited.arg(format!("--nofile={count}")).arg(ordu_binary());
+                limited
+            }
+        };
         command
             .arg("agent")
             .args(&self.arguments)

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::agent::Agent;
 use super::config::{self, Member};
+use super::hanging_disk::HangingDisk;
 use super::links::Links;
 use super::ports::free_port;
 use super::root::Root;
@@ -35,13 +36,25 @@ pub struct Shape {
     pub links: bool,
     /// Whether the servers' wall clocks can be set.
     pub clocks: bool,
+    /// Whether the servers' disks can be made to hang.
+    pub disks: bool,
+    /// How many files a server may open, if fewer than the tests themselves.
+    pub open_files: Option<u32>,
     /// What else goes into the `server` blocks, in the configuration's language.
     pub server_block: String,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { servers: 3, nodes: 1, links: false, clocks: false, server_block: String::new() }
+        Self {
+            servers: 3,
+            nodes: 1,
+            links: false,
+            clocks: false,
+            disks: false,
+            open_files: None,
+            server_block: String::new(),
+        }
     }
 }
 
@@ -55,6 +68,8 @@ pub struct Cluster {
     pub links: Option<Links>,
     /// The servers' clocks, where the shape asked for them.
     pub clocks: Vec<WallClock>,
+    /// The servers' disks, where the shape asked for them.
+    pub disks: Vec<HangingDisk>,
     shape: Shape,
     /// Ports of HTTP, RPC and gossip, and the port of RPC that others are told, of servers and then nodes.
     ports: Vec<[u16; 3]>,
@@ -104,10 +119,29 @@ impl Cluster {
             clock
         });
         let clocks = clocks.collect();
+        for server in &mut servers {
+            server.set_open_files(shape.open_files);
+        }
+        let disks = servers.iter_mut().filter(|_| shape.disks).map(|server| {
+            let disk = HangingDisk::new(root.path(), &server.name);
+            server.set_environment(disk.environment());
+            disk
+        });
+        let disks = disks.collect();
         let nodes = named("node").zip(of_nodes).map(|(name, ports)| agent(name, ports)).collect();
         let links = shape.links.then(Links::new);
-        let mut cluster =
-            Self { servers, nodes, links, clocks, shape, ports, advertised_rpc, _root: root, _turn: turn };
+        let mut cluster = Self {
+            servers,
+            nodes,
+            links,
+            clocks,
+            disks,
+            shape,
+            ports,
+            advertised_rpc,
+            _root: root,
+            _turn: turn,
+        };
         cluster.open_relays().await;
         cluster.write_configurations();
         cluster

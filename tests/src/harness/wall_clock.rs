@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use super::preload;
 
 const SOURCE: &str = include_str!("clock_shift.c");
 
@@ -20,7 +21,7 @@ impl WallClock {
     pub fn new(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.clock"));
         let file = File::create(&path).expect("the test's folder can be written to");
-        let clock = Self { file, path, library: library(folder) };
+        let clock = Self { file, path, library: preload::library(folder, "clock_shift", SOURCE) };
         clock.shift(0);
         clock
     }
@@ -34,25 +35,6 @@ impl WallClock {
 
     /// What a process is started with to have this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let variable = |name: &str, path: &Path| (name.to_owned(), path.display().to_string());
-        vec![variable("LD_PRELOAD", &self.library), variable("ORDU_TEST_CLOCK", &self.path)]
+        preload::environment(&self.library, "ORDU_TEST_CLOCK", &self.path)
     }
-}
-
-/// Compiles the library, unless the folder has it.
-fn library(folder: &Path) -> PathBuf {
-    let library = folder.join("clock_shift.so");
-    if library.exists() {
-        return library;
-    }
-    let source = folder.join("clock_shift.c");
-    std::fs::write(&source, SOURCE).expect("the test's folder can be written to");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .output()
-        .expect("`cc` is there: RocksDB was built with it");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    library
 }

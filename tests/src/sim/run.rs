@@ -136,6 +136,7 @@ fn options(name: &str) -> ServerOptions {
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         clock_skew_max: Duration::from_secs(5),
+        sync_time_max: Duration::from_secs(2),
         with_client: false,
         workers: 1,
     }

@@ -6,7 +6,7 @@ use ordu_tests::cli::ordu;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::{EVERY_SECOND, periodic, unplaceable_batch};
-use ordu_tests::observe::{register, texts_of};
+use ordu_tests::observe::{health_is_well, health_tells, register, texts_of};
 use serde_json::Value;
 
 use super::periodic::{SECOND_NS, children, now_ns, second_of};
@@ -41,16 +41,6 @@ async fn launches_go_on(client: Client) {
         assert!(last < now_seconds() + NEAR_SECONDS, "{last} was launched at {}", now_seconds());
         let new = seconds.iter().filter(|second| **second >= since).count();
         holds(new >= 2, || format!("{new} since {since}, the last is {last}"))
-    })
-    .await;
-}
-
-/// Waits until the server's health says something with `words` in it.
-async fn health_tells(client: Client, words: &str) {
-    eventually(&format!("health tells {words:?}"), SETTLE_WITHIN, async || {
-        let health = client.json("/v1/agent/health").await.map_err(|error| error.to_string())?;
-        let message = health["server"]["message"].as_str().unwrap_or_default();
-        holds(message.contains(words), || health.to_string())
     })
     .await;
 }
@@ -116,7 +106,7 @@ async fn a_leader_whose_clock_is_an_hour_ahead_hands_leadership_on_and_stamps_no
     let next = led_by_another(&mut cluster, leader).await;
     register_in_true_time(client, "by-another").await;
     launches_go_on(client).await;
-    health_tells(cluster.client(next), "ok").await;
+    health_is_well(cluster.client(next)).await;
     // It is not elected either, if it is started like this and the leader dies.
     cluster.servers[leader].kill();
     cluster.start_server(leader);
@@ -128,7 +118,7 @@ async fn a_leader_whose_clock_is_an_hour_ahead_hands_leadership_on_and_stamps_no
 
     cluster.start_server(next);
     cluster.clocks[leader].shift(0);
-    health_tells(client, "ok").await;
+    health_is_well(client).await;
     assert_eq!(figure(client, "ordu_alarm{alarm=\"clock_skew\"}").await, 0.0);
     launches_go_on(client).await;
     restart(&mut cluster);
@@ -149,7 +139,7 @@ async fn a_follower_whose_clock_says_2100_writes_in_the_cluster_s_time() {
     register_in_true_time(client, "still-in-2100").await;
     register_in_true_time(cluster.client(leader), "at-the-leader").await;
     launches_go_on(client).await;
-    health_tells(cluster.client(leader), "ok").await;
+    health_is_well(cluster.client(leader)).await;
     cluster.wait_for_equal_states().await;
 }
 

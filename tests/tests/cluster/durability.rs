@@ -3,28 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually_now, holds};
+use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::jobs::sleeper;
 use ordu_tests::load::{Load, Pressure};
-use ordu_tests::observe::{Keeper, wait_for_jobs};
+use ordu_tests::observe::{Keeper, wait_for_acknowledged, wait_for_jobs};
 
 /// Rounds of killing the leader: `ORDU_KILL_ROUNDS`, 20 unless it is set.
 fn kill_rounds() -> usize {
     std::env::var("ORDU_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
-}
-
-async fn wait_for_acknowledged(load: &Load, count: usize) {
-    eventually_now(&format!("{count} registrations are acknowledged"), SETTLE_WITHIN, || {
-        holds(load.acknowledged() >= count, || {
-            format!("{:?}", {
-                let mut record = load.record();
-                let acknowledged = record.acknowledged.len();
-                record.acknowledged.clear();
-                (acknowledged, record)
-            })
-        })
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

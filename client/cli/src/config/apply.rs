@@ -13,6 +13,8 @@ use std::path::Path;
 const HEARTBEAT_TTL_MS_MIN: u64 = 150;
 /// Clocks are compared over the network, and no better than that.
 const CLOCK_SKEW_MS_MIN: u64 = 100;
+/// A healthy disk that is busy takes some hundred milliseconds now and then.
+const SYNC_MS_MIN: u64 = 100;
 
 type Outcome = Result<(), hcl::Error>;
 
@@ -89,8 +91,12 @@ impl Layer<'_> {
                 "clock_skew_limit" => {
                     server.clock_skew_limit_ms = Some(milliseconds_from(entry, CLOCK_SKEW_MS_MIN)?)
                 }
+                "sync_limit" => server.sync_limit_ms = Some(milliseconds_from(entry, SYNC_MS_MIN)?),
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
-                _ => self.without_effect("server", keys::SERVER, &["clock_skew_limit", "raft"], entry)?,
+                _ => {
+                    let own = &["clock_skew_limit", "raft", "sync_limit"];
+                    self.without_effect("server", keys::SERVER, own, entry)?;
+                }
             }
         }
         Ok(())

@@ -33,6 +33,7 @@ pub(super) struct ServerDraft {
     pub(super) min_heartbeat_ttl_ms: Option<u64>,
     pub(super) heartbeat_grace_ms: Option<u64>,
     pub(super) clock_skew_limit_ms: Option<u64>,
+    pub(super) sync_limit_ms: Option<u64>,
 }
 
 /// What `client { … }` says.
@@ -311,6 +312,7 @@ impl Draft {
             min_heartbeat_ttl_ms: self.server.min_heartbeat_ttl_ms,
             heartbeat_grace_ms: self.server.heartbeat_grace_ms,
             clock_skew_limit_ms: self.server.clock_skew_limit_ms,
+            sync_limit_ms: self.server.sync_limit_ms,
         })
     }
 

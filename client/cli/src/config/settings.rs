@@ -105,6 +105,8 @@ pub struct ServerSettings {
     pub heartbeat_grace_ms: Option<u64>,
     /// By how much the server's clock may differ from the other servers', milliseconds. Ordu's own key.
     pub clock_skew_limit_ms: Option<u64>,
+    /// How long a sync of the raft log may take, milliseconds. Ordu's own key.
+    pub sync_limit_ms: Option<u64>,
 }
 
 /// `raft { … }` in `server`: Ordu's own block.

@@ -52,7 +52,7 @@ pub fn validate(job: &JobSpec) -> Result<(), Faults> {
 /// Checks a canonical job and what its registration brought beside the specification.
 pub(super) fn validate_submitted(job: &JobSpec, carries_payload: bool) -> Result<(), Faults> {
     let mut faults = Faults::new();
-    if !placement::check_regexes(&mut faults, job) {
+    if !placement::check_bounds(&mut faults, job) {
         return faults.into_result();
     }
     check_facts(job, &mut faults);

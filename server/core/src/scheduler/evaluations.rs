@@ -3,6 +3,7 @@
 
 use ordu_proto::state::{EvalStatus, Evaluation};
 
+use super::budget::SCHEDULE_STEPS_MAX;
 use super::constraint::uuid_text;
 use super::feasible::Eligibility;
 
@@ -83,16 +84,33 @@ pub fn attempts_exhausted(
 /// The evaluation's plan has to take effect whole, and is too large for that: the evaluation fails.
 pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, bytes_max: usize) -> Evaluation {
     let mut failed = eval.clone();
-    failed.status = EvalStatus::Failed.into();
+    undone(&mut failed);
     failed.status_description = format!(
         "the plan of a job that is placed all at once may have {bytes_max} bytes and has {bytes}: \
          give the job fewer allocations, or set AllAtOnce to false"
     );
-    // Nothing of it is done, so nothing is known of what waits.
+    failed
+}
+
+/// The evaluation has cost all that one may (see `SCHEDULE_STEPS_MAX`): it fails, and is not tried again, since it
+/// would cost as much.
+pub(crate) fn too_much_work(eval: &Evaluation) -> Evaluation {
+    let mut failed = eval.clone();
+    undone(&mut failed);
+    failed.status_description = format!(
+        "to decide it takes more than the {SCHEDULE_STEPS_MAX} steps that an evaluation may take: give the job \
+         shorter or fewer constraints and affinities, fewer groups, or make several jobs of it"
+    );
+    failed
+}
+
+/// Nothing of it is done, so nothing is known of what waits.
+fn undone(failed: &mut Evaluation) {
+    failed.status = EvalStatus::Failed.into();
+    failed.failed_groups.clear();
     failed.queued_allocations.clear();
     failed.blocked_eval.clear();
     failed.deployment_id.clear();
-    failed
 }
 
 /// The evaluation was handed out as often as allowed and never finished: it fails, and another takes it up

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::{Budget, SCHEDULE_STEPS_MAX};
 use super::constraint::Constraint;
-use super::job::{ScheduledGroup, ScheduledJob};
+use super::job::{Constraints, ScheduledGroup, ScheduledJob};
 use super::view::{ClusterView, NodeFacts, Slot};
 
 /// Why a node is not feasible, in the words that metrics use.
@@ -15,6 +16,8 @@ pub(crate) enum Filter<'j> {
     MissingDrivers,
     MissingNetwork,
     Constraint(&'j str),
+    /// The evaluation has cost too much; whatever is found out now does not count.
+    TooMuchWork,
 }
 
 impl<'j> Filter<'j> {
@@ -24,6 +27,7 @@ impl<'j> Filter<'j> {
             Filter::MissingDrivers => "missing drivers",
             Filter::MissingNetwork => "missing network",
             Filter::Constraint(text) => text,
+            Filter::TooMuchWork => "too much work",
         }
     }
 }
@@ -45,6 +49,8 @@ pub(crate) struct Feasibility<'j> {
     in_datacenter: Vec<bool>,
     of_job: Vec<Verdict>,
     of_groups: Vec<Vec<Verdict>>,
+    /// What the evaluation may still cost.
+    pub(crate) budget: Budget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,7 @@ impl<'j> Feasibility<'j> {
             in_datacenter: (0..classes.table_len()).map(in_datacenter).collect(),
             of_groups: vec![unknown.clone(); job.groups.len()],
             of_job: unknown,
+            budget: Budget::new(SCHEDULE_STEPS_MAX),
         }
     }
 
@@ -79,6 +86,10 @@ impl<'j> Feasibility<'j> {
     /// Whether the group may run on the node, whatever is left of it.
     #[inline]
     pub(crate) fn check(&mut self, group: usize, class: u32, node: &NodeFacts) -> Result<(), Filter<'j>> {
+        self.budget.spend(1);
+        if self.budget.is_spent() {
+            return Err(Filter::TooMuchWork);
+        }
         match self.of_groups[group][class as usize] {
             Verdict::Eligible => {}
             Verdict::Ineligible => return Err(Filter::ComputedClassIneligible),
@@ -95,7 +106,7 @@ impl<'j> Feasibility<'j> {
     }
 
     pub(crate) fn eligibility(&self, view: &ClusterView) -> Eligibility {
-        let escapes = |constraints: &[Constraint]| constraints.iter().any(|it| it.escapes_class);
+        let escapes = |constraints: &Constraints| !constraints.of_nodes.is_empty();
         if escapes(&self.job.constraints) || self.job.groups.iter().any(|group| escapes(&group.constraints)) {
             return Eligibility { classes: BTreeMap::new(), escaped: true };
         }
@@ -124,7 +135,7 @@ impl<'j> Feasibility<'j> {
             Verdict::Eligible => {}
             Verdict::Ineligible => return Err(Filter::ComputedClassIneligible),
             Verdict::Unknown => {
-                let verdict = first_unmet(&job.constraints, false, node);
+                let verdict = first_unmet(&job.constraints.of_classes, node, &self.budget);
                 self.of_job[class] = if verdict.is_ok() { Verdict::Eligible } else { Verdict::Ineligible };
                 verdict?;
             }
@@ -133,15 +144,15 @@ impl<'j> Feasibility<'j> {
         if group.drivers.iter().any(|driver| node.class.drivers.binary_search(driver).is_err()) {
             return Err(Filter::MissingDrivers);
         }
-        first_unmet(&group.constraints, false, node)
+        first_unmet(&group.constraints.of_classes, node, &self.budget)
     }
 
     /// What nodes of one class may differ in.
     fn check_node(&self, group: usize, node: &NodeFacts) -> Result<(), Filter<'j>> {
         let job = self.job;
         let group: &ScheduledGroup = &job.groups[group];
-        first_unmet(&job.constraints, true, node)?;
-        first_unmet(&group.constraints, true, node)?;
+        first_unmet(&job.constraints.of_nodes, node, &self.budget)?;
+        first_unmet(&group.constraints.of_nodes, node, &self.budget)?;
         let offers = |mode: &String| node.networks.iter().any(|network| network.mode == *mode);
         if group.network_modes.iter().all(offers) { Ok(()) } else { Err(Filter::MissingNetwork) }
     }
@@ -149,11 +160,10 @@ impl<'j> Feasibility<'j> {
 
 fn first_unmet<'j>(
     constraints: &'j [Constraint],
-    escaping: bool,
     node: &NodeFacts,
+    budget: &Budget,
 ) -> Result<(), Filter<'j>> {
-    let asked = constraints.iter().filter(|constraint| constraint.escapes_class == escaping);
-    match asked.into_iter().find(|constraint| !constraint.holds(node)) {
+    match constraints.iter().find(|constraint| !constraint.holds(node, budget)) {
         Some(unmet) => Err(Filter::Constraint(&unmet.text)),
         None => Ok(()),
     }

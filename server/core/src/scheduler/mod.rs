@@ -7,6 +7,7 @@
 mod annotate;
 mod blocked;
 mod broker;
+mod budget;
 mod check;
 mod class;
 mod constraint;
@@ -25,6 +26,7 @@ pub use blocked::{BlockedEvals, BlockedStats};
 pub use broker::{
     BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, QueueStats, Token,
 };
+pub use budget::SCHEDULE_STEPS_MAX;
 pub use check::{
     AllocLookup, PlanCheck, PlanVerdict, ReadAlloc, RefusalReason, accepted_part, touched_allocs,
 };

@@ -55,6 +55,8 @@ pub enum Ending {
     Blocked,
     /// It cannot be decided; its description says why.
     Failed,
+    /// It failed since it would cost more than one may; its description says so.
+    OverBudget,
 }
 
 /// What the scheduler decided.
@@ -113,6 +115,8 @@ impl<'a> ScheduleInput<'a> {
 struct Findings {
     eligibility: Eligibility,
     desired_updates: BTreeMap<String, DesiredUpdates>,
+    /// The steps of the evaluation were used up before all was looked at.
+    is_over_budget: bool,
 }
 
 /// Decides an evaluation. Equal inputs and equal ids give equal decisions, on every server.
@@ -122,14 +126,7 @@ struct Findings {
 pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     let ScheduleInput { snapshot_index, now_ns, .. } = input;
     let mut eval = Evaluation { snapshot_index, modify_time_ns: now_ns, ..input.eval.clone() };
-    let mut plan = Plan {
-        eval_id: eval.id.clone(),
-        namespace: eval.namespace.clone(),
-        job_id: eval.job_id.clone(),
-        priority: eval.priority,
-        snapshot_index,
-        ..Plan::default()
-    };
+    let mut plan = empty_plan(&eval);
     if !matches!(eval.r#type.as_str(), "service" | "batch") {
         eval.status = EvalStatus::Failed.into();
         eval.status_description = format!("there is no scheduler for jobs of type {:?}", eval.r#type);
@@ -150,9 +147,31 @@ pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
         }
         Some((row, job)) => decide(&mut input, (row, job), &rollout, &mut plan, &mut eval, ids),
     };
+    if findings.is_over_budget {
+        let plan = empty_plan(&eval);
+        return decision(
+            plan,
+            evaluations::too_much_work(&eval),
+            None,
+            Ending::OverBudget,
+            Findings::default(),
+        );
+    }
     let deployment = plan.deployment.as_ref().or(latest);
     let deployment_id = deployment.map(|deployment| deployment.id.clone()).unwrap_or_default();
     end(plan, eval, deployment_id, findings, ids)
+}
+
+/// A plan that changes nothing yet.
+fn empty_plan(eval: &Evaluation) -> Plan {
+    Plan {
+        eval_id: eval.id.clone(),
+        namespace: eval.namespace.clone(),
+        job_id: eval.job_id.clone(),
+        priority: eval.priority,
+        snapshot_index: eval.snapshot_index,
+        ..Plan::default()
+    }
 }
 
 /// Reconciles and places; the evaluation takes the counts.
@@ -205,6 +224,7 @@ fn decide(
     Findings {
         eligibility: feasibility.eligibility(view),
         desired_updates: desired_updates(Some(job), &reconciled),
+        is_over_budget: feasibility.budget.is_spent(),
     }
 }
 
@@ -240,7 +260,7 @@ fn decision(
     ending: Ending,
     findings: Findings,
 ) -> Decision {
-    let Findings { eligibility, desired_updates } = findings;
+    let Findings { eligibility, desired_updates, .. } = findings;
     Decision { plan, eval, blocked, ending, eligibility, desired_updates }
 }
 

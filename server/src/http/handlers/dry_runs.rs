@@ -7,7 +7,7 @@ use ordu_core::command::version_of_submission;
 use ordu_core::job::{self, DiffSide, PlanRequest};
 use ordu_core::jobspec::ParseRequest;
 use ordu_core::periodic::Schedule;
-use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
+use ordu_core::scheduler::{Decision, Ending, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
 use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::raft::LogId;
@@ -121,6 +121,9 @@ impl DryRun {
             },
             &mut || -> Id { ids::draw() },
         );
+        if decision.ending == Ending::OverBudget {
+            return Err(HttpError::bad_request(decision.eval.status_description));
+        }
         let diff = if diff { Some(sight.diff(&row, &spec, &decision)?) } else { None };
         let existing = sight.existing.as_ref().map(|(row, _)| row);
         Ok(DryRun {

@@ -49,6 +49,14 @@ async fn rest(connection: &mut TcpStream) -> String {
     text
 }
 
+/// What comes on a connection until a list or the connection ends.
+async fn rest_or_first(connection: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = async { while connection.read_buf(&mut text).await.unwrap() > 0 && !text.ends_with(b"]") {} };
+    timeout(DEADLINE, read).await.expect("it is answered");
+    String::from_utf8(text).unwrap()
+}
+
 /// What comes on a connection until a text is in it.
 async fn until(connection: &mut TcpStream, wanted: &str) -> String {
     let mut text = Vec::new();
@@ -88,7 +96,7 @@ async fn a_connection_may_wait_for_its_answer_longer_than_for_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_comes_when_all_connections_are_open_is_served_once_one_ends() {
+async fn whoever_comes_when_all_connections_are_open_is_told_so_and_operators_are_answered() {
     let served = Served::start(2, 60_000).await;
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -96,16 +104,23 @@ async fn whoever_comes_when_all_connections_are_open_is_served_once_one_ends() {
         until(&mut connection, "[]").await;
         open.push(connection);
     }
-    let mut late = served.say(&get("/v1/regions")).await;
-    // Those that are open are served while the late one waits.
+    let told = rest(&mut served.say(&get("/v1/jobs")).await).await;
+    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1\r\n"), "{told}");
+    assert!(told.contains("all connections that this server holds open"), "{told}");
+    let answered = rest(&mut served.say(&get("/v1/status/leader")).await).await;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+    // One that says nothing keeps its place for a moment only.
+    assert_eq!("", rest(&mut served.say("GET /v1/sta").await).await);
+    // Those that are open are served meanwhile.
     for connection in &mut open {
         connection.write_all(get("/v1/jobs").as_bytes()).await.unwrap();
         until(connection, "[]").await;
     }
-    let mut byte = [0];
-    assert!(timeout(Duration::from_millis(100), late.peek(&mut byte)).await.is_err(), "it was served");
     open.pop();
-    until(&mut late, r#"["global"]"#).await;
+    let deadline = Instant::now() + DEADLINE;
+    while !rest_or_first(&mut served.say(&get("/v1/regions")).await).await.contains(r#"["global"]"#) {
+        assert!(Instant::now() < deadline, "a place that is free again is not given");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

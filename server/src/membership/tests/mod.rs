@@ -5,6 +5,7 @@ mod discovery;
 mod faults;
 mod forming;
 mod greetings;
+mod silence;
 mod wires;
 
 use std::cell::Cell;
@@ -129,6 +130,7 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         clock_skew_max: Duration::from_secs(5),
+        sync_time_max: Duration::from_secs(2),
         with_client: false,
         workers: 1,
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::net::{Accept, Boxed, Connection, Net, SharedNet};
@@ -20,6 +21,8 @@ struct Inner {
     /// Places that no one reaches and that reach no one.
     cut: BTreeSet<usize>,
     connections: Vec<([usize; 2], AbortHandle)>,
+    /// Places that hold their connections and say nothing.
+    frozen: watch::Sender<BTreeSet<usize>>,
 }
 
 /// All wires. Ports end in the place of their server.
@@ -52,6 +55,14 @@ impl Wires {
         });
     }
 
+    /// Freezes a server, in the middle of whatever is under way: its connections stay open, and are silent for
+    /// good.
+    pub(super) fn freeze(&self, place: usize) {
+        self.inner().frozen.send_modify(|frozen| {
+            frozen.insert(place);
+        });
+    }
+
     /// Puts everything together again.
     pub(super) fn heal(&self) {
         self.inner().cut.clear();
@@ -69,7 +80,18 @@ impl Wires {
         let (mine, mut near) = duplex(BUFFER_BYTES);
         let (mut far, theirs) = duplex(BUFFER_BYTES);
         listener.send(theirs).map_err(|_| refused())?;
-        let wire = tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        let mut frozen = inner.frozen.subscribe();
+        let wire = tokio::spawn(async move {
+            let freezes = async {
+                // Its sender lives as long as the wires.
+                frozen.wait_for(|frozen| frozen.contains(&from) || frozen.contains(&to)).await.is_ok()
+            };
+            tokio::select! {
+                biased;
+                _ = freezes => std::future::pending().await,
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+            }
+        });
         inner.connections.push(([from, to], wire.abort_handle()));
         Ok(mine)
     }

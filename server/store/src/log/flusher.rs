@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
 use super::recorder::Recorder;
+use super::sync_watch::SyncWatch;
 use super::{LogDb, Progress, Syncing};
 use crate::types::{IoFlushed, LogId};
 
@@ -50,6 +51,7 @@ pub(super) struct Target {
     pub(super) db: Arc<dyn LogDb>,
     pub(super) progress: Progress,
     pub(super) recorder: Recorder,
+    pub(super) syncs: SyncWatch,
 }
 
 impl Target {
@@ -63,7 +65,9 @@ impl Target {
 
     /// Syncs for all of `batch` and tells them.
     fn sync_for(&self, batch: &mut Vec<Waiter>) -> io::Result<()> {
+        self.syncs.begin();
         let mut result = self.db.sync();
+        self.syncs.end();
         if result.is_ok() {
             batch.iter().for_each(|waiter| self.promise(waiter));
             result = self.recorder.note_synced();

@@ -12,12 +12,14 @@ mod record;
 mod recorder;
 mod rocks;
 mod store;
+mod sync_watch;
 
 pub use check::{Seen, prepare};
 pub use memory::MemoryLog;
 pub use progress::Progress;
 pub use rocks::RocksLog;
 pub use store::LogStore;
+pub use sync_watch::SyncWatch;
 
 use std::io;
 use std::time::Duration;

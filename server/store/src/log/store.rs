@@ -14,6 +14,7 @@ use super::check::{self, Seen};
 use super::flusher::{Flusher, Target, Told, Waiter};
 use super::recent::Recent;
 use super::recorder::Recorder;
+use super::sync_watch::SyncWatch;
 use super::{LogBatch, LogDb, Marker, Progress, Site};
 use crate::codec;
 use crate::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
@@ -40,13 +41,18 @@ impl LogStore {
         let recorder = Recorder::new(db.clone(), progress.clone(), server_id, vote)?;
         // What is found is synced, or would be by now; the record catches up with it.
         recorder.note_synced()?;
-        let target = Arc::new(Target { db, progress, recorder });
+        let target = Arc::new(Target { db, progress, recorder, syncs: SyncWatch::default() });
         Ok(Self { flusher: Flusher::new(target.clone())?, target, recent: Arc::default() })
     }
 
     /// How far it is synced.
     pub fn progress(&self) -> Progress {
         self.target.progress.clone()
+    }
+
+    /// How long its syncs take.
+    pub fn syncs(&self) -> SyncWatch {
+        self.target.syncs.clone()
     }
 
     fn db(&self) -> &dyn LogDb {

@@ -7,13 +7,12 @@ use regex::RegexBuilder;
 
 use super::{number, version_constraint};
 use crate::job::faults::Faults;
-use crate::limits::JOB_REGEXES_MAX;
+use crate::limits::{
+    CONSTRAINT_SIDE_BYTES_MAX, JOB_CONSTRAINTS_BYTES_MAX, JOB_REGEXES_MAX, REGEX_COMPILED_BYTES_MAX,
+};
 
-/// Bytes that a compiled regular expression may take, so that no job can make the servers swell.
-const REGEX_BYTES_MAX: usize = 1024 * 1024;
-
-/// Whether the job has more regular expressions than are looked at.
-pub(super) fn check_regexes(faults: &mut Faults, job: &JobSpec) -> bool {
+/// Whether the job's constraints and affinities, of all its parts, are within the bounds of what is looked at.
+pub(super) fn check_bounds(faults: &mut Faults, job: &JobSpec) -> bool {
     let groups = || job.task_groups.iter();
     let tasks = || groups().flat_map(|group| &group.tasks);
     let devices =
@@ -24,14 +23,23 @@ pub(super) fn check_regexes(faults: &mut Faults, job: &JobSpec) -> bool {
     let affinities = job.affinities.iter().chain(groups().flat_map(|group| &group.affinities));
     let affinities = affinities.chain(tasks().flat_map(|task| &task.affinities));
     let affinities = affinities.chain(devices().flat_map(|device| &device.affinities));
-    let operands = constraints.map(|it| &it.operand).chain(affinities.map(|it| &it.operand));
-    let count = operands.filter(|operand| *operand == "regexp").count();
-    if count > JOB_REGEXES_MAX {
-        faults.add(format!(
-            "the job has {count} regular expressions in its constraints and affinities, and at most {JOB_REGEXES_MAX} are allowed"
-        ));
+    let constraints = constraints.map(|it| (&it.left, &it.operand, &it.right));
+    let affinities = affinities.map(|it| (&it.left, &it.operand, &it.right));
+    let (mut regexes, mut bytes, mut longest) = (0, 0, 0);
+    for (left, operand, right) in constraints.chain(affinities) {
+        regexes += usize::from(operand == "regexp");
+        bytes += left.len() + right.len();
+        longest = longest.max(left.len()).max(right.len());
     }
-    count <= JOB_REGEXES_MAX
+    let bounds = [
+        (regexes, JOB_REGEXES_MAX, "regular expressions in its constraints and affinities"),
+        (bytes, JOB_CONSTRAINTS_BYTES_MAX, "bytes of constraints and affinities"),
+        (longest, CONSTRAINT_SIDE_BYTES_MAX, "bytes in one side of a constraint or affinity"),
+    ];
+    for (count, max, what) in bounds.into_iter().filter(|(count, max, _)| count > max) {
+        faults.add(format!("the job has {count} {what}, and at most {max} are allowed"));
+    }
+    faults.is_empty()
 }
 
 /// How our reader of regular expressions begins a reason, and the words that clients know for it.
@@ -229,7 +237,7 @@ fn check_regex(pattern: &str, faults: &mut Faults) {
     if is_interpolated(pattern) {
         return;
     }
-    if let Err(error) = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build() {
+    if let Err(error) = RegexBuilder::new(pattern).size_limit(REGEX_COMPILED_BYTES_MAX).build() {
         let reason = match error {
             // The last line says what is wrong, those above draw where.
             regex::Error::Syntax(text) => {

@@ -1,5 +1,6 @@
 //! Constraints and affinities: read once a job version, asked once a class of nodes.
 
+mod set;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -7,12 +8,15 @@ mod version;
 
 use std::cmp::Ordering;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
+use set::ItemSet;
 pub(crate) use target::{Target, uuid_text};
-use version::{Dialect, Requirement};
+use version::{Dialect, Requirement, Version};
 
+use super::budget::Budget;
 use super::view::NodeFacts;
+use crate::limits::{CONSTRAINT_TOLD_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
 use ordu_proto::api::job;
 
 /// A constraint on single nodes, read. (`distinct_hosts` and `distinct_property` look at other
@@ -22,10 +26,12 @@ pub(crate) struct Constraint {
     left: Target,
     right: Target,
     test: Test,
-    /// As metrics name it: `${attr.kernel.name} = linux`.
+    /// As metrics name it: `${attr.kernel.name} = linux`; of a long one its beginning.
     pub(crate) text: String,
     /// Nodes of one computed class may differ in it.
     pub(crate) escapes_class: bool,
+    /// Of both sides as they are written.
+    pub(crate) bytes: usize,
 }
 
 /// What a node had better be, and how much that counts.
@@ -41,14 +47,23 @@ enum Test {
     Equal,
     Differ,
     Order(fn(Ordering) -> bool),
-    Regexp(Prepared<Regex>),
+    Regexp(Prepared<Expression>),
     Version(Prepared<Requirement>, Dialect),
-    ContainsAll,
-    ContainsAny,
+    /// All of the right side's items, or any of them.
+    Contains(Prepared<ItemSet>, Share),
+    /// The same of two sides that are the same for all nodes: the answer.
+    Fixed(bool),
     IsSet,
     IsNotSet,
     /// No such operand: no node meets it.
     Never,
+}
+
+/// How much of a set the other side must have.
+#[derive(Clone, Copy, Debug)]
+enum Share {
+    All,
+    Any,
 }
 
 /// The right side, read beforehand where it is the same for all nodes.
@@ -67,14 +82,55 @@ impl<T> Prepared<T> {
         }
     }
 
-    fn holds(&self, right: &str, read: impl Fn(&str) -> Option<T>, test: impl Fn(&T) -> bool) -> bool {
+    /// What `test` says of the right side, read. `reading` is what it costs to read it where that is not done.
+    fn holds(
+        &self,
+        right: &str,
+        (budget, reading): (&Budget, u64),
+        read: impl Fn(&str) -> Option<T>,
+        test: impl Fn(&T) -> bool,
+    ) -> bool {
         match self {
             Prepared::Fixed(value) => test(value),
             Prepared::Unreadable => false,
-            Prepared::ByNode => read(right).is_some_and(|value| test(&value)),
+            Prepared::ByNode => {
+                budget.spend(reading);
+                !budget.is_spent() && read(right).is_some_and(|value| test(&value))
+            }
         }
     }
 }
+
+/// What it costs to compile a regular expression, by its bytes: steps.
+fn regex_reading_steps(pattern: &str) -> u64 {
+    1_000 + 100 * pattern.len() as u64
+}
+
+/// A regular expression, and whether it is a large one: those can take a microsecond and more for a byte that they
+/// are looked for in; what people write takes some nanoseconds.
+#[derive(Clone, Debug)]
+struct Expression {
+    regex: Regex,
+    is_large: bool,
+}
+
+impl Expression {
+    /// What cannot be read, or would take too much memory, is none.
+    fn read(text: &str) -> Option<Expression> {
+        let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build().ok();
+        let small = compiled(REGEX_SMALL_BYTES_MAX).map(|regex| Expression { regex, is_large: false });
+        small.or_else(|| Some(Expression { regex: compiled(REGEX_COMPILED_BYTES_MAX)?, is_large: true }))
+    }
+
+    fn is_in(&self, text: &str, budget: &Budget) -> bool {
+        let bytes = text.len() as u64;
+        budget.spend(if self.is_large { 1 + 64 * bytes } else { 1 + bytes / 4 });
+        !budget.is_spent() && self.regex.is_match(text)
+    }
+}
+
+/// Bytes that a compiled expression of the usual size takes.
+const REGEX_SMALL_BYTES_MAX: usize = 16 * 1024;
 
 impl Constraint {
     /// Reads a constraint. What cannot be read (an operand that does not exist, a regular expression
@@ -91,11 +147,11 @@ impl Constraint {
             "<=" => Test::Order(Ordering::is_le),
             ">" => Test::Order(Ordering::is_gt),
             ">=" => Test::Order(Ordering::is_ge),
-            "regexp" => Test::Regexp(Prepared::of(&right_target, read_regex)),
+            "regexp" => Test::Regexp(Prepared::of(&right_target, Expression::read)),
             "version" => version(Dialect::Version),
             "semver" => version(Dialect::Semver),
-            "set_contains" | "set_contains_all" => Test::ContainsAll,
-            "set_contains_any" => Test::ContainsAny,
+            "set_contains" | "set_contains_all" => contains(&left_target, &right_target, Share::All),
+            "set_contains_any" => contains(&left_target, &right_target, Share::Any),
             "is_set" => Test::IsSet,
             "is_not_set" => Test::IsNotSet,
             _ => Test::Never,
@@ -106,14 +162,20 @@ impl Constraint {
             left: left_target,
             right: right_target,
             test,
-            text: format!("{left} {operand} {right}"),
+            text: told(format!("{left} {operand} {right}")),
             escapes_class,
+            bytes: left.len() + right.len(),
         }
     }
 
-    /// Whether the node meets it.
-    pub(crate) fn holds(&self, node: &NodeFacts) -> bool {
+    /// Whether the node meets it. Without steps left in the budget it does not, and nobody may count on that.
+    pub(crate) fn holds(&self, node: &NodeFacts, budget: &Budget) -> bool {
+        if let Test::Fixed(answer) = self.test {
+            return answer;
+        }
         let left = self.left.resolve(node);
+        let bytes = left.as_ref().map_or(0, |text| text.len());
+        budget.spend_bytes(bytes);
         match &self.test {
             Test::IsSet => return left.is_some(),
             Test::IsNotSet => return left.is_none(),
@@ -122,20 +184,55 @@ impl Constraint {
             Test::Differ => return left != self.right.resolve(node),
             _ => {}
         }
+        if budget.is_spent() {
+            return false;
+        }
         let (Some(left), Some(right)) = (left, self.right.resolve(node)) else { return false };
+        let read_bytes = 1 + (right.len() / 8) as u64;
         match &self.test {
             Test::Equal => left == right,
-            Test::Order(accepts) => accepts(compare(&left, &right)),
-            Test::Regexp(regex) => regex.holds(&right, read_regex, |regex| regex.is_match(&left)),
-            Test::Version(requirement, dialect) => {
-                let read = |text: &str| Requirement::parse(text, *dialect);
-                requirement.holds(&right, read, |requirement| requirement.is_met_by(&left))
+            Test::Order(accepts) => {
+                budget.spend_bytes(left.len() + right.len());
+                accepts(compare(&left, &right))
             }
-            Test::ContainsAll => items(&right).all(|wanted| items(&left).any(|item| item == wanted)),
-            Test::ContainsAny => items(&right).any(|wanted| items(&left).any(|item| item == wanted)),
-            Test::Differ | Test::IsSet | Test::IsNotSet | Test::Never => false,
+            Test::Regexp(regex) => {
+                let reading = (budget, regex_reading_steps(&right));
+                regex.holds(&right, reading, Expression::read, |regex| regex.is_in(&left, budget))
+            }
+            Test::Version(requirement, dialect) => {
+                let Some(version) = Version::parse(left.trim(), *dialect) else { return false };
+                let read = |text: &str| Requirement::parse(text, *dialect);
+                requirement.holds(&right, (budget, read_bytes), read, |requirement| {
+                    budget.spend(requirement.steps(&version));
+                    !budget.is_spent() && requirement.is_met_by(&version)
+                })
+            }
+            Test::Contains(wanted, share) => {
+                budget.spend(bytes as u64 / 2);
+                let read = |text: &str| Some(ItemSet::of(text));
+                wanted.holds(&right, (budget, read_bytes), read, |wanted| wanted.is_in(&left, *share))
+            }
+            Test::Differ | Test::IsSet | Test::IsNotSet | Test::Never | Test::Fixed(_) => false,
         }
     }
+}
+
+/// The test of a set, answered where both sides are the same for all nodes.
+fn contains(left: &Target, right: &Target, share: Share) -> Test {
+    let wanted = Prepared::of(right, |text| Some(ItemSet::of(text)));
+    match (left, &wanted) {
+        (Target::Literal(left), Prepared::Fixed(wanted)) => Test::Fixed(wanted.is_in(left, share)),
+        _ => Test::Contains(wanted, share),
+    }
+}
+
+/// The beginning of a text that metrics tell, whole where it is not long.
+fn told(mut text: String) -> String {
+    if text.len() > CONSTRAINT_TOLD_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(CONSTRAINT_TOLD_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl From<&job::Constraint> for Constraint {
@@ -151,10 +248,6 @@ impl From<&job::Affinity> for Affinity {
     }
 }
 
-fn read_regex(text: &str) -> Option<Regex> {
-    Regex::new(text).ok()
-}
-
 /// Numbers by value where both sides are numbers, else letter by letter.
 fn compare(left: &str, right: &str) -> Ordering {
     if let (Ok(left), Ok(right)) = (left.parse::<i64>(), right.parse::<i64>()) {
@@ -164,8 +257,4 @@ fn compare(left: &str, right: &str) -> Ordering {
         (Ok(left), Ok(right)) => left.total_cmp(&right),
         _ => left.cmp(right),
     }
-}
-
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim)
 }

@@ -22,7 +22,13 @@ fn facts() -> NodeFacts {
             ("signals", "SIGINT, SIGTERM,SIGKILL"),
             ("unique.hostname", "host-7"),
         ]),
-        meta: text(&[("rack", "r1"), ("wanted", "linux"), ("pattern", "^lin"), ("unique.serial", "x")]),
+        meta: text(&[
+            ("signals", "SIGTERM,SIGINT"),
+            ("rack", "r1"),
+            ("wanted", "linux"),
+            ("pattern", "^lin"),
+            ("unique.serial", "x"),
+        ]),
         drivers: [("raw_exec".into(), DriverInfo::default())].into(),
         ..Default::default()
     };
@@ -61,6 +67,12 @@ fn operands_hold_or_not() {
         ("${attr.signals}", "set_contains_all", "SIGTERM,SIGHUP", false),
         ("${attr.signals}", "set_contains_any", "SIGHUP, SIGKILL", true),
         ("${attr.signals}", "set_contains_any", "SIGHUP", false),
+        ("${attr.signals}", "set_contains", "SIGINT, SIGINT,SIGTERM", true),
+        ("${attr.signals}", "set_contains", "${meta.signals}", true),
+        ("${attr.signals}", "set_contains_any", "${meta.rack}", false),
+        ("a,b,c", "set_contains", "c,a", true),
+        ("a,b,c", "set_contains", "c,d", false),
+        ("a,b,c", "set_contains_any", "d,c", true),
         ("${attr.kernel.name}", "is_set", "", true),
         ("${attr.missing}", "is_set", "", false),
         ("${attr.missing}", "is_not_set", "", true),
@@ -79,7 +91,7 @@ fn operands_hold_or_not() {
     let node = facts();
     for (left, operand, right, expected) in cases {
         let constraint = Constraint::parse(left, operand, right);
-        assert_eq!(constraint.holds(&node), expected, "{left} {operand} {right}");
+        assert_eq!(constraint.holds(&node, &Budget::new(10_000)), expected, "{left} {operand} {right}");
     }
 }
 
@@ -106,4 +118,55 @@ fn what_is_unique_to_a_node_escapes_its_class() {
 fn metrics_name_constraints_as_users_write_them() {
     assert_eq!(Constraint::parse("${meta.nowhere}", "=", "x").text, "${meta.nowhere} = x");
     assert_eq!(Constraint::parse("${meta.nowhere}", "", "x").text, "${meta.nowhere} = x");
+}
+
+/// So many different words between commas.
+fn words(count: usize) -> String {
+    (0..count).map(|number| format!("word-{number}")).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn long_texts_cost_in_proportion_to_their_length_and_none_more_than_the_budget() {
+    let mut node = facts();
+    let versions = vec!["> 1.1"; 20_000].join(",");
+    for (key, value) in
+        [("words", words(120_000)), ("parts", vec!["1"; 20_000].join(".")), ("rest", versions)]
+    {
+        node.unique_meta.insert(format!("unique.{key}"), value);
+    }
+    let (all, none) = (words(120_000), words(120_000).replace("word", "other"));
+    let (steps, few) = (10_000_000, 1_000_000);
+    // Whether it holds, and the steps that it takes at most; those of more than the budget find nothing.
+    let words = "${meta.unique.words}";
+    let cases = [
+        ("two lists of 120,000 words", all.as_str(), "set_contains_any", none.as_str(), false, 0),
+        ("two such lists, of which one is a node's", words, "set_contains_any", &none, false, few),
+        ("all of them", words, "set_contains", &all, true, few),
+        ("a node's list and itself", words, "set_contains", words, true, few),
+        (
+            "20,000 conditions on a version of 20,000 parts",
+            "${meta.unique.parts}",
+            "version",
+            "${meta.unique.rest}",
+            false,
+            steps,
+        ),
+        (
+            "a long text and an expression",
+            words,
+            "regexp",
+            "(word|other)+-[0-9]{1,9}x(\\w{5}){3}",
+            false,
+            steps,
+        ),
+        ("an expression of each node's", "linux", "regexp", words, false, steps),
+    ];
+    for (what, left, operand, right, expected, steps_max) in cases {
+        let constraint = Constraint::parse(left, operand, right);
+        let budget = Budget::new(steps);
+        assert_eq!(constraint.holds(&node, &budget), expected, "{what}");
+        assert!(budget.spent_of(steps) <= steps_max, "{what}: {}", budget.spent_of(steps));
+        assert_eq!(budget.is_spent(), steps_max == steps, "{what}: {}", budget.spent_of(steps));
+        assert!(constraint.text.len() <= CONSTRAINT_TOLD_BYTES_MAX + '…'.len_utf8(), "{what}");
+    }
 }

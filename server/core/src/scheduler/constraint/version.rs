@@ -13,8 +13,9 @@ pub(crate) enum Dialect {
     Semver,
 }
 
+/// A version, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
+pub(crate) struct Version {
     segments: Vec<u64>,
     /// The parts of the pre-release; none is greater than any.
     pre_release: Vec<String>,
@@ -46,10 +47,16 @@ impl Requirement {
         Some(Requirement { dialect, conditions })
     }
 
-    /// Whether the text is a version that meets all conditions.
-    pub(crate) fn is_met_by(&self, text: &str) -> bool {
-        let Some(version) = Version::parse(text.trim(), self.dialect) else { return false };
-        self.conditions.iter().all(|(comparison, bound)| self.meets(*comparison, &version, bound))
+    /// Whether the version meets all conditions.
+    pub(crate) fn is_met_by(&self, version: &Version) -> bool {
+        self.conditions.iter().all(|(comparison, bound)| self.meets(*comparison, version, bound))
+    }
+
+    /// What that costs: each condition compares all parts of both.
+    pub(crate) fn steps(&self, version: &Version) -> u64 {
+        let parts = |version: &Version| 1 + version.segments.len() + version.pre_release.len();
+        let of_conditions: usize = self.conditions.iter().map(|(_, bound)| parts(bound)).sum();
+        (of_conditions + self.conditions.len() * parts(version)) as u64 / 4
     }
 
     fn meets(&self, comparison: Comparison, version: &Version, bound: &Version) -> bool {
@@ -98,7 +105,7 @@ fn condition(text: &str, dialect: Dialect) -> Option<(Comparison, Version)> {
 }
 
 impl Version {
-    fn parse(text: &str, dialect: Dialect) -> Option<Version> {
+    pub(crate) fn parse(text: &str, dialect: Dialect) -> Option<Version> {
         let text = text.strip_prefix('v').unwrap_or(text);
         // What follows a plus sign is metadata and takes no part in comparisons.
         let text = text.split_once('+').map_or(text, |(version, _)| version);
@@ -156,6 +163,12 @@ fn compare_pre_releases(left: &[String], right: &[String]) -> Ordering {
 mod tests {
     use super::*;
 
+    fn is_met(requirement: &str, dialect: Dialect, version: &str) -> bool {
+        let requirement = Requirement::parse(requirement, dialect);
+        let version = Version::parse(version, dialect);
+        requirement.zip(version).is_some_and(|(requirement, version)| requirement.is_met_by(&version))
+    }
+
     #[test]
     fn versions_meet_requirements() {
         let cases = [
@@ -184,9 +197,7 @@ mod tests {
             ("", ">= 0", false),
         ];
         for (version, requirement, expected) in cases {
-            let met =
-                Requirement::parse(requirement, Dialect::Version).is_some_and(|it| it.is_met_by(version));
-            assert_eq!(met, expected, "{version} {requirement}");
+            assert_eq!(is_met(requirement, Dialect::Version, version), expected, "{version} {requirement}");
         }
     }
 
@@ -202,9 +213,7 @@ mod tests {
             ("1.9", "~> 1.2", false),
         ];
         for (version, requirement, expected) in cases {
-            let met =
-                Requirement::parse(requirement, Dialect::Semver).is_some_and(|it| it.is_met_by(version));
-            assert_eq!(met, expected, "{version} {requirement}");
+            assert_eq!(is_met(requirement, Dialect::Semver, version), expected, "{version} {requirement}");
         }
     }
 }

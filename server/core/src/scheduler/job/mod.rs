@@ -6,6 +6,7 @@ mod shape;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ordu_proto::api::job::{self, JobSpec, NetworkResource, TYPE_SERVICE, TaskGroup, UpdateStrategy};
 use ordu_proto::state::Job;
@@ -25,7 +26,7 @@ pub struct ScheduledJob {
     pub(crate) datacenters: Vec<String>,
     pub(crate) all_at_once: bool,
     /// What any group's node must be.
-    pub(crate) constraints: Vec<Constraint>,
+    pub(crate) constraints: Constraints,
     /// What the allocations of the whole job may not share.
     pub(crate) exclusions: Exclusions,
     pub(crate) groups: Vec<ScheduledGroup>,
@@ -37,10 +38,10 @@ pub(crate) struct ScheduledGroup {
     pub(crate) name: String,
     pub(crate) count: u32,
     /// What a node must be, for the group or one of its tasks.
-    pub(crate) constraints: Vec<Constraint>,
+    pub(crate) constraints: Constraints,
     pub(crate) exclusions: Exclusions,
     /// What a node had better be, for the job, the group or one of its tasks.
-    pub(crate) affinities: Vec<Affinity>,
+    pub(crate) affinities: Vec<Arc<Affinity>>,
     /// Drivers that the node must have, ascending.
     pub(crate) drivers: Vec<String>,
     /// Network modes that the node must offer (`bridge`, `cni/…`), beside that of the host.
@@ -94,6 +95,15 @@ pub(crate) struct FixedPort {
     pub(crate) value: i64,
 }
 
+/// Constraints on single nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Constraints {
+    /// Those that all nodes of a class meet, or none.
+    pub(crate) of_classes: Vec<Constraint>,
+    /// Those that nodes of one class may differ in.
+    pub(crate) of_nodes: Vec<Constraint>,
+}
+
 /// What allocations may not share with each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exclusions {
@@ -120,6 +130,8 @@ impl ScheduledJob {
     /// specification (validation has told its author) is met by no node.
     pub fn from_spec(row: &Job, spec: &JobSpec) -> ScheduledJob {
         let (constraints, exclusions) = split_constraints(&spec.constraints);
+        // Read once, whatever the number of groups.
+        let affinities: Vec<Arc<Affinity>> = spec.affinities.iter().map(shared).collect();
         ScheduledJob {
             namespace: row.namespace.clone(),
             id: row.id.clone(),
@@ -133,9 +145,21 @@ impl ScheduledJob {
             groups: spec
                 .task_groups
                 .iter()
-                .map(|group| ScheduledGroup::from_spec(row, spec, group))
+                .map(|group| ScheduledGroup::from_spec(row, spec, group, &affinities))
                 .collect(),
         }
+    }
+
+    /// Bytes of the constraints and affinities that a decision may ask of each node.
+    pub fn constraint_bytes(&self) -> usize {
+        let of = |constraints: &Constraints| {
+            let all = constraints.of_classes.iter().chain(&constraints.of_nodes);
+            all.map(|constraint| constraint.bytes).sum::<usize>()
+        };
+        let of_groups = self.groups.iter().map(|group| {
+            of(&group.constraints) + group.affinities.iter().map(|it| it.constraint.bytes).sum::<usize>()
+        });
+        of(&self.constraints) + of_groups.sum::<usize>()
     }
 
     /// The datacenters that the job may run in: what its blocked evaluation waits for.
@@ -149,7 +173,7 @@ impl ScheduledJob {
 }
 
 impl ScheduledGroup {
-    fn from_spec(row: &Job, spec: &JobSpec, group: &TaskGroup) -> ScheduledGroup {
+    fn from_spec(row: &Job, spec: &JobSpec, group: &TaskGroup, of_job: &[Arc<Affinity>]) -> ScheduledGroup {
         let all: Vec<job::Constraint> = group
             .constraints
             .iter()
@@ -158,7 +182,7 @@ impl ScheduledGroup {
             .collect();
         let (constraints, exclusions) = split_constraints(&all);
         let of_tasks = group.tasks.iter().flat_map(|task| &task.affinities);
-        let affinities = spec.affinities.iter().chain(&group.affinities).chain(of_tasks).map(Affinity::from);
+        let own = group.affinities.iter().chain(of_tasks).map(shared);
         let mut drivers: Vec<String> = group.tasks.iter().map(|task| task.driver.clone()).collect();
         drivers.sort_unstable();
         drivers.dedup();
@@ -174,7 +198,7 @@ impl ScheduledGroup {
             count: group.count().clamp(0, COUNT_MAX) as u32,
             constraints,
             exclusions,
-            affinities: affinities.collect(),
+            affinities: of_job.iter().cloned().chain(own).collect(),
             drivers,
             network_modes: modes
                 .filter(|mode| !["", "host", "none"].contains(mode))
@@ -229,9 +253,13 @@ impl ScheduledTask {
     }
 }
 
+fn shared(affinity: &job::Affinity) -> Arc<Affinity> {
+    Arc::new(Affinity::from(affinity))
+}
+
 /// Those on single nodes, and those that look at other allocations.
-fn split_constraints(constraints: &[job::Constraint]) -> (Vec<Constraint>, Exclusions) {
-    let mut on_nodes = Vec::new();
+fn split_constraints(constraints: &[job::Constraint]) -> (Constraints, Exclusions) {
+    let mut on_nodes = Constraints::default();
     let mut exclusions = Exclusions::default();
     for constraint in constraints {
         match constraint.operand.as_str() {
@@ -242,7 +270,13 @@ fn split_constraints(constraints: &[job::Constraint]) -> (Vec<Constraint>, Exclu
                 // Nothing said means one; what is no number means that no node will do.
                 limit: if constraint.right.is_empty() { 1 } else { constraint.right.parse().unwrap_or(0) },
             }),
-            _ => on_nodes.push(Constraint::from(constraint)),
+            _ => {
+                let constraint = Constraint::from(constraint);
+                match constraint.escapes_class {
+                    true => on_nodes.of_nodes.push(constraint),
+                    false => on_nodes.of_classes.push(constraint),
+                }
+            }
         }
     }
     (on_nodes, exclusions)

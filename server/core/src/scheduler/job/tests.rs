@@ -60,7 +60,7 @@ fn constraints_on_other_allocations_are_kept_apart() {
     ];
     let job = read(&spec);
     assert!(job.exclusions.distinct_hosts && !job.groups[0].exclusions.distinct_hosts);
-    assert_eq!(job.constraints.len(), 1);
+    assert_eq!((job.constraints.of_classes.len(), job.constraints.of_nodes.len()), (1, 0));
     let limits: Vec<u64> = job.groups[0].exclusions.distinct_properties.iter().map(|it| it.limit).collect();
     assert_eq!(limits, [1, 2, 0]);
 }

@@ -82,7 +82,7 @@ impl<'j> Placer<'_, 'j> {
         let spec = &job.groups[index];
         let wanted = work.destructive.len() + work.place.len();
         self.queued.insert(spec.name.clone(), wanted as i64);
-        if wanted == 0 {
+        if wanted == 0 || self.feasibility.budget.is_spent() {
             return;
         }
         let mut group =
@@ -116,11 +116,14 @@ impl<'j> Placer<'_, 'j> {
         ids: &mut Ids<'_>,
     ) {
         let Some(previous) = wish.previous else { return };
+        if self.feasibility.budget.is_spent() {
+            return;
+        }
         let freed = self.live_slot(previous).map(|slot| (slot, Usage::of(previous.resources.as_ref())));
         if let Some((slot, usage)) = &freed {
             self.view.give_back(*slot, usage);
             self.occupancy.remove(self.view, group.index, *slot);
-            self.look_again(group, ranking, *slot);
+            self.look_again(ranking, *slot);
         }
         if self.place(group, ranking, wish, ids) {
             return;
@@ -128,17 +131,13 @@ impl<'j> Placer<'_, 'j> {
         if let Some((slot, usage)) = &freed {
             self.view.take(*slot, usage);
             self.occupancy.add(self.view, group.index, *slot);
-            self.look_again(group, ranking, *slot);
+            self.look_again(ranking, *slot);
         }
     }
 
     /// One node's room changed. Where properties are shared between nodes, others may have opened too.
-    fn look_again(&mut self, group: &Group<'j>, ranking: &mut Ranking<'j>, slot: Slot) {
-        if self.occupancy.has_properties() {
-            *ranking = Ranking::new(group.spec, group.index, group.tie_seed, &mut self.sight());
-        } else {
-            ranking.revisit(&mut self.sight(), slot);
-        }
+    fn look_again(&mut self, ranking: &mut Ranking<'j>, slot: Slot) {
+        ranking.revisit_sharing(&mut self.sight(), slot);
     }
 
     /// Places one allocation; if there is no place for it, the group's failure tells why.

@@ -53,6 +53,22 @@ impl<'j> Occupancy<'j> {
         !self.properties.is_empty()
     }
 
+    /// Rules on shared properties: each is asked of each node.
+    pub(crate) fn property_count(&self) -> u64 {
+        self.properties.len() as u64
+    }
+
+    /// The node's values of the properties that the group's allocations share with others, rule by rule.
+    pub(crate) fn values<'s>(
+        &'s self,
+        view: &'s ClusterView,
+        group: usize,
+        slot: Slot,
+    ) -> impl Iterator<Item = Option<String>> + 's {
+        let properties = self.properties.iter().filter(move |property| property.is_for(group));
+        properties.map(move |property| property.value(view, slot))
+    }
+
     pub(crate) fn add(&mut self, view: &ClusterView, group: usize, slot: Slot) {
         *self.of_job.entry(slot).or_insert(0) += 1;
         *self.of_groups[group].entry(slot).or_insert(0) += 1;

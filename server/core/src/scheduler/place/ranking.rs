@@ -15,6 +15,9 @@ use crate::scheduler::feasible::Feasibility;
 use crate::scheduler::job::ScheduledGroup;
 use crate::scheduler::view::{Capacity, ClusterView, NodeFacts, PAGE, PLACEABLE, Slot, fold};
 
+/// Steps that it costs to take a node out of the heap and look at it again.
+const STEPS_PER_CHOICE: u64 = 8;
+
 /// How many of the best nodes a metric tells of.
 const TOLD_SCORES_MAX: usize = 5;
 
@@ -41,6 +44,8 @@ pub(crate) struct Ranking<'j> {
     generations: FxHashMap<Slot, u32>,
     /// Nodes that are not in the heap though their class is feasible.
     out: FxHashMap<Slot, Out>,
+    /// Nodes that share a property, by its value; rule by rule.
+    sharing: Vec<FxHashMap<String, Vec<Slot>>>,
     affinity_of_class: Vec<Option<f64>>,
     tally: Tally,
 }
@@ -80,12 +85,16 @@ impl<'j> Ranking<'j> {
             heap: BinaryHeap::new(),
             generations: FxHashMap::default(),
             out: FxHashMap::default(),
+            sharing: Vec::new(),
             affinity_of_class: vec![None; sight.view.classes().table_len()],
             tally: Tally::new(sight.view),
         };
         let mut found = Vec::with_capacity(sight.view.node_count());
         let view = sight.view;
         for (page, (facts, _)) in view.pages().enumerate() {
+            if sight.feasibility.budget.is_spent() {
+                break;
+            }
             for row in 0..PAGE {
                 let class = facts.class[row];
                 if facts.flags[row] & PLACEABLE != PLACEABLE || !sight.feasibility.is_in_datacenter(class) {
@@ -98,6 +107,7 @@ impl<'j> Ranking<'j> {
                     continue;
                 }
                 let slot = (page * PAGE + row) as Slot;
+                ranking.note_shared(sight, slot);
                 if let Some((capacity, used_after)) = ranking.room(sight, slot, class) {
                     let packed = binpack(&capacity, &used_after);
                     let score = ranking.score(sight, slot, node, packed, false).normalized;
@@ -107,6 +117,32 @@ impl<'j> Ranking<'j> {
         }
         ranking.heap = BinaryHeap::from(found);
         ranking
+    }
+
+    fn note_shared(&mut self, sight: &Sight<'_, 'j>, slot: Slot) {
+        for (rule, value) in sight.occupancy.values(sight.view, self.index, slot).enumerate() {
+            if self.sharing.len() <= rule {
+                self.sharing.push(FxHashMap::default());
+            }
+            if let Some(value) = value {
+                self.sharing[rule].entry(value).or_default().push(slot);
+            }
+        }
+    }
+
+    /// Looks again at a node, and at those that share a property with it: they may have been opened, or closed, by
+    /// what was changed there.
+    pub(crate) fn revisit_sharing(&mut self, sight: &mut Sight<'_, 'j>, slot: Slot) {
+        let mut slots = vec![slot];
+        for (sharing, value) in self.sharing.iter().zip(sight.occupancy.values(sight.view, self.index, slot))
+        {
+            slots.extend(value.and_then(|value| sharing.get(&value)).into_iter().flatten());
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            self.revisit(sight, slot);
+        }
     }
 
     /// Takes the best node out of the ranking; the caller places on it and comes back with `revisit`.
@@ -119,6 +155,7 @@ impl<'j> Ranking<'j> {
         // lower than what is wanted, nothing better can follow.
         let mut unpenalised = 0;
         while unpenalised < wanted {
+            sight.feasibility.budget.spend(STEPS_PER_CHOICE);
             let Some(candidate) = self.pop(sight) else { break };
             let is_penalised = penalised.contains(&candidate.slot);
             unpenalised += usize::from(!is_penalised);
@@ -186,6 +223,7 @@ impl<'j> Ranking<'j> {
                 continue;
             }
             // What was placed elsewhere may have closed this node since it was scored.
+            sight.feasibility.budget.spend(sight.occupancy.property_count());
             if sight.occupancy.has_properties()
                 && let Err(reason) = sight.occupancy.allows(sight.view, self.index, candidate.slot)
             {
@@ -200,6 +238,7 @@ impl<'j> Ranking<'j> {
     /// The node's capacity and what would be used of it with one more allocation, if that fits and the
     /// job's other allocations allow it. If not, the node is counted and remembered as out.
     fn room(&mut self, sight: &Sight<'_, 'j>, slot: Slot, class: u32) -> Option<(Capacity, Capacity)> {
+        sight.feasibility.budget.spend(sight.occupancy.property_count());
         if let Err(reason) = sight.occupancy.allows(sight.view, self.index, slot) {
             self.tally.filter(class, &reason, 1);
             self.out.insert(slot, Out::Excluded(reason));
@@ -248,22 +287,24 @@ impl<'j> Ranking<'j> {
         penalised: bool,
     ) -> Score {
         let same_group = sight.occupancy.of_group(self.index, slot);
-        let affinity = self.affinity(sight.view.class_number(slot), node);
+        let affinity = self.affinity(sight, slot, node);
         Score::new(packed, same_group, self.group.count, penalised, affinity)
     }
 
     /// The weights of the affinities that the node meets, as a share of all weights.
-    fn affinity(&mut self, class: u32, node: &NodeFacts) -> f64 {
+    fn affinity(&mut self, sight: &Sight<'_, 'j>, slot: Slot, node: &NodeFacts) -> f64 {
         let affinities = &self.group.affinities;
         if affinities.is_empty() {
             return 0.0;
         }
+        let class = sight.view.class_number(slot);
         let known = self.affinity_of_class[class as usize];
         let by_class = !affinities.iter().any(|affinity| affinity.constraint.escapes_class);
         if let (Some(known), true) = (known, by_class) {
             return known;
         }
-        let met = affinities.iter().filter(|affinity| affinity.constraint.holds(node));
+        let met =
+            affinities.iter().filter(|affinity| affinity.constraint.holds(node, &sight.feasibility.budget));
         let met: f64 = met.map(|affinity| affinity.weight).sum();
         let all: f64 = affinities.iter().map(|affinity| affinity.weight.abs()).sum();
         let share = if all == 0.0 { 0.0 } else { met / all };

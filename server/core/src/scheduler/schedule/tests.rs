@@ -75,6 +75,27 @@ fn a_blocked_evaluation_stays_one_until_all_is_placed() {
 }
 
 #[test]
+fn an_evaluation_that_would_cost_too_much_fails_in_words_and_changes_nothing() {
+    let mut world = World::new(40, "service").with_groups(vec![group("g", 3, 100, 100)]);
+    world.settle();
+    // The expression is the same for all, and what it is looked for in is each node's own.
+    for number in 1..=40 {
+        world.change_node(number, |node| {
+            node.meta.insert("unique.text".into(), "x".repeat(200_000));
+        });
+    }
+    world.change_job(|_, spec| {
+        spec.task_groups.push(group("h", 1, 100, 100));
+        spec.constraints = vec![constraint("${meta.unique.text}", "regexp", "x(\\w{5}){3}")];
+    });
+    let decision = world.decide();
+    assert_eq!((decision.ending, decision.eval.status()), (Ending::OverBudget, EvalStatus::Failed));
+    assert!(decision.plan_is_empty() && decision.blocked.is_none(), "{decision:?}");
+    let said = decision.eval.status_description;
+    assert!(said.contains("100000000 steps"), "{said}");
+}
+
+#[test]
 fn a_type_without_a_scheduler_fails_in_words() {
     let mut world = World::new(1, "sysbatch").with_groups(vec![group("g", 1, 1, 1)]);
     let decision = world.decide();

@@ -161,3 +161,21 @@ fn more_regular_expressions_than_can_be_looked_at_are_refused_unseen() {
         "the job has 65 regular expressions in its constraints and affinities, and at most 64 are allowed";
     assert_refused("service", &[("/TaskGroups/0/Tasks/0/Affinities", json!(many), one(told))]);
 }
+
+#[test]
+fn constraints_longer_than_can_be_asked_of_nodes_are_refused_unseen() {
+    let side = |bytes: usize| json!({"LTarget": "a", "RTarget": "x".repeat(bytes), "Operand": "="});
+    let cases = [
+        (
+            json!([side(65_537)]),
+            "the job has 65537 bytes in one side of a constraint or affinity, and at most 65536 are allowed",
+        ),
+        (
+            json!(vec![side(65_536); 8]),
+            "the job has 524296 bytes of constraints and affinities, and at most 524288 are allowed",
+        ),
+    ];
+    for (constraints, told) in cases {
+        assert_refused("service", &[("/TaskGroups/0/Constraints", constraints, one(told))]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether this server may lead: what speaks against it, and what is done about that. A server that something
+//! speaks against stands for no election while another can lead, and hands leadership on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::context::Context;
+
+/// What may speak against a server as the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Objection {
+    /// Its clock: it is wrong, or not compared yet.
+    Clock,
+    /// Its disk, which takes too long.
+    Disk,
+}
+
+/// What speaks against this server, each with those who could lead instead. A cheap handle.
+#[derive(Clone)]
+pub struct Candidacy(watch::Sender<BTreeMap<Objection, Vec<u64>>>);
+
+impl Default for Candidacy {
+    /// Of a server that starts: it does not know yet whether its clock is right.
+    fn default() -> Self {
+        Self(watch::Sender::new([(Objection::Clock, Vec::new())].into()))
+    }
+}
+
+impl Candidacy {
+    /// This speaks against it. `instead`: the servers, by their ids, against whom it does not.
+    pub(crate) fn object(&self, objection: Objection, instead: Vec<u64>) {
+        self.0.send_if_modified(|all| all.insert(objection, instead.clone()).as_ref() != Some(&instead));
+    }
+
+    /// This does not speak against it any more.
+    pub(crate) fn lift(&self, objection: Objection) {
+        self.0.send_if_modified(|all| all.remove(&objection).is_some());
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Those against whom none of it speaks.
+    fn instead(&self) -> Vec<u64> {
+        let all = self.0.borrow();
+        let mut lists = all.values();
+        let first = lists.next().cloned().unwrap_or_default();
+        lists.fold(first, |both, list| both.into_iter().filter(|id| list.contains(id)).collect())
+    }
+}
+
+/// How often it is looked whether the cluster has a leader.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// After so long without a leader a server stands for election whatever speaks against it: the others cannot
+/// lead, and a bad leader is better than none.
+const LEADERLESS_MAX: Duration = Duration::from_secs(3);
+/// Pause before leadership that was not taken over is offered again.
+const OFFER_PAUSE: Duration = Duration::from_secs(5);
+
+/// Keeps a server that something speaks against from leading, for as long as raft runs. Raft begins without
+/// elections.
+pub(crate) async fn keep(context: Context) -> Result<(), String> {
+    let Context { candidacy, cluster, .. } = &context;
+    let mut changes = candidacy.0.subscribe();
+    let mut offered: Option<Instant> = None;
+    loop {
+        changes.mark_unchanged();
+        let stands = candidacy.is_open() || cluster.leaderless_for() > LEADERLESS_MAX;
+        cluster.raft().runtime_config().elect(stands);
+        let instead = candidacy.instead();
+        if !instead.is_empty()
+            && cluster.is_leader()
+            && offered.is_none_or(|offered| offered.elapsed() > OFFER_PAUSE)
+        {
+            offered = Some(Instant::now());
+            let why: Vec<String> = candidacy.0.borrow().keys().map(|it| format!("{it:?}")).collect();
+            tracing::warn!(objections = why.join(", "), "this server hands leadership over");
+            crate::leader::duties::hand_over(cluster, |voter| instead.contains(&voter)).await;
+        }
+        // Either something has changed, or it is time to look again.
+        let _ = timeout(LOOK_INTERVAL, changes.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leadership_goes_to_those_against_whom_nothing_speaks() {
+        let candidacy = Candidacy::default();
+        assert!(!candidacy.is_open() && candidacy.instead().is_empty(), "clocks are not compared yet");
+        candidacy.object(Objection::Clock, vec![1, 2, 3]);
+        candidacy.object(Objection::Disk, vec![2, 3, 4]);
+        assert_eq!(vec![2, 3], candidacy.instead());
+        candidacy.lift(Objection::Clock);
+        assert_eq!(vec![2, 3, 4], candidacy.instead());
+        candidacy.lift(Objection::Disk);
+        assert!(candidacy.is_open() && candidacy.instead().is_empty());
+    }
+}
