@@ -16,6 +16,9 @@ server {
   # The same of one whose disk takes longer for a sync of the raft log.
   sync_limit = "2s"
 
+  # A client of the HTTP API that takes nothing of its answer for longer loses its connection.
+  http_stall_limit = "10s"
+
   server_join {
     # Names are looked up anew at each try, since a container that comes back may have another address.
     retry_join = ["server-1", "server-2", "server-3"]

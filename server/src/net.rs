@@ -52,6 +52,7 @@ impl Accept for TcpAccept {
         Box::pin(async {
             let (stream, peer) = self.0.accept().await?;
             tune(&stream);
+            bound_unsent(&stream);
             Ok((Box::new(stream) as Connection, peer))
         })
     }
@@ -78,6 +79,19 @@ fn tune(stream: &tokio::net::TcpStream) {
     if let Err(error) = tuned {
         // The peer has gone already: whoever uses the connection will hear of it.
         tracing::debug!(%error, "a connection's options cannot be set");
+    }
+}
+
+/// Bytes that the system takes of what is written to an accepted connection before its peer takes any. What more there
+/// is stays here, where it is counted; a peer that takes nothing is noticed, too.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// Else the system would hold some megabytes for each client that reads nothing.
+fn bound_unsent(stream: &tokio::net::TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(%error, "what is held for a connection cannot be bounded");
     }
 }
 
@@ -119,5 +133,23 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert_eq!(Some(Duration::from_millis(CONNECTION_STALL_MS_MAX)), socket.tcp_user_timeout().unwrap());
         assert_eq!(made.local_addr().unwrap(), listener.accept().await.unwrap().1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn little_is_taken_for_a_peer_that_reads_nothing() {
+        use tokio::io::AsyncWriteExt;
+        let mut listener = Tcp.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let _silent = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let mut taken = 0;
+        let taking = async {
+            while taken < 8 * 1024 * 1024 {
+                taken += accepted.write(&[7; 65_536]).await.unwrap();
+            }
+        };
+        // Nothing is waited for: it goes on for as long as there is room.
+        let _ = tokio::time::timeout(Duration::from_secs(1), taking).await;
+        assert!(taken < 1024 * 1024, "{taken} bytes");
     }
 }

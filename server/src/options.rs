@@ -73,6 +73,8 @@ pub struct ServerOptions {
     pub clock_skew_max: Duration,
     /// How long a sync of the raft log may take: with a slower disk it is no leader.
     pub sync_time_max: Duration,
+    /// How long a client of the HTTP API may take nothing of what is sent to it.
+    pub http_stall_max: Duration,
     /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
     pub with_client: bool,
     /// Scheduler workers.

@@ -222,7 +222,8 @@ impl Server {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
             parts.spawn(part(&cluster, serve_rpc(listener, services, stop.clone())));
         }
-        let http = tokio::spawn(crate::http::serve(http, Bounds::of_http(), context.clone(), stop.clone()));
+        let bounds = Bounds::of_http(options.http_stall_max);
+        let http = tokio::spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
         let discovery = Discovery {
             options,
             identity: identity.clone(),

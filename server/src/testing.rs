@@ -45,6 +45,7 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         heartbeat_grace: Duration::from_secs(10),
         clock_skew_max: Duration::from_secs(5),
         sync_time_max: Duration::from_secs(2),
+        http_stall_max: Duration::from_secs(10),
         with_client: false,
         workers: 1,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ordu_agent::AgentOptions;
+use ordu_core::limits::HTTP_STALL_MS;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
 use ordu_server::options::{RaftTiming, ServerOptions};
@@ -338,6 +339,7 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         clock_skew_max: Duration::from_millis(settings.clock_skew_limit_ms.unwrap_or(CLOCK_SKEW_LIMIT_MS)),
         sync_time_max: Duration::from_millis(settings.sync_limit_ms.unwrap_or(SYNC_LIMIT_MS)),
+        http_stall_max: Duration::from_millis(settings.http_stall_limit_ms.unwrap_or(HTTP_STALL_MS)),
         with_client: config.client.is_some(),
         workers: settings.num_schedulers.map_or(cores, |workers| workers as usize),
     }

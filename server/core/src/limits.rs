@@ -106,6 +106,28 @@ pub const HTTP_SILENCE_MS_MAX: u64 = 180_000;
 /// How long a connection to an RPC port may take to begin with gRPC; what is silent later is asked by it.
 pub const RPC_GREETING_MS_MAX: u64 = 10_000;
 
+/// How long a client of the HTTP API may take nothing of what is sent to it, unless configured.
+pub const HTTP_STALL_MS: u64 = 10_000;
+
+/// Answers that wait for their readers, bytes in all; a larger one is given alone. Those of a connection are one.
+pub const ANSWERS_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// An answer that does not count among them, bytes.
+pub const SMALL_ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// Lists that are read and encoded at one time; more of them wait their turn.
+pub const LISTS_AT_ONCE_MAX: usize = 8;
+
+/// Bodies of more than [`INLINE_BYTES_MAX`] that are read or worked on at one time, bytes in all. A job takes many
+/// times its bytes while it is worked on.
+pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Smaller bodies, bytes in all.
+pub const SMALL_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a body waits for room before its request is refused.
+pub const BODY_ROOM_WAIT_MS_MAX: u64 = 5_000;
+
 /// How long a peer may take nothing of what is sent to it, and how long one that has gone is not noticed.
 pub const CONNECTION_STALL_MS_MAX: u64 = 60_000;
 

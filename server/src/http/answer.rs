@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::error::HttpError;
 use super::pretty;
 use super::request::Request;
+use super::room::{AnswerRoom, Handed};
 use crate::cluster::Cluster;
 
 const NEXT_TOKEN: HeaderName = HeaderName::from_static("x-nomad-nexttoken");
@@ -55,6 +56,7 @@ pub(super) struct Encoded {
     pub(super) gzipped: bool,
     /// What the next page of a list is asked for by.
     next_token: Option<HeaderValue>,
+    handed: Handed,
 }
 
 impl Encoded {
@@ -75,13 +77,24 @@ impl Encoded {
         let compressed = Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok());
         let gzipped = compressed.is_some();
         let body = compressed.unwrap_or(body).into();
-        Self { status, content_type, index, body, gzipped, next_token: None }
+        Self { gzipped, ..Self::as_it_is(status, content_type, index, body) }
+    }
+
+    fn as_it_is(status: StatusCode, content_type: &'static str, index: Option<u64>, body: Bytes) -> Self {
+        Self {
+            status,
+            content_type,
+            index,
+            body,
+            gzipped: false,
+            next_token: None,
+            handed: Handed::default(),
+        }
     }
 
     /// An error that is itself the state of what was read.
     pub(super) fn text(status: StatusCode, index: Option<u64>, text: &'static str) -> Self {
-        let body = Bytes::from_static(text.as_bytes());
-        Self { status, content_type: TEXT, index, body, gzipped: false, next_token: None }
+        Self::as_it_is(status, TEXT, index, Bytes::from_static(text.as_bytes()))
     }
 
     /// Of a page that is followed by the one of this token.
@@ -125,14 +138,7 @@ impl Answer {
 
     /// A write that has nothing to tell but its index.
     pub(super) fn done(index: u64) -> Self {
-        Self::plain(Encoded {
-            status: StatusCode::OK,
-            content_type: JSON,
-            index: Some(index),
-            body: Bytes::new(),
-            gzipped: false,
-            next_token: None,
-        })
+        Self::plain(Encoded::as_it_is(StatusCode::OK, JSON, Some(index), Bytes::new()))
     }
 
     /// What has no index.
@@ -145,9 +151,13 @@ impl Answer {
         Self { encoded: Arc::new(encoded), freshness: None }
     }
 
-    pub(super) fn into_response(self) -> Response {
-        let Encoded { status, content_type, index, body, gzipped, next_token } = &*self.encoded;
-        let mut response = Response::new(Body::from(body.clone()));
+    /// The response, where there is room for it; always where it `is_due`.
+    ///
+    /// # Errors
+    /// 503 when slow readers hold up too much.
+    pub(super) fn into_response(self, room: &AnswerRoom, is_due: bool) -> Result<Response, HttpError> {
+        let Encoded { status, content_type, index, body, gzipped, next_token, handed } = &*self.encoded;
+        let mut response = Response::new(Body::from(room.hand(body, handed, is_due)?));
         *response.status_mut() = *status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -166,7 +176,7 @@ impl Answer {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         }
-        response
+        Ok(response)
     }
 }
 
@@ -174,7 +184,11 @@ impl Answer {
 pub(super) fn error_response(error: HttpError) -> Response {
     let mut response = Response::new(Body::from(error.text));
     *response.status_mut() = error.status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    if error.may_retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     response
 }
 
@@ -193,6 +207,7 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::*;
+    use crate::http::room::Room;
 
     fn request(query: &str, gzip: bool) -> Request {
         let mut headers = HeaderMap::new();
@@ -200,6 +215,10 @@ mod tests {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Request::read(String::new(), query, &headers).unwrap()
+    }
+
+    fn sent(answer: Answer) -> Response {
+        answer.into_response(&Room::default().answers, false).unwrap()
     }
 
     #[test]
@@ -212,7 +231,7 @@ mod tests {
         let mut decoded = String::new();
         GzDecoder::new(&*both.body).read_to_string(&mut decoded).unwrap();
         assert_eq!("[\n    1\n]\n", decoded);
-        let headers = Answer::plain(both).into_response().headers().clone();
+        let headers = sent(Answer::plain(both)).headers().clone();
         assert_eq!("gzip", headers["content-encoding"]);
         assert_eq!("application/json", headers["content-type"]);
         assert_eq!("3", headers["x-nomad-index"]);
@@ -222,14 +241,14 @@ mod tests {
     fn reads_say_how_current_they_are_and_writes_do_not() {
         let freshness = Freshness { known_leader: false, last_contact_ms: 1_234 };
         let missing = Encoded::text(StatusCode::NOT_FOUND, Some(9), "job not found");
-        let response = Answer::read(Arc::new(missing), freshness).into_response();
+        let response = sent(Answer::read(Arc::new(missing), freshness));
         assert_eq!(404, response.status().as_u16());
         let headers = response.headers();
         assert_eq!("false", headers["X-Nomad-KnownLeader"]);
         assert_eq!("1234", headers["X-Nomad-LastContact"]);
         assert_eq!("9", headers["X-Nomad-Index"]);
         assert_eq!("text/plain; charset=utf-8", headers["Content-Type"]);
-        let written = Answer::written(&request("", false), 5, &()).into_response();
+        let written = sent(Answer::written(&request("", false), 5, &()));
         assert!(written.headers().get("X-Nomad-KnownLeader").is_none());
         assert_eq!("5", written.headers()["X-Nomad-Index"]);
     }

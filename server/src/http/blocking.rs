@@ -105,7 +105,7 @@ pub(super) async fn read(api: &Arc<Api>, read: Read, request: Arc<Request>) -> R
     let (encoded, waited) = if read.route.info.blocks && request.index > 0 {
         news(api, read, &request).await?
     } else {
-        (run(context, read, &request).await?, false)
+        (run(api, read, &request).await?, false)
     };
     let freshness =
         if request.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
@@ -130,7 +130,7 @@ async fn news(api: &Arc<Api>, read: Read, request: &Arc<Request>) -> Result<(Arc
         // is no concern of those who wait for this.
         let armed = watch.armed();
         let asked = applied();
-        let encoded = ticket.slot().answer(asked, applied, run(context, read, request)).await?;
+        let encoded = ticket.slot().answer(asked, applied, run(api, read, request)).await?;
         if is_news(&encoded, request) {
             return Ok((encoded, held.is_some()));
         }
@@ -156,9 +156,13 @@ fn jitter(wait: Duration) -> Duration {
     (wait / 16).mul_f64(f64::from(drawn) / f64::from(u32::MAX))
 }
 
-async fn run(context: &Context, read: Read, request: &Arc<Request>) -> Result<Arc<Encoded>, HttpError> {
+async fn run(api: &Api, read: Read, request: &Arc<Request>) -> Result<Arc<Encoded>, HttpError> {
+    let context = &api.context;
     let blocks = context.state.db().blocks();
     if blocks && read.size == Size::List {
+        // Never closed, and it would only mean that no place is counted.
+        let _place = api.room.lists.acquire().await.ok();
+        api.room.answers.check()?;
         let (context, request) = (context.clone(), request.clone());
         let encoded = move || Ok(find(&context, read, &request)?.encoded(&request));
         return on_blocking_thread(encoded).await?;

@@ -7,8 +7,13 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use ordu_core::limits::{HTTP_STALL_MS, INLINE_BYTES_MAX};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::error::HttpError;
+use super::room::Room;
 
 /// How long a body may take to arrive.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
@@ -17,8 +22,13 @@ const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 const DISCARD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The whole body, of at most `bytes_max`.
-pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
+/// The whole body, of at most `bytes_max`, and its room.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    room: &Room,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HttpError> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(told) = told
         && told > bytes_max as u64
@@ -28,8 +38,26 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         }
         return Err(too_large(bytes_max));
     }
-    match tokio::time::timeout(ARRIVE_WITHIN, collect(body, bytes_max)).await {
-        Ok(collected) => collected,
+    // One that does not tell its length may be small or as large as is taken.
+    let reserved = told.map_or(INLINE_BYTES_MAX.min(bytes_max), |told| told as usize);
+    if reserved == 0 {
+        return Ok((Bytes::new(), None));
+    }
+    let taken = match room.answers.check() {
+        // What is answered to a large request may be large.
+        Err(full) if reserved > INLINE_BYTES_MAX => Err(full),
+        _ => room.bodies.take(reserved).await,
+    };
+    let place = match taken {
+        Ok(place) => place,
+        Err(refusal) => {
+            discard(body).await;
+            return Err(refusal);
+        }
+    };
+    let collecting = collect(body, bytes_max, Reserved { bytes: reserved, place }, room);
+    match timeout(ARRIVE_WITHIN, collecting).await {
+        Ok(collected) => collected.map(|(body, reserved)| (body, Some(reserved.place))),
         Err(_) => Err(HttpError::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the request's body did not arrive within {} s", ARRIVE_WITHIN.as_secs()),
@@ -37,16 +65,39 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
     }
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
+/// Room that a body has.
+struct Reserved {
+    bytes: usize,
+    place: OwnedSemaphorePermit,
+}
+
+async fn collect(
+    mut body: Body,
+    bytes_max: usize,
+    mut reserved: Reserved,
+    room: &Room,
+) -> Result<(Bytes, Reserved), HttpError> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    // Whoever sends nothing has room that others wait for.
+    while let Some(frame) =
+        timeout(Duration::from_millis(HTTP_STALL_MS), body.frame()).await.map_err(stalled)?
+    {
         let frame =
             frame.map_err(|error| HttpError::bad_request(format!("the body cannot be read: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + more.len() + data.len() > bytes_max {
             discard(body).await;
             return Err(too_large(bytes_max));
+        }
+        if first.len() + more.len() + data.len() > reserved.bytes {
+            match room.bodies.take(bytes_max).await {
+                Ok(place) => reserved = Reserved { bytes: bytes_max, place },
+                Err(refusal) => {
+                    discard(body).await;
+                    return Err(refusal);
+                }
+            }
         }
         // Most bodies are one piece and are not copied.
         match first.is_empty() {
@@ -55,12 +106,12 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, HttpError> {
         }
     }
     if more.is_empty() {
-        return Ok(first);
+        return Ok((first, reserved));
     }
     let mut whole = BytesMut::with_capacity(first.len() + more.len());
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&more);
-    Ok(whole.freeze())
+    Ok((whole.freeze(), reserved))
 }
 
 pub(super) async fn discard(mut body: Body) {
@@ -74,7 +125,12 @@ pub(super) async fn discard(mut body: Body) {
         }
     };
     // Nothing hangs on whether all of it came.
-    let _ = tokio::time::timeout(DISCARD_WITHIN, discarding).await;
+    let _ = timeout(DISCARD_WITHIN, discarding).await;
+}
+
+fn stalled(_: Elapsed) -> HttpError {
+    let text = format!("nothing of the request's body arrived for {} s", HTTP_STALL_MS / 1_000);
+    HttpError::new(StatusCode::REQUEST_TIMEOUT, text)
 }
 
 fn too_large(bytes_max: usize) -> HttpError {
@@ -85,7 +141,7 @@ fn too_large(bytes_max: usize) -> HttpError {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use futures::stream;
+    use futures::{StreamExt, stream};
 
     use super::*;
 
@@ -99,18 +155,30 @@ mod tests {
     async fn a_body_is_whole_whatever_pieces_it_comes_in() {
         let headers = HeaderMap::new();
         for pieces in [&[][..], &["abc"], &["a", "b", "c"], &["", "ab", "", "c"]] {
-            let read = read(&headers, in_pieces(pieces), 3).await.unwrap();
+            let (read, _) = read(&headers, in_pieces(pieces), 3, &Room::default()).await.unwrap();
             assert_eq!(pieces.concat().as_bytes(), &*read);
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_arriving_gives_up_its_room() {
+        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("3"))]);
+        let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"a")) });
+        let body = Body::from_stream(first.chain(stream::pending()));
+        let room = Room::default();
+        let refused = read(&headers, body, 3, &room).await.unwrap_err();
+        assert_eq!(StatusCode::REQUEST_TIMEOUT, refused.status);
+        assert_eq!(0, room.bodies.bytes_held());
+    }
+
     #[tokio::test]
     async fn a_body_over_the_bound_is_refused_with_and_without_a_length() {
-        let refused = read(&HeaderMap::new(), in_pieces(&["ab", "cd"]), 3).await.unwrap_err();
+        let refused =
+            read(&HeaderMap::new(), in_pieces(&["ab", "cd"]), 3, &Room::default()).await.unwrap_err();
         assert_eq!(StatusCode::PAYLOAD_TOO_LARGE, refused.status);
         assert!(refused.text.contains("3 bytes"), "{}", refused.text);
         let claim = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99999999999"))]);
         let endless = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(Err(refused), read(&claim, endless, 3).await);
+        assert_eq!(refused, read(&claim, endless, 3, &Room::default()).await.unwrap_err());
     }
 }

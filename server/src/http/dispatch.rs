@@ -56,10 +56,13 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
             // A panic is a fault of ours: it is told as one, and costs no other request.
             let answered = contained(answer(&api, &ROUTES[number], id, &parts, body)).await;
             let answered = answered.unwrap_or_else(|said| Err(of_panic(&parts, &said)));
-            let (response, waited) = match answered {
-                Ok((answer, waited)) => (answer.into_response(), waited),
-                Err(error) => (error_response(error), false),
+            // What was done is told, and what this server is asked about itself, by whoever looks after it.
+            let is_due = !matches!(ROUTES[number].handler, Handler::Read(..));
+            let response_of = |(answer, waited): (Answer, bool)| {
+                Ok((answer.into_response(&api.room.answers, is_due)?, waited))
             };
+            let (response, waited) =
+                answered.and_then(response_of).unwrap_or_else(|error| (error_response(error), false));
             // The time of one who waits for news is the news', not ours.
             let took = (!waited).then(|| started.elapsed());
             api.telemetry.note(number, response.status(), took);
@@ -103,8 +106,11 @@ async fn answer(
         Handler::Act(act) => {
             request.check_region(&api.context.options.region)?;
             let bytes_max = route.info.body_bytes_max;
-            let body =
-                if bytes_max > 0 { body::read(&parts.headers, body, bytes_max).await? } else { Bytes::new() };
+            // Its room is held until the request is answered.
+            let (body, _room) = match bytes_max {
+                0 => (Bytes::new(), None),
+                _ => body::read(&parts.headers, body, bytes_max, &api.room).await?,
+            };
             let call = Call { api: api.clone(), request: Arc::new(request), body };
             Ok((act(call).await?, false))
         }

@@ -13,11 +13,18 @@ use crate::error::{ReadError, WriteError};
 pub(super) struct HttpError {
     pub(super) status: StatusCode,
     pub(super) text: String,
+    /// Whether the same request is well a moment later.
+    pub(super) may_retry: bool,
 }
 
 impl HttpError {
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), may_retry: false }
+    }
+
+    /// This server has too much in hand.
+    pub(super) fn busy(text: impl Into<String>) -> Self {
+        Self { may_retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
     /// The caller's request cannot be read.

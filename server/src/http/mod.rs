@@ -20,6 +20,7 @@ mod openapi;
 mod paging;
 mod pretty;
 mod request;
+mod room;
 mod routes;
 mod shared;
 mod telemetry;
@@ -48,6 +49,7 @@ struct Api {
     context: Context,
     matcher: matcher::Matcher,
     waiting: shared::Waiting,
+    room: room::Room,
     telemetry: telemetry::Telemetry,
     shutdown: CancellationToken,
 }
@@ -84,6 +86,7 @@ fn router(context: Context, shutdown: CancellationToken) -> Router {
         context,
         matcher: matcher::Matcher::new(),
         waiting: shared::Waiting::default(),
+        room: room::Room::default(),
         telemetry: telemetry::Telemetry::new(),
         shutdown,
     });

@@ -11,7 +11,9 @@ use prometheus::{
 };
 
 use super::error::HttpError;
+use super::room::Room;
 use super::routes::ROUTES;
+use super::shared::Waiting;
 use crate::alarms::Alarm;
 use crate::context::Context;
 
@@ -41,6 +43,8 @@ struct Gauges {
     leader_known: Gauge,
     last_contact_ms: Gauge,
     blocking_queries: Gauge,
+    body_bytes: Gauge,
+    answer_bytes: Gauge,
     resident_bytes: Gauge,
     rows_set_aside: Gauge,
     clock_offset_seconds: Gauge,
@@ -87,9 +91,11 @@ impl Telemetry {
         self.unrouted[class(status)].inc();
     }
 
-    /// All figures as they are now; `blocking_queries` are waiting.
-    pub(super) fn gather(&self, context: &Context, blocking_queries: usize) -> Vec<MetricFamily> {
-        self.gauges.blocking_queries.set(blocking_queries as f64);
+    /// All figures as they are now.
+    pub(super) fn gather(&self, context: &Context, waiting: &Waiting, room: &Room) -> Vec<MetricFamily> {
+        self.gauges.blocking_queries.set(waiting.held() as f64);
+        self.gauges.body_bytes.set(room.bodies.bytes_held() as f64);
+        self.gauges.answer_bytes.set(room.answers.bytes_held() as f64);
         self.gauges.read(context);
         self.registry.gather()
     }
@@ -108,6 +114,11 @@ impl Gauges {
                 "Milliseconds since the leader was heard of.",
             ),
             blocking_queries: gauge("ordu_http_blocking_queries", "Blocking queries that wait."),
+            body_bytes: gauge(
+                "ordu_http_body_bytes",
+                "Bytes of requests' bodies that are read or worked on.",
+            ),
+            answer_bytes: gauge("ordu_http_answer_bytes", "Bytes of answers that wait for their readers."),
             resident_bytes: gauge("process_resident_memory_bytes", "Memory of this process that is in use."),
             rows_set_aside: gauge(
                 "ordu_state_rows_set_aside",

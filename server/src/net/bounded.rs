@@ -39,11 +39,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of the API: half of the files that this process may open.
-    pub fn of_http() -> Self {
+    /// Of the API, with its readers' `stall`: half of the files that this process may open.
+    pub fn of_http(stall: Duration) -> Self {
         let bounds = Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX);
         let surplus_max = HTTP_SURPLUS_CONNECTIONS_MAX.min(bounds.connections_max / 4);
-        Self { connections_max: bounds.connections_max - surplus_max, surplus_max, ..bounds }
+        Self { connections_max: bounds.connections_max - surplus_max, surplus_max, stall, ..bounds }
     }
 
     /// Of a port that servers and nodes come to: an eighth of the files. There are two.
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_everything_else() {
-        let (http, rpc) = (Bounds::of_http(), Bounds::of_rpc());
+        let (http, rpc) = (Bounds::of_http(Duration::from_secs(10)), Bounds::of_rpc());
         let files = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
         let all = http.connections_max + http.surplus_max + 2 * rpc.connections_max;
         assert!(all as u64 <= files / 4 * 3 + 3);

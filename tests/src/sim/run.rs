@@ -137,6 +137,7 @@ fn options(name: &str) -> ServerOptions {
         heartbeat_grace: Duration::from_secs(3),
         clock_skew_max: Duration::from_secs(5),
         sync_time_max: Duration::from_secs(2),
+        http_stall_max: Duration::from_secs(10),
         with_client: false,
         workers: 1,
     }

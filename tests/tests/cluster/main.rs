@@ -23,6 +23,7 @@ mod partition;
 mod periodic;
 mod plans;
 mod quorum;
+mod readers;
 mod reconcile;
 mod unreadable;
 mod versions;

@@ -15,6 +15,8 @@ const HEARTBEAT_TTL_MS_MIN: u64 = 150;
 const CLOCK_SKEW_MS_MIN: u64 = 100;
 /// A healthy disk that is busy takes some hundred milliseconds now and then.
 const SYNC_MS_MIN: u64 = 100;
+/// A client may be on a slow line, or busy for a moment.
+const HTTP_STALL_MS_MIN: u64 = 1_000;
 
 type Outcome = Result<(), hcl::Error>;
 
@@ -92,9 +94,12 @@ impl Layer<'_> {
                     server.clock_skew_limit_ms = Some(milliseconds_from(entry, CLOCK_SKEW_MS_MIN)?)
                 }
                 "sync_limit" => server.sync_limit_ms = Some(milliseconds_from(entry, SYNC_MS_MIN)?),
+                "http_stall_limit" => {
+                    server.http_stall_limit_ms = Some(milliseconds_from(entry, HTTP_STALL_MS_MIN)?)
+                }
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
                 _ => {
-                    let own = &["clock_skew_limit", "raft", "sync_limit"];
+                    let own = &["clock_skew_limit", "http_stall_limit", "raft", "sync_limit"];
                     self.without_effect("server", keys::SERVER, own, entry)?;
                 }
             }

@@ -34,6 +34,7 @@ pub(super) struct ServerDraft {
     pub(super) heartbeat_grace_ms: Option<u64>,
     pub(super) clock_skew_limit_ms: Option<u64>,
     pub(super) sync_limit_ms: Option<u64>,
+    pub(super) http_stall_limit_ms: Option<u64>,
 }
 
 /// What `client { … }` says.
@@ -313,6 +314,7 @@ impl Draft {
             heartbeat_grace_ms: self.server.heartbeat_grace_ms,
             clock_skew_limit_ms: self.server.clock_skew_limit_ms,
             sync_limit_ms: self.server.sync_limit_ms,
+            http_stall_limit_ms: self.server.http_stall_limit_ms,
         })
     }
 

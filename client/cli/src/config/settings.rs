@@ -107,6 +107,8 @@ pub struct ServerSettings {
     pub clock_skew_limit_ms: Option<u64>,
     /// How long a sync of the raft log may take, milliseconds. Ordu's own key.
     pub sync_limit_ms: Option<u64>,
+    /// How long a client of the HTTP API may take nothing of an answer, milliseconds. Ordu's own key.
+    pub http_stall_limit_ms: Option<u64>,
 }
 
 /// `raft { … }` in `server`: Ordu's own block.

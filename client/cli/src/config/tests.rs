@@ -40,6 +40,7 @@ server {
   heartbeat_grace  = "1500ms"
   clock_skew_limit = "2s"
   sync_limit = "1s"
+  http_stall_limit = "20s"
   server_join {
     retry_join     = ["s2", "s3.example:9000", "[fe80::1]:9"]
     retry_interval = "5s"
@@ -72,7 +73,7 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!((server.bootstrap_expect, server.num_schedulers), (3, Some(2)));
     assert_eq!((server.heartbeat_grace_ms, server.min_heartbeat_ttl_ms), (Some(1500), None));
     assert_eq!(server.clock_skew_limit_ms, Some(2000));
-    assert_eq!(server.sync_limit_ms, Some(1000));
+    assert_eq!((server.sync_limit_ms, server.http_stall_limit_ms), (Some(1000), Some(20_000)));
     assert_eq!(
         server.retry_join.iter().map(HostPort::to_string).collect::<Vec<_>>(),
         ["s2:5647", "s3.example:9000", "[fe80::1]:9"]
@@ -82,11 +83,11 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:25: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:26: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:33: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:34: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::http::error::HttpError;
 use crate::http::request::Request;
 
 pub(crate) fn metrics(api: &Api, request: &Request) -> Result<Answer, HttpError> {
-    let families = api.telemetry.gather(&api.context, api.waiting.held());
+    let families = api.telemetry.gather(&api.context, &api.waiting, &api.room);
     if request.param("format") == Some("prometheus") {
         let text = crate::http::telemetry::prometheus_text(&families)?;
         return Ok(Answer::plain(Encoded::of(request, StatusCode::OK, PROMETHEUS, None, text)));

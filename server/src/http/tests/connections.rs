@@ -24,7 +24,7 @@ impl Served {
         let listener = Tcp.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         let silence = Duration::from_millis(silence_ms);
-        let bounds = Bounds { connections_max, silence, ..Bounds::of_http() };
+        let bounds = Bounds { connections_max, silence, ..Bounds::of_http(DEADLINE) };
         let (context, shutdown) = (fixture.server.context().clone(), CancellationToken::new());
         let ended = tokio::spawn(crate::http::serve(listener, bounds, context, shutdown.clone()));
         Self { fixture, address, shutdown, ended }

@@ -131,6 +131,7 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         heartbeat_grace: Duration::from_secs(10),
         clock_skew_max: Duration::from_secs(5),
         sync_time_max: Duration::from_secs(2),
+        http_stall_max: Duration::from_secs(10),
         with_client: false,
         workers: 1,
     }
