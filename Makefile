@@ -24,7 +24,7 @@ CARGO_BUILD := cargo build --release --workspace --locked
 BIN := $(CARGO_TARGET_DIR)/release
 BASE ?= debian:bookworm-slim
 
-.PHONY: help deps build up down test flaky bench lint fix deny image
+.PHONY: help deps build up down test flaky bench overload lint fix deny image
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +49,9 @@ flaky: build ## run the unit tests 50 times over and those of clusters, real and
 
 bench: build ## measure a cluster of its own; more options by BENCH="..."
 	$(BIN)/bench --spawn $(BENCH)
+
+overload: build ## load a cluster of its own in every way that clients can, for ten minutes; more options by OVERLOAD="..."
+	$(BIN)/overload $(OVERLOAD)
 
 lint: ## check form and lints; writes nothing
 	cargo fmt --all --check

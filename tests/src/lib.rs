@@ -9,5 +9,6 @@ pub mod http;
 pub mod jobs;
 pub mod load;
 pub mod observe;
+pub mod overload;
 pub mod sim;
 pub mod tidy;

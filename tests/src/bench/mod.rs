@@ -77,7 +77,7 @@ fn command_line() -> String {
 }
 
 /// A thousand watchers are a thousand open files, here and in the servers, which inherit the bound.
-fn allow_many_connections() -> io::Result<()> {
+pub(crate) fn allow_many_connections() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }

@@ -83,7 +83,7 @@ pub fn megabytes(bytes: u64) -> String {
 }
 
 /// Processor, memory, kernel and the file system that the logs are synced to.
-fn machine() -> String {
+pub fn machine() -> String {
     let field = |file: &str, name: &str| -> Option<String> {
         let text = fs::read_to_string(file).ok()?;
         let line = text.lines().find(|line| line.starts_with(name))?;

@@ -1,0 +1,146 @@
+//! What is looked at while a cluster is loaded, and after.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::harness::processes::{resident_bytes, signal};
+use crate::http::Client;
+use crate::jobs::{registration, unplaceable};
+
+/// Answers by what they were.
+#[derive(Clone, Default)]
+pub(super) struct Answers(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Answers {
+    /// Counts one.
+    pub(super) fn note(&self, answer: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(answer.into()).or_default() += 1;
+    }
+
+    /// All of them.
+    pub(super) fn counted(&self) -> Vec<(String, u64)> {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.iter().map(|(answer, times)| (answer.clone(), *times)).collect()
+    }
+}
+
+/// Processes that only take time, ended when this is dropped, and by themselves.
+pub(super) struct Busy(Vec<Child>);
+
+impl Busy {
+    /// Starts so many.
+    pub(super) fn start(count: usize, at_most: Duration) -> Result<Self, String> {
+        let mut busy = Self(Vec::new());
+        for _ in 0..count {
+            let mut command = Command::new("timeout");
+            command.arg((at_most.as_secs() + 5).to_string()).args(["sh", "-c", "while :; do :; done"]);
+            let started = command.stdin(Stdio::null()).spawn();
+            busy.0.push(started.map_err(|error| format!("cannot start a busy process: {error}"))?);
+        }
+        Ok(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // `timeout` hands this signal on to what it runs; one that has ended is no error.
+            signal(child.id() as i32, Signal::SIGTERM);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The cluster's term: the greatest that a server tells.
+pub(super) async fn term(servers: &[SocketAddr]) -> Result<u64, String> {
+    let mut greatest = 0;
+    for server in servers {
+        let asked = Client::new(*server).get("/v1/metrics?format=prometheus").await;
+        let text = asked.map_err(|error| format!("no metrics of {server}: {error}"))?.text();
+        let told = text.lines().find_map(|line| line.strip_prefix("ordu_raft_term ")?.parse::<f64>().ok());
+        greatest = greatest.max(told.ok_or_else(|| format!("no term in {text}"))? as u64);
+    }
+    Ok(greatest)
+}
+
+/// Looks at memory and writes a small job now and then.
+pub(super) struct Watch {
+    stop: watch::Sender<bool>,
+    memory: JoinHandle<Vec<u64>>,
+    writes: JoinHandle<Duration>,
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+impl Watch {
+    /// Begins.
+    pub(super) fn start(servers: &[SocketAddr], pids: &[i32]) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (mut look, pids) = (stopped.clone(), pids.to_vec());
+        let memory = tokio::spawn(async move {
+            let mut most = vec![0; pids.len()];
+            while timeout(LOOK_EVERY, look.wait_for(|stop| *stop)).await.is_err() {
+                for (most, pid) in most.iter_mut().zip(&pids) {
+                    *most = (*most).max(resident_bytes(*pid).unwrap_or(0));
+                }
+            }
+            most
+        });
+        let (mut wait, servers) = (stopped, servers.to_vec());
+        let writes = tokio::spawn(async move {
+            let mut slowest = Duration::ZERO;
+            let mut turn = servers.iter().cycle();
+            while timeout(LOOK_EVERY, wait.wait_for(|stop| *stop)).await.is_err() {
+                let Some(server) = turn.next() else { break };
+                let began = Instant::now();
+                while !write(*server, Duration::from_secs(60)).await && !*wait.borrow() {
+                    sleep(LOOK_EVERY).await;
+                }
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        });
+        Self { stop, memory, writes }
+    }
+
+    /// The most memory of each server, and the longest that a small write took, with all that it was tried.
+    pub(super) async fn end(self) -> (Vec<u64>, Duration) {
+        // Both have ended if no one hears it.
+        let _ = self.stop.send(true);
+        (self.memory.await.unwrap_or_default(), self.writes.await.unwrap_or(Duration::MAX))
+    }
+}
+
+/// Registers a small job; whether it was acknowledged.
+async fn write(server: SocketAddr, within: Duration) -> bool {
+    let client = Client::new(server).with_timeout(within);
+    let written = client.post("/v1/jobs", &registration(&unplaceable("overload-probe"))).await;
+    written.is_ok_and(|answer| answer.status == 200)
+}
+
+/// A write and a list as they are in a cluster without a load.
+const NORMAL: Duration = Duration::from_millis(500);
+
+/// Returns once every server answers writes and reads as before, several times one after the other.
+pub(super) async fn until_normal(servers: &[SocketAddr]) {
+    let mut in_a_row = 0;
+    while in_a_row < 5 {
+        let mut well = true;
+        for server in servers {
+            let began = Instant::now();
+            well &= write(*server, NORMAL).await;
+            let read = Client::new(*server).with_timeout(NORMAL).get("/v1/job/overload-probe").await;
+            well &= read.is_ok_and(|answer| answer.status == 200) && began.elapsed() < NORMAL;
+        }
+        in_a_row = if well { in_a_row + 1 } else { 0 };
+        sleep(LOOK_EVERY).await;
+    }
+}
