@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::wait::found_within;
+use super::wait::look_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -133,11 +133,11 @@ async fn told(
     shared: &Weak<Shared>,
     connection: Ends,
 ) -> Option<(MemberNumber, watch::Receiver<BTreeSet<Direction>>)> {
-    found_within(TOLD_WITHIN, || {
+    let opener = || {
         let shared = shared.upgrade()?;
         Some((shared.opener_of(connection)?, shared.cut.subscribe()))
-    })
-    .await
+    };
+    look_for(TOLD_WITHIN, || std::future::ready(opener().ok_or(()))).await.ok()
 }
 
 /// The kernel's number of the socket from which a connection was opened. By both of its ends: connections to

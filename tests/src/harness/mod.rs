@@ -20,5 +20,5 @@ pub use hanging_disk::HangingDisk;
 pub use links::Links;
 pub use ports::free_port;
 pub use root::Root;
-pub use wait::{eventually, eventually_now, holds, say, skipped};
+pub use wait::{eventually, eventually_now, holds, look_for, say, skipped};
 pub use wall_clock::WallClock;

@@ -10,20 +10,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Looks at a condition until it holds and gives what it found. A condition that does not hold says what is
 /// missing; after `within` the last such sentence ends the test.
-pub async fn eventually<T, E, F, Looking>(what: &str, within: Duration, mut look: F) -> T
+pub async fn eventually<T, E, F, Looking>(what: &str, within: Duration, look: F) -> T
 where
     E: Display,
+    F: FnMut() -> Looking,
+    Looking: Future<Output = Result<T, E>>,
+{
+    let found = look_for(within, look).await;
+    found.unwrap_or_else(|missing| panic!("{what}: not within {} s: {missing}", within.as_secs_f32()))
+}
+
+/// Looks at a condition until it holds and gives what it found, or, when the time is over, what is missing.
+pub async fn look_for<T, E, F, Looking>(within: Duration, mut look: F) -> Result<T, E>
+where
     F: FnMut() -> Looking,
     Looking: Future<Output = Result<T, E>>,
 {
     let deadline = Instant::now() + within;
     loop {
         match look().await {
-            Ok(found) => return found,
-            Err(missing) if Instant::now() >= deadline => {
-                panic!("{what}: not within {} s: {missing}", within.as_secs_f32())
-            }
-            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            looked => return looked,
         }
     }
 }
@@ -48,17 +55,6 @@ pub(super) fn eventually_blocking(within: Duration, mut holds: impl FnMut() -> b
             return false;
         }
         std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// Looks until there is something; `None` if there is not within the time.
-pub(super) async fn found_within<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + within;
-    loop {
-        match look() {
-            None if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
-            found => return found,
-        }
     }
 }
 

@@ -200,7 +200,7 @@ async fn queries(load: &mut JoinSet<()>, servers: &[SocketAddr], answers: &Answe
             job["Priority"] = (1 + number / QUERIED_JOBS % 99).into();
             let client = Client::new(servers[number % servers.len()]);
             let written = client.post("/v1/jobs", &registration(&job)).await;
-            answers.note(written.map_or("lost".to_owned(), |answer| answer.status.to_string()));
+            answers.note(written.map_or_else(|_| "lost".to_owned(), |answer| answer.status.to_string()));
             number += 1;
             sleep(Duration::from_millis(20)).await;
         }

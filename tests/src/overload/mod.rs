@@ -149,8 +149,7 @@ async fn load(
     let ended = Instant::now();
     let (resident_bytes, slowest_write) = watch.end().await;
     loads::tidy(kind, servers).await?;
-    let normal = watch::until_normal(servers);
-    let normal_after = tokio::time::timeout(NORMAL_WITHIN, normal).await.ok().map(|()| ended.elapsed());
+    let normal_after = watch::until_normal(servers, ended, NORMAL_WITHIN).await;
     // Elections that the load brings may end after it.
     let elections = watch::term(servers).await?.saturating_sub(before);
     Ok(Row { kind, elections, resident_bytes, slowest_write, answers: answers.counted(), normal_after })

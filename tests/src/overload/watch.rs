@@ -1,5 +1,6 @@
 //! What is looked at while a cluster is loaded, and after.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -9,8 +10,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::harness::look_for;
 use crate::harness::processes::{resident_bytes, signal};
 use crate::http::Client;
 use crate::jobs::{registration, unplaceable};
@@ -101,9 +103,9 @@ impl Watch {
             while timeout(LOOK_EVERY, wait.wait_for(|stop| *stop)).await.is_err() {
                 let Some(server) = turn.next() else { break };
                 let began = Instant::now();
-                while !write(*server, Duration::from_secs(60)).await && !*wait.borrow() {
-                    sleep(LOOK_EVERY).await;
-                }
+                while !write(*server, Duration::from_secs(60)).await
+                    && timeout(LOOK_EVERY, wait.wait_for(|stop| *stop)).await.is_err()
+                {}
                 slowest = slowest.max(began.elapsed());
             }
             slowest
@@ -129,18 +131,35 @@ async fn write(server: SocketAddr, within: Duration) -> bool {
 /// A write and a list as they are in a cluster without a load.
 const NORMAL: Duration = Duration::from_millis(500);
 
-/// Returns once every server answers writes and reads as before, several times one after the other.
-pub(super) async fn until_normal(servers: &[SocketAddr]) {
-    let mut in_a_row = 0;
-    while in_a_row < 5 {
-        let mut well = true;
-        for server in servers {
-            let began = Instant::now();
-            well &= write(*server, NORMAL).await;
-            let read = Client::new(*server).with_timeout(NORMAL).get("/v1/job/overload-probe").await;
-            well &= read.is_ok_and(|answer| answer.status == 200) && began.elapsed() < NORMAL;
+/// How often in a row all servers have to answer like that.
+const IN_A_ROW: usize = 5;
+
+/// How long after the load's end every server answers writes and reads as before, several times one after the other;
+/// `None` if that takes longer than `within`.
+pub(super) async fn until_normal(
+    servers: &[SocketAddr],
+    ended: Instant,
+    within: Duration,
+) -> Option<Duration> {
+    let in_a_row = Cell::new(0);
+    look_for(within, async || {
+        in_a_row.set(if all_answer(servers).await { in_a_row.get() + 1 } else { 0 });
+        if in_a_row.get() == IN_A_ROW { Ok(ended.elapsed()) } else { Err(()) }
+    })
+    .await
+    .ok()
+}
+
+async fn all_answer(servers: &[SocketAddr]) -> bool {
+    for server in servers {
+        let began = Instant::now();
+        let read = Client::new(*server).with_timeout(NORMAL);
+        let well = write(*server, NORMAL).await
+            && read.get("/v1/job/overload-probe").await.is_ok_and(|answer| answer.status == 200)
+            && began.elapsed() < NORMAL;
+        if !well {
+            return false;
         }
-        in_a_row = if well { in_a_row + 1 } else { 0 };
-        sleep(LOOK_EVERY).await;
     }
+    true
 }
