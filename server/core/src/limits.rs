@@ -115,9 +115,6 @@ pub const ANSWERS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// An answer that does not count among them, bytes.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// Lists that are read and encoded at one time; more of them wait their turn.
-pub const LISTS_AT_ONCE_MAX: usize = 8;
-
 /// Bodies of more than [`INLINE_BYTES_MAX`] that are read or worked on at one time, bytes in all. A job takes many
 /// times its bytes while it is worked on.
 pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;

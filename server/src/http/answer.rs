@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::error::HttpError;
 use super::pretty;
 use super::request::Request;
-use super::room::{AnswerRoom, Handed};
+use super::room::{AnswerRoom, Claim, Handed};
 use crate::cluster::Cluster;
 
 const NEXT_TOKEN: HeaderName = HeaderName::from_static("x-nomad-nexttoken");
@@ -76,8 +76,10 @@ impl Encoded {
     ) -> Self {
         let compressed = Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok());
         let gzipped = compressed.is_some();
-        let body = compressed.unwrap_or(body).into();
-        Self { gzipped, ..Self::as_it_is(status, content_type, index, body) }
+        let mut body = compressed.unwrap_or(body);
+        // Readers may hold it for long, and what it could grow to with it.
+        body.shrink_to_fit();
+        Self { gzipped, ..Self::as_it_is(status, content_type, index, body.into()) }
     }
 
     fn as_it_is(status: StatusCode, content_type: &'static str, index: Option<u64>, body: Bytes) -> Self {
@@ -117,16 +119,22 @@ fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
 pub(super) struct Answer {
     encoded: Arc<Encoded>,
     freshness: Option<Freshness>,
+    claim: Claim,
 }
 
 impl Answer {
     /// What was read, and how current it is.
     pub(super) fn read(encoded: Arc<Encoded>, freshness: Freshness) -> Self {
-        Self { encoded, freshness: Some(freshness) }
+        Self { encoded, freshness: Some(freshness), claim: Claim::Reader }
     }
 
     /// What was written at `index`.
     pub(super) fn written(request: &Request, index: u64, document: &impl Serialize) -> Self {
+        Self { claim: Claim::Done, ..Self::found(request, index, document) }
+    }
+
+    /// What was found as of `index`, while nothing was written.
+    pub(super) fn found(request: &Request, index: u64, document: &impl Serialize) -> Self {
         Self::plain(Encoded::json(request, Some(index), encode(document)))
     }
 
@@ -138,7 +146,8 @@ impl Answer {
 
     /// A write that has nothing to tell but its index.
     pub(super) fn done(index: u64) -> Self {
-        Self::plain(Encoded::as_it_is(StatusCode::OK, JSON, Some(index), Bytes::new()))
+        let encoded = Encoded::as_it_is(StatusCode::OK, JSON, Some(index), Bytes::new());
+        Self { claim: Claim::Done, ..Self::plain(encoded) }
     }
 
     /// What has no index.
@@ -148,16 +157,21 @@ impl Answer {
 
     /// Any body.
     pub(super) fn plain(encoded: Encoded) -> Self {
-        Self { encoded: Arc::new(encoded), freshness: None }
+        Self { encoded: Arc::new(encoded), freshness: None, claim: Claim::Reader }
     }
 
-    /// The response, where there is room for it; always where it `is_due`.
+    /// What this server was asked about itself.
+    pub(super) fn for_operators(self) -> Self {
+        Self { claim: Claim::Operator, ..self }
+    }
+
+    /// The response, where there is room for it.
     ///
     /// # Errors
     /// 503 when slow readers hold up too much.
-    pub(super) fn into_response(self, room: &AnswerRoom, is_due: bool) -> Result<Response, HttpError> {
+    pub(super) fn into_response(self, room: &AnswerRoom) -> Result<Response, HttpError> {
         let Encoded { status, content_type, index, body, gzipped, next_token, handed } = &*self.encoded;
-        let mut response = Response::new(Body::from(room.hand(body, handed, is_due)?));
+        let mut response = Response::new(Body::from(room.hand(body, handed, self.claim)?));
         *response.status_mut() = *status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -218,7 +232,7 @@ mod tests {
     }
 
     fn sent(answer: Answer) -> Response {
-        answer.into_response(&Room::default().answers, false).unwrap()
+        answer.into_response(&Room::default().answers).unwrap()
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::paging::Page;
 use super::request::Request;
 use super::routes::Route;
 use crate::cluster::Cluster;
-use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::watch::Key;
 
@@ -160,19 +159,17 @@ async fn run(api: &Api, read: Read, request: &Arc<Request>) -> Result<Arc<Encode
     let context = &api.context;
     let blocks = context.state.db().blocks();
     if blocks && read.size == Size::List {
-        // Never closed, and it would only mean that no place is counted.
-        let _place = api.room.lists.acquire().await.ok();
         api.room.answers.check()?;
         let (context, request) = (context.clone(), request.clone());
         let encoded = move || Ok(find(&context, read, &request)?.encoded(&request));
-        return on_blocking_thread(encoded).await?;
+        return api.room.reading.work(encoded).await?;
     }
     let found = find(context, read, request)?;
     let is_large = found.body.as_ref().is_ok_and(|json| json.len() > INLINE_BYTES_MAX);
     if blocks && is_large && (request.gzip || request.pretty) {
         // Compressing it takes many times what reading it took.
         let request = request.clone();
-        return Ok(on_blocking_thread(move || found.encoded(&request)).await?);
+        return Ok(api.room.reading.work(move || found.encoded(&request)).await?);
     }
     Ok(found.encoded(request))
 }

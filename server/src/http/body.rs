@@ -39,7 +39,7 @@ pub(super) async fn read(
         return Err(too_large(bytes_max));
     }
     // One that does not tell its length may be small or as large as is taken.
-    let reserved = told.map_or(INLINE_BYTES_MAX.min(bytes_max), |told| told as usize);
+    let reserved = told.map_or_else(|| INLINE_BYTES_MAX.min(bytes_max), |told| told as usize);
     if reserved == 0 {
         return Ok((Bytes::new(), None));
     }

@@ -17,7 +17,7 @@ use super::matcher::Matched;
 use super::request::{Request, percent_decode};
 use super::routes::{Handler, ROUTES, Route, allowed};
 use super::{Api, blocking, body};
-use crate::contain::{contained, on_blocking_thread};
+use crate::contain::contained;
 
 /// The bound on a request's path and query, bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
@@ -36,8 +36,9 @@ impl Call {
         work: impl FnOnce(&Call) -> Result<T, HttpError> + Send + 'static,
     ) -> Result<(Self, T), HttpError> {
         let here = self.body.len() <= INLINE_BYTES_MAX || !self.api.context.state.db().blocks();
+        let api = self.api.clone();
         let done = move || work(&self).map(|done| (self, done));
-        if here { done() } else { on_blocking_thread(done).await? }
+        if here { done() } else { api.room.working.work(done).await? }
     }
 }
 
@@ -56,11 +57,8 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
             // A panic is a fault of ours: it is told as one, and costs no other request.
             let answered = contained(answer(&api, &ROUTES[number], id, &parts, body)).await;
             let answered = answered.unwrap_or_else(|said| Err(of_panic(&parts, &said)));
-            // What was done is told, and what this server is asked about itself, by whoever looks after it.
-            let is_due = !matches!(ROUTES[number].handler, Handler::Read(..));
-            let response_of = |(answer, waited): (Answer, bool)| {
-                Ok((answer.into_response(&api.room.answers, is_due)?, waited))
-            };
+            let response_of =
+                |(answer, waited): (Answer, bool)| Ok((answer.into_response(&api.room.answers)?, waited));
             let (response, waited) =
                 answered.and_then(response_of).unwrap_or_else(|error| (error_response(error), false));
             // The time of one who waits for news is the news', not ours.
@@ -102,7 +100,7 @@ async fn answer(
             let read = blocking::Read { route, keys: *keys, find: *find, size: *size };
             Ok((blocking::read(api, read, Arc::new(request)).await?, waits))
         }
-        Handler::Local(local) => Ok((local(api, &request)?, false)),
+        Handler::Local(local) => Ok((local(api, &request)?.for_operators(), false)),
         Handler::Act(act) => {
             request.check_region(&api.context.options.region)?;
             let bytes_max = route.info.body_bytes_max;

@@ -1,5 +1,5 @@
-//! What bodies and answers may hold in memory at one time, however large the ones that clients send and however
-//! slowly they read.
+//! What requests may hold of memory and processors at one time, however large the bodies that clients send, however
+//! much they ask for and however slowly they read.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ordu_core::limits::{
-    ANSWERS_BYTES_MAX, BODIES_BYTES_MAX, BODY_ROOM_WAIT_MS_MAX, INLINE_BYTES_MAX, LISTS_AT_ONCE_MAX,
-    SMALL_ANSWER_BYTES_MAX, SMALL_BODIES_BYTES_MAX,
+    ANSWERS_BYTES_MAX, BODIES_BYTES_MAX, BODY_ROOM_WAIT_MS_MAX, INLINE_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
+    SMALL_BODIES_BYTES_MAX,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::error::HttpError;
+use crate::contain::{ShuttingDown, on_blocking_thread};
 
 /// What all requests of one listener share.
 pub(super) struct Room {
     pub(super) bodies: BodyRoom,
     pub(super) answers: AnswerRoom,
-    /// Places of lists that are read and encoded, each on a thread of its own.
-    pub(super) lists: Semaphore,
+    /// Reading lists and encoding them.
+    pub(super) reading: Places,
+    /// Work on what a body says. Apart from reading, so that neither waits behind the other.
+    pub(super) working: Places,
 }
 
 impl Default for Room {
@@ -28,8 +31,35 @@ impl Default for Room {
         Self {
             bodies: BodyRoom::new(SMALL_BODIES_BYTES_MAX, BODIES_BYTES_MAX),
             answers: AnswerRoom { held: Arc::default(), bytes_max: ANSWERS_BYTES_MAX },
-            lists: Semaphore::new(LISTS_AT_ONCE_MAX),
+            reading: Places::default(),
+            working: Places::default(),
         }
+    }
+}
+
+/// Places of large work, each a thread of its own: one a core, at least two. More of them would be done no sooner, would
+/// hold more memory, and would keep raft waiting for a processor.
+pub(super) struct Places(Semaphore);
+
+impl Default for Places {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self(Semaphore::new(cores.max(2)))
+    }
+}
+
+impl Places {
+    /// Does `work` on a thread of its own once there is a place.
+    ///
+    /// # Errors
+    /// When the runtime ends before the work is done.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ShuttingDown> {
+        // Never closed, and it would only mean that no place is counted.
+        let _place = self.0.acquire().await.ok();
+        on_blocking_thread(work).await
     }
 }
 
@@ -96,6 +126,17 @@ pub(super) struct AnswerRoom {
     bytes_max: usize,
 }
 
+/// How much an answer may claim of the room that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// What anyone may read, and can ask for again.
+    Reader,
+    /// What a server is asked about itself: it has an eighth more, for whoever looks after a full server.
+    Operator,
+    /// It tells of something that was done, which no refusal may hide. These are small.
+    Done,
+}
+
 /// An answer's bytes that count for as long as someone has not taken all of them.
 struct Held {
     bytes: Bytes,
@@ -137,9 +178,9 @@ impl AnswerRoom {
     /// The bytes of an answer for one more reader. Small ones do not count: there is one a connection.
     ///
     /// # Errors
-    /// 503 when readers hold up too much, unless the answer `is_due`: something was done for it, or it is small. A single
-    /// answer that is larger than all that may be held is given when none is.
-    pub(super) fn hand(&self, bytes: &Bytes, handed: &Handed, is_due: bool) -> Result<Bytes, HttpError> {
+    /// 503 when readers hold up more than it may claim of. A single answer that is larger than all that may be held is
+    /// given when none is.
+    pub(super) fn hand(&self, bytes: &Bytes, handed: &Handed, claim: Claim) -> Result<Bytes, HttpError> {
         if bytes.len() <= SMALL_ANSWER_BYTES_MAX {
             return Ok(bytes.clone());
         }
@@ -149,7 +190,12 @@ impl AnswerRoom {
         }
         let held = Arc::new(Held::new(bytes.clone(), &self.held));
         let in_all = self.bytes_held();
-        if !is_due && in_all > self.bytes_max && in_all > bytes.len() {
+        let most = match claim {
+            Claim::Reader => self.bytes_max,
+            Claim::Operator => self.bytes_max + self.bytes_max / 8,
+            Claim::Done => usize::MAX,
+        };
+        if in_all > most && in_all > bytes.len() {
             return Err(self.full());
         }
         *latest = Arc::downgrade(&held);
@@ -196,8 +242,8 @@ mod tests {
     fn answers_count_once_whoever_reads_them_and_until_all_have() {
         let room = answers(usize::MAX);
         let (bytes, handed) = (large(), Handed::default());
-        let mut first = room.hand(&bytes, &handed, false).unwrap();
-        let second = room.hand(&bytes, &handed, false).unwrap();
+        let mut first = room.hand(&bytes, &handed, Claim::Reader).unwrap();
+        let second = room.hand(&bytes, &handed, Claim::Reader).unwrap();
         assert_eq!(bytes.len(), room.bytes_held());
         // A part that was not sent yet holds all of it.
         let rest = first.split_off(10);
@@ -205,33 +251,45 @@ mod tests {
         assert_eq!(bytes.len(), room.bytes_held());
         drop(rest);
         assert_eq!(0, room.bytes_held());
-        let again = room.hand(&bytes, &handed, false).unwrap();
+        let again = room.hand(&bytes, &handed, Claim::Reader).unwrap();
         assert_eq!((bytes.len(), &bytes), (room.bytes_held(), &again));
     }
 
     #[test]
     fn what_readers_hold_up_is_bounded_and_what_was_done_is_told_nevertheless() {
         let room = answers(2 * large().len());
-        let hand = |is_due| room.hand(&large(), &Handed::default(), is_due);
-        let held = [hand(false).unwrap(), hand(false).unwrap()];
-        let refused = hand(false).unwrap_err();
+        let hand = |claim| room.hand(&large(), &Handed::default(), claim);
+        let held = [hand(Claim::Reader).unwrap(), hand(Claim::Reader).unwrap()];
+        let refused = hand(Claim::Reader).unwrap_err();
         assert_eq!((StatusCode::SERVICE_UNAVAILABLE, true), (refused.status, refused.may_retry));
         assert_eq!(Err(refused), room.check());
         assert_eq!(2 * large().len(), room.bytes_held());
-        assert!(hand(true).is_ok());
+        // There are no more than two, so that an eighth is room for none.
+        assert!(hand(Claim::Operator).is_err());
+        assert!(hand(Claim::Done).is_ok());
         let small = Bytes::from_static(b"[]");
-        assert!(room.hand(&small, &Handed::default(), false).is_ok());
+        assert!(room.hand(&small, &Handed::default(), Claim::Reader).is_ok());
         drop(held);
-        assert!(hand(false).is_ok() && room.check().is_ok());
+        assert!(hand(Claim::Reader).is_ok() && room.check().is_ok());
+    }
+
+    #[test]
+    fn operators_have_room_when_readers_have_none_but_not_without_a_bound() {
+        let room = answers(8 * large().len());
+        let hand = |claim| room.hand(&large(), &Handed::default(), claim);
+        let mut held: Vec<Bytes> = (0..8).map(|_| hand(Claim::Reader).unwrap()).collect();
+        assert!(hand(Claim::Reader).is_err());
+        held.push(hand(Claim::Operator).unwrap());
+        assert!(hand(Claim::Operator).is_err());
     }
 
     #[test]
     fn one_answer_that_is_larger_than_the_bound_is_given_alone() {
         let room = answers(10);
-        let alone = room.hand(&large(), &Handed::default(), false).unwrap();
-        assert!(room.hand(&large(), &Handed::default(), false).is_err());
+        let alone = room.hand(&large(), &Handed::default(), Claim::Reader).unwrap();
+        assert!(room.hand(&large(), &Handed::default(), Claim::Reader).is_err());
         drop(alone);
-        assert!(room.hand(&large(), &Handed::default(), false).is_ok());
+        assert!(room.hand(&large(), &Handed::default(), Claim::Reader).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

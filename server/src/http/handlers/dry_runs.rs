@@ -14,7 +14,6 @@ use ordu_proto::raft::LogId;
 use ordu_proto::state::{self, Allocation, Deployment, EvalStatus, Evaluation, Job};
 
 use super::registrations::{complete, settle};
-use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded};
 use crate::http::dispatch::Call;
@@ -25,19 +24,17 @@ use crate::http::ids;
 /// `PUT /v1/job/:id/plan`.
 pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let decode = |call: &Call| {
-            let mut plan = job::decode_plan(&call.request.id, &call.body)?;
-            complete(call, &mut plan.submitted)?;
-            Ok(plan)
-        };
-        let (call, plan) = call.work(decode).await?;
-        call.api.context.reads.confirm().await?;
-        let blocks = call.api.context.state.db().blocks();
+        let api = call.api.clone();
+        api.room.answers.check()?;
+        api.context.reads.confirm().await?;
+        // The job takes many times the body's bytes, so it is read only when it is its turn.
         let answer = move || {
+            let mut plan = job::decode_plan(&call.request.id, &call.body)?;
+            complete(&call, &mut plan.submitted)?;
             let dry_run = DryRun::decide(&call.api.context, plan)?;
-            Ok(Answer::written(&call.request, dry_run.index, &PlanAnswer::of(&dry_run)))
+            Ok(Answer::found(&call.request, dry_run.index, &PlanAnswer::of(&dry_run)))
         };
-        if blocks { on_blocking_thread(answer).await? } else { answer() }
+        if api.context.state.db().blocks() { api.room.working.work(answer).await? } else { answer() }
     })
 }
 
@@ -58,7 +55,8 @@ pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 pub(crate) fn parse(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let request = ParseRequest::decode(&call.body).map_err(HttpError::bad_request)?;
-        let job = on_blocking_thread(move || request.answer()).await?.map_err(HttpError::bad_request)?;
+        let parsed = call.api.room.working.work(move || request.answer()).await?;
+        let job = parsed.map_err(HttpError::bad_request)?;
         Ok(Answer::local(&call.request, &job))
     })
 }
