@@ -5,8 +5,9 @@ set -euo pipefail
 
 # A C++ compiler for RocksDB, libclang for its bindings.
 needed=(g++ libclang-dev)
-# A compiler cache, and what runs the conformance scenarios: good to have, and no reason to stop.
-useful=(ccache python3)
+# A compiler cache, what runs the conformance scenarios, and with what tests lose packets and make small disks: good to
+# have, and no reason to stop.
+useful=(ccache python3 nftables e2fsprogs)
 
 missing() {
     local package

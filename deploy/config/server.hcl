@@ -16,6 +16,9 @@ server {
   # The same of one whose disk takes longer for a sync of the raft log.
   sync_limit = "2s"
 
+  # By how much raft's times are longer than in one rack; health tells which multiplier the round trips need.
+  raft_multiplier = 1
+
   # A client of the HTTP API that takes nothing of its answer for longer loses its connection.
   http_stall_limit = "10s"
 

@@ -11,6 +11,10 @@ pub enum Alarm {
     ClockSkew,
     /// Servers that applied the same entries hold different states, and no majority says who is right.
     Diverged,
+    /// The servers are too far from each other for raft's timing.
+    FarServers,
+    /// This server's disk has too little room.
+    LowDisk,
     /// This server's log lacks entries that it had before.
     LogWentBack,
     /// Rows that cannot be decoded are left out of whatever reads them.
@@ -21,15 +25,24 @@ pub enum Alarm {
 
 impl Alarm {
     /// All kinds.
-    pub const ALL: [Alarm; 5] =
-        [Alarm::ClockSkew, Alarm::Diverged, Alarm::LogWentBack, Alarm::RowsSetAside, Alarm::SlowDisk];
+    pub const ALL: [Alarm; 7] = [
+        Alarm::ClockSkew,
+        Alarm::Diverged,
+        Alarm::FarServers,
+        Alarm::LogWentBack,
+        Alarm::LowDisk,
+        Alarm::RowsSetAside,
+        Alarm::SlowDisk,
+    ];
 
     /// Its name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Alarm::ClockSkew => "clock_skew",
             Alarm::Diverged => "diverged",
+            Alarm::FarServers => "far_servers",
             Alarm::LogWentBack => "log_went_back",
+            Alarm::LowDisk => "low_disk",
             Alarm::RowsSetAside => "rows_set_aside",
             Alarm::SlowDisk => "slow_disk",
         }

@@ -16,6 +16,8 @@ pub(crate) enum Objection {
     Clock,
     /// Its disk, which takes too long.
     Disk,
+    /// Its disk, which has too little room.
+    Room,
 }
 
 /// What speaks against this server, each with those who could lead instead. A cheap handle.
@@ -55,8 +57,8 @@ impl Candidacy {
 
 /// How often it is looked whether the cluster has a leader.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// After so long without a leader a server stands for election whatever speaks against it: the others cannot
-/// lead, and a bad leader is better than none.
+/// After so long without a leader, in a rack, a server stands for election whatever speaks against it: the others
+/// cannot lead, and a bad leader is better than none.
 const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 /// Pause before leadership that was not taken over is offered again.
 const OFFER_PAUSE: Duration = Duration::from_secs(5);
@@ -64,12 +66,13 @@ const OFFER_PAUSE: Duration = Duration::from_secs(5);
 /// Keeps a server that something speaks against from leading, for as long as raft runs. Raft begins without
 /// elections.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
-    let Context { candidacy, cluster, .. } = &context;
+    let Context { options, candidacy, cluster, .. } = &context;
+    let leaderless_max = options.raft.scaled(LEADERLESS_MAX, 4);
     let mut changes = candidacy.0.subscribe();
     let mut offered: Option<Instant> = None;
     loop {
         changes.mark_unchanged();
-        let stands = candidacy.is_open() || cluster.leaderless_for() > LEADERLESS_MAX;
+        let stands = candidacy.is_open() || cluster.leaderless_for() > leaderless_max;
         cluster.raft().runtime_config().elect(stands);
         let instead = candidacy.instead();
         if !instead.is_empty()

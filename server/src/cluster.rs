@@ -7,12 +7,14 @@ use std::time::Duration;
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
-use ordu_proto::server::Standing;
+use ordu_proto::server::{DiskRoom, Standing};
 use ordu_store::codec::log_id_to_pb;
 use ordu_store::state_machine::StateMachine;
 use ordu_store::types::{Server, TypeConfig};
 use tokio::time::Instant;
 
+use crate::disk_space::DiskSpace;
+use crate::distances::Distances;
 use crate::membership::{Has, Known, Telling};
 
 /// Raft with this project's types.
@@ -47,6 +49,7 @@ pub struct Cluster {
     lost_after: Duration,
     is_retired: Arc<AtomicBool>,
     slow_disk: Arc<AtomicBool>,
+    space: DiskSpace,
 }
 
 /// Servers greet each other every two seconds: one that three greetings have missed has failed.
@@ -97,9 +100,10 @@ impl Contact {
 
 impl Cluster {
     /// A handle on what `raft` knows.
-    pub fn new(raft: Raft, contact: Arc<Contact>, known: Known) -> Self {
+    pub fn new(raft: Raft, contact: Arc<Contact>, known: Known, space: DiskSpace) -> Self {
         let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
-        Self { raft, contact, known, lost_after, is_retired: Arc::default(), slow_disk: Arc::default() }
+        let (is_retired, slow_disk) = Default::default();
+        Self { raft, contact, known, lost_after, is_retired, slow_disk, space }
     }
 
     /// Raft itself.
@@ -204,7 +208,8 @@ impl Cluster {
         // Raft may commit here what the others have synced and this server has not.
         let committed = committed.min(synced).as_ref().map(log_id_to_pb);
         let slow_disk = self.slow_disk.load(Ordering::Relaxed);
-        Telling { formed: self.holds_something(), standing: Standing { term, committed }, slow_disk }
+        let (formed, disk_room) = (self.holds_something(), self.space.room());
+        Telling { formed, standing: Standing { term, committed }, slow_disk, disk_room }
     }
 
     /// What this server has in its log; `None` once raft has stopped.
@@ -290,6 +295,24 @@ impl Cluster {
         let is_well = |id: &u64| self.known.is_alive(*id, HEARD_WITHIN) && !self.known.has_slow_disk(*id);
         let well: Vec<u64> = others.into_iter().filter(is_well).collect();
         (well.len() >= quorum).then_some(well)
+    }
+
+    /// The other voters that are heard of, each with what it says that its disk has left.
+    pub(crate) fn room_of_others(&self) -> Vec<(u64, DiskRoom)> {
+        let heard_of = self.other_voters().into_iter().filter(|id| self.is_heard_of(*id));
+        heard_of.map(|id| (id, self.known.disk_room(id))).collect()
+    }
+
+    /// Whether another server was heard of lately.
+    pub(crate) fn is_heard_of(&self, id: u64) -> bool {
+        self.known.is_alive(id, HEARD_WITHIN)
+    }
+
+    /// How far the other servers are, as far as that is measured.
+    pub(crate) fn distances(&self) -> Distances {
+        let others = self.members().into_iter().filter(|member| member.id != self.id());
+        let measured = |member: Member| Some((member.server.name, self.known.round_trip(member.id)?));
+        Distances { round_trips: others.filter_map(measured).collect() }
     }
 
     /// The ids of the other voters.

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::FutureExt;
 
+use crate::low_priority;
+
 tokio::task_local! {
     /// Set on whatever thread does contained work, for as long as it does.
     static CONTAINED: ();
@@ -28,7 +30,7 @@ pub(crate) fn contained_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(work).map_err(|panic| words_of(&*panic))
 }
 
-/// Does contained work on a thread that may block; its panics come back to whoever waits.
+/// Does contained work on a thread for large work; its panics come back to whoever waits.
 ///
 /// # Errors
 /// When the runtime ends before the work is done.
@@ -37,7 +39,7 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
 ) -> Result<T, ShuttingDown> {
     let contained = is_contained();
     let work = move || if contained { CONTAINED.sync_scope((), work) } else { work() };
-    match tokio::task::spawn_blocking(work).await {
+    match low_priority::spawn(work).await {
         Ok(done) => Ok(done),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(ShuttingDown),

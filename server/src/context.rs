@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use ordu_store::log::Extent;
 use ordu_store::state_machine::State;
 
 use crate::alarms::Alarms;
 use crate::candidacy::Candidacy;
 use crate::clock::ServerClock;
 use crate::cluster::Cluster;
+use crate::disk_space::DiskSpace;
 use crate::options::ServerOptions;
 use crate::read_index::ReadIndex;
 use crate::watch::Watches;
@@ -32,6 +34,10 @@ pub struct Context {
     pub alarms: Alarms,
     /// What speaks against this server as the leader.
     pub candidacy: Candidacy,
+    /// How much its raft log has.
+    pub log: Extent,
+    /// What its disk has left.
+    pub space: DiskSpace,
     /// What this server takes the time from.
     pub clock: ServerClock,
 }

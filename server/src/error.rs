@@ -11,6 +11,9 @@ pub enum WriteError {
         /// The sentence for the caller.
         text: String,
     },
+    /// The servers' disks have no room for it: it was not proposed.
+    #[error("{0}")]
+    NoRoom(String),
     /// There is no leader: it was not proposed.
     #[error("No cluster leader")]
     NoLeader,

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The most that `raft_multiplier` may be; Nomad's bound.
+pub const RAFT_MULTIPLIER_MAX: u32 = 10;
+
 /// Raft's timing. Fail-over takes about the greatest election timeout and a draw on top of it; a sync
 /// that is slower than that makes a leader lose its followers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +17,16 @@ pub struct RaftTiming {
     pub election_timeout_min_ms: u64,
     /// The greatest such time, and the lease of a leader.
     pub election_timeout_max_ms: u64,
-    /// Log entries after which a snapshot is taken.
-    pub snapshot_logs: u64,
-    /// Log entries that are kept behind the newest snapshot. A follower that lacks fewer catches up from the
-    /// log; and one that takes over a snapshot needs those that were written while it did, or it must take
-    /// over the next one, and so on for as long as the load lasts. They cost disk, and writes: with 100,000
-    /// of them the benchmark registered about a tenth fewer jobs a second than with 20,000.
-    pub logs_kept: u64,
+    /// By how much these times, which have it in them, are longer than those of servers in one rack. Other times that
+    /// servers wait for each other are longer by it, too. 1 to 10; Nomad's `raft_multiplier`.
+    pub multiplier: u32,
+}
+
+impl RaftTiming {
+    /// Longer by the multiplier than `base`, which is right in a rack, up to so many times.
+    pub fn scaled(&self, base: Duration, times_max: u32) -> Duration {
+        base * self.multiplier.clamp(1, times_max)
+    }
 }
 
 impl Default for RaftTiming {
@@ -29,8 +35,40 @@ impl Default for RaftTiming {
             heartbeat_interval_ms: 50,
             election_timeout_min_ms: 150,
             election_timeout_max_ms: 300,
-            snapshot_logs: 20_000,
-            logs_kept: 20_000,
+            multiplier: 1,
+        }
+    }
+}
+
+/// When a snapshot is taken, and what of the log is kept behind it. A follower that lacks no more than that catches up
+/// from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Log entries after which a snapshot is taken …
+    pub snapshot_entries: u64,
+    /// … and bytes of entries.
+    pub snapshot_bytes: u64,
+    /// Log entries that are kept behind the newest snapshot. They cost disk, and writes: with 100,000 of them the
+    /// benchmark registered about a tenth fewer jobs a second than with 20,000.
+    pub kept_entries: u64,
+    /// Bytes of entries that are kept behind it.
+    pub kept_bytes: u64,
+    /// For how long an entry is kept behind it, and how old one may get before a snapshot is taken.
+    pub kept_age: Duration,
+    /// Bytes of entries that are kept for followers that are behind, or take over a snapshot, and need them to catch
+    /// up. One that needs more is sent a snapshot anew.
+    pub held_bytes: u64,
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self {
+            snapshot_entries: 20_000,
+            snapshot_bytes: 256 * 1024 * 1024,
+            kept_entries: 20_000,
+            kept_bytes: 256 * 1024 * 1024,
+            kept_age: Duration::from_secs(60 * 60),
+            held_bytes: 4 * 1024 * 1024 * 1024,
         }
     }
 }
@@ -64,6 +102,10 @@ pub struct ServerOptions {
     pub retry_join: Vec<String>,
     /// Raft's timing.
     pub raft: RaftTiming,
+    /// How much of the raft log is kept.
+    pub log: LogBounds,
+    /// Bytes that should be free where the data are; not set: 1 GiB, or a twentieth of a small file system.
+    pub disk_free_bytes_min: Option<u64>,
     /// How long a node may be silent; it shows itself three times in this time.
     pub heartbeat_ttl: Duration,
     /// How much longer a silent node is waited for before it is down.

@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 use crate::net::SharedNet;
+use crate::options::RaftTiming;
 
 /// What a channel is for: heartbeats must not queue behind bulk, nor anything behind a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +29,7 @@ pub enum Purpose {
     Ask,
 }
 
-/// How long connecting may take.
+/// How long connecting may take, in a rack, as the times below.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// A connection on which nothing moves is probed at this interval …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(1_000);
@@ -41,6 +42,8 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     net: SharedNet,
+    /// How far they are.
+    timing: RaftTiming,
     channels: Mutex<BTreeMap<(String, Purpose), Channel>>,
     /// Where servers say that they are, which is fresher than the membership when an address has changed.
     addresses: Mutex<BTreeMap<u64, Server>>,
@@ -48,8 +51,8 @@ struct Inner {
 
 impl Peers {
     /// No channels yet.
-    pub fn new(net: SharedNet) -> Self {
-        Self(Arc::new(Inner { net, channels: Mutex::default(), addresses: Mutex::default() }))
+    pub fn new(net: SharedNet, timing: RaftTiming) -> Self {
+        Self(Arc::new(Inner { net, timing, channels: Mutex::default(), addresses: Mutex::default() }))
     }
 
     /// A server has said where it is.
@@ -90,9 +93,9 @@ impl Peers {
         let bad = |error| tonic::Status::invalid_argument(format!("{host_port:?} is no address: {error}"));
         let endpoint = Endpoint::from_shared(format!("http://{host_port}"))
             .map_err(bad)?
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(self.0.timing.scaled(CONNECT_TIMEOUT, 10))
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_timeout(self.0.timing.scaled(KEEP_ALIVE_TIMEOUT, 3))
             .keep_alive_while_idle(true)
             .initial_stream_window_size(4 * 1024 * 1024)
             .initial_connection_window_size(8 * 1024 * 1024);

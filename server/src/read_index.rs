@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::cluster::{Cluster, Member};
 use crate::error::ReadError;
 use crate::membership::ClusterId;
+use crate::options::RaftTiming;
 use crate::peers::Peers;
 
 type Asker = oneshot::Sender<Result<u64, ReadError>>;
@@ -24,14 +25,20 @@ pub struct ReadIndex {
     askers: mpsc::UnboundedSender<Asker>,
 }
 
-/// How long one round may take before another is tried.
+/// How long one round may take, in a rack, before another is tried.
 const ROUND_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 impl ReadIndex {
     /// Starts the rounds of this server.
-    pub fn start(cluster: Cluster, state: State, peers: Peers, cluster_id: ClusterId) -> Self {
+    pub fn start(
+        cluster: Cluster,
+        state: State,
+        peers: Peers,
+        cluster_id: ClusterId,
+        timing: RaftTiming,
+    ) -> Self {
         let (askers, asked) = mpsc::unbounded_channel();
-        let rounds = Rounds { cluster, peers, cluster_id };
+        let rounds = Rounds { cluster, peers, cluster_id, round_time_max: timing.scaled(ROUND_TIMEOUT, 5) };
         tokio::spawn(rounds.run(asked));
         Self { state, askers }
     }
@@ -61,6 +68,7 @@ struct Rounds {
     cluster: Cluster,
     peers: Peers,
     cluster_id: ClusterId,
+    round_time_max: Duration,
 }
 
 impl Rounds {
@@ -81,11 +89,13 @@ impl Rounds {
         let start = Instant::now();
         let mut last = ReadError::NoLeader;
         while start.elapsed() < Duration::from_millis(LEADER_WAIT_MS_MAX) {
-            let attempt = timeout(ROUND_TIMEOUT, self.attempt()).await;
+            let attempt = timeout(self.round_time_max, self.attempt()).await;
             match attempt {
                 Ok(Ok(index)) => return Ok(index),
                 Ok(Err(error)) => last = error,
-                Err(_) => last = ReadError::Unconfirmed("no answer in a second".to_owned()),
+                Err(_) => {
+                    last = ReadError::Unconfirmed(format!("no answer in {} s", self.round_time_max.as_secs()))
+                }
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -24,6 +24,8 @@ use crate::candidacy::{self, Candidacy};
 use crate::clock::{self, ServerClock};
 use crate::cluster::{Cluster, Contact, Raft};
 use crate::context::Context;
+use crate::disk_space::{self, DiskSpace};
+use crate::distances;
 use crate::divergence;
 use crate::feed::{Fanout, Feed};
 use crate::guards;
@@ -35,6 +37,7 @@ use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::raft::{network, service};
 use crate::read_index::ReadIndex;
+use crate::retention::{self, Transfers};
 use crate::rpc;
 use crate::rpc::node_session::{LiveSessions, NodeService};
 use crate::storage::Storage;
@@ -125,7 +128,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
-        let peers = Peers::new(net.clone());
+        let peers = Peers::new(net.clone(), options.raft);
         let clock = ServerClock::new(options.clock_skew_max);
         let known = former.known();
         let greetings = Greetings::new(
@@ -152,7 +155,8 @@ impl Server {
         let (machine, state) = opened.map_err(|error| {
             faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
         })?;
-        let syncs = log.syncs();
+        let (syncs, extent) = (log.syncs(), log.extent());
+        let (space, transfers) = (DiskSpace::default(), Transfers::default());
         let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
 
         let listen = |addr| net.listen(addr);
@@ -163,7 +167,12 @@ impl Server {
             None => None,
         };
 
-        let network = network::Network { peers: peers.clone(), cluster_id: identity.clone() };
+        let network = network::Network {
+            peers: peers.clone(),
+            cluster_id: identity.clone(),
+            transfers: transfers.clone(),
+            timing: options.raft,
+        };
         let config = Arc::new(raft_config(&options)?);
         let raft = Raft::new(identity.server_id(), config, network, log, machine)
             .await
@@ -178,7 +187,7 @@ impl Server {
         );
 
         let contact = Arc::new(Contact::new(has_followed));
-        let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone());
+        let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone(), space.clone());
         let context = Context {
             options: options.clone(),
             state: state.clone(),
@@ -189,11 +198,20 @@ impl Server {
                 peers.clone(),
                 identity.clone(),
                 clock.clone(),
+                space.clone(),
             ),
-            reads: ReadIndex::start(cluster.clone(), state.clone(), peers.clone(), identity.clone()),
+            reads: ReadIndex::start(
+                cluster.clone(),
+                state.clone(),
+                peers.clone(),
+                identity.clone(),
+                options.raft,
+            ),
             cluster: cluster.clone(),
             alarms: Alarms::default(),
             candidacy: Candidacy::default(),
+            log: extent,
+            space: space.clone(),
             clock: clock.clone(),
         };
         let changes = Changes::new(cluster.clone());
@@ -207,6 +225,7 @@ impl Server {
             state: state.clone(),
             cluster_id: identity.clone(),
             contact,
+            space,
             refusals: Arc::default(),
         });
         let server_service = Arc::new(rpc::server::Service {
@@ -242,6 +261,8 @@ impl Server {
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));
         parts.spawn(part(&cluster, candidacy::keep(context.clone())));
+        parts.spawn(part(&cluster, retention::keep(context.clone(), transfers)));
+        parts.spawn(part(&cluster, distances::keep(context.clone())));
         let reporting =
             report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
         parts.spawn(part(&cluster, reporting));
@@ -250,6 +271,7 @@ impl Server {
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {
             parts.spawn(part(&cluster, guards::watch_syncs(context.clone(), syncs)));
+            parts.spawn(part(&cluster, disk_space::keep(context.clone())));
             parts.spawn(part(&cluster, guards::scrub(storage.tables.clone(), stop.clone())));
         }
         parts.spawn(async move { Err(ServerError::Fatal(faults.wait().await)) });
@@ -378,9 +400,9 @@ fn raft_config(options: &ServerOptions) -> Result<openraft::Config, ServerError>
         election_timeout_max: timing.election_timeout_max_ms,
         install_snapshot_timeout: 600_000,
         max_payload_entries: 1_024,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_logs),
-        max_in_snapshot_log_to_keep: timing.logs_kept,
-        purge_batch_size: (timing.snapshot_logs / 4).max(1),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.log.snapshot_entries),
+        // Never by itself; see `retention`.
+        max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
         // Until nothing speaks against it; see `candidacy`.
         enable_elect: false,

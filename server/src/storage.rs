@@ -10,6 +10,7 @@ use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::log::{LogDb, RocksLog};
 use ordu_store::tables::{RocksDb, TablesDb};
 
+use crate::disk_space::{RESERVE_FILE, make_room};
 use crate::membership::Former;
 use crate::server::{ServerError, failed};
 
@@ -35,6 +36,7 @@ impl Storage {
         let what = |part: &str| format!("cannot open {part} in {}", data_dir.display());
         std::fs::create_dir_all(data_dir).map_err(failed(what("the data directory")))?;
         let lock = lock(data_dir)?;
+        make_room(data_dir).map_err(failed(what("what is set aside for want of room")))?;
         complete_setting_aside(data_dir).map_err(failed(what("what was to be set aside")))?;
         let identity = IdentityFile::new(data_dir);
         let may_create = !identity.load().map_err(failed(what("the identity")))?.is_prepared;
@@ -143,7 +145,11 @@ fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
     let aside = data_dir.join(name);
     for entry in std::fs::read_dir(data_dir)? {
         let name = entry?.file_name();
-        if name != LOCK && name != SETTING_ASIDE && !name.to_string_lossy().starts_with(ASIDE) {
+        if name != LOCK
+            && name != SETTING_ASIDE
+            && name != RESERVE_FILE
+            && !name.to_string_lossy().starts_with(ASIDE)
+        {
             std::fs::rename(data_dir.join(&name), aside.join(&name))?;
         }
     }

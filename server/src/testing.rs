@@ -10,7 +10,7 @@ use ordu_store::log::{LogDb, MemoryLog};
 use ordu_store::tables::MemoryDb;
 
 use crate::net::Tcp;
-use crate::options::{RaftTiming, ServerOptions};
+use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::Server;
 use crate::storage::Storage;
 
@@ -41,6 +41,8 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         bootstrap_expect,
         retry_join: Vec::new(),
         raft: RaftTiming::default(),
+        log: LogBounds::default(),
+        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         clock_skew_max: Duration::from_secs(5),

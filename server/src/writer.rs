@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::ServerClock;
 use crate::cluster::{Cluster, Member};
+use crate::disk_space::DiskSpace;
 use crate::error::WriteError;
 use crate::membership::ClusterId;
 use crate::peers::Peers;
@@ -45,6 +46,7 @@ pub struct Writer {
     state: State,
     forward: Forward,
     clock: ServerClock,
+    space: DiskSpace,
 }
 
 /// What became of one attempt.
@@ -54,6 +56,8 @@ enum Attempt {
     NotProposed,
     /// Nor will it be: the leader's release cannot read it.
     Unreadable(String),
+    /// Nor will it be: the leader's disk, or too many others, have no room for it.
+    NoRoom(String),
     /// It may be.
     Unknown(String),
     /// It is in no log, nor will this server ask for it: its raft has ended.
@@ -71,8 +75,9 @@ impl Writer {
         peers: Peers,
         cluster_id: ClusterId,
         clock: ServerClock,
+        space: DiskSpace,
     ) -> Self {
-        Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state, clock }
+        Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state, clock, space }
     }
 
     /// Proposes `command` and returns once it is decided and applied here.
@@ -124,6 +129,9 @@ impl Writer {
                 Attempt::Unreadable(reason) => {
                     return Err(unknown.map_or_else(|| unreadable(&reason), WriteError::Unknown));
                 }
+                Attempt::NoRoom(reason) => {
+                    return Err(unknown.map_or(WriteError::NoRoom(reason), WriteError::Unknown));
+                }
                 Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
                 Attempt::NotProposed => {}
                 Attempt::Unknown(reason) => unknown = Some(reason),
@@ -152,6 +160,7 @@ impl Writer {
             Attempt::Decided(index, outcome) => decided(index, outcome),
             Attempt::NotProposed => Err(WriteError::NoLeader),
             Attempt::Unreadable(reason) => Err(unreadable(&reason)),
+            Attempt::NoRoom(reason) => Err(WriteError::NoRoom(reason)),
             Attempt::Unknown(reason) => Err(WriteError::Unknown(reason)),
             Attempt::Stopped => Err(WriteError::Stopped),
         }
@@ -162,6 +171,9 @@ impl Writer {
         // Asked before: once raft has been given the write, its end says nothing of what became of that.
         if !self.cluster.raft_runs() {
             return Attempt::Stopped;
+        }
+        if let Some(reason) = self.space.refusal_of(envelope) {
+            return Attempt::NoRoom(reason);
         }
         let bytes = stamped(envelope, self.clock.now_ns());
         match self.cluster.raft().client_write(Command(bytes.into())).await {
@@ -312,6 +324,7 @@ async fn send_batch(peers: Peers, cluster_id: Vec<u8>, address: String, batch: V
                     Err(error) => Attempt::Unknown(format!("the leader's answer cannot be read: {error}")),
                 },
                 Some(propose_result::Result::NotProposed(_)) => Attempt::NotProposed,
+                Some(propose_result::Result::NoRoom(reason)) => Attempt::NoRoom(reason),
                 Some(propose_result::Result::Unreadable(reason)) => Attempt::Unreadable(reason),
                 Some(propose_result::Result::Unknown(reason)) => Attempt::Unknown(reason),
                 None => Attempt::Unknown("the leader's answer has no result for it".to_owned()),

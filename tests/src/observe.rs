@@ -216,3 +216,21 @@ pub async fn wait_for_acknowledged(load: &Load, count: usize) {
     })
     .await;
 }
+
+/// One of a server's figures, by its name and labels as Prometheus reads them.
+pub async fn figure(client: Client, name: &str) -> Result<f64, String> {
+    let metrics =
+        client.get("/v1/metrics?format=prometheus").await.map_err(|error| error.to_string())?.text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.ok_or_else(|| format!("no {name} in {metrics}"))
+}
+
+/// Waits until a server's log has little left, as it does once no one is heard of who needs more of it.
+pub async fn wait_until_purged(client: Client) {
+    const LITTLE_BYTES: f64 = 512.0 * 1024.0;
+    eventually("the log is purged", SETTLE_WITHIN, async || {
+        let bytes = figure(client, "ordu_raft_log_bytes").await?;
+        holds(bytes < LITTLE_BYTES, || format!("it has {bytes} bytes"))
+    })
+    .await;
+}

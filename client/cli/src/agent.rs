@@ -10,7 +10,7 @@ use ordu_agent::AgentOptions;
 use ordu_core::limits::HTTP_STALL_MS;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
-use ordu_server::options::{RaftTiming, ServerOptions};
+use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
 use tokio::signal::unix::{SignalKind, signal};
@@ -304,7 +304,10 @@ async fn prepare_next(
 }
 
 fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOptions {
-    let default = RaftTiming::default();
+    let (default, log, raft) = (RaftTiming::default(), LogBounds::default(), settings.raft);
+    let scaled =
+        |set: Option<u64>, default: u64| set.unwrap_or(default) * u64::from(settings.raft_multiplier);
+    let bytes = |mb: Option<u64>, default: u64| mb.map_or(default, |mb| mb << 20);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     ServerOptions {
         data_dir: config.data_dir.join("server"),
@@ -320,21 +323,20 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
         bootstrap_expect: settings.bootstrap_expect,
         retry_join: settings.retry_join.iter().map(ToString::to_string).collect(),
         raft: RaftTiming {
-            heartbeat_interval_ms: settings
-                .raft
-                .heartbeat_interval_ms
-                .unwrap_or(default.heartbeat_interval_ms),
-            election_timeout_min_ms: settings
-                .raft
-                .election_timeout_min_ms
-                .unwrap_or(default.election_timeout_min_ms),
-            election_timeout_max_ms: settings
-                .raft
-                .election_timeout_max_ms
-                .unwrap_or(default.election_timeout_max_ms),
-            snapshot_logs: settings.raft.snapshot_logs.unwrap_or(default.snapshot_logs),
-            logs_kept: settings.raft.logs_kept.unwrap_or(default.logs_kept),
+            heartbeat_interval_ms: scaled(raft.heartbeat_interval_ms, default.heartbeat_interval_ms),
+            election_timeout_min_ms: scaled(raft.election_timeout_min_ms, default.election_timeout_min_ms),
+            election_timeout_max_ms: scaled(raft.election_timeout_max_ms, default.election_timeout_max_ms),
+            multiplier: settings.raft_multiplier,
         },
+        log: LogBounds {
+            snapshot_entries: raft.snapshot_logs.unwrap_or(log.snapshot_entries),
+            snapshot_bytes: bytes(raft.snapshot_mb, log.snapshot_bytes),
+            kept_entries: raft.logs_kept.unwrap_or(log.kept_entries),
+            kept_bytes: bytes(raft.logs_kept_mb, log.kept_bytes),
+            kept_age: raft.logs_kept_age_ms.map_or(log.kept_age, Duration::from_millis),
+            held_bytes: bytes(raft.logs_held_mb, log.held_bytes),
+        },
+        disk_free_bytes_min: settings.disk_free_min_mb.map(|mb| mb << 20),
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         clock_skew_max: Duration::from_millis(settings.clock_skew_limit_ms.unwrap_or(CLOCK_SKEW_LIMIT_MS)),

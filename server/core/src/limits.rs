@@ -21,6 +21,10 @@ pub const ANSWERED_REQUESTS_MAX: usize = 65_536;
 /// The body of a request that carries a job, bytes; also the bound of a log entry.
 pub const JOB_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The specification of a job that is run by its children (periodic or parameterized), with all defaults filled in,
+/// bytes: `apply` makes each child of it, and stores it with each.
+pub const JOB_PARENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// What a diff of two versions of a job may be written from, bytes: names are told with their whole
 /// path, so deep nesting could make much more of a body than the body.
 pub const JOB_DIFF_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -171,6 +175,9 @@ pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A plan that takes effect whole or not at all, bytes: it is one log entry, and has to go to the followers in
 /// one message with room to spare. About 30,000 allocations.
 pub const PLAN_WHOLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Changes of allocations in such a plan: to apply that many takes some tenths of a second.
+pub const PLAN_WHOLE_CHANGES_MAX: usize = 32 * 1024;
 
 /// A piece of a snapshot on the wire, bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;

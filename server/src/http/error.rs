@@ -89,6 +89,7 @@ impl From<WriteError> for HttpError {
                 Ok(status) if status.is_client_error() => Self::new(status, text),
                 _ => Self::refused(text),
             },
+            WriteError::NoRoom(text) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
             WriteError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             WriteError::NoLeader | WriteError::Unknown(_) => Self::internal(error.to_string()),
         }

@@ -48,6 +48,11 @@ struct Gauges {
     resident_bytes: Gauge,
     rows_set_aside: Gauge,
     clock_offset_seconds: Gauge,
+    log_bytes: Gauge,
+    disk_free_bytes: Gauge,
+    disk_free_bytes_min: Gauge,
+    raft_multiplier: Gauge,
+    raft_multiplier_needed: Gauge,
     alarms: GaugeVec,
 }
 
@@ -128,6 +133,17 @@ impl Gauges {
                 "ordu_clock_offset_seconds",
                 "This server's clock minus the median of the members' clocks.",
             ),
+            log_bytes: gauge("ordu_raft_log_bytes", "Bytes of the entries that the raft log has."),
+            disk_free_bytes: gauge("ordu_disk_free_bytes", "Bytes that are free where the data are."),
+            disk_free_bytes_min: gauge("ordu_disk_free_bytes_min", "Bytes that should be free there."),
+            raft_multiplier: gauge(
+                "ordu_raft_multiplier",
+                "By how much raft's times are longer than in a rack.",
+            ),
+            raft_multiplier_needed: gauge(
+                "ordu_raft_multiplier_needed",
+                "The multiplier that the measured round trips between the servers need.",
+            ),
             alarms: register(
                 registry,
                 GaugeVec::new(
@@ -151,6 +167,14 @@ impl Gauges {
             self.alarms.with_label_values(&[alarm.name()]).set(flag(context.alarms.is_raised(alarm)));
         }
         self.clock_offset_seconds.set(context.clock.verdict().offset_ns() as f64 / 1e9);
+        self.log_bytes.set(context.log.bytes_from(0) as f64);
+        if let Some(free) = context.space.free() {
+            self.disk_free_bytes.set(free.bytes as f64);
+            self.disk_free_bytes_min.set(free.bytes_min as f64);
+        }
+        let distances = context.cluster.distances();
+        self.raft_multiplier.set(f64::from(context.options.raft.multiplier));
+        self.raft_multiplier_needed.set(f64::from(distances.multiplier_needed(&context.options.raft)));
         self.resident_bytes.set(resident_bytes().unwrap_or(0) as f64);
     }
 }

@@ -11,10 +11,10 @@ use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, Deployment, Evaluation, Job};
 
 use super::Duties;
-use super::heavy::heavy;
 use super::ids::fresh_id;
 use super::jobs::Parsed;
 use crate::contain::contained_now;
+use ordu_store::background::heavy;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
 const HEAVY_PAIRS: usize = 20_000;

@@ -11,8 +11,8 @@ use ordu_proto::state::{EvalStatus, Evaluation, Node, NodeStatus};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Duties;
-use super::heavy::heavy;
 use crate::feed::FeedEvent;
+use ordu_store::background::heavy;
 
 /// Follows the state for as long as it runs.
 pub(super) async fn run(duties: Arc<Duties>, mut feed: UnboundedReceiver<FeedEvent>) {

@@ -13,6 +13,7 @@ use ordu_proto::command::PeriodicLaunch;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::state::Job;
+use ordu_store::background::heavy;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ids::fresh_id;
@@ -135,7 +136,7 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
 fn load(context: &Context) -> Agenda {
     let mut agenda = Agenda::default();
     let now_ns = context.clock.now_ns();
-    let loaded = super::heavy::heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
+    let loaded = heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
     if let Err(corrupt) = loaded {
         tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordu_core::limits::PLAN_WHOLE_BYTES_MAX;
+use ordu_core::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
 use ordu_proto::state::Evaluation;
 use ordu_store::runtime::random_bytes;
@@ -91,10 +91,10 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
             return finish(duties, delivery, decision.eval, decision.blocked).await;
         }
         let Decision { plan, eval, blocked, eligibility, .. } = decision;
-        let bytes = plan.encoded_len();
-        if plan.all_at_once && bytes > PLAN_WHOLE_BYTES_MAX {
+        let (bytes, changes) = (plan.encoded_len(), plan.place.len() + plan.stop.len() + plan.update.len());
+        if plan.all_at_once && (bytes > PLAN_WHOLE_BYTES_MAX || changes > PLAN_WHOLE_CHANGES_MAX) {
             drop(worker);
-            let failed = evaluations::whole_plan_too_large(&eval, bytes, PLAN_WHOLE_BYTES_MAX);
+            let failed = evaluations::whole_plan_too_large(&eval, bytes, changes);
             return finish(duties, delivery, failed, None).await;
         }
         if !duties.broker.pause(delivery) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use ordu_proto::server::{GreetReply, GreetRequest, Peer, ReadIndexRequest, Standing};
+use ordu_proto::server::{DiskRoom, GreetReply, GreetRequest, Peer, ReadIndexRequest, Standing};
 use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::runtime::random_bytes;
 use ordu_store::types::Server;
@@ -25,7 +25,7 @@ use crate::peers::Peers;
 use crate::rpc::bounds;
 use crate::server::ServerError;
 
-/// How long a greeting may take.
+/// How long a greeting may take, in a rack, as the times below.
 const GREET_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// How long a server is asked whether it still lives where it was; whoever waits for that waits no longer
 /// than for a greeting.
@@ -95,6 +95,8 @@ pub struct Telling {
     pub standing: Standing,
     /// Whether its disk is too slow for a leader's.
     pub slow_disk: bool,
+    /// What its disk has left.
+    pub disk_room: DiskRoom,
 }
 
 /// What a server has in its log: the term of its vote, and its last log id.
@@ -194,6 +196,7 @@ impl Greetings {
             probe,
             standing: Some(telling.standing),
             slow_disk: telling.slow_disk,
+            disk_room: telling.disk_room.into(),
         }
     }
 
@@ -211,6 +214,7 @@ impl Greetings {
             former: self.0.former.ids.clone(),
             standing: Some(telling.standing),
             slow_disk: telling.slow_disk,
+            disk_room: telling.disk_room.into(),
             time_ns: now_ns(),
             ..GreetReply::default()
         }
@@ -218,12 +222,18 @@ impl Greetings {
 
     /// Greets the server at `target`.
     pub(super) async fn greet(&self, target: &str, telling: Telling) -> Option<GreetReply> {
-        self.ask(target, self.request(telling, false), GREET_TIMEOUT).await
+        self.ask(target, self.request(telling, false), self.far(GREET_TIMEOUT)).await
     }
 
     /// Asks who is at `target`.
     async fn probe(&self, target: &str) -> Option<GreetReply> {
-        self.ask(target, self.request(Telling::default(), true), PROBE_TIMEOUT).await
+        self.ask(target, self.request(Telling::default(), true), self.far(PROBE_TIMEOUT)).await
+    }
+
+    /// Longer where servers are far from each other, but never so long that a round of greetings with one server that
+    /// is down makes the others appear silent.
+    fn far(&self, in_a_rack: Duration) -> Duration {
+        self.0.options.raft.scaled(in_a_rack, 3)
     }
 
     async fn ask(&self, target: &str, request: GreetRequest, within: Duration) -> Option<GreetReply> {
@@ -240,6 +250,9 @@ impl Greetings {
                 });
                 told.ok()?;
                 self.note_clock(&reply, asked_at);
+                if let Some(peer) = reply.me.as_ref().filter(|_| self.is_ours(&reply)) {
+                    self.0.known.note_round_trip(peer.id, asked_at.elapsed());
+                }
                 Some(reply)
             }
             Ok(Err(status)) => {
@@ -378,7 +391,9 @@ impl Greetings {
     ) -> Result<Option<Loss>, String> {
         let targets = self.targets(members);
         let request = self.request(telling, false);
-        let asked = targets.iter().map(|target| self.ask(target, request.clone(), INTRODUCTION_TIMEOUT));
+        let asked = targets.iter().map(|target| {
+            self.ask(target, request.clone(), self.0.options.raft.scaled(INTRODUCTION_TIMEOUT, 10))
+        });
         let replies: Vec<GreetReply> = join_all(asked).await.into_iter().flatten().collect();
         for reply in &replies {
             self.note_refusal(reply);

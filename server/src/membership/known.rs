@@ -1,13 +1,13 @@
 //! Servers that were heard of, and what they said of themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordu_core::limits::{HEARSAY_MAX, KNOWN_SERVERS_MAX};
 use ordu_proto::raft::LogId;
-use ordu_proto::server::{GreetReply, GreetRequest, Peer, Standing};
+use ordu_proto::server::{DiskRoom, GreetReply, GreetRequest, Peer, Standing};
 use tokio::time::Instant;
 
 use super::forming::Gone;
@@ -33,12 +33,15 @@ pub struct Said {
     pub former: Vec<u64>,
     /// Whether its disk is too slow for a leader's.
     pub slow_disk: bool,
+    /// What its disk has left.
+    pub disk_room: DiskRoom,
 }
 
 impl Said {
     /// What a server that greets says; nothing if it does not say who it is.
     pub fn of_request(request: GreetRequest) -> Option<Self> {
         Some(Self {
+            disk_room: request.disk_room(),
             peer: request.me?,
             cluster_id: request.cluster_id,
             settled: request.settled,
@@ -63,6 +66,7 @@ impl Said {
             uptime_ms: reply.uptime_ms,
             former: reply.former.clone(),
             slow_disk: reply.slow_disk,
+            disk_room: reply.disk_room(),
         })
     }
 
@@ -87,6 +91,9 @@ pub(super) fn position(log_id: Option<&LogId>) -> Option<(u64, u64)> {
     log_id.map(|log_id| (log_id.term, log_id.index))
 }
 
+/// Round trips of a server that are kept: those of half a minute.
+const ROUND_TRIPS_KEPT: usize = 16;
+
 /// A server that was heard of.
 #[derive(Clone, Debug)]
 pub(super) struct Met {
@@ -108,6 +115,8 @@ struct KnownInner {
     hearsay: Mutex<BTreeSet<String>>,
     /// The most that the servers of this cluster have said that they have in their logs.
     had: Mutex<BTreeMap<u64, Standing>>,
+    /// How long servers took to answer, the latest last.
+    round_trips: Mutex<BTreeMap<u64, VecDeque<Duration>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -213,6 +222,29 @@ impl Known {
     /// Whether a server has said last that its disk is slow.
     pub fn has_slow_disk(&self, id: u64) -> bool {
         self.met().get(&id).is_some_and(|met| met.said.slow_disk)
+    }
+
+    /// What a server has said last that its disk has left.
+    pub fn disk_room(&self, id: u64) -> DiskRoom {
+        self.met().get(&id).map_or(DiskRoom::Enough, |met| met.said.disk_room)
+    }
+
+    /// Notes how long a server took to answer.
+    pub(super) fn note_round_trip(&self, id: u64, took: Duration) {
+        let mut all = locked(&self.0.round_trips);
+        if all.len() >= KNOWN_SERVERS_MAX && !all.contains_key(&id) {
+            all.pop_first();
+        }
+        let of_server = all.entry(id).or_default();
+        if of_server.len() == ROUND_TRIPS_KEPT {
+            of_server.pop_front();
+        }
+        of_server.push_back(took);
+    }
+
+    /// The time to a server and back: the least of the latest, since a busy machine adds to it and nothing takes from it.
+    pub fn round_trip(&self, id: u64) -> Option<Duration> {
+        locked(&self.0.round_trips).get(&id)?.iter().min().copied()
     }
 
     /// Remembers what a server of this cluster says of its vote and its log, and gives the most that it

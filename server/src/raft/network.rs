@@ -30,9 +30,11 @@ use tonic::{Code, Status};
 use super::check::Complaints;
 use super::wire::{self, Sent};
 use crate::membership::ClusterId;
+use crate::options::RaftTiming;
 use crate::peers::{Peers, Purpose};
+use crate::retention::Transfers;
 
-/// A stream of appends that has something under way and no answer for this long is given up. A deadline
+/// A stream of appends that has something under way and no answer for this long, in a rack, is given up. A deadline
 /// for each answer would end a follower whose disk is slow once.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a snapshot may take.
@@ -44,6 +46,10 @@ pub struct Network {
     pub peers: Peers,
     /// This cluster.
     pub cluster_id: ClusterId,
+    /// Notes the snapshots that are under way.
+    pub transfers: Transfers,
+    /// How far the servers are from each other.
+    pub timing: RaftTiming,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -65,8 +71,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 impl Network {
     fn client(&self, target: u64, server: &Server, purpose: Purpose) -> Client {
         let (peers, cluster_id) = (self.peers.clone(), self.cluster_id.clone());
-        let refusals = Arc::default();
-        Client { peers, cluster_id, target, server: server.clone(), purpose, refusals }
+        let (transfers, timing, refusals) = (self.transfers.clone(), self.timing, Arc::default());
+        Client { peers, cluster_id, target, server: server.clone(), purpose, transfers, timing, refusals }
     }
 }
 
@@ -77,6 +83,8 @@ pub struct Client {
     target: u64,
     server: Server,
     purpose: Purpose,
+    transfers: Transfers,
+    timing: RaftTiming,
     /// When the operator was told last that what this server sends is refused.
     refusals: Arc<Complaints>,
 }
@@ -166,17 +174,18 @@ impl RaftNetworkV2<TypeConfig> for Client {
             let opening = client.append_stream(messages);
             let limit = option.hard_ttl().max(Duration::from_secs(1));
             let replies = self.within(limit, opening).await?;
-            let begun = (replies, under_way, self.refused());
+            let stall_max = self.timing.scaled(STALL_TIMEOUT, 10);
+            let begun = (replies, under_way, stall_max, self.refused());
             let replies: BoxStream<'s, _> = Box::pin(stream::unfold(Some(begun), |state| async move {
-                let (mut replies, under_way, refused) = state?;
-                match under_way.watched(replies.message()).await {
+                let (mut replies, under_way, stall_max, refused) = state?;
+                match under_way.watched(stall_max, replies.message()).await {
                     Ok(Some(reply)) => {
                         let result = match under_way.end() {
                             Some(sent) => wire::stream_reply_from_pb(reply, sent).map_err(unreachable),
                             None => Err(unreachable("a reply to nothing")),
                         };
                         let goes_on = matches!(result, Ok(Ok(_)));
-                        Some((result, goes_on.then_some((replies, under_way, refused))))
+                        Some((result, goes_on.then_some((replies, under_way, stall_max, refused))))
                     }
                     Ok(None) => None,
                     Err(status) => Some((Err(refused(status)), None)),
@@ -216,6 +225,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
         let mut client = self.raft()?;
         let (chunks, messages) = mpsc::channel(4);
         let (cluster_id, target, sent) = (self.cluster_id.get(), self.target, vote.leader_id.term);
+        let last = snapshot.meta.last_log_id.map_or(0, |id| id.index);
+        let _under_way = self.transfers.begin(target, last);
         let sender = tokio::spawn(send_snapshot(chunks, cluster_id, target, vote, snapshot));
         let installing =
             self.within(SNAPSHOT_TIMEOUT, client.install_snapshot(ReceiverStream::new(messages)));
@@ -310,13 +321,17 @@ impl UnderWay {
     }
 
     /// `reply`, unless something is under way for too long.
-    async fn watched<T>(&self, reply: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    async fn watched<T>(
+        &self,
+        stall_max: Duration,
+        reply: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
         let mut reply = std::pin::pin!(reply);
         loop {
-            if let Ok(reply) = timeout(STALL_TIMEOUT / 4, &mut reply).await {
+            if let Ok(reply) = timeout(stall_max / 4, &mut reply).await {
                 return reply;
             }
-            if self.oldest().is_some_and(|oldest| oldest.elapsed() > STALL_TIMEOUT) {
+            if self.oldest().is_some_and(|oldest| oldest.elapsed() > stall_max) {
                 return Err(Status::deadline_exceeded("an append has no answer for seconds"));
             }
         }

@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use openraft::raft::AppendEntriesResponse;
 use ordu_proto::raft as pb;
 use ordu_proto::raft::raft_server;
+use ordu_proto::server::DiskRoom;
 use ordu_store::background::in_background;
 use ordu_store::codec::{required_vote, vote_to_pb};
 use ordu_store::snapshot::{check_files, meta_of};
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::check::{self, Complaints, Own};
 use super::wire;
 use crate::cluster::{Contact, Raft};
+use crate::disk_space::DiskSpace;
 use crate::membership::ClusterId;
 
 /// The service.
@@ -30,6 +32,8 @@ pub struct Service {
     pub cluster_id: ClusterId,
     /// Stamped when the leader is heard of.
     pub contact: Arc<Contact>,
+    /// What the disk has left.
+    pub space: DiskSpace,
     /// What was refused.
     pub refusals: Arc<Refusals>,
 }
@@ -79,6 +83,7 @@ impl raft_server::Raft for Service {
     async fn append(&self, request: Request<pb::AppendRequest>) -> Result<Response<pb::AppendReply>, Status> {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
+        must_have_room(&self.space, &request)?;
         let append = wire::append_from_pb(request, &self.own()).map_err(|error| self.refuse(error))?;
         self.contact.follow();
         let reply = self.raft.append_entries(append).await.map_err(fatal)?;
@@ -103,13 +108,14 @@ impl raft_server::Raft for Service {
         self.check(&first.cluster_id, first.target)?;
         let (cluster_id, contact) = (self.cluster_id.clone(), self.contact.clone());
         contact.follow();
-        let (raft, refusals) = (self.raft.clone(), self.refusals.clone());
+        let (raft, space, refusals) = (self.raft.clone(), self.space.clone(), self.refusals.clone());
         let ended = Arc::new(OnceLock::new());
         let ends = ended.clone();
         let first = futures::stream::iter([Ok(first)]);
         let appends = tokio_stream::StreamExt::map_while(first.chain(messages), move |message| {
             let checked = message.and_then(|message| {
                 cluster_id.check(&message.cluster_id)?;
+                must_have_room(&space, &message)?;
                 wire::append_from_pb(message, &Own::of(&raft)).map_err(|error| refusals.refuse(error))
             });
             // A broken message or connection ends the stream; the leader opens another.
@@ -173,6 +179,10 @@ impl raft_server::Raft for Service {
         let (vote, meta, size_bytes) =
             checked_header(&header, &self.own()).map_err(|error| self.refuse(error))?;
         tracing::info!(last = ?meta.last_log_id, size_bytes, "receiving a snapshot from the leader");
+        if !self.space.has_room_for(size_bytes) {
+            let text = format!("a snapshot of {size_bytes} bytes does not fit on this server's disk");
+            return Err(Status::resource_exhausted(text));
+        }
         let db = self.state.db().clone();
         let blocks = db.blocks();
         let failed = |error: io::Error| match error.kind() {
@@ -202,6 +212,16 @@ impl raft_server::Raft for Service {
         self.contact.stamp();
         Ok(Response::new(pb::SnapshotReply { vote: Some(vote_to_pb(&reply.vote)) }))
     }
+}
+
+/// Entries that do not fit any more would end this server, and with it its vote.
+fn must_have_room(space: &DiskSpace, append: &pb::AppendRequest) -> Result<(), Status> {
+    if append.entries.is_empty() || space.room() != DiskRoom::Full {
+        return Ok(());
+    }
+    Err(Status::resource_exhausted(
+        "this server's disk is nearly full: it takes no entries until there is room again",
+    ))
 }
 
 /// The vote with which a snapshot comes, what it covers, and its bytes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use openraft::errors::ClientWriteError;
-use ordu_core::command::{Unreadable, read_envelope, stamped};
+use ordu_core::command::{read_envelope, stamped};
 use ordu_core::state::Id;
 use ordu_proto::server::{
     Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply,
@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::clock::ServerClock;
 use crate::cluster::{Raft, runs};
 use crate::context::Context;
+use crate::disk_space::DiskSpace;
 use crate::leader::Liveness;
 use crate::membership::{Changes, ClusterId, Greetings, Known, Said};
 use crate::rpc::bounds;
@@ -82,8 +83,11 @@ impl server_server::Server for Service {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
         bounds::proposals(&request)?;
-        let Context { cluster, clock, .. } = &self.context;
-        let results = propose_all(cluster.raft(), clock, request.commands).await;
+        let Context { cluster, clock, space, .. } = &self.context;
+        // A server that does not lead decides nothing about others' disks.
+        let no_disk = DiskSpace::default();
+        let space = if cluster.is_leader() { space } else { &no_disk };
+        let results = propose_all(cluster.raft(), clock, space, request.commands).await;
         Ok(Response::new(ProposeReply { results }))
     }
 
@@ -131,29 +135,31 @@ impl server_server::Server for Service {
     }
 }
 
-/// Proposes here what can be read, with this server's time, and tells what became of each, as far as raft
+/// Proposes here what can be read and has room in `space`, with this server's time, and tells what became of each, as far as raft
 /// said it.
 pub(crate) async fn propose_all(
     raft: &Raft,
     clock: &ServerClock,
+    space: &DiskSpace,
     commands: Vec<Bytes>,
 ) -> Vec<ProposeResult> {
-    // What is logged although `apply` cannot read it would end every server, again and again.
-    let unreadable: Vec<Option<Unreadable>> =
-        commands.iter().map(|bytes| read_envelope(bytes).err()).collect();
-    let readable = commands.into_iter().zip(&unreadable).filter(|(_, error)| error.is_none());
+    let refusal = |bytes: &Bytes| match read_envelope(bytes) {
+        // What is logged although `apply` cannot read it would end every server, again and again.
+        Err(error) => Some(propose_result::Result::Unreadable(error.to_string())),
+        Ok(_) => space.refusal_of(bytes).map(propose_result::Result::NoRoom),
+    };
+    let refused: Vec<Option<propose_result::Result>> = commands.iter().map(refusal).collect();
+    let taken = commands.into_iter().zip(&refused).filter(|(_, refusal)| refusal.is_none());
     let time_ns = clock.now_ns();
-    let readable: Vec<Command> =
-        readable.map(|(bytes, _)| Command(stamped(&bytes, time_ns).into())).collect();
-    let mut proposed =
-        if readable.is_empty() { Vec::new() } else { write_all(raft, readable).await }.into_iter();
-    let result = |error: Option<Unreadable>| match error {
-        Some(error) => propose_result::Result::Unreadable(error.to_string()),
+    let taken: Vec<Command> = taken.map(|(bytes, _)| Command(stamped(&bytes, time_ns).into())).collect();
+    let mut proposed = if taken.is_empty() { Vec::new() } else { write_all(raft, taken).await }.into_iter();
+    let result = |refusal: Option<propose_result::Result>| match refusal {
+        Some(refusal) => refusal,
         None => proposed
             .next()
             .unwrap_or_else(|| propose_result::Result::Unknown("raft gave no answer".to_owned())),
     };
-    let results = unreadable.into_iter().map(result);
+    let results = refused.into_iter().map(result);
     results.map(|result| ProposeResult { result: Some(result) }).collect()
 }
 

@@ -1,6 +1,8 @@
-//! Work that waits for a disk, on threads of its own.
+//! Work that waits for a disk, or takes long enough to keep others of its thread from running.
 
 use std::io;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Runs `work` on a thread for blocking work where it blocks.
 ///
@@ -11,4 +13,12 @@ pub async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     if blocks { tokio::task::spawn_blocking(work).await.map_err(io::Error::other)? } else { work() }
+}
+
+/// Runs `work`, and has another thread take over what this one had to do if it `is_heavy`. A simulation
+/// has one thread only, on which everything waits its turn.
+pub fn heavy<T>(is_heavy: bool, work: impl FnOnce() -> T) -> T {
+    let has_threads =
+        || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if is_heavy && has_threads() { tokio::task::block_in_place(work) } else { work() }
 }

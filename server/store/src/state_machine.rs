@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
-use ordu_core::command::{LogPosition, Machine};
+use ordu_core::command::{LogPosition, Machine, reads_all_of_something};
 use ordu_core::limits::APPLY_BATCH_ENTRIES_MAX;
 use ordu_core::state::{Change, Reader, Table, Tx, Write, key, read as state_read};
 use ordu_proto::raft as pb;
 use prost::Message;
 use tokio::sync::watch;
 
-use crate::background::in_background;
+use crate::background::{heavy, in_background};
 use crate::chains::Chains;
 use crate::codec::{self, invalid};
-use crate::log::{Progress, Seen};
+use crate::log::{Progress, Seen, bytes_of};
 use crate::snapshot::SnapshotData;
 use crate::tables::{self, TablesDb};
 use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -209,6 +209,17 @@ impl Shared {
     }
 }
 
+/// Whether entries take long enough to apply that whatever waits for their thread is to go on beside them.
+fn may_take_long(entries: &[EntryResponder<TypeConfig>]) -> bool {
+    const BYTES_MIN: usize = 256 * 1024;
+    let bytes: usize = entries.iter().map(|(entry, _)| bytes_of(entry)).sum();
+    let reads_much = |(entry, _): &EntryResponder<TypeConfig>| match &entry.payload {
+        EntryPayload::Normal(command) => reads_all_of_something(&command.0),
+        EntryPayload::Blank | EntryPayload::Membership(_) => false,
+    };
+    bytes > BYTES_MIN || entries.iter().any(reads_much)
+}
+
 fn position_rows(position: &SnapshotMeta, own: &Own) -> Vec<Write> {
     let mut rows = Vec::with_capacity(3);
     let mut put =
@@ -245,7 +256,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut chunks = entries.ready_chunks(APPLY_BATCH_ENTRIES_MAX);
         while let Some(chunk) = chunks.next().await {
-            self.0.apply(chunk.into_iter().collect::<io::Result<Vec<_>>>()?)?;
+            let entries = chunk.into_iter().collect::<io::Result<Vec<_>>>()?;
+            let is_heavy = may_take_long(&entries);
+            heavy(is_heavy, || self.0.apply(entries))?;
         }
         Ok(())
     }

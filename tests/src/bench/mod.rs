@@ -1,5 +1,6 @@
 //! The benchmark: what it measures, one file a kind, and the order in which.
 
+pub mod catch_up;
 pub mod drive;
 pub mod failover;
 pub mod jobs_api;
@@ -62,6 +63,9 @@ pub async fn run(options: &Options) -> io::Result<String> {
     // It fills the servers and kills them: only where it is asked for.
     if options.only.contains(&Measure::Restart) {
         restart::restart(&mut target, options, &mut table).await?;
+    }
+    if options.only.contains(&Measure::CatchUp) {
+        catch_up::catch_up(&mut target, options, &mut table).await?;
     }
     if table.is_empty() {
         return Err(io::Error::other("nothing was measured: the failover needs --spawn, the memory --pids"));

@@ -44,6 +44,9 @@ pub struct Options {
     /// Registrations before the servers are restarted; measured only where it is asked for with --only
     #[arg(long, default_value_t = 110_000)]
     pub restart_jobs: u64,
+    /// For how long a follower is away before it catches up, in seconds; measured only where it is asked for with --only
+    #[arg(long, default_value_t = 60)]
+    pub away_seconds: u64,
     /// What else goes into the server blocks of the configuration, such as `raft { logs_kept = 100000 }`; only
     /// with --spawn
     #[arg(long, default_value = "")]
@@ -78,6 +81,8 @@ pub enum Measure {
     Failover,
     /// Time until servers with many jobs answer after a restart
     Restart,
+    /// Time until a follower that was away has caught up under load
+    CatchUp,
 }
 
 impl Options {

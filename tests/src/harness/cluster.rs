@@ -13,6 +13,7 @@ use super::hanging_disk::HangingDisk;
 use super::links::Links;
 use super::ports::free_port;
 use super::root::Root;
+use super::small_disk::SmallDisk;
 use super::wait::{eventually, holds};
 use super::wall_clock::WallClock;
 use crate::http::Client;
@@ -38,6 +39,9 @@ pub struct Shape {
     pub clocks: bool,
     /// Whether the servers' disks can be made to hang.
     pub disks: bool,
+    /// Megabytes of a file system of its own for each server's data; none: they share the tests'. Needs the right to
+    /// mount, see [`super::may_mount`].
+    pub disk_mb: Option<u64>,
     /// How many files a server may open, if fewer than the tests themselves.
     pub open_files: Option<u32>,
     /// What else goes into the `server` blocks, in the configuration's language.
@@ -52,6 +56,7 @@ impl Default for Shape {
             links: false,
             clocks: false,
             disks: false,
+            disk_mb: None,
             open_files: None,
             server_block: String::new(),
         }
@@ -70,6 +75,8 @@ pub struct Cluster {
     pub clocks: Vec<WallClock>,
     /// The servers' disks, where the shape asked for them.
     pub disks: Vec<HangingDisk>,
+    /// The servers' file systems, where the shape asked for them.
+    pub small_disks: Vec<SmallDisk>,
     shape: Shape,
     /// Ports of HTTP, RPC and gossip, and the port of RPC that others are told, of servers and then nodes.
     ports: Vec<[u16; 3]>,
@@ -128,6 +135,14 @@ impl Cluster {
             disk
         });
         let disks = disks.collect();
+        let small_disk = |server: &Agent, megabytes| {
+            SmallDisk::new(root.path().join(&server.name), megabytes).expect("file systems can be mounted")
+        };
+        let small_disks = shape
+            .disk_mb
+            .iter()
+            .flat_map(|mb| servers.iter().map(|server| small_disk(server, *mb)))
+            .collect();
         let nodes = named("node").zip(of_nodes).map(|(name, ports)| agent(name, ports)).collect();
         let links = shape.links.then(Links::new);
         let mut cluster = Self {
@@ -136,6 +151,7 @@ impl Cluster {
             links,
             clocks,
             disks,
+            small_disks,
             shape,
             ports,
             advertised_rpc,
@@ -298,6 +314,11 @@ impl Cluster {
         (0..self.servers.len())
             .find(|number| *number != leader && self.servers[*number].is_started())
             .expect("a cluster has a follower")
+    }
+
+    /// The ports that servers tell others, of RPC.
+    pub fn advertised_rpc_ports(&self) -> &[u16] {
+        &self.advertised_rpc[..self.servers.len()]
     }
 
     fn check_process(&mut self, server: usize) {

@@ -1,6 +1,7 @@
 //! Links between members that can be cut. Each server advertises the address of a relay in front of it; the
 //! relay asks /proc which member opened a connection and so knows the link that it belongs to. A cut link
-//! behaves as a pulled cable does: nothing arrives, nothing is refused, connections stay open.
+//! behaves as a pulled cable does: nothing arrives, nothing is refused, connections stay open. All links can be made
+//! long, so that whatever is sent arrives that much later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,8 +14,9 @@ use super::wait::look_for;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A member as the relays know it: its place in the cluster's list.
 type MemberNumber = usize;
@@ -34,6 +36,7 @@ pub struct Links {
 struct Shared {
     members_by_pid: Mutex<BTreeMap<i32, MemberNumber>>,
     cut: watch::Sender<BTreeSet<Direction>>,
+    delay: watch::Sender<Duration>,
     relays: Mutex<JoinSet<()>>,
 }
 
@@ -43,6 +46,7 @@ impl Links {
         let shared = Shared {
             members_by_pid: Mutex::default(),
             cut: watch::Sender::new(BTreeSet::new()),
+            delay: watch::Sender::new(Duration::ZERO),
             relays: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -64,8 +68,8 @@ impl Links {
                 let shared = shared.clone();
                 connections.spawn(async move {
                     // One that cannot be told could not be cut: it is closed, and its opener tries again.
-                    let Some((opener, cut)) = told(&shared, (from, listen)).await else { return };
-                    carry(incoming, target, opener, member, cut).await;
+                    let Some((opener, link)) = told(&shared, (from, listen)).await else { return };
+                    carry(incoming, target, opener, member, link).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
@@ -92,6 +96,11 @@ impl Links {
     pub fn cut(&self, one: MemberNumber, other: MemberNumber) {
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
+    }
+
+    /// From now on whatever is sent takes so long on its way, in either direction.
+    pub fn set_delay(&self, delay: Duration) {
+        self.shared.delay.send_replace(delay);
     }
 
     /// Mends everything. What was on its way arrives now, as TCP would have sent it again.
@@ -128,14 +137,19 @@ impl Shared {
 /// read, and beside other tests it changes all the time.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// The member that opened the connection, and what tells it of cuts.
-async fn told(
-    shared: &Weak<Shared>,
-    connection: Ends,
-) -> Option<(MemberNumber, watch::Receiver<BTreeSet<Direction>>)> {
+/// What tells a connection of cuts and of the link's length.
+#[derive(Clone)]
+struct Link {
+    cut: watch::Receiver<BTreeSet<Direction>>,
+    delay: watch::Receiver<Duration>,
+}
+
+/// The member that opened the connection, and its link.
+async fn told(shared: &Weak<Shared>, connection: Ends) -> Option<(MemberNumber, Link)> {
     let opener = || {
         let shared = shared.upgrade()?;
-        Some((shared.opener_of(connection)?, shared.cut.subscribe()))
+        let link = Link { cut: shared.cut.subscribe(), delay: shared.delay.subscribe() };
+        Some((shared.opener_of(connection)?, link))
     };
     look_for(TOLD_WITHIN, || std::future::ready(opener().ok_or(()))).await.ok()
 }
@@ -160,38 +174,63 @@ async fn carry(
     target: SocketAddr,
     opener: MemberNumber,
     member: MemberNumber,
-    cut: watch::Receiver<BTreeSet<Direction>>,
+    link: Link,
 ) {
+    // Connecting takes a way there and one back.
+    let one_way = *link.delay.borrow();
+    sleep(one_way * 2).await;
     let Ok(outgoing) = TcpStream::connect(target).await else { return };
     let _ = (incoming.set_nodelay(true), outgoing.set_nodelay(true));
     let (from_opener, to_opener) = incoming.into_split();
     let (from_member, to_member) = outgoing.into_split();
     let (there, back) = ((opener, member), (member, opener));
     tokio::join!(
-        pump(from_opener, to_member, there, cut.clone()),
-        pump(from_member, to_opener, back, cut.clone())
+        pump(from_opener, to_member, there, link.clone()),
+        pump(from_member, to_opener, back, link.clone())
     );
 }
 
+/// What is on its way on a link: more than a window of TCP, so that a long link is not a slow one.
+const ON_THE_WAY_MAX: usize = 256;
+
 /// Moves bytes one way until either side closes; while the direction is cut, not one.
-async fn pump(
-    mut from: OwnedReadHalf,
+async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, direction: Direction, link: Link) {
+    let (sender, arriving) = mpsc::channel(ON_THE_WAY_MAX);
+    let delay = link.delay.clone();
+    let read = async move {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = from.read(&mut buffer).await.unwrap_or(0);
+            let arrives = Instant::now() + *delay.borrow();
+            if sender.send((arrives, buffer[..read].to_vec())).await.is_err() || read == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever takes nothing any more ends the reading, too.
+    tokio::select! {
+        ((), ()) = async { tokio::join!(read, std::future::pending()) } => {}
+        () = deliver(arriving, to, direction, link) => {}
+    }
+}
+
+async fn deliver(
+    mut arriving: mpsc::Receiver<(Instant, Vec<u8>)>,
     mut to: OwnedWriteHalf,
     direction: Direction,
-    mut cut: watch::Receiver<BTreeSet<Direction>>,
+    mut link: Link,
 ) {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = from.read(&mut buffer).await.unwrap_or(0);
+    while let Some((arrives, bytes)) = arriving.recv().await {
+        sleep_until(arrives).await;
         // Even the news that the other side has closed does not pass a cut.
-        if cut.wait_for(|cut| !cut.contains(&direction)).await.is_err()
-            || read == 0
-            || to.write_all(&buffer[..read]).await.is_err()
+        if link.cut.wait_for(|cut| !cut.contains(&direction)).await.is_err()
+            || bytes.is_empty()
+            || to.write_all(&bytes).await.is_err()
         {
-            let _ = to.shutdown().await;
-            return;
+            break;
         }
     }
+    let _ = to.shutdown().await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -239,5 +278,20 @@ mod tests {
             stream.read_exact(&mut received).await.unwrap();
             assert_eq!(&received, b"pong");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_over_a_long_link_arrives_later_and_all_of_it() {
+        let (links, mut stream) = echo_behind_relay().await;
+        let mut received = [0; 4];
+        stream.write_all(b"ping").await.unwrap();
+        stream.read_exact(&mut received).await.unwrap();
+        let one_way = Duration::from_millis(60);
+        links.set_delay(one_way);
+        let start = Instant::now();
+        stream.write_all(b"pong").await.unwrap();
+        stream.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"pong");
+        assert!(start.elapsed() >= one_way * 2, "there and back in {:?}", start.elapsed());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::processes;
+use super::small_disk::unmount_under;
 
 /// Folders are named by the process that made them, so that those of a dead one can be told.
 const PREFIX: &str = "ordu-test-";
@@ -85,6 +86,7 @@ fn clear_leftovers() {
             }
         } else if !processes::is_alive(maker) {
             processes::end_all_belonging_to(&entry.path());
+            unmount_under(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use ordu_server::membership::{Former, Known};
-use ordu_server::options::{RaftTiming, ServerOptions};
+use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::Storage;
 use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
@@ -132,7 +132,9 @@ fn options(name: &str) -> ServerOptions {
         bootstrap_expect: 3,
         retry_join: SERVERS.map(|server| format!("{server}:4647")).to_vec(),
         // A short log between snapshots, so that a run of seconds has some.
-        raft: RaftTiming { snapshot_logs: 60, logs_kept: 30, ..RaftTiming::default() },
+        raft: RaftTiming::default(),
+        log: LogBounds { snapshot_entries: 60, kept_entries: 30, ..LogBounds::default() },
+        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         clock_skew_max: Duration::from_secs(5),

@@ -6,7 +6,7 @@ use ordu_tests::cli::ordu;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::{EVERY_SECOND, periodic, unplaceable_batch};
-use ordu_tests::observe::{health_is_well, health_tells, register, texts_of};
+use ordu_tests::observe::{figure, health_is_well, health_tells, register, texts_of};
 use serde_json::Value;
 
 use super::periodic::{SECOND_NS, children, now_ns, second_of};
@@ -43,13 +43,6 @@ async fn launches_go_on(client: Client) {
         holds(new >= 2, || format!("{new} since {since}, the last is {last}"))
     })
     .await;
-}
-
-/// A figure of a server's metrics.
-async fn figure(client: Client, name: &str) -> f64 {
-    let metrics = client.get("/v1/metrics?format=prometheus").await.expect("the server answers").text();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
 }
 
 /// Registers a job and checks that the cluster's time at that is the true one.
@@ -101,8 +94,8 @@ async fn a_leader_whose_clock_is_an_hour_ahead_hands_leadership_on_and_stamps_no
     cluster.clocks[leader].shift(HOUR);
     register_in_true_time(client, "at-once").await;
     health_tells(client, "s ahead of the median of the clocks of 3 servers").await;
-    assert_eq!(figure(client, "ordu_alarm{alarm=\"clock_skew\"}").await, 1.0);
-    assert!(figure(client, "ordu_clock_offset_seconds").await > 3_500.0);
+    assert_eq!(figure(client, "ordu_alarm{alarm=\"clock_skew\"}").await, Ok(1.0));
+    assert!(figure(client, "ordu_clock_offset_seconds").await.is_ok_and(|seconds| seconds > 3_500.0));
     let next = led_by_another(&mut cluster, leader).await;
     register_in_true_time(client, "by-another").await;
     launches_go_on(client).await;
@@ -119,7 +112,7 @@ async fn a_leader_whose_clock_is_an_hour_ahead_hands_leadership_on_and_stamps_no
     cluster.start_server(next);
     cluster.clocks[leader].shift(0);
     health_is_well(client).await;
-    assert_eq!(figure(client, "ordu_alarm{alarm=\"clock_skew\"}").await, 0.0);
+    assert_eq!(figure(client, "ordu_alarm{alarm=\"clock_skew\"}").await, Ok(0.0));
     launches_go_on(client).await;
     restart(&mut cluster);
     cluster.leader().await;

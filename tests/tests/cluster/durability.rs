@@ -6,7 +6,7 @@ use std::time::Duration;
 use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::jobs::sleeper;
 use ordu_tests::load::{Load, Pressure};
-use ordu_tests::observe::{Keeper, wait_for_acknowledged, wait_for_jobs};
+use ordu_tests::observe::{Keeper, wait_for_acknowledged, wait_for_jobs, wait_until_purged};
 
 /// Rounds of killing the leader: `ORDU_KILL_ROUNDS`, 20 unless it is set.
 fn kill_rounds() -> usize {
@@ -88,6 +88,7 @@ async fn a_follower_that_was_away_too_long_for_the_log_catches_up_by_a_snapshot(
     let pressure = Pressure { connections: 8, per_second: 400 };
     let load = Load::start(&[cluster.servers[leader].http], "away", pressure);
     wait_for_acknowledged(&load, 3_000).await;
+    wait_until_purged(cluster.client(leader)).await;
     let record = load.finish().await;
 
     cluster.start_server(away);

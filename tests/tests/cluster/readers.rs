@@ -2,9 +2,9 @@
 
 use ordu_tests::harness::processes::resident_bytes;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
-use ordu_tests::http::{Client, encode};
+use ordu_tests::http::encode;
 use ordu_tests::jobs::{registration, unplaceable};
-use ordu_tests::observe::register;
+use ordu_tests::observe::{figure, register};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -20,13 +20,6 @@ fn large(id: &str) -> Value {
     let mut job = unplaceable(id);
     job["Meta"] = serde_json::json!({"much": "x".repeat(2_000_000)});
     job
-}
-
-async fn figure(client: Client, name: &str) -> Result<u64, String> {
-    let metrics =
-        client.get("/v1/metrics?format=prometheus").await.map_err(|error| error.to_string())?.text();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-    value.map(|value| value as u64).ok_or_else(|| format!("no {name} in {metrics}"))
 }
 
 async fn say(cluster: &Cluster, server: usize, text: &[u8]) -> TcpStream {
@@ -57,12 +50,12 @@ async fn what_slow_readers_hold_is_bounded_and_ends_while_others_are_served() {
     let resident = resident_bytes(cluster.servers[follower].pid().expect("it runs")).expect("it is told");
     assert!(resident < HELD_BYTES_MAX + BESIDE_BYTES_MAX, "it takes {} MiB", resident / MIB);
     // What is small, what changes something, and what operators ask goes on.
-    figure(client, "ordu_http_answer_bytes ").await.expect("it is told");
+    figure(client, "ordu_http_answer_bytes").await.expect("it is told");
     assert_eq!(200, client.get("/v1/status/leader").await.expect("it is answered").status);
     register(client, &unplaceable("small")).await;
     eventually("the readers have lost their connections", SETTLE_WITHIN, async || {
-        let held = figure(client, "ordu_http_answer_bytes ").await?;
-        holds(held == 0, || format!("{held} bytes are held"))
+        let held = figure(client, "ordu_http_answer_bytes").await?;
+        holds(held == 0.0, || format!("{held} bytes are held"))
     })
     .await;
     let answer = client.get("/v1/job/large?stale").await.expect("it is answered");
@@ -84,7 +77,7 @@ async fn bodies_beyond_what_a_server_works_on_wait_or_are_refused_and_small_ones
     }
     eventually("their room is taken", SETTLE_WITHIN, async || {
         let held = figure(client, "ordu_http_body_bytes ").await?;
-        holds(held == 32 * MIB, || format!("{held} bytes are held"))
+        holds(held == 32.0 * MIB as f64, || format!("{held} bytes are held"))
     })
     .await;
     register(client, &unplaceable("small")).await;

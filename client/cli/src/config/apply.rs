@@ -5,6 +5,7 @@ use super::draft::{Draft, ListenerDraft};
 use super::settings::LogLevel;
 use super::{ConfigError, keys};
 use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
+use ordu_server::options::RAFT_MULTIPLIER_MAX;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -17,6 +18,10 @@ const CLOCK_SKEW_MS_MIN: u64 = 100;
 const SYNC_MS_MIN: u64 = 100;
 /// A client may be on a slow line, or busy for a moment.
 const HTTP_STALL_MS_MIN: u64 = 1_000;
+/// Entries that were logged just now are wanted by every follower.
+const LOGS_KEPT_AGE_MS_MIN: u64 = 10_000;
+/// More than any disk, megabytes of 2^20 bytes.
+const MB_MAX: i64 = 1 << 40;
 
 type Outcome = Result<(), hcl::Error>;
 
@@ -97,9 +102,14 @@ impl Layer<'_> {
                 "http_stall_limit" => {
                     server.http_stall_limit_ms = Some(milliseconds_from(entry, HTTP_STALL_MS_MIN)?)
                 }
+                "disk_free_min_mb" => server.disk_free_min_mb = Some(integer(entry, 1, MB_MAX)? as u64),
+                "raft_multiplier" => {
+                    server.raft_multiplier = Some(integer(entry, 0, i64::from(RAFT_MULTIPLIER_MAX))? as u32)
+                }
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
                 _ => {
-                    let own = &["clock_skew_limit", "http_stall_limit", "raft", "sync_limit"];
+                    let own =
+                        &["clock_skew_limit", "disk_free_min_mb", "http_stall_limit", "raft", "sync_limit"];
                     self.without_effect("server", keys::SERVER, own, entry)?;
                 }
             }
@@ -120,6 +130,12 @@ impl Layer<'_> {
                 "election_timeout_min_ms" => milliseconds(&mut raft.election_timeout_min_ms)?,
                 "election_timeout_max_ms" => milliseconds(&mut raft.election_timeout_max_ms)?,
                 "snapshot_logs" => raft.snapshot_logs = Some(integer(entry, 10, 10_000_000)? as u64),
+                "snapshot_mb" => raft.snapshot_mb = Some(integer(entry, 1, MB_MAX)? as u64),
+                "logs_kept_mb" => raft.logs_kept_mb = Some(integer(entry, 1, MB_MAX)? as u64),
+                "logs_kept_age" => {
+                    raft.logs_kept_age_ms = Some(milliseconds_from(entry, LOGS_KEPT_AGE_MS_MIN)?)
+                }
+                "logs_held_mb" => raft.logs_held_mb = Some(integer(entry, 1, MB_MAX)? as u64),
                 "logs_kept" => raft.logs_kept = Some(integer(entry, 10, 10_000_000)? as u64),
                 _ => self.without_effect("server.raft", keys::RAFT, &[], entry)?,
             }

@@ -35,6 +35,8 @@ pub(super) struct ServerDraft {
     pub(super) clock_skew_limit_ms: Option<u64>,
     pub(super) sync_limit_ms: Option<u64>,
     pub(super) http_stall_limit_ms: Option<u64>,
+    pub(super) disk_free_min_mb: Option<u64>,
+    pub(super) raft_multiplier: Option<u32>,
 }
 
 /// What `client { … }` says.
@@ -315,6 +317,9 @@ impl Draft {
             clock_skew_limit_ms: self.server.clock_skew_limit_ms,
             sync_limit_ms: self.server.sync_limit_ms,
             http_stall_limit_ms: self.server.http_stall_limit_ms,
+            disk_free_min_mb: self.server.disk_free_min_mb,
+            // Nomad takes 0 for the default.
+            raft_multiplier: self.server.raft_multiplier.unwrap_or(1).max(1),
         })
     }
 

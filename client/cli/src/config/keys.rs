@@ -118,8 +118,12 @@ pub(super) const RAFT: &[&str] = &[
     "election_timeout_max_ms",
     "election_timeout_min_ms",
     "heartbeat_interval_ms",
+    "logs_held_mb",
     "logs_kept",
+    "logs_kept_age",
+    "logs_kept_mb",
     "snapshot_logs",
+    "snapshot_mb",
 ];
 
 /// `client`.

@@ -97,6 +97,8 @@ pub struct ServerSettings {
     pub retry_join: Vec<HostPort>,
     /// Raft's times; what is not set is the server's own default.
     pub raft: RaftTiming,
+    /// By how much raft's times are longer than in a rack.
+    pub raft_multiplier: u32,
     /// Scheduler workers; not set: one a core.
     pub num_schedulers: Option<u32>,
     /// Least time to live of a node's session, milliseconds.
@@ -109,6 +111,8 @@ pub struct ServerSettings {
     pub sync_limit_ms: Option<u64>,
     /// How long a client of the HTTP API may take nothing of an answer, milliseconds. Ordu's own key.
     pub http_stall_limit_ms: Option<u64>,
+    /// Megabytes that should be free where the data are. Ordu's own key.
+    pub disk_free_min_mb: Option<u64>,
 }
 
 /// `raft { … }` in `server`: Ordu's own block.
@@ -120,10 +124,18 @@ pub struct RaftTiming {
     pub election_timeout_min_ms: Option<u64>,
     /// The longest silence of the leader before an election, milliseconds.
     pub election_timeout_max_ms: Option<u64>,
-    /// Log entries after which a snapshot is taken.
+    /// Log entries after which a snapshot is taken …
     pub snapshot_logs: Option<u64>,
+    /// … and megabytes of them.
+    pub snapshot_mb: Option<u64>,
     /// Log entries that are kept behind the newest snapshot.
     pub logs_kept: Option<u64>,
+    /// Megabytes of them.
+    pub logs_kept_mb: Option<u64>,
+    /// For how long they are kept, milliseconds.
+    pub logs_kept_age_ms: Option<u64>,
+    /// Megabytes of log entries that are kept for followers that are behind.
+    pub logs_held_mb: Option<u64>,
 }
 
 /// `client { … }`

@@ -41,6 +41,8 @@ server {
   clock_skew_limit = "2s"
   sync_limit = "1s"
   http_stall_limit = "20s"
+  disk_free_min_mb = 512
+  raft_multiplier  = 3
   server_join {
     retry_join     = ["s2", "s3.example:9000", "[fe80::1]:9"]
     retry_interval = "5s"
@@ -49,6 +51,10 @@ server {
     heartbeat_interval_ms   = 50
     election_timeout_min_ms = 200
     election_timeout_max_ms = 400
+    snapshot_mb             = 64
+    logs_kept_mb            = 32
+    logs_kept_age           = "10m"
+    logs_held_mb            = 1024
   }
 }
 telemetry { publish_allocation_metrics = true }
@@ -80,14 +86,17 @@ fn a_server_is_read_from_nomads_keys() {
     );
     assert_eq!(server.raft.heartbeat_interval_ms, Some(50));
     assert_eq!(server.raft.election_timeout_max_ms, Some(400));
+    assert_eq!((server.raft.snapshot_mb, server.raft.logs_kept_mb), (Some(64), Some(32)));
+    assert_eq!((server.raft.logs_kept_age_ms, server.raft.logs_held_mb), (Some(600_000), Some(1024)));
+    assert_eq!((server.raft_multiplier, server.disk_free_min_mb), (3, Some(512)));
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:26: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:28: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:34: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:40: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -88,6 +88,14 @@ pub fn read_envelope(bytes: &[u8]) -> Result<(Envelope, Command), Unreadable> {
     }
 }
 
+/// Whether the command in an envelope reads all rows of some table, little though it says itself.
+pub fn reads_all_of_something(envelope: &[u8]) -> bool {
+    const BYTES_MAX: usize = 128;
+    let reads_all =
+        |command: &Command| matches!(command, Command::SummariesReconcile(_) | Command::TimeReset(_));
+    envelope.len() <= BYTES_MAX && read_envelope(envelope).is_ok_and(|(_, command)| reads_all(&command))
+}
+
 /// What became of one entry.
 #[derive(Debug)]
 pub struct Applied {

@@ -27,7 +27,7 @@ mod time_reset;
 
 pub use entry::new_eval;
 pub use job_version::version_of_submission;
-pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope};
+pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope, reads_all_of_something};
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Envelope, Refusal, envelope::Command};

@@ -6,6 +6,7 @@ use ordu_proto::state::{EvalStatus, Evaluation};
 use super::budget::SCHEDULE_STEPS_MAX;
 use super::constraint::uuid_text;
 use super::feasible::Eligibility;
+use crate::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 
 /// `triggered_by` of an evaluation that waits for room.
 pub const TRIGGER_QUEUED_ALLOCS: &str = "queued-allocs";
@@ -82,12 +83,13 @@ pub fn attempts_exhausted(
 }
 
 /// The evaluation's plan has to take effect whole, and is too large for that: the evaluation fails.
-pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, bytes_max: usize) -> Evaluation {
+pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, changes: usize) -> Evaluation {
     let mut failed = eval.clone();
     undone(&mut failed);
     failed.status_description = format!(
-        "the plan of a job that is placed all at once may have {bytes_max} bytes and has {bytes}: \
-         give the job fewer allocations, or set AllAtOnce to false"
+        "the plan of a job that is placed all at once may have {PLAN_WHOLE_BYTES_MAX} bytes and change \
+         {PLAN_WHOLE_CHANGES_MAX} allocations, and has {bytes} and changes {changes}: give the job fewer \
+         allocations, or set AllAtOnce to false"
     );
     failed
 }
@@ -245,7 +247,11 @@ mod tests {
         };
         let failed = whole_plan_too_large(&decided, 20, 10);
         assert_eq!(failed.status(), EvalStatus::Failed);
-        assert!(failed.status_description.contains("10 bytes and has 20"), "{}", failed.status_description);
+        assert!(
+            failed.status_description.contains("has 20 bytes and changes 10:"),
+            "{}",
+            failed.status_description
+        );
         assert!(failed.blocked_eval.is_empty() && failed.queued_allocations.is_empty());
     }
 

@@ -1,6 +1,7 @@
 //! What a server says of itself and of the servers it knows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ordu_proto::api::NOMAD_VERSION;
 use ordu_proto::command::TimeWasReset;
@@ -10,7 +11,8 @@ use serde::Serialize;
 
 use crate::alarms::Alarm;
 use crate::cluster::{Cluster, Member};
-use crate::options::ServerOptions;
+use crate::distances::Distances;
+use crate::options::{RaftTiming, ServerOptions};
 
 /// The version of this program; what clients go by is [`NOMAD_VERSION`].
 const ORDU_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -290,23 +292,48 @@ pub(crate) struct Health {
 struct HealthOf {
     ok: bool,
     message: String,
+    /// Not of a server that is alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raft: Option<RaftHealth>,
+}
+
+/// How far the servers are from each other, and what raft makes of it.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RaftHealth {
+    /// As configured.
+    multiplier: u32,
+    /// What the round trips need.
+    multiplier_needed: u32,
+    /// By the servers' names.
+    round_trips_ms: BTreeMap<String, f64>,
+}
+
+impl RaftHealth {
+    pub(crate) fn of(timing: &RaftTiming, distances: Distances) -> Self {
+        let in_ms = |(name, took): (String, Duration)| (name, (took.as_secs_f64() * 1e6).round() / 1e3);
+        Self {
+            multiplier: timing.multiplier,
+            multiplier_needed: distances.multiplier_needed(timing),
+            round_trips_ms: distances.round_trips.into_iter().map(in_ms).collect(),
+        }
+    }
 }
 
 impl Health {
-    /// `leader_known` where the server is asked about, with what is wrong with it; whether there is a client
-    /// to be told of.
-    pub(crate) fn of(leader_known: Option<bool>, alarms: &[(Alarm, String)], client: bool) -> Self {
-        let server = |known: bool| {
+    /// Where the server is asked about: whether a leader is known and what is told of its raft, with what is wrong with
+    /// it; whether there is a client to be told of.
+    pub(crate) fn of(asked: Option<(bool, RaftHealth)>, alarms: &[(Alarm, String)], client: bool) -> Self {
+        let server = |(known, raft): (bool, RaftHealth)| {
             let leaderless = (!known).then_some("No cluster leader");
             let said: Vec<&str> =
                 leaderless.into_iter().chain(alarms.iter().map(|(_, text)| text.as_str())).collect();
             let ok = known && !alarms.iter().any(|(alarm, _)| alarm.is_unfit());
             let message = if said.is_empty() { "ok".to_owned() } else { said.join("; ") };
-            HealthOf { ok, message }
+            HealthOf { ok, message, raft: (!raft.round_trips_ms.is_empty()).then_some(raft) }
         };
         Self {
-            server: leader_known.map(server),
-            client: client.then(|| HealthOf { ok: true, message: "ok".to_owned() }),
+            server: asked.map(server),
+            client: client.then(|| HealthOf { ok: true, message: "ok".to_owned(), raft: None }),
         }
     }
 
@@ -406,19 +433,28 @@ mod tests {
     #[test]
     fn an_agent_is_well_when_all_that_is_asked_about_is() {
         let json = |health: &Health| serde_json::to_value(health).unwrap();
-        let both = Health::of(Some(true), &[], true);
+        let raft = || {
+            let round_trips = vec![("b".to_owned(), Duration::from_micros(90_500))];
+            RaftHealth::of(&RaftTiming::default(), Distances { round_trips })
+        };
+        let both = Health::of(Some((true, raft())), &[], true);
         let ok = serde_json::json!({"ok": true, "message": "ok"});
+        let told =
+            serde_json::json!({"multiplier": 1, "multiplier_needed": 3, "round_trips_ms": {"b": 90.5}});
         assert!(both.is_well());
-        assert_eq!(serde_json::json!({"server": ok, "client": ok}), json(&both));
+        assert_eq!(
+            serde_json::json!({"server": {"ok": true, "message": "ok", "raft": told}, "client": ok}),
+            json(&both)
+        );
         assert_eq!(serde_json::json!({"client": ok}), json(&Health::of(None, &[], true)));
-        let leaderless = Health::of(Some(false), &[], false);
+        let leaderless = Health::of(Some((false, raft())), &[], false);
         assert!(!leaderless.is_well());
         assert_eq!(
-            serde_json::json!({"server": {"ok": false, "message": "No cluster leader"}}),
+            serde_json::json!({"server": {"ok": false, "message": "No cluster leader", "raft": told}}),
             json(&leaderless)
         );
         for (alarm, is_well) in [(Alarm::ClockSkew, true), (Alarm::Diverged, false)] {
-            let alarmed = Health::of(Some(true), &[(alarm, "something".to_owned())], false);
+            let alarmed = Health::of(Some((true, raft())), &[(alarm, "something".to_owned())], false);
             assert_eq!(is_well, alarmed.is_well(), "{alarm:?}");
             assert_eq!("something", json(&alarmed)["server"]["message"]);
         }

@@ -2,9 +2,10 @@
 
 use axum::http::StatusCode;
 
+use crate::context::Context;
 use crate::http::Api;
 use crate::http::answer::{Answer, Encoded, JSON, encode};
-use crate::http::documents::agent::{AgentSelf, Health, Members};
+use crate::http::documents::agent::{AgentSelf, Health, Members, RaftHealth};
 use crate::http::error::HttpError;
 use crate::http::request::Request;
 
@@ -55,7 +56,10 @@ pub(crate) fn health(api: &Api, request: &Request) -> Result<Answer, HttpError> 
     }
     let wants = |part| wanted.is_none_or(|wanted| wanted == part);
     let health = Health::of(
-        wants("server").then(|| api.context.cluster.known_leader()),
+        wants("server").then(|| {
+            let Context { options, cluster, .. } = &api.context;
+            (cluster.known_leader(), RaftHealth::of(&options.raft, cluster.distances()))
+        }),
         &api.context.alarms.all(),
         wants("client") && api.context.options.with_client,
     );

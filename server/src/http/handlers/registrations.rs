@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::job::{self, RegisterRequest};
+use ordu_core::limits::JOB_PARENT_BYTES_MAX;
 use ordu_proto::api::job::JobSpec;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
@@ -135,6 +136,14 @@ fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, 
     let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
     let command =
         JobRegister { preserve_counts, ..command(&job, stop, enforce_index.then_some(job_modify_index)) };
+    let is_parent = job.is_periodic() || job.is_parameterized();
+    if is_parent && command.spec_json.len() > JOB_PARENT_BYTES_MAX {
+        return Err(HttpError::bad_request(format!(
+            "a job that is periodic or parameterized may have {JOB_PARENT_BYTES_MAX} bytes, with all defaults filled \
+             in, since each of its children is made of it; this one has {}: make it smaller",
+            command.spec_json.len()
+        )));
+    }
     Ok((command, job::warnings(&job).to_string()))
 }
 

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use super::entry::{self, Checked};
 use super::queue::Waiting;
 use super::{InFlight, PlanOutcome, PlanQueue};
-use crate::leader::heavy::heavy;
 use crate::writer::Writer;
+use ordu_store::background::heavy;
 
 /// Plans in one entry.
 const PLANS_PER_ENTRY_MAX: usize = 256;

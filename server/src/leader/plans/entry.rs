@@ -68,10 +68,19 @@ pub(super) fn check(
     plans.into_iter().map(&mut check_one).collect()
 }
 
+/// What a change of an allocation weighs at least, bytes: it takes its time to apply however little it says.
+const CHANGE_BYTES_MIN: usize = 128;
+
+/// What a plan weighs in an entry, bytes.
+pub(super) fn weight(plan: &Plan) -> usize {
+    let changes = plan.place.len() + plan.stop.len() + plan.update.len();
+    plan.encoded_len().max(changes * CHANGE_BYTES_MIN)
+}
+
 /// Cuts a plan that is too large for one entry into several: what stops and what takes a new version
 /// first, then what is placed. A plan that takes effect whole or not at all stays whole.
 pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
-    if plan.all_at_once || plan.encoded_len() <= bytes_max {
+    if plan.all_at_once || weight(&plan) <= bytes_max {
         return vec![plan];
     }
     let (place, stop, update) =
@@ -80,6 +89,7 @@ pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
     let mut bytes = 0;
     let mut part = plan.clone();
     let mut add = |item_bytes: usize, put: &mut dyn FnMut(&mut Plan)| {
+        let item_bytes = item_bytes.max(CHANGE_BYTES_MIN);
         if bytes + item_bytes > bytes_max && !has_no_items(&part) {
             parts.push(std::mem::replace(&mut part, plan.clone()));
             bytes = 0;

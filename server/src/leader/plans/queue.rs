@@ -5,11 +5,10 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_proto::command::Plan;
-use prost::Message;
 use tokio::sync::{Notify, oneshot};
 
 use super::in_flight::PlanNumber;
-use super::{InFlight, PlanOutcome};
+use super::{InFlight, PlanOutcome, entry};
 
 /// A plan that waits. There are as many as evaluations in hand at most.
 pub(super) struct Waiting {
@@ -49,7 +48,7 @@ impl PlanQueue {
     pub(in super::super) fn submit(&self, plan: Plan) -> Submitted {
         let (outcome, receiver) = oneshot::channel();
         let number = self.in_flight.begin(&plan);
-        let bytes = plan.encoded_len();
+        let bytes = entry::weight(&plan);
         self.waiting().push(Waiting { plan, number, bytes, outcome });
         self.arrived.notify_one();
         Submitted(receiver)

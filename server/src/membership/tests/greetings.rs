@@ -1,5 +1,6 @@
 //! Whom servers believe, and what they hear of their own log.
 
+use crate::options::RaftTiming;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ fn greetings(known: Known, peers: Peers) -> Greetings {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_are_taken_from_servers_of_this_cluster_only() {
-    let (known, peers) = (Known::default(), Peers::new(Wires::default().of(0)));
+    let (known, peers) = (Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
     known.belong_to(OURS.to_vec());
     let greetings = greetings(known, peers.clone());
     let member = Server { rpc_addr: "127.0.0.1:3001".to_owned(), ..Server::default() };
@@ -70,7 +71,7 @@ async fn addresses_are_taken_from_servers_of_this_cluster_only() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_processes_of_one_id_the_younger_is_refused() {
-    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0)));
+    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     let copy = Said { uptime_ms: 5_000, ..said(9, "127.0.0.1:3005", OURS) };
     let sentence = greetings.hear(copy.clone(), None).await.unwrap();
@@ -84,7 +85,7 @@ async fn of_two_processes_of_one_id_the_younger_is_refused() {
 
 #[test]
 fn a_log_went_back_if_it_lacks_what_was_committed_acknowledged_or_promised() {
-    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0)));
+    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
     let has = Has { term: 5, last: Some((5, 100)) };
     let at = |term, index| Some(LogId { term, index });
     let reply = |term, had_term, committed, acknowledged| GreetReply {

@@ -25,7 +25,7 @@ use self::wires::Wires;
 use super::{Changes, Discovery, Former};
 use crate::context::Context;
 use crate::net::SharedNet;
-use crate::options::{RaftTiming, ServerOptions};
+use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::{Server, ServerError};
 use crate::storage::Storage;
 
@@ -127,6 +127,8 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         bootstrap_expect,
         retry_join,
         raft: RaftTiming::default(),
+        log: LogBounds::default(),
+        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         clock_skew_max: Duration::from_secs(5),

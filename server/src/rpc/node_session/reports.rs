@@ -25,7 +25,8 @@ const REPORT_BATCH: BatchBounds = BatchBounds {
 
 /// Starts the one batcher of a server.
 pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
-    let (reports, runs) = Batcher::new(REPORT_BATCH, move |updates| write(writer.clone(), latest(updates)));
+    let (reports, runs) =
+        Batcher::new(REPORT_BATCH, move |updates| write_all(writer.clone(), latest(updates)));
     tasks.spawn(runs);
     reports
 }
@@ -48,6 +49,14 @@ fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
     by_origin.into_values().collect()
 }
 
+/// Writes reports. Those of one message may be more than an entry is to have.
+async fn write_all(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
+    for part in updates.chunks(REPORT_BATCH.items_max) {
+        write(writer.clone(), part.to_vec()).await?;
+    }
+    Ok(())
+}
+
 /// Writes until it is written: agents forget what is acknowledged, and while there is no leader the queue
 /// keeps further reports waiting.
 async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
@@ -61,7 +70,7 @@ async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), Not
             }
             // A report that is applied twice says the same twice, and one that has become an older one
             // meanwhile is told by its stamp.
-            Err(error @ (WriteError::NoLeader | WriteError::Unknown(_))) => {
+            Err(error @ (WriteError::NoRoom(_) | WriteError::NoLeader | WriteError::Unknown(_))) => {
                 tracing::debug!("{} reports of allocations wait: {error}", updates.len());
                 tokio::time::sleep(WRITE_RETRY_PAUSE).await;
             }

@@ -285,7 +285,7 @@ where
                     Ok(_) => return Ok(()),
                     Err(WriteError::Refused { text, .. }) => return Err(End::Refused(text)),
                     Err(WriteError::Stopped) => return Err(End::Over),
-                    Err(WriteError::NoLeader | WriteError::Unknown(_)) => {
+                    Err(WriteError::NoRoom(_) | WriteError::NoLeader | WriteError::Unknown(_)) => {
                         tokio::time::sleep(WRITE_RETRY_PAUSE).await;
                     }
                 }

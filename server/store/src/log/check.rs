@@ -6,6 +6,7 @@ use std::io;
 use ordu_proto::raft as pb;
 use prost::Message;
 
+use super::extent::Extent;
 use super::recorder::encode;
 use super::{LogBatch, LogDb, Marker};
 use crate::codec::{self, invalid};
@@ -46,6 +47,7 @@ pub fn prepare(db: &dyn LogDb, server_id: u64) -> io::Result<()> {
 pub(super) struct Checked {
     pub(super) vote: Option<Vote>,
     pub(super) last: Option<LogId>,
+    pub(super) extent: Extent,
 }
 
 /// Reads the whole log and holds it against what was promised by it.
@@ -75,7 +77,8 @@ pub(super) fn check(db: &dyn LogDb, server_id: u64, seen: &Seen) -> io::Result<C
         let (given, found) = (told(&promised_vote), told(&vote));
         return Err(refusal(db, &format!("this server has given the vote {given}, and the log has {found}")));
     }
-    let last = read_whole(db, seen)?;
+    let extent = Extent::default();
+    let last = read_whole(db, seen, &extent)?;
     let promised = record.last.as_ref().map(codec::log_id_from_pb).max(seen.synced);
     if last < promised {
         return Err(refusal(
@@ -87,11 +90,11 @@ pub(super) fn check(db: &dyn LogDb, server_id: u64, seen: &Seen) -> io::Result<C
             ),
         ));
     }
-    Ok(Checked { vote, last })
+    Ok(Checked { vote, last, extent })
 }
 
 /// Reads every entry, so that a bad block is met now and not when another server asks for it. Answers the end.
-fn read_whole(db: &dyn LogDb, seen: &Seen) -> io::Result<Option<LogId>> {
+fn read_whole(db: &dyn LogDb, seen: &Seen, extent: &Extent) -> io::Result<Option<LogId>> {
     let purged = purged(db)?;
     let first = purged.map_or(0, |purged| purged.index + 1);
     let (mut expected, mut last) = (first, purged);
@@ -100,6 +103,7 @@ fn read_whole(db: &dyn LogDb, seen: &Seen) -> io::Result<Option<LogId>> {
         if index != expected || entry.log_id.index != index || Some(entry.log_id) <= last {
             return Err(invalid(format!("entry {expected} is missing, or another stands in its place")));
         }
+        extent.append([(index, bytes.len())]);
         expected += 1;
         last = Some(entry.log_id);
         Ok(true)

@@ -1,38 +1,67 @@
-//! Group commit: one sync serves all that wait for it.
+//! Writes what the log is to hold and syncs it, off raft's own thread: one sync serves all that wait for it (group
+//! commit), and an entry, however large, keeps no heartbeat waiting.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
+use super::check::log_meta;
+use super::recent::Recent;
 use super::recorder::Recorder;
 use super::sync_watch::SyncWatch;
-use super::{LogDb, Progress, Syncing};
-use crate::types::{IoFlushed, LogId};
+use super::{LogBatch, LogDb, Marker, Progress, Syncing};
+use crate::codec;
+use crate::types::{Entry, IoFlushed, LogId};
 
-/// Who is told once the log is synced.
+/// Who is told once a job is done.
 pub(super) enum Told {
     /// Raft's core, of an append.
     Append(IoFlushed),
     /// A caller that must not return before.
     Caller(oneshot::Sender<io::Result<()>>),
-    /// No one.
-    Nobody,
 }
 
-/// Something that waits for a sync.
-pub(super) struct Waiter {
+/// What a job writes.
+pub(super) enum Content {
+    Nothing,
+    Entries(Vec<Entry>),
+    Batch(LogBatch),
+}
+
+/// When a job is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Once it is written, whether it is durable or not.
+    Written,
+    /// Once it is durable.
+    Synced,
+    /// As if it were durable, as soon as it is written; see [`LogDb::leaves_out`].
+    SyncLeftOut,
+}
+
+/// Something to write, or to wait for.
+pub(super) struct Job {
+    pub(super) content: Content,
+    pub(super) done: Done,
     pub(super) told: Told,
-    /// The number of the write that it waits for.
-    pub(super) write: u64,
-    /// The log's end by that write, where it moved it.
+    /// The log's end by this write, where it moves it.
     pub(super) last: Option<LogId>,
 }
 
+/// A job that is written, by the number of its write, and waits for a sync.
+struct Waiter {
+    done: Done,
+    told: Told,
+    last: Option<LogId>,
+    write: u64,
+}
+
 impl Told {
-    pub(super) fn complete(self, result: &io::Result<()>) {
+    fn complete(self, result: &io::Result<()>) {
         let result = match result {
             Ok(()) => Ok(()),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
@@ -41,62 +70,141 @@ impl Told {
             Told::Append(flushed) => flushed.io_completed(result),
             // A caller that went away has no use for the answer.
             Told::Caller(caller) => drop(caller.send(result)),
-            Told::Nobody => {}
         }
     }
 }
 
-/// What is synced, and who keeps account of it.
+/// What is written and synced, and who keeps account of it.
 pub(super) struct Target {
     pub(super) db: Arc<dyn LogDb>,
     pub(super) progress: Progress,
     pub(super) recorder: Recorder,
     pub(super) syncs: SyncWatch,
+    pub(super) recent: Recent,
+    /// A committed id that goes with the next write: alone it is not worth one.
+    pub(super) committed: Mutex<Option<LogId>>,
 }
 
 impl Target {
     /// What raft is told from here on counts as durable.
-    pub(super) fn promise(&self, waiter: &Waiter) {
+    fn promise(&self, waiter: &Waiter) {
         if let Some(last) = waiter.last {
             self.progress.raise(last);
         }
         self.db.promised(waiter.write);
     }
 
-    /// Syncs for all of `batch` and tells them.
-    fn sync_for(&self, batch: &mut Vec<Waiter>) -> io::Result<()> {
+    /// A committed id that is to be written.
+    pub(super) fn committed(&self) -> MutexGuard<'_, Option<LogId>> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, content: Content) -> io::Result<u64> {
+        let mut batch = match content {
+            Content::Nothing => LogBatch::default(),
+            Content::Batch(batch) => batch,
+            Content::Entries(entries) => {
+                let encoded = |entry: &Entry| (entry.log_id.index, codec::entry_to_pb(entry).encode_to_vec());
+                LogBatch { entries: entries.iter().map(encoded).collect(), ..LogBatch::default() }
+            }
+        };
+        if batch.marker.is_none()
+            && let Some(committed) = self.committed().take()
+        {
+            batch.marker = Some((Marker::Committed, log_meta(Some(&committed))));
+        }
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let last = batch.entries.last().map(|(index, _)| *index);
+        let written = self.db.write(batch)?;
+        if let Some(last) = last {
+            self.recent.note_written(last);
+        }
+        Ok(written)
+    }
+
+    /// Writes `jobs` in their order, and tells those that are done by that. The rest wait for a sync.
+    fn write_all(&self, jobs: &mut Vec<Job>) -> Result<Vec<Waiter>, Failed> {
+        let mut waiters = Vec::with_capacity(jobs.len());
+        let mut jobs = jobs.drain(..);
+        while let Some(Job { content, done, told, last }) = jobs.next() {
+            let written = self.write(content);
+            let write = *written.as_ref().unwrap_or(&0);
+            waiters.push(Waiter { done, told, last, write });
+            if let Err(error) = written {
+                waiters.extend(jobs.map(|job| Waiter { done, told: job.told, last: job.last, write }));
+                return Err(Failed { error, waiters });
+            }
+        }
+        // Those first whose sync is left out: they are told before there is one.
+        for waiter in waiters.extract_if(.., |waiter| waiter.done != Done::Synced) {
+            let mut result = Ok(());
+            if waiter.done == Done::SyncLeftOut {
+                self.promise(&waiter);
+                result = self.recorder.note_synced();
+            }
+            waiter.told.complete(&result);
+        }
+        Ok(waiters)
+    }
+
+    /// Syncs for all `waiters` and tells them.
+    fn sync_for(&self, waiters: Vec<Waiter>) -> io::Result<()> {
+        if waiters.is_empty() {
+            return Ok(());
+        }
         self.syncs.begin();
         let mut result = self.db.sync();
         self.syncs.end();
         if result.is_ok() {
-            batch.iter().for_each(|waiter| self.promise(waiter));
+            waiters.iter().for_each(|waiter| self.promise(waiter));
             result = self.recorder.note_synced();
         }
-        for waiter in batch.drain(..) {
+        for waiter in waiters {
             waiter.told.complete(&result);
         }
         result
     }
+
+    /// Ends the log's keeping: what is written and synced from here on could not be relied on.
+    fn fail(&self, what: &str, error: &io::Error) {
+        tracing::error!(%error, "the raft log cannot be {what}; this server stops");
+        self.recent.give_up();
+    }
 }
 
-/// Takes what waits for a sync.
+/// A write that failed, and those who wait for it or for one after it.
+struct Failed {
+    error: io::Error,
+    waiters: Vec<Waiter>,
+}
+
+impl Failed {
+    fn tell(self) {
+        let result = Err(self.error);
+        self.waiters.into_iter().for_each(|waiter| waiter.told.complete(&result));
+    }
+}
+
+/// Takes what is to be written, in order.
 #[derive(Clone)]
 pub(super) enum Flusher {
-    Thread(Arc<SyncThread>),
-    Task(mpsc::UnboundedSender<Waiter>),
+    Thread(Arc<FlushThread>),
+    Task(mpsc::UnboundedSender<Job>),
 }
 
-/// The thread that syncs. It has ended, and let go of the database, when this is dropped: a thread that still
-/// closes a database while the process exits makes RocksDB abort it.
-pub(super) struct SyncThread {
+/// The thread that writes and syncs. It has ended, and let go of the database, when this is dropped: a thread that
+/// still closes a database while the process exits makes RocksDB abort it.
+pub(super) struct FlushThread {
     /// `None` once it is to end.
-    waiters: Option<Sender<Waiter>>,
+    jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for SyncThread {
+impl Drop for FlushThread {
     fn drop(&mut self) {
-        drop(self.waiters.take());
+        drop(self.jobs.take());
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
@@ -109,76 +217,90 @@ impl Drop for SyncThread {
 impl Flusher {
     pub(super) fn new(target: Arc<Target>) -> io::Result<Self> {
         if target.db.syncing() != Syncing::Blocks {
-            let (sender, waiters) = mpsc::unbounded_channel();
-            tokio::spawn(run_task(target, waiters));
+            let (sender, jobs) = mpsc::unbounded_channel();
+            tokio::spawn(run_task(target, jobs));
             return Ok(Self::Task(sender));
         }
-        let (sender, waiters) = channel();
+        let (sender, jobs) = channel();
         let thread =
-            thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || run(&target, &waiters))?;
-        Ok(Self::Thread(Arc::new(SyncThread { waiters: Some(sender), thread: Some(thread) })))
+            thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || run(&target, &jobs))?;
+        Ok(Self::Thread(Arc::new(FlushThread { jobs: Some(sender), thread: Some(thread) })))
     }
 
-    /// Completes `waiter` after a sync that covers everything written before this call.
-    pub(super) fn push(&self, waiter: Waiter) {
+    /// Has `job` done behind all that were pushed before it.
+    pub(super) fn push(&self, job: Job) {
         let left = match self {
-            Self::Task(waiters) => waiters.send(waiter).err().map(|unsent| unsent.0),
-            Self::Thread(thread) => match &thread.waiters {
-                Some(waiters) => waiters.send(waiter).err().map(|unsent| unsent.0),
-                None => Some(waiter),
+            Self::Task(jobs) => jobs.send(job).err().map(|unsent| unsent.0),
+            Self::Thread(thread) => match &thread.jobs {
+                Some(jobs) => jobs.send(job).err().map(|unsent| unsent.0),
+                None => Some(job),
             },
         };
-        if let Some(waiter) = left {
-            waiter.told.complete(&Err(io::Error::other("the log's flusher has ended")));
+        if let Some(job) = left {
+            job.told.complete(&Err(io::Error::other("the log's flusher has ended")));
         }
     }
 
-    /// Tells `waiter` without a sync; see [`LogDb::leaves_out`].
-    pub(super) fn skip(&self, target: &Target, waiter: Waiter) {
-        target.promise(&waiter);
-        let noted = target.recorder.note_synced();
-        waiter.told.complete(&noted);
-    }
-
-    /// Returns once the write of this number, which moved the log's end to `last`, is durable.
-    pub(super) async fn synced(&self, write: u64, last: Option<LogId>) -> io::Result<()> {
-        let (sender, synced) = oneshot::channel();
-        self.push(Waiter { told: Told::Caller(sender), write, last });
-        synced.await.map_err(|_| io::Error::other("the log's flusher has ended"))?
+    /// Returns once `content`, which moves the log's end to `last`, is `done`.
+    pub(super) async fn finish(&self, content: Content, done: Done, last: Option<LogId>) -> io::Result<()> {
+        let (sender, finished) = oneshot::channel();
+        self.push(Job { content, done, told: Told::Caller(sender), last });
+        finished.await.map_err(|_| io::Error::other("the log's flusher has ended"))?
     }
 }
 
-/// What those are told who come after a sync that failed. The page cache may have dropped what was not written:
-/// a later sync that succeeds proves nothing. Raft is told and stops; no sync is tried again.
+/// What those are told who come after a write or a sync that failed. The page cache may have dropped what was not
+/// written: a later sync that succeeds proves nothing. Raft is told and stops; nothing is tried again.
 fn failed_before() -> io::Result<()> {
-    Err(io::Error::other("the raft log could not be synced before"))
+    Err(io::Error::other("the raft log could not be written or synced before"))
 }
 
-fn run(target: &Target, waiters: &Receiver<Waiter>) {
+fn run(target: &Target, jobs: &Receiver<Job>) {
     let mut batch = Vec::new();
-    while let Ok(first) = waiters.recv() {
+    while let Ok(first) = jobs.recv() {
         batch.push(first);
-        // Everything that has been written by now is covered by the sync that follows.
-        batch.extend(waiters.try_iter());
-        if let Err(error) = target.sync_for(&mut batch) {
-            tracing::error!(%error, "the raft log cannot be synced; this server stops");
-            waiters.iter().for_each(|waiter| waiter.told.complete(&failed_before()));
+        batch.extend(jobs.try_iter());
+        let done = match target.write_all(&mut batch) {
+            Ok(waiters) => target.sync_for(waiters).inspect_err(|error| target.fail("synced", error)).is_ok(),
+            Err(failed) => {
+                target.fail("written", &failed.error);
+                failed.tell();
+                false
+            }
+        };
+        if !done {
+            jobs.iter().for_each(|job| job.told.complete(&failed_before()));
             return;
         }
+    }
+    // The log is closed in order.
+    if let Err(error) = target.write(Content::Nothing) {
+        tracing::debug!(%error, "the committed id could not be noted");
     }
 }
 
 /// The same for a simulated disk, which takes its time on the runtime's clock.
-async fn run_task(target: Arc<Target>, mut waiters: mpsc::UnboundedReceiver<Waiter>) {
+async fn run_task(target: Arc<Target>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let mut batch = Vec::new();
-    while waiters.recv_many(&mut batch, usize::MAX).await > 0 {
-        if let Syncing::After(delay) = target.db.syncing() {
-            tokio::time::sleep(delay).await;
-        }
-        if let Err(error) = target.sync_for(&mut batch) {
-            tracing::error!(%error, "the raft log cannot be synced; this server stops");
-            while let Some(waiter) = waiters.recv().await {
-                waiter.told.complete(&failed_before());
+    while jobs.recv_many(&mut batch, usize::MAX).await > 0 {
+        let done = match target.write_all(&mut batch) {
+            Ok(waiters) => {
+                if let Syncing::After(delay) = target.db.syncing()
+                    && !waiters.is_empty()
+                {
+                    tokio::time::sleep(delay).await;
+                }
+                target.sync_for(waiters).inspect_err(|error| target.fail("synced", error)).is_ok()
+            }
+            Err(failed) => {
+                target.fail("written", &failed.error);
+                failed.tell();
+                false
+            }
+        };
+        if !done {
+            while let Some(job) = jobs.recv().await {
+                job.told.complete(&failed_before());
             }
             return;
         }

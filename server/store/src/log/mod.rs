@@ -4,6 +4,7 @@
 //! What raft calls durable is synced: one sync serves all that wait for it (group commit).
 
 mod check;
+mod extent;
 mod flusher;
 mod memory;
 mod progress;
@@ -15,10 +16,12 @@ mod store;
 mod sync_watch;
 
 pub use check::{Seen, prepare};
+pub use extent::Extent;
 pub use memory::MemoryLog;
 pub use progress::Progress;
 pub use rocks::RocksLog;
 pub use store::LogStore;
+pub(crate) use store::bytes_of;
 pub use sync_watch::SyncWatch;
 
 use std::io;
@@ -71,6 +74,13 @@ pub struct LogBatch {
     pub remove: Option<(u64, u64)>,
     /// A marker to write.
     pub marker: Option<(Marker, Vec<u8>)>,
+}
+
+impl LogBatch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.remove.is_none() && self.marker.is_none()
+    }
 }
 
 /// How a log makes what was written durable.

@@ -1,57 +1,128 @@
-//! The entries appended last: who reads what was just written, to apply it or to pass it on, need not ask the
-//! database.
+//! The entries appended last: those that are not written yet, and some before them, so that who reads what was just
+//! appended, to apply it or to pass it on, need not ask the database.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::types::Entry;
 
-/// Bytes of entries that are kept.
+/// Bytes of entries that are kept, but for those that are not written yet.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// With so many bytes that are not written yet, who appends more waits.
+const UNWRITTEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The log's end, as far back as there is room.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<Kept>);
+pub(super) struct Recent {
+    kept: Mutex<Kept>,
+    /// Bytes of entries that are not written yet.
+    unwritten_bytes: watch::Sender<usize>,
+}
 
 #[derive(Default)]
 struct Kept {
-    /// Consecutive, each with its length in the log.
+    /// Consecutive, each with about its length in the log.
     entries: VecDeque<(Entry, usize)>,
     bytes: usize,
+    /// How many of them are not written yet, the last ones, and their bytes.
+    unwritten: usize,
+    unwritten_bytes: usize,
 }
 
 impl Kept {
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
+    /// Entries from `index` on are no more.
+    fn truncate(&mut self, index: u64) {
+        while self.entries.back().is_some_and(|(last, _)| last.log_id.index >= index) {
+            let bytes = self.entries.pop_back().map_or(0, |(_, bytes)| bytes);
+            self.bytes -= bytes;
+            if self.unwritten > 0 {
+                self.unwritten -= 1;
+                self.unwritten_bytes -= bytes;
+            }
+        }
+    }
+
+    /// Drops the oldest that are written, for as long as `is_dropped` is true of the kept bytes and the oldest.
+    fn drop_oldest(&mut self, is_dropped: impl Fn(usize, &Entry) -> bool) {
+        while self.entries.len() > self.unwritten
+            && self.entries.front().is_some_and(|(oldest, _)| is_dropped(self.bytes, oldest))
+        {
+            self.bytes -= self.entries.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+    }
+
+    /// All but the last `unwritten` are written.
+    fn note_unwritten(&mut self, unwritten: usize) {
+        let first = self.entries.len() - self.unwritten;
+        let newly = self.unwritten.saturating_sub(unwritten);
+        let bytes: usize = self.entries.range(first..first + newly).map(|(_, bytes)| bytes).sum();
+        self.unwritten -= newly;
+        self.unwritten_bytes -= bytes;
     }
 }
 
 impl Recent {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These were appended, each with its length.
-    pub(super) fn append(&self, entries: Vec<(Entry, usize)>) {
+    /// Returns once there is room for more that is not written.
+    pub(super) async fn room(&self) {
+        let mut bytes = self.unwritten_bytes.subscribe();
+        // The sender lives as long as this.
+        let _ = bytes.wait_for(|bytes| *bytes <= UNWRITTEN_BYTES_MAX).await;
+    }
+
+    fn told<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
         let mut kept = self.kept();
-        for (entry, bytes) in entries {
-            if kept.entries.back().is_some_and(|(last, _)| last.log_id.index + 1 != entry.log_id.index) {
-                kept.clear();
-            }
-            kept.bytes += bytes;
-            kept.entries.push_back((entry, bytes));
-        }
-        while kept.bytes > BYTES_MAX
-            && let Some((_, bytes)) = kept.entries.pop_front()
-        {
-            kept.bytes -= bytes;
-        }
+        let changed = change(&mut kept);
+        let bytes = kept.unwritten_bytes;
+        self.unwritten_bytes.send_if_modified(|told| std::mem::replace(told, bytes) != bytes);
+        changed
     }
 
-    /// The log does not end as it did.
-    pub(super) fn clear(&self) {
-        self.kept().clear();
+    /// These were appended, each with its length, and are to be written.
+    pub(super) fn append(&self, entries: impl IntoIterator<Item = (Entry, usize)>) {
+        self.told(|kept| {
+            for (entry, bytes) in entries {
+                kept.truncate(entry.log_id.index);
+                if kept.entries.back().is_some_and(|(last, _)| last.log_id.index + 1 != entry.log_id.index) {
+                    // The log goes on behind a snapshot: what is before it no one reads any more.
+                    kept.truncate(0);
+                }
+                kept.bytes += bytes;
+                kept.unwritten += 1;
+                kept.unwritten_bytes += bytes;
+                kept.entries.push_back((entry, bytes));
+            }
+            kept.drop_oldest(|bytes, _| bytes > BYTES_MAX);
+        });
+    }
+
+    /// The entries up to `last` are in the database.
+    pub(super) fn note_written(&self, last: u64) {
+        self.told(|kept| {
+            let end = kept.entries.back().map_or(0, |(entry, _)| entry.log_id.index);
+            kept.note_unwritten(usize::try_from(end.saturating_sub(last)).unwrap_or(usize::MAX));
+            kept.drop_oldest(|bytes, _| bytes > BYTES_MAX);
+        });
+    }
+
+    /// Nothing is written any more: no one is to wait for that.
+    pub(super) fn give_up(&self) {
+        self.told(|kept| kept.note_unwritten(0));
+    }
+
+    /// The log ends before `index`.
+    pub(super) fn truncate(&self, index: u64) {
+        self.told(|kept| kept.truncate(index));
+    }
+
+    /// The log begins behind `upto`.
+    pub(super) fn purge(&self, upto: u64) {
+        self.told(|kept| kept.drop_oldest(|_, oldest| oldest.log_id.index <= upto));
     }
 
     /// The entries from `start` (included) to `end` (excluded) or to the log's end, but for the first no more than
@@ -98,11 +169,18 @@ mod tests {
         Some(found.iter().map(|entry| entry.log_id.index).collect())
     }
 
+    /// As entries are that were written right after they were appended.
+    fn written(recent: &Recent, indexes: std::ops::Range<u64>, bytes: usize) {
+        let last = indexes.end - 1;
+        recent.append(entries(indexes, bytes));
+        recent.note_written(last);
+    }
+
     #[test]
     fn only_what_is_here_from_its_beginning_is_handed_out() {
         let recent = Recent::default();
         assert_eq!(None, range(&recent, 0, 9, 100));
-        recent.append(entries(5..8, 10));
+        written(&recent, 5..8, 10);
         recent.append(entries(8..10, 10));
         assert_eq!(None, range(&recent, 4, 9, 100));
         assert_eq!(Some(vec![5, 6, 7, 8]), range(&recent, 5, 9, 100));
@@ -110,22 +188,54 @@ mod tests {
         assert_eq!(Some(vec![]), range(&recent, 10, 12, 100));
         assert_eq!(Some(vec![6, 7]), range(&recent, 6, 9, 29), "within the bytes");
         assert_eq!(Some(vec![6]), range(&recent, 6, 9, 3), "never empty");
-        // Entries that replace others.
+        // Entries that replace others, and such as go on behind a snapshot.
         recent.append(entries(7..9, 10));
-        assert_eq!((None, Some(vec![7, 8])), (range(&recent, 6, 9, 100), range(&recent, 7, 9, 100)));
-        recent.clear();
-        assert_eq!(None, range(&recent, 7, 9, 100));
+        assert_eq!(Some(vec![5, 6, 7, 8]), range(&recent, 5, 20, 100));
+        recent.append(entries(15..17, 10));
+        assert_eq!((None, Some(vec![15, 16])), (range(&recent, 8, 20, 100), range(&recent, 15, 20, 100)));
     }
 
     #[test]
-    fn the_oldest_give_way() {
+    fn the_oldest_give_way_once_they_are_written() {
         let recent = Recent::default();
         recent.append(entries(1..4, BYTES_MAX / 2));
+        assert_eq!(Some(vec![1, 2, 3]), range(&recent, 1, 4, usize::MAX));
+        recent.note_written(1);
         assert_eq!(
             (None, Some(vec![2, 3])),
             (range(&recent, 1, 4, usize::MAX), range(&recent, 2, 4, usize::MAX))
         );
         recent.append(entries(4..5, BYTES_MAX + 1));
+        recent.note_written(4);
         assert_eq!(None, range(&recent, 4, 5, usize::MAX), "larger than all the room");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_purged_is_here_no_more_but_what_is_not_written() {
+        let recent = Recent::default();
+        written(&recent, 1..6, 10);
+        recent.append(entries(6..9, 10));
+        recent.truncate(8);
+        recent.purge(3);
+        assert_eq!((None, Some(vec![4, 5, 6, 7])), (range(&recent, 3, 9, 900), range(&recent, 4, 9, 900)));
+        recent.purge(7);
+        assert_eq!(Some(vec![6, 7]), range(&recent, 6, 9, 900), "they are to be written first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_appends_waits_while_too_much_is_not_written_unless_nothing_is_any_more() {
+        let waits = async |recent: &Recent| {
+            tokio::time::timeout(std::time::Duration::from_secs(1), recent.room()).await.is_err()
+        };
+        let recent = Recent::default();
+        assert!(!waits(&recent).await);
+        recent.append(entries(1..3, UNWRITTEN_BYTES_MAX));
+        assert!(waits(&recent).await);
+        recent.note_written(1);
+        assert!(!waits(&recent).await);
+        recent.append(entries(3..4, 1));
+        assert!(waits(&recent).await);
+        recent.give_up();
+        assert!(!waits(&recent).await);
     }
 }

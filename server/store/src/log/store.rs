@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use openraft::OptionalSend;
 use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
+use openraft::{EntryPayload, OptionalSend};
 use ordu_core::limits::APPEND_BYTES_MAX;
 use prost::Message;
 
 use super::check::{self, Seen};
-use super::flusher::{Flusher, Target, Told, Waiter};
+use super::extent::Extent;
+use super::flusher::{Content, Done, Flusher, Job, Target, Told};
 use super::recent::Recent;
 use super::recorder::Recorder;
 use super::sync_watch::SyncWatch;
@@ -24,7 +25,7 @@ use crate::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 pub struct LogStore {
     target: Arc<Target>,
     flusher: Flusher,
-    recent: Arc<Recent>,
+    extent: Extent,
 }
 
 impl LogStore {
@@ -41,13 +42,26 @@ impl LogStore {
         let recorder = Recorder::new(db.clone(), progress.clone(), server_id, vote)?;
         // What is found is synced, or would be by now; the record catches up with it.
         recorder.note_synced()?;
-        let target = Arc::new(Target { db, progress, recorder, syncs: SyncWatch::default() });
-        Ok(Self { flusher: Flusher::new(target.clone())?, target, recent: Arc::default() })
+        let target = Arc::new(Target {
+            db,
+            progress,
+            recorder,
+            syncs: SyncWatch::default(),
+            recent: Recent::default(),
+            committed: Mutex::default(),
+        });
+        let flusher = Flusher::new(target.clone())?;
+        Ok(Self { flusher, target, extent: found.extent })
     }
 
     /// How far it is synced.
     pub fn progress(&self) -> Progress {
         self.target.progress.clone()
+    }
+
+    /// How many bytes it has, and how old they are.
+    pub fn extent(&self) -> Extent {
+        self.extent.clone()
     }
 
     /// How long its syncs take.
@@ -59,37 +73,70 @@ impl LogStore {
         &*self.target.db
     }
 
-    /// Returns once the write of this number, which moved the log's end to `last`, is durable.
-    async fn synced(&self, site: Site, write: u64, last: Option<LogId>) -> io::Result<()> {
-        if self.db().leaves_out(site) {
-            self.flusher.skip(&self.target, Waiter { told: Told::Nobody, write, last });
-            return Ok(());
-        }
-        self.flusher.synced(write, last).await
+    fn recent(&self) -> &Recent {
+        &self.target.recent
+    }
+
+    /// When what raft demands to be durable here is done.
+    fn done(&self, site: Site) -> Done {
+        if self.db().leaves_out(site) { Done::SyncLeftOut } else { Done::Synced }
+    }
+
+    /// Returns once all that was given to the log is in the database, durable or not.
+    async fn written(&self) -> io::Result<()> {
+        self.flusher.finish(Content::Nothing, Done::Written, None).await
     }
 
     fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
-        if let Some(entries) = self.recent.range(start, end, bytes_max) {
-            return Ok(entries);
+        let mut found = Vec::new();
+        let mut bytes_found = 0;
+        let mut next = start;
+        for _ in 0..READ_TRIES {
+            // What is not here is in the database, and what is not written yet is here.
+            if let Some(entries) = self.recent().range(next, end, bytes_max.saturating_sub(bytes_found)) {
+                if found.is_empty() {
+                    return Ok(entries);
+                }
+                // The first is handed out whatever it has, and that was another.
+                let fits = |entry: &Entry| {
+                    bytes_found += bytes_of(entry);
+                    bytes_found <= bytes_max
+                };
+                found.extend(entries.into_iter().take_while(fits));
+                return Ok(found);
+            }
+            let read = self.db().entries(next, end, &mut |index, bytes| {
+                if !found.is_empty() && index != next {
+                    return Err(codec::invalid(format!("the log has a hole before entry {index}")));
+                }
+                bytes_found += bytes.len();
+                // Never empty: a single entry over the bound is still handed out.
+                if bytes_found > bytes_max && !found.is_empty() {
+                    return Ok(false);
+                }
+                next = index + 1;
+                found.push(codec::entry_from_pb(codec::decode("a log entry", bytes)?)?);
+                Ok(true)
+            });
+            read.map_err(|error| check::refusal(self.db(), &error.to_string()))?;
+            if next >= end || bytes_found > bytes_max {
+                break;
+            }
         }
-        let mut entries = Vec::new();
-        let mut bytes_read = 0;
-        let mut expected = None;
-        let read = self.db().entries(start, end, &mut |index, bytes| {
-            if expected.is_some_and(|expected| expected != index) {
-                return Err(codec::invalid(format!("the log has a hole before entry {index}")));
-            }
-            expected = Some(index + 1);
-            bytes_read += bytes.len();
-            // Never empty: a single entry over the bound is still handed out.
-            if bytes_read > bytes_max && !entries.is_empty() {
-                return Ok(false);
-            }
-            entries.push(codec::entry_from_pb(codec::decode("a log entry", bytes)?)?);
-            Ok(true)
-        });
-        read.map_err(|error| check::refusal(self.db(), &error.to_string()))?;
-        Ok(entries)
+        Ok(found)
+    }
+}
+
+/// How often entries are looked for in memory and then in the database: between the two, some may have been written
+/// and dropped from memory, and no more than once all of what is there.
+const READ_TRIES: usize = 3;
+
+/// About what an entry has in the log, bytes.
+pub(crate) fn bytes_of(entry: &Entry) -> usize {
+    const REST: usize = 16;
+    match &entry.payload {
+        EntryPayload::Normal(command) => command.0.len() + REST,
+        EntryPayload::Blank | EntryPayload::Membership(_) => REST,
     }
 }
 
@@ -116,6 +163,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        self.written().await?;
         check::vote(self.db())
     }
 }
@@ -124,6 +172,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
+        self.written().await?;
         let last_purged_log_id = check::purged(self.db())?;
         let last_log_id = match self.db().last()? {
             Some((_, bytes)) => {
@@ -140,18 +189,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let bytes = codec::vote_to_pb(vote).encode_to_vec();
-        let write =
-            self.db().write(LogBatch { marker: Some((Marker::Vote, bytes)), ..LogBatch::default() })?;
+        let batch = LogBatch { marker: Some((Marker::Vote, bytes)), ..LogBatch::default() };
         // Synced: a vote that a power loss forgets is a second vote in one term.
-        self.synced(Site::Vote, write, None).await?;
+        self.flusher.finish(Content::Batch(batch), self.done(Site::Vote), None).await?;
         // On record beside the log before it is given, so that damage to the log cannot take it back unseen.
         self.target.recorder.vote(vote).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        // Not synced: it only shortens a restart, and raft's core waits for it.
-        let marker = Some((Marker::Committed, check::log_meta(committed.as_ref())));
-        self.db().write(LogBatch { marker, ..LogBatch::default() }).map(|_| ())
+        // Neither synced nor waited for, and not worth a write: it only shortens a restart.
+        *self.target.committed() = committed;
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
@@ -165,43 +213,40 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        // Raft goes on while this is written; what is not written yet is read from memory, which has a bound.
+        self.recent().room().await;
         let entries: Vec<Entry> = entries.into_iter().collect();
         let last = entries.last().map(|entry| entry.log_id);
-        let encoded = |entry: &Entry| (entry.log_id.index, codec::entry_to_pb(entry).encode_to_vec());
-        let batch = LogBatch { entries: entries.iter().map(encoded).collect(), ..LogBatch::default() };
-        let lengths: Vec<usize> = batch.entries.iter().map(|(_, bytes)| bytes.len()).collect();
-        let write = self.db().write(batch)?;
-        self.recent.append(entries.into_iter().zip(lengths).collect());
-        let waiter = Waiter { told: Told::Append(callback), write, last };
-        if self.db().leaves_out(Site::Append) {
-            self.flusher.skip(&self.target, waiter);
-            return Ok(());
-        }
+        self.extent.append(entries.iter().map(|entry| (entry.log_id.index, bytes_of(entry))));
+        self.recent().append(entries.iter().map(|entry| (entry.clone(), bytes_of(entry))));
         // Synced before raft counts this server: what is acknowledged is on the disks of a quorum.
-        self.flusher.push(waiter);
+        let (content, done) = (Content::Entries(entries), self.done(Site::Append));
+        self.flusher.push(Job { content, done, told: Told::Append(callback), last });
         Ok(())
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let first = last_log_id.map_or(0, |id| id.index + 1);
-        self.recent.clear();
         // First those who wait for what is cut: they would raise the record to it afterwards.
-        self.flusher.synced(0, None).await?;
+        self.flusher.finish(Content::Nothing, Done::Synced, None).await?;
+        self.recent().truncate(first);
+        self.extent.truncate(first);
         // A log that is shorter than its record is a damaged one.
         self.target.recorder.lower(last_log_id).await?;
-        let write = self.db().write(LogBatch { remove: Some((first, u64::MAX)), ..LogBatch::default() })?;
+        let batch = LogBatch { remove: Some((first, u64::MAX)), ..LogBatch::default() };
         // Synced: an entry of a deposed leader that comes back after a power loss, behind entries that
         // have replaced it in part, would be a log that no leader wrote.
-        self.synced(Site::Truncate, write, None).await
+        self.flusher.finish(Content::Batch(batch), self.done(Site::Truncate), None).await
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
-        self.recent.clear();
+        self.recent().purge(log_id.index);
+        self.extent.purge(log_id.index);
         let marker = Some((Marker::Purged, check::log_meta(Some(&log_id))));
         let remove = Some((0, log_id.index + 1));
         // The marker goes with the deletes: without it the log would begin with a hole.
-        let write = self.db().write(LogBatch { remove, marker, ..LogBatch::default() })?;
+        let batch = LogBatch { remove, marker, ..LogBatch::default() };
         // Synced, so that raft never relies on a purge that a power loss takes back in part.
-        self.synced(Site::Purge, write, Some(log_id)).await
+        self.flusher.finish(Content::Batch(batch), self.done(Site::Purge), Some(log_id)).await
     }
 }

@@ -259,11 +259,12 @@ async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     for index in 2..=50 {
         waiting.push(push(&mut log, [index]).await);
     }
-    // All of them can be read, and none is acknowledged: the only sync that began is held up.
+    // All of them can be read, though only the first is written, and none is acknowledged: the only sync that began
+    // is held up.
     assert_eq!(50, indexes(&mut log).await.len());
     assert!(waiting.iter_mut().all(|synced| synced.try_recv().is_err()));
     assert_eq!(
-        (50, 1, 0),
+        (1, 1, 0),
         (db.writes.load(Ordering::SeqCst), db.syncs.load(Ordering::SeqCst), db.synced.load(Ordering::SeqCst))
     );
     db.hold(false);
@@ -276,6 +277,36 @@ async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     db.inner.lose_unsynced();
     let mut log = opened(db.inner.clone());
     assert_eq!(50, indexes(&mut log).await.len(), "what was acknowledged was synced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_written_yet_is_read_with_what_is_and_cut_with_it() {
+    let db = Watched::new(MemoryLog::default());
+    let mut log = opened(db.clone());
+    append(&mut log, 1..=5).await.unwrap();
+    // From here on memory has nothing of what is written.
+    let mut log = opened(db.clone());
+    db.count_anew();
+    db.hold(true);
+    let first = push(&mut log, 6..=7).await;
+    db.wait_for_a_sync();
+    let second = push(&mut log, 8..=9).await;
+    assert_eq!((1..=9).collect::<Vec<u64>>(), indexes(&mut log).await);
+    let some = log.limited_get_log_entries(4, 9).await.unwrap();
+    assert_eq!(vec![4, 5, 6, 7, 8], some.iter().map(|entry| entry.log_id.index).collect::<Vec<u64>>());
+    let cutting = tokio::spawn({
+        let mut log = log.clone();
+        async move { log.truncate_after(Some(log_id(7))).await }
+    });
+    db.hold(false);
+    for told in [first, second] {
+        told.await.unwrap().unwrap();
+    }
+    cutting.await.unwrap().unwrap();
+    assert_eq!((1..=7).collect::<Vec<u64>>(), indexes(&mut log).await);
+    drop(log);
+    db.inner.lose_unsynced();
+    assert_eq!((1..=7).collect::<Vec<u64>>(), indexes(&mut opened(db.inner.clone())).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,8 +397,9 @@ async fn a_hole_in_the_log_is_an_error_and_not_an_early_end() {
     let db = Arc::new(MemoryLog::default());
     let mut log = opened(db.clone());
     append(&mut log, 1..=5).await.unwrap();
-    // What was just written is read without the database until something is removed.
     log.purge(log_id(1)).await.unwrap();
+    // What was just appended is read without the database; a log that is opened again reads it.
+    let mut log = opened(db.clone());
     db.write(LogBatch { remove: Some((3, 4)), ..LogBatch::default() }).unwrap();
     assert!(log.try_get_log_entries(2..6).await.is_err());
     assert_eq!(1, log.try_get_log_entries(2..3).await.unwrap().len());

@@ -6,6 +6,7 @@ mod deployments;
 mod envelopes;
 mod extremes;
 mod golden;
+mod heaviest;
 mod jobs;
 mod nodes;
 mod numbers;

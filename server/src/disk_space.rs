@@ -1,0 +1,309 @@
+//! Room on the disk: what is free where this server keeps its data, what is refused when that gets little, and room
+//! that is set aside so that a server that found none can start again.
+//!
+//! Below the watermark a server is `Low`: it hands leadership to one that is not, and when no server that could lead
+//! has more, leaders refuse new work. Below a quarter of it a server is `Full`: it takes no entries any more, so that
+//! votes can still be written. The disk's end itself is met only by what others write to it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::fcntl::posix_fallocate;
+use nix::sys::statvfs::statvfs;
+use ordu_core::command::read_envelope;
+use ordu_proto::command::envelope::Command;
+use ordu_proto::server::DiskRoom;
+use ordu_store::background::in_background;
+use tokio::time::sleep;
+
+use crate::alarms::Alarm;
+use crate::candidacy::Objection;
+use crate::context::Context;
+
+/// The watermark, unless configured: this much …
+const FREE_BYTES_MIN: u64 = 1 << 30;
+/// … or this part of the file system, whichever is less.
+const FREE_PART_MIN: u64 = 20;
+/// Parts of the watermark: below one of them a server is full, and one is set aside.
+const PARTS: u64 = 4;
+/// How often it is looked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The file that takes the room that is set aside.
+pub(crate) const RESERVE_FILE: &str = "reserve";
+
+/// What is free, and what should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Free {
+    /// Bytes that are free.
+    pub(crate) bytes: u64,
+    /// The watermark.
+    pub(crate) bytes_min: u64,
+    pub(crate) room: DiskRoom,
+}
+
+impl Free {
+    /// `room` is what was said last: what was short is enough again only with some more than the watermark.
+    fn new(bytes: u64, bytes_min: u64, room: DiskRoom) -> Self {
+        let enough = if room == DiskRoom::Enough { bytes_min } else { bytes_min + bytes_min / 8 };
+        let room = match bytes {
+            bytes if bytes < bytes_min / PARTS => DiskRoom::Full,
+            bytes if bytes < enough => DiskRoom::Low,
+            _ => DiskRoom::Enough,
+        };
+        Self { bytes, bytes_min, room }
+    }
+}
+
+/// What a leader refuses for want of room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusing {
+    Nothing,
+    NewWork,
+    Everything,
+}
+
+/// What this server's disk has left. A cheap handle; by default nothing is known, or there is no disk: there is room.
+#[derive(Clone, Default)]
+pub struct DiskSpace(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    free: Mutex<Option<Free>>,
+    /// As a [`Refusing`]; every write asks.
+    refusing: AtomicU8,
+}
+
+impl DiskSpace {
+    pub(crate) fn free(&self) -> Option<Free> {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, free: Free, refusing: Refusing) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) = Some(free);
+        self.0.refusing.store(refusing as u8, Ordering::Relaxed);
+    }
+
+    /// Why this server, as the leader, takes no such command, if it does not; in words for whoever sent it.
+    pub(crate) fn refusal_of(&self, envelope: &[u8]) -> Option<String> {
+        let refusing = self.0.refusing.load(Ordering::Relaxed);
+        if refusing == Refusing::Nothing as u8 {
+            return None;
+        }
+        let is_new = || read_envelope(envelope).is_ok_and(|(_, command)| is_new_work(&command));
+        (refusing == Refusing::Everything as u8 || is_new()).then(refusal)
+    }
+
+    pub(crate) fn room(&self) -> DiskRoom {
+        self.free().map_or(DiskRoom::Enough, |free| free.room)
+    }
+
+    /// Whether there is as much as there should be.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.room() == DiskRoom::Enough
+    }
+
+    /// Whether bytes can be taken in that come all at once, a snapshot's.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.free().is_none_or(|free| free.bytes.saturating_sub(free.bytes_min / PARTS) >= bytes)
+    }
+}
+
+/// Whether a command brings new work, and with it what is to be stored. Stops, removals, reports, and what a leader
+/// decides about what is there already go on when room gets little.
+fn is_new_work(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::JobRegister(_)
+            | Command::JobDispatch(_)
+            | Command::JobRevert(_)
+            | Command::JobEvaluate(_)
+            | Command::PeriodicLaunch(_)
+    )
+}
+
+/// Looks what is free and says what follows from it, for as long as this server runs.
+pub(crate) async fn keep(context: Context) -> Result<(), String> {
+    let Context { options, cluster, candidacy, alarms, space, .. } = &context;
+    loop {
+        let (data_dir, least, before) = (options.data_dir.clone(), options.disk_free_bytes_min, space.room());
+        let looked = in_background(true, move || look(&data_dir, least, before)).await;
+        match looked {
+            Ok(free) => {
+                let others = cluster.room_of_others();
+                space.set(free, refusing(free.room, &others, cluster.other_voters().len() + 1));
+                match free.room {
+                    DiskRoom::Enough => alarms.clear(Alarm::LowDisk),
+                    DiskRoom::Low | DiskRoom::Full => {
+                        alarms.raise(Alarm::LowDisk, sentence(&options.data_dir, free))
+                    }
+                }
+                let roomier: Vec<u64> =
+                    others.iter().filter(|(_, room)| *room < free.room).map(|(id, _)| *id).collect();
+                match roomier.is_empty() {
+                    false => candidacy.object(Objection::Room, roomier),
+                    true => candidacy.lift(Objection::Room),
+                }
+            }
+            Err(error) => tracing::warn!(%error, "it cannot be told what is free on the disk"),
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// What a leader refuses whose disk has `own` left, and those of the other voters that are heard of what they say.
+fn refusing(own: DiskRoom, others: &[(u64, DiskRoom)], voters: usize) -> Refusing {
+    let is_full = |(_, room): &&(u64, DiskRoom)| *room == DiskRoom::Full;
+    let full = others.iter().filter(is_full).count();
+    // Entries that most servers do not take would wait, and tell no one how long.
+    let is_without_quorum = others.len() - full + 1 <= voters / 2;
+    match own {
+        DiskRoom::Full => Refusing::Everything,
+        _ if full > 0 && is_without_quorum => Refusing::Everything,
+        DiskRoom::Low if others.iter().all(|(_, room)| *room != DiskRoom::Enough) => Refusing::NewWork,
+        DiskRoom::Low | DiskRoom::Enough => Refusing::Nothing,
+    }
+}
+
+fn sentence(data_dir: &Path, free: Free) -> String {
+    let (bytes, least) = (free.bytes / MIB, free.bytes_min / MIB);
+    let follows = match free.room {
+        DiskRoom::Full => "it takes no entries of the raft log any more",
+        DiskRoom::Low | DiskRoom::Enough => {
+            "it does not lead while another server has more, and when none has, no new work is taken"
+        }
+    };
+    format!(
+        "{bytes} MiB are free in {}, and {least} MiB should be (`disk_free_min_mb`): {follows}. Make room there",
+        data_dir.display()
+    )
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// What is free in `data_dir`. Sets room aside where there is enough of it.
+fn look(data_dir: &Path, least: Option<u64>, before: DiskRoom) -> io::Result<Free> {
+    let (bytes, bytes_in_all) = free_bytes(data_dir)?;
+    let bytes_min = least.unwrap_or_else(|| FREE_BYTES_MIN.min(bytes_in_all / FREE_PART_MIN));
+    let free = Free::new(bytes, bytes_min, before);
+    let reserve = Reserve::of(data_dir);
+    let wanted = bytes_min / PARTS;
+    if free.room == DiskRoom::Enough && bytes >= bytes_min + 2 * wanted && reserve.bytes() < wanted {
+        reserve.take(wanted)?;
+    }
+    Ok(free)
+}
+
+/// Bytes that are free for this process where `path` is, and bytes in all.
+fn free_bytes(path: &Path) -> io::Result<(u64, u64)> {
+    let there = statvfs(path)?;
+    let unit = there.fragment_size();
+    Ok((there.blocks_available() * unit, there.blocks() * unit))
+}
+
+/// Room that is set aside in a data directory.
+struct Reserve(PathBuf);
+
+impl Reserve {
+    fn of(data_dir: &Path) -> Self {
+        Self(data_dir.join(RESERVE_FILE))
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.0).map_or(0, |file| file.len())
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.0)?;
+        let length = i64::try_from(bytes).map_err(io::Error::other)?;
+        let taken = posix_fallocate(&file, 0, length).map_err(io::Error::from).and_then(|()| file.sync_all());
+        // In part it is of no use.
+        taken.inspect_err(|_| drop(std::fs::remove_file(&self.0)))
+    }
+}
+
+/// Before anything is opened in `data_dir`: gives up what is set aside there if no more than that is free, since
+/// opening takes some room.
+pub(crate) fn make_room(data_dir: &Path) -> io::Result<()> {
+    let reserve = Reserve::of(data_dir);
+    let set_aside = reserve.bytes();
+    let (free, _) = free_bytes(data_dir)?;
+    if set_aside == 0 || free >= set_aside {
+        return Ok(());
+    }
+    tracing::warn!(
+        "{} MiB are free in {}: the {} MiB that are set aside there are given up, so that this server can start",
+        free / MIB,
+        data_dir.display(),
+        set_aside / MIB
+    );
+    std::fs::remove_file(&reserve.0)?;
+    File::open(data_dir)?.sync_all()
+}
+
+/// Why new work is refused, as the client is told.
+fn refusal() -> String {
+    "the disks of this cluster's servers are nearly full, and no new work is taken until there is room again. Reads, \
+     stops and removals go on; the servers' health and metrics tell what is free. Nothing was changed"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_gets_low_below_the_watermark_and_is_enough_only_with_some_more() {
+        let room = |bytes, before| Free::new(bytes, 1_000, before).room;
+        use DiskRoom::{Enough, Full, Low};
+        for (bytes, before, expected) in [
+            (1_000, Enough, Enough),
+            (999, Enough, Low),
+            (1_100, Low, Low),
+            (1_125, Low, Enough),
+            (249, Low, Full),
+            (250, Full, Low),
+            (1_124, Full, Low),
+        ] {
+            assert_eq!(expected, room(bytes, before), "{bytes} after {before:?}");
+        }
+    }
+
+    #[test]
+    fn new_work_is_refused_when_no_one_has_room_and_all_when_most_take_nothing() {
+        use DiskRoom::{Enough, Full, Low};
+        for (own, others, voters, expected) in [
+            (Enough, vec![Low, Low], 3, Refusing::Nothing),
+            (Low, vec![Enough, Low], 3, Refusing::Nothing),
+            (Low, vec![Low, Low], 3, Refusing::NewWork),
+            (Low, vec![Low], 3, Refusing::NewWork),
+            (Low, vec![], 1, Refusing::NewWork),
+            (Low, vec![Low, Full], 3, Refusing::NewWork),
+            (Enough, vec![Full, Full], 3, Refusing::Everything),
+            (Enough, vec![Full], 3, Refusing::Everything),
+            (Enough, vec![Enough, Full], 3, Refusing::Nothing),
+            (Enough, vec![], 3, Refusing::Nothing),
+            (Full, vec![Low, Low], 3, Refusing::Everything),
+        ] {
+            let told: Vec<(u64, DiskRoom)> = (2..).zip(others.iter().copied()).collect();
+            assert_eq!(expected, refusing(own, &told, voters), "{own:?} beside {others:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_aside_takes_room_and_is_given_up_only_where_there_is_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let looked = look(dir.path(), Some(4 * MIB), DiskRoom::Enough).unwrap();
+        assert_eq!((4 * MIB, DiskRoom::Enough), (looked.bytes_min, looked.room));
+        let reserve = Reserve::of(dir.path());
+        assert_eq!(MIB, reserve.bytes());
+        make_room(dir.path()).unwrap();
+        assert_eq!(MIB, reserve.bytes(), "there is room without it");
+        let short = look(dir.path(), Some(u64::MAX / 2), DiskRoom::Enough).unwrap();
+        assert_eq!(DiskRoom::Full, short.room);
+        assert_eq!(MIB, reserve.bytes(), "no more is taken where there is little");
+    }
+}

@@ -1,0 +1,197 @@
+//! How much of the raft log is kept: bounded in entries, bytes and age, and for as long as a follower needs it.
+//!
+//! Raft itself purges nothing here. It purges by count alone, and under load drops the entries that a follower would
+//! need behind the snapshot that is being sent to it: it would have to take over the next one, and so on for as long as
+//! the load lasts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use openraft::metrics::RaftMetrics;
+use ordu_store::log::Extent;
+use ordu_store::types::TypeConfig;
+use tokio::time::{Instant, sleep};
+
+use crate::context::Context;
+use crate::options::LogBounds;
+
+/// How often it is looked whether anything is to be purged.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// A receiver acknowledges a snapshot that it has taken over within this time.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
+/// Where little can be purged, it is purged this often.
+const SMALL_PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// A snapshot that was asked for and is not there is asked for again after this time.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Snapshots that this server sends, by receiver. A cheap handle.
+#[derive(Clone, Default)]
+pub struct Transfers(Arc<Mutex<BTreeMap<u64, Transfer>>>);
+
+#[derive(Clone, Copy)]
+struct Transfer {
+    /// The last index that the snapshot has.
+    last: u64,
+    ended: Option<Instant>,
+}
+
+/// A transfer under way, until it is dropped.
+pub struct UnderWay {
+    all: Transfers,
+    target: u64,
+    last: u64,
+}
+
+impl Transfers {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Transfer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A snapshot with entries up to `last` begins its way to `target`.
+    pub fn begin(&self, target: u64, last: u64) -> UnderWay {
+        self.all().insert(target, Transfer { last, ended: None });
+        UnderWay { all: self.clone(), target, last }
+    }
+
+    /// The first entry that `target` will need once it has the snapshot that is on its way, or has just arrived.
+    fn needed_by(&self, target: u64) -> Option<u64> {
+        let transfer = self.all().get(&target).copied()?;
+        let counts = transfer.ended.is_none_or(|ended| ended.elapsed() < ACKNOWLEDGED_WITHIN);
+        counts.then_some(transfer.last + 1)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(transfer) = self.all.all().get_mut(&self.target)
+            && transfer.last == self.last
+        {
+            transfer.ended = Some(Instant::now());
+        }
+    }
+}
+
+/// What of the log there is, as raft tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    /// The first entry that is not purged.
+    first: u64,
+    /// The first entry that the newest snapshot does not have.
+    behind_snapshot: u64,
+}
+
+/// The first entry that is to be kept.
+fn first_kept(
+    extent: &Extent,
+    bounds: &LogBounds,
+    kept: Kept,
+    needed: &[u64],
+    is_short_of_room: bool,
+) -> u64 {
+    let Kept { first, behind_snapshot } = kept;
+    if is_short_of_room {
+        return behind_snapshot;
+    }
+    let by_count = behind_snapshot.saturating_sub(bounds.kept_entries);
+    let by_bytes_and_age = extent.first_within(behind_snapshot, bounds.kept_bytes, bounds.kept_age);
+    let held = needed.iter().copied().filter(|needed| {
+        // Whoever needs what is gone needs a snapshot. What would take too much room is not waited for.
+        *needed >= first && extent.bytes_from(*needed) <= bounds.held_bytes
+    });
+    held.chain([by_count.max(by_bytes_and_age)]).min().unwrap_or(first).max(first)
+}
+
+/// Has snapshots taken by bytes and age, and purges what is not kept, for as long as raft runs.
+pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), String> {
+    let Context { options, cluster, log: extent, space, .. } = &context;
+    let bounds = &options.log;
+    let batch_entries = (bounds.snapshot_entries / 4).max(1);
+    let mut purged_at = Instant::now();
+    let mut asked: Option<(u64, Instant)> = None;
+    loop {
+        sleep(LOOK_INTERVAL).await;
+        let metrics = cluster.metrics();
+        let next = |log_id: &Option<_>| next_index(log_id.as_ref());
+        let kept = Kept { first: next(&metrics.purged), behind_snapshot: next(&metrics.snapshot) };
+        let is_short_of_room = !space.is_enough();
+        let snapshot_bytes =
+            if is_short_of_room { bounds.snapshot_bytes / 16 } else { bounds.snapshot_bytes };
+        let is_due = next(&metrics.last_applied) > kept.behind_snapshot
+            && (extent.bytes_from(kept.behind_snapshot) > snapshot_bytes
+                || extent.age_of(kept.behind_snapshot) > bounds.kept_age);
+        let was_asked =
+            asked.is_some_and(|(of, at)| of == kept.behind_snapshot && at.elapsed() < ASK_AGAIN_AFTER);
+        let raft = cluster.raft().trigger();
+        if is_due && !was_asked {
+            asked = Some((kept.behind_snapshot, Instant::now()));
+            raft.snapshot().await.map_err(|fatal| fatal.to_string())?;
+        }
+        let needed = needed(&context, &metrics, &transfers);
+        let first = first_kept(extent, bounds, kept, &needed, is_short_of_room);
+        let bytes = extent.bytes_from(kept.first) - extent.bytes_from(first);
+        let is_worth_it = first - kept.first >= batch_entries
+            || bytes >= bounds.kept_bytes / 4
+            || is_short_of_room
+            || purged_at.elapsed() > SMALL_PURGE_INTERVAL;
+        if first > kept.first && is_worth_it {
+            purged_at = Instant::now();
+            raft.purge_log(first - 1).await.map_err(|fatal| fatal.to_string())?;
+        }
+    }
+}
+
+fn next_index(log_id: Option<&ordu_store::types::LogId>) -> u64 {
+    log_id.map_or(0, |id| id.index + 1)
+}
+
+/// The first entry that each server needs that is heard of, where this one leads.
+fn needed(context: &Context, metrics: &RaftMetrics<TypeConfig>, transfers: &Transfers) -> Vec<u64> {
+    let Some(replication) = &metrics.replication else { return Vec::new() };
+    let heard_of =
+        replication.iter().filter(|(id, _)| **id != metrics.id && context.cluster.is_heard_of(**id));
+    heard_of.map(|(id, has)| next_index(has.as_ref()).max(transfers.needed_by(*id).unwrap_or(0))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: LogBounds = LogBounds {
+        snapshot_entries: 1 << 40,
+        kept_entries: 100,
+        kept_bytes: 1 << 40,
+        kept_age: Duration::from_secs(3_600),
+        held_bytes: 1 << 40,
+        snapshot_bytes: 1 << 40,
+    };
+
+    #[test]
+    fn what_is_kept_is_bounded_in_entries_and_held_for_those_who_need_it() {
+        let extent = Extent::default();
+        let kept = Kept { first: 50, behind_snapshot: 1_000 };
+        let first = |needed: &[u64]| first_kept(&extent, &BOUNDS, kept, needed, false);
+        // Nothing is known of bytes and ages: only what was appended counts.
+        assert_eq!(1_000, first(&[]));
+        assert_eq!(1_000, first(&[2_000]));
+        assert_eq!(700, first(&[700, 800]));
+        assert_eq!(50, first(&[50]));
+        assert_eq!(1_000, first(&[49, 1]), "they lack what is gone already");
+        assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[700], true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_transfer_needs_is_told_until_it_was_acknowledged_or_could_have_been() {
+        let transfers = Transfers::default();
+        assert_eq!(None, transfers.needed_by(2));
+        let first = transfers.begin(2, 10);
+        let second = transfers.begin(2, 20);
+        drop(first);
+        sleep(ACKNOWLEDGED_WITHIN * 2).await;
+        assert_eq!((Some(21), None), (transfers.needed_by(2), transfers.needed_by(3)));
+        drop(second);
+        assert_eq!(Some(21), transfers.needed_by(2));
+        sleep(ACKNOWLEDGED_WITHIN).await;
+        assert_eq!(None, transfers.needed_by(2));
+    }
+}
