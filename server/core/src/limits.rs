@@ -160,8 +160,9 @@ pub const ADMISSIONS_MAX: usize = 16;
 /// Log entries that a server may lack when it becomes a voter: what it gets in less than a second.
 pub const VOTER_LAG_ENTRIES_MAX: u64 = 4_096;
 
-/// Entries that `apply` takes into one write batch.
-pub const APPLY_BATCH_ENTRIES_MAX: usize = 512;
+/// Entries that `apply` takes into one write batch. Meanwhile whoever asks for the projections waits, on threads that
+/// serve raft too: so it is to take milliseconds.
+pub const APPLY_BATCH_ENTRIES_MAX: usize = 64;
 
 /// A gRPC message between servers, bytes.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -8,11 +8,11 @@ use ordu_core::scheduler::is_terminal;
 use ordu_core::state::{Change, Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{EvalStatus, Evaluation, Node, NodeStatus};
+use ordu_store::background::heavy;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Duties;
 use crate::feed::FeedEvent;
-use ordu_store::background::heavy;
 
 /// Follows the state for as long as it runs.
 pub(super) async fn run(duties: Arc<Duties>, mut feed: UnboundedReceiver<FeedEvent>) {
@@ -34,28 +34,32 @@ pub(super) async fn run(duties: Arc<Duties>, mut feed: UnboundedReceiver<FeedEve
     }
 }
 
-/// Takes in what the tables hold. Answers the index of the state that it was read from.
+/// Takes in what the tables hold. Answers the index of the state that it was read from. There may be a hundred
+/// thousand evaluations that wait.
 fn load(duties: &Duties) -> u64 {
-    match heavy(true, || duties.context.state.read(Open::read)) {
-        Ok(open) => {
-            let view = duties.context.state.machine().view.snapshot();
-            let (pending, blocked, nodes) = (open.pending.len(), open.blocked.len(), open.ready_nodes.len());
-            open.ready_nodes.into_iter().for_each(|id| duties.liveness.node_changed(id, true));
-            duties.broker.enqueue(open.pending);
-            for (eval, datacenters) in open.blocked {
-                duties.broker.restore(eval, &datacenters, &view);
-            }
-            tracing::info!(
-                "leading in term {} with {pending} evaluations to decide, {blocked} blocked ones and {nodes} nodes",
-                duties.term
-            );
-            open.index
-        }
+    match heavy(true, || take_in(duties)) {
+        Ok(index) => index,
         Err(corrupt) => {
             give_up(duties, &corrupt);
             0
         }
     }
+}
+
+fn take_in(duties: &Duties) -> Result<u64, Corrupt> {
+    let open = duties.context.state.read(Open::read)?;
+    let view = duties.context.state.machine().view.snapshot();
+    let (pending, blocked, nodes) = (open.pending.len(), open.blocked.len(), open.ready_nodes.len());
+    open.ready_nodes.into_iter().for_each(|id| duties.liveness.node_changed(id, true));
+    duties.broker.enqueue(open.pending);
+    for (eval, datacenters) in open.blocked {
+        duties.broker.restore(eval, &datacenters, &view);
+    }
+    tracing::info!(
+        "leading in term {} with {pending} evaluations to decide, {blocked} blocked ones and {nodes} nodes",
+        duties.term
+    );
+    Ok(open.index)
 }
 
 /// A leader that does not know what is to be done must not lead on as if there were nothing. Single rows that

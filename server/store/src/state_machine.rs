@@ -209,15 +209,34 @@ impl Shared {
     }
 }
 
+/// Entries in batches of about so many bytes, so that none is applied for long at a time.
+fn batches(entries: Vec<EntryResponder<TypeConfig>>) -> Vec<Vec<EntryResponder<TypeConfig>>> {
+    const BYTES_MAX: usize = 1024 * 1024;
+    let mut batches = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for (entry, responder) in entries {
+        let more = bytes_of(&entry);
+        if bytes + more > BYTES_MAX && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+        bytes += more;
+        batch.push((entry, responder));
+    }
+    batches.push(batch);
+    batches
+}
+
 /// Whether entries take long enough to apply that whatever waits for their thread is to go on beside them.
 fn may_take_long(entries: &[EntryResponder<TypeConfig>]) -> bool {
     const BYTES_MIN: usize = 256 * 1024;
+    const ENTRIES_MIN: usize = 32;
     let bytes: usize = entries.iter().map(|(entry, _)| bytes_of(entry)).sum();
     let reads_much = |(entry, _): &EntryResponder<TypeConfig>| match &entry.payload {
         EntryPayload::Normal(command) => reads_all_of_something(&command.0),
         EntryPayload::Blank | EntryPayload::Membership(_) => false,
     };
-    bytes > BYTES_MIN || entries.iter().any(reads_much)
+    bytes > BYTES_MIN || entries.len() > ENTRIES_MIN || entries.iter().any(reads_much)
 }
 
 fn position_rows(position: &SnapshotMeta, own: &Own) -> Vec<Write> {
@@ -257,8 +276,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let mut chunks = entries.ready_chunks(APPLY_BATCH_ENTRIES_MAX);
         while let Some(chunk) = chunks.next().await {
             let entries = chunk.into_iter().collect::<io::Result<Vec<_>>>()?;
-            let is_heavy = may_take_long(&entries);
-            heavy(is_heavy, || self.0.apply(entries))?;
+            for batch in batches(entries) {
+                let is_heavy = may_take_long(&batch);
+                heavy(is_heavy, || self.0.apply(batch))?;
+            }
         }
         Ok(())
     }

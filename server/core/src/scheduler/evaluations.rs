@@ -248,7 +248,7 @@ mod tests {
         let failed = whole_plan_too_large(&decided, 20, 10);
         assert_eq!(failed.status(), EvalStatus::Failed);
         assert!(
-            failed.status_description.contains("has 20 bytes and changes 10:"),
+            failed.status_description.contains("has 20 and changes 10:"),
             "{}",
             failed.status_description
         );
