@@ -159,7 +159,8 @@ fn refusing(own: DiskRoom, others: &[(u64, DiskRoom)], voters: usize) -> Refusin
     let is_full = |(_, room): &&(u64, DiskRoom)| *room == DiskRoom::Full;
     let full = others.iter().filter(is_full).count();
     // Entries that most servers do not take would wait, and tell no one how long.
-    let is_without_quorum = others.len() - full + 1 <= voters / 2;
+    let willing = others.len() - full + 1;
+    let is_without_quorum = 2 * willing <= voters;
     match own {
         DiskRoom::Full => Refusing::Everything,
         _ if full > 0 && is_without_quorum => Refusing::Everything,

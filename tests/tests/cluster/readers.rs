@@ -76,7 +76,7 @@ async fn bodies_beyond_what_a_server_works_on_wait_or_are_refused_and_small_ones
         unfinished.push(say(&cluster, server, unsent).await);
     }
     eventually("their room is taken", SETTLE_WITHIN, async || {
-        let held = figure(client, "ordu_http_body_bytes ").await?;
+        let held = figure(client, "ordu_http_body_bytes").await?;
         holds(held == 32.0 * MIB as f64, || format!("{held} bytes are held"))
     })
     .await;
