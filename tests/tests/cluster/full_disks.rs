@@ -72,7 +72,7 @@ async fn when_disks_fill_up_new_work_waits_all_else_goes_on_and_room_brings_it_b
                 return Ok(server);
             }
         }
-        Err("none of the others does").map_err(str::to_owned)
+        Err("none of the others does".to_owned())
     })
     .await;
     is_taken(cluster.client(first), "while-one-is-low").await;
