@@ -193,7 +193,10 @@ fn look(data_dir: &Path, least: Option<u64>, before: DiskRoom) -> io::Result<Fre
     let reserve = Reserve::of(data_dir);
     let wanted = bytes_min / PARTS;
     if free.room == DiskRoom::Enough && bytes >= bytes_min + 2 * wanted && reserve.bytes() < wanted {
-        reserve.take(wanted)?;
+        // What is free counts whether room can be set aside or not.
+        if let Err(error) = reserve.take(wanted) {
+            tracing::debug!(%error, "no room can be set aside");
+        }
     }
     Ok(free)
 }

@@ -91,7 +91,7 @@ fn first_kept(
 ) -> u64 {
     let Kept { first, behind_snapshot } = kept;
     if is_short_of_room {
-        return behind_snapshot;
+        return behind_snapshot.max(first);
     }
     let by_count = behind_snapshot.saturating_sub(bounds.kept_entries);
     let by_bytes_and_age = extent.first_within(behind_snapshot, bounds.kept_bytes, bounds.kept_age);
@@ -118,7 +118,8 @@ pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), S
         let snapshot_bytes =
             if is_short_of_room { bounds.snapshot_bytes / 16 } else { bounds.snapshot_bytes };
         let is_due = next(&metrics.last_applied) > kept.behind_snapshot
-            && (extent.bytes_from(kept.behind_snapshot) > snapshot_bytes
+            && (kept.behind_snapshot < kept.first
+                || extent.bytes_from(kept.behind_snapshot) > snapshot_bytes
                 || extent.age_of(kept.behind_snapshot) > bounds.kept_age);
         let was_asked =
             asked.is_some_and(|(of, at)| of == kept.behind_snapshot && at.elapsed() < ASK_AGAIN_AFTER);
@@ -129,7 +130,7 @@ pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), S
         }
         let needed = needed(&context, &metrics, &transfers);
         let first = first_kept(extent, bounds, kept, &needed, is_short_of_room);
-        let bytes = extent.bytes_from(kept.first) - extent.bytes_from(first);
+        let bytes = extent.bytes_between(kept.first, first);
         let is_worth_it = first - kept.first >= batch_entries
             || bytes >= bounds.kept_bytes / 4
             || is_short_of_room
@@ -178,6 +179,11 @@ mod tests {
         assert_eq!(50, first(&[50]));
         assert_eq!(1_000, first(&[49, 1]), "they lack what is gone already");
         assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[700], true));
+        // A log that begins behind the snapshot, as after a failed write.
+        let ahead = Kept { first: 1_200, behind_snapshot: 1_000 };
+        for is_short_of_room in [false, true] {
+            assert_eq!(1_200, first_kept(&extent, &BOUNDS, ahead, &[], is_short_of_room));
+        }
     }
 
     #[tokio::test(start_paused = true)]

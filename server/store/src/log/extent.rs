@@ -80,6 +80,12 @@ impl Extent {
         all.bytes - all.bytes_before(first)
     }
 
+    /// Bytes of the entries from `first` to `end` (excluded).
+    pub fn bytes_between(&self, first: u64, end: u64) -> u64 {
+        let all = self.marks();
+        all.bytes_before(end).saturating_sub(all.bytes_before(first))
+    }
+
     /// For how long the entry at `index` has been in this log; nothing where it is not in it.
     pub fn age_of(&self, index: u64) -> Duration {
         let all = self.marks();

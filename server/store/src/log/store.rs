@@ -91,7 +91,8 @@ impl LogStore {
         let mut found = Vec::new();
         let mut bytes_found = 0;
         let mut next = start;
-        for _ in 0..READ_TRIES {
+        loop {
+            let before = next;
             // What is not here is in the database, and what is not written yet is here.
             if let Some(entries) = self.recent().range(next, end, bytes_max.saturating_sub(bytes_found)) {
                 if found.is_empty() {
@@ -120,16 +121,16 @@ impl LogStore {
             });
             read.map_err(|error| check::refusal(self.db(), &error.to_string()))?;
             if next >= end || bytes_found > bytes_max {
-                break;
+                return Ok(found);
+            }
+            // What was written and dropped from memory between the two looks is in the database now. Once neither has
+            // more, the log ends here.
+            if next == before && self.recent().first().is_none_or(|first| first > next) {
+                return Ok(found);
             }
         }
-        Ok(found)
     }
 }
-
-/// How often entries are looked for in memory and then in the database: between the two, some may have been written
-/// and dropped from memory, and no more than once all of what is there.
-const READ_TRIES: usize = 3;
 
 /// About what an entry has in the log, bytes.
 pub(crate) fn bytes_of(entry: &Entry) -> usize {
@@ -214,7 +215,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         // Raft goes on while this is written; what is not written yet is read from memory, which has a bound.
-        self.recent().room().await;
+        if !self.recent().room().await {
+            return Err(io::Error::other("the raft log could not be written or synced before"));
+        }
         let entries: Vec<Entry> = entries.into_iter().collect();
         let last = entries.last().map(|entry| entry.log_id);
         self.extent.append(entries.iter().map(|entry| (entry.log_id.index, bytes_of(entry))));

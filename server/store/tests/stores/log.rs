@@ -61,7 +61,10 @@ async fn push(
 }
 
 async fn append(log: &mut LogStore, indexes: impl IntoIterator<Item = u64>) -> io::Result<()> {
-    push(log, indexes).await.await.unwrap()
+    let (sender, synced) = TokioOneshot::channel();
+    let entries: Vec<Entry> = indexes.into_iter().map(entry).collect();
+    log.append(entries, IoFlushed::signal(sender)).await?;
+    synced.await.unwrap()
 }
 
 async fn indexes(log: &mut LogStore) -> Vec<u64> {
