@@ -46,11 +46,13 @@ pub(crate) struct Free {
 }
 
 impl Free {
-    /// `room` is what was said last: what was short is enough again only with some more than the watermark.
+    /// `room` is what was said last: what was short is enough again only with some more than the watermark, and what
+    /// was full is not with some more than a quarter of it.
     fn new(bytes: u64, bytes_min: u64, room: DiskRoom) -> Self {
         let enough = if room == DiskRoom::Enough { bytes_min } else { bytes_min + bytes_min / 8 };
+        let full = bytes_min / PARTS + if room == DiskRoom::Full { bytes_min / 32 } else { 0 };
         let room = match bytes {
-            bytes if bytes < bytes_min / PARTS => DiskRoom::Full,
+            bytes if bytes < full => DiskRoom::Full,
             bytes if bytes < enough => DiskRoom::Low,
             _ => DiskRoom::Enough,
         };
@@ -87,14 +89,33 @@ impl DiskSpace {
         self.0.refusing.store(refusing as u8, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn known(bytes: u64, bytes_min: u64, room: DiskRoom) -> Self {
+        let space = Self::default();
+        space.set(Free { bytes, bytes_min, room }, Refusing::Nothing);
+        space
+    }
+
     /// Why this server, as the leader, takes no such command, if it does not; in words for whoever sent it.
     pub(crate) fn refusal_of(&self, envelope: &[u8]) -> Option<String> {
         let refusing = self.0.refusing.load(Ordering::Relaxed);
         if refusing == Refusing::Nothing as u8 {
             return None;
         }
-        let is_new = || read_envelope(envelope).is_ok_and(|(_, command)| is_new_work(&command));
-        (refusing == Refusing::Everything as u8 || is_new()).then(refusal)
+        if refusing == Refusing::Everything as u8 {
+            return Some(EVERYTHING_REFUSED.to_owned());
+        }
+        let is_new = read_envelope(envelope).is_ok_and(|(_, command)| is_new_work(&command));
+        is_new.then(|| NEW_WORK_REFUSED.to_owned())
+    }
+
+    /// Bytes of the log that are held for followers, where `most` are while there is room.
+    pub(crate) fn held_bytes_max(&self, most: u64) -> u64 {
+        match self.free() {
+            Some(Free { room: DiskRoom::Full, .. }) => 0,
+            Some(Free { room: DiskRoom::Low, bytes_min, .. }) => most.min(bytes_min / PARTS),
+            Some(_) | None => most,
+        }
     }
 
     pub(crate) fn room(&self) -> DiskRoom {
@@ -249,11 +270,13 @@ pub(crate) fn make_room(data_dir: &Path) -> io::Result<()> {
 }
 
 /// Why new work is refused, as the client is told.
-fn refusal() -> String {
-    "the disks of this cluster's servers are nearly full, and no new work is taken until there is room again. Reads, \
-     stops and removals go on; the servers' health and metrics tell what is free. Nothing was changed"
-        .to_owned()
-}
+const NEW_WORK_REFUSED: &str = "the disks of this cluster's servers are nearly full, and no new work is taken until \
+                                there is room again. Reads, stops and removals go on; the servers' health and metrics \
+                                tell what is free. Nothing was changed";
+/// Why everything is.
+const EVERYTHING_REFUSED: &str = "the disks of most of this cluster's servers, or of its leader, are full but for what \
+                                  a server needs to go on, and no change is taken until there is room again. Reads go \
+                                  on; the servers' health and metrics tell what is free. Nothing was changed";
 
 #[cfg(test)]
 mod tests {
@@ -269,7 +292,9 @@ mod tests {
             (1_100, Low, Low),
             (1_125, Low, Enough),
             (249, Low, Full),
-            (250, Full, Low),
+            (250, Low, Low),
+            (280, Full, Full),
+            (281, Full, Low),
             (1_124, Full, Low),
         ] {
             assert_eq!(expected, room(bytes, before), "{bytes} after {before:?}");

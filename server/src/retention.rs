@@ -11,9 +11,11 @@ use std::time::Duration;
 use openraft::metrics::RaftMetrics;
 use ordu_store::log::Extent;
 use ordu_store::types::TypeConfig;
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::context::Context;
+use crate::disk_space::DiskSpace;
 use crate::options::LogBounds;
 
 /// How often it is looked whether anything is to be purged.
@@ -22,6 +24,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Where little can be purged, it is purged this often.
 const SMALL_PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// The log is purged when no more than this is to be written …
+const QUIET_BACKLOG_BYTES: usize = 256 * 1024;
+/// … or after this time.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
 /// A snapshot that was asked for and is not there is asked for again after this time.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -31,6 +37,8 @@ pub struct Transfers(Arc<Mutex<BTreeMap<u64, Transfer>>>);
 
 #[derive(Clone, Copy)]
 struct Transfer {
+    /// Tells it from one before it that has not ended yet.
+    number: u64,
     /// The last index that the snapshot has.
     last: u64,
     ended: Option<Instant>,
@@ -40,7 +48,7 @@ struct Transfer {
 pub struct UnderWay {
     all: Transfers,
     target: u64,
-    last: u64,
+    number: u64,
 }
 
 impl Transfers {
@@ -50,8 +58,11 @@ impl Transfers {
 
     /// A snapshot with entries up to `last` begins its way to `target`.
     pub fn begin(&self, target: u64, last: u64) -> UnderWay {
-        self.all().insert(target, Transfer { last, ended: None });
-        UnderWay { all: self.clone(), target, last }
+        let mut all = self.all();
+        let number = all.get(&target).map_or(0, |former| former.number + 1);
+        all.insert(target, Transfer { number, last, ended: None });
+        drop(all);
+        UnderWay { all: self.clone(), target, number }
     }
 
     /// The first entry that `target` will need once it has the snapshot that is on its way, or has just arrived.
@@ -65,7 +76,7 @@ impl Transfers {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(transfer) = self.all.all().get_mut(&self.target)
-            && transfer.last == self.last
+            && transfer.number == self.number
         {
             transfer.ended = Some(Instant::now());
         }
@@ -82,28 +93,30 @@ struct Kept {
 }
 
 /// The first entry that is to be kept.
-fn first_kept(
-    extent: &Extent,
-    bounds: &LogBounds,
-    kept: Kept,
-    needed: &[u64],
-    is_short_of_room: bool,
-) -> u64 {
+fn first_kept(extent: &Extent, bounds: &LogBounds, kept: Kept, needed: &[u64], space: &DiskSpace) -> u64 {
     let Kept { first, behind_snapshot } = kept;
-    if is_short_of_room {
-        return behind_snapshot.max(first);
-    }
-    let by_count = behind_snapshot.saturating_sub(bounds.kept_entries);
-    let by_bytes_and_age = extent.first_within(behind_snapshot, bounds.kept_bytes, bounds.kept_age);
+    let held_bytes = space.held_bytes_max(bounds.held_bytes);
     let held = needed.iter().copied().filter(|needed| {
         // Whoever needs what is gone needs a snapshot. What would take too much room is not waited for.
-        *needed >= first && extent.bytes_from(*needed) <= bounds.held_bytes
+        *needed >= first && extent.bytes_from(*needed) <= held_bytes
     });
-    held.chain([by_count.max(by_bytes_and_age)]).min().unwrap_or(first).max(first)
+    let unneeded = if space.is_enough() {
+        let by_count = behind_snapshot.saturating_sub(bounds.kept_entries);
+        by_count.max(extent.first_within(behind_snapshot, bounds.kept_bytes, bounds.kept_age))
+    } else {
+        behind_snapshot
+    };
+    held.chain([unneeded]).min().unwrap_or(first).max(first)
 }
 
 /// Has snapshots taken by bytes and age, and purges what is not kept, for as long as raft runs.
-pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), String> {
+///
+/// `backlog` is what the log has not written yet, bytes.
+pub(crate) async fn keep(
+    context: Context,
+    transfers: Transfers,
+    mut backlog: watch::Receiver<usize>,
+) -> Result<(), String> {
     let Context { options, cluster, log: extent, space, .. } = &context;
     let bounds = &options.log;
     let batch_entries = (bounds.snapshot_entries / 4).max(1);
@@ -128,8 +141,8 @@ pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), S
             asked = Some((kept.behind_snapshot, Instant::now()));
             raft.snapshot().await.map_err(|fatal| fatal.to_string())?;
         }
-        let needed = needed(&context, &metrics, &transfers);
-        let first = first_kept(extent, bounds, kept, &needed, is_short_of_room);
+        let needed = needed(&context, &metrics, &transfers, kept.first);
+        let first = first_kept(extent, bounds, kept, &needed, space);
         let bytes = extent.bytes_between(kept.first, first);
         let is_worth_it = first - kept.first >= batch_entries
             || bytes >= bounds.kept_bytes / 4
@@ -137,6 +150,9 @@ pub(crate) async fn keep(context: Context, transfers: Transfers) -> Result<(), S
             || purged_at.elapsed() > SMALL_PURGE_INTERVAL;
         if first > kept.first && is_worth_it {
             purged_at = Instant::now();
+            // Raft's core waits for the purge, and for all that is written before it.
+            let is_quiet = backlog.wait_for(|bytes| *bytes <= QUIET_BACKLOG_BYTES);
+            let _ = timeout(QUIET_WITHIN, is_quiet).await;
             raft.purge_log(first - 1).await.map_err(|fatal| fatal.to_string())?;
         }
     }
@@ -146,16 +162,28 @@ fn next_index(log_id: Option<&ordu_store::types::LogId>) -> u64 {
     log_id.map_or(0, |id| id.index + 1)
 }
 
-/// The first entry that each server needs that is heard of, where this one leads.
-fn needed(context: &Context, metrics: &RaftMetrics<TypeConfig>, transfers: &Transfers) -> Vec<u64> {
+/// The first entry that each server needs that is heard of, where this one leads and the log begins with `first`.
+fn needed(
+    context: &Context,
+    metrics: &RaftMetrics<TypeConfig>,
+    transfers: &Transfers,
+    first: u64,
+) -> Vec<u64> {
     let Some(replication) = &metrics.replication else { return Vec::new() };
     let heard_of =
         replication.iter().filter(|(id, _)| **id != metrics.id && context.cluster.is_heard_of(**id));
-    heard_of.map(|(id, has)| next_index(has.as_ref()).max(transfers.needed_by(*id).unwrap_or(0))).collect()
+    let needed = heard_of.map(|(id, has)| match has {
+        Some(_) => next_index(has.as_ref()).max(transfers.needed_by(*id).unwrap_or(0)),
+        // A new leader does not know yet what it has.
+        None => transfers.needed_by(*id).unwrap_or(first),
+    });
+    needed.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ordu_proto::server::DiskRoom;
+
     use super::*;
 
     const BOUNDS: LogBounds = LogBounds {
@@ -171,18 +199,33 @@ mod tests {
     fn what_is_kept_is_bounded_in_entries_and_held_for_those_who_need_it() {
         let extent = Extent::default();
         let kept = Kept { first: 50, behind_snapshot: 1_000 };
-        let first = |needed: &[u64]| first_kept(&extent, &BOUNDS, kept, needed, false);
+        let (enough, low, full) = (
+            DiskSpace::default(),
+            DiskSpace::known(500 << 20, 1_000 << 20, DiskRoom::Low),
+            DiskSpace::known(100 << 20, 1_000 << 20, DiskRoom::Full),
+        );
+        let first = |needed: &[u64]| first_kept(&extent, &BOUNDS, kept, needed, &enough);
         // Nothing is known of bytes and ages: only what was appended counts.
         assert_eq!(1_000, first(&[]));
         assert_eq!(1_000, first(&[2_000]));
         assert_eq!(700, first(&[700, 800]));
         assert_eq!(50, first(&[50]));
         assert_eq!(1_000, first(&[49, 1]), "they lack what is gone already");
-        assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[700], true));
+        assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[], &low), "no more than is needed");
+        assert_eq!(700, first_kept(&extent, &BOUNDS, kept, &[700], &low));
+        extent.append((700..1_200).map(|index| (index, 1 << 20)));
+        assert_eq!(
+            1_000,
+            first_kept(&extent, &BOUNDS, kept, &[700], &low),
+            "more than a quarter of the watermark"
+        );
+        assert_eq!(960, first_kept(&extent, &BOUNDS, kept, &[960], &low));
+        assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[960], &full));
+        assert_eq!(700, first(&[700]));
         // A log that begins behind the snapshot, as after a failed write.
         let ahead = Kept { first: 1_200, behind_snapshot: 1_000 };
-        for is_short_of_room in [false, true] {
-            assert_eq!(1_200, first_kept(&extent, &BOUNDS, ahead, &[], is_short_of_room));
+        for space in [enough, low, full] {
+            assert_eq!(1_200, first_kept(&extent, &BOUNDS, ahead, &[], &space));
         }
     }
 
@@ -190,7 +233,7 @@ mod tests {
     async fn what_a_transfer_needs_is_told_until_it_was_acknowledged_or_could_have_been() {
         let transfers = Transfers::default();
         assert_eq!(None, transfers.needed_by(2));
-        let first = transfers.begin(2, 10);
+        let first = transfers.begin(2, 20);
         let second = transfers.begin(2, 20);
         drop(first);
         sleep(ACKNOWLEDGED_WITHIN * 2).await;

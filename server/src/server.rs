@@ -16,6 +16,7 @@ use ordu_store::background::in_background;
 use ordu_store::log::LogStore;
 use ordu_store::state_machine::{self, State};
 use ordu_store::tables::TablesDb;
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -113,10 +114,12 @@ impl Server {
         storage: Storage,
         net: SharedNet,
     ) -> Result<Self, ServerError> {
-        Self::start_after(Former::default(), options, storage, net).await
+        Self::start_after(Former::default(), options, storage, net, Handle::current()).await
     }
 
-    /// Starts a server that was another before: what it had was set aside.
+    /// Starts a server that was another before: what it had was set aside. What clients ask, and what a leader
+    /// decides, runs on `work`: apart from raft, its log and the sessions of nodes, which run on the caller's
+    /// runtime and must not wait for it.
     ///
     /// # Errors
     /// See [`ServerError`].
@@ -125,6 +128,7 @@ impl Server {
         options: ServerOptions,
         storage: Storage,
         net: SharedNet,
+        work: Handle,
     ) -> Result<Self, ServerError> {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
@@ -155,7 +159,7 @@ impl Server {
         let (machine, state) = opened.map_err(|error| {
             faults.reported().map_or_else(|| failed("cannot read the state")(error), ServerError::Fatal)
         })?;
-        let (syncs, extent) = (log.syncs(), log.extent());
+        let (syncs, extent, backlog) = (log.syncs(), log.extent(), log.backlog_bytes());
         let (space, transfers) = (DiskSpace::default(), Transfers::default());
         let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
 
@@ -242,7 +246,7 @@ impl Server {
             parts.spawn(part(&cluster, serve_rpc(listener, services, stop.clone())));
         }
         let bounds = Bounds::of_http(options.http_stall_max);
-        let http = tokio::spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
+        let http = work.spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
         let discovery = Discovery {
             options,
             identity: identity.clone(),
@@ -261,13 +265,13 @@ impl Server {
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));
         parts.spawn(part(&cluster, candidacy::keep(context.clone())));
-        parts.spawn(part(&cluster, retention::keep(context.clone(), transfers)));
+        parts.spawn(part(&cluster, retention::keep(context.clone(), transfers, backlog)));
         parts.spawn(part(&cluster, distances::keep(context.clone())));
         let reporting =
             report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
         parts.spawn(part(&cluster, reporting));
         parts.spawn(part(&cluster, guards::tell_of_rows_set_aside(context.clone())));
-        parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness)));
+        parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness, work)));
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {
             parts.spawn(part(&cluster, guards::watch_syncs(context.clone(), syncs)));

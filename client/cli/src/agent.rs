@@ -13,6 +13,7 @@ use ordu_server::net::Tcp;
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -121,13 +122,16 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
     }
     let open_files =
         open_files::raise().inspect_err(|error| tracing::warn!("{error}; fewer clients are served")).ok();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let result = runtime.block_on(run_parts(&config, open_files));
+    let runtime = runtime("agent")?;
+    // What a server's clients ask, and its scheduling, have threads of their own, so that nothing they do keeps raft,
+    // its log and the sessions of nodes from running.
+    let work = config.server.as_ref().map(|_| self::runtime("requests")).transpose()?;
+    let handle = work.as_ref().unwrap_or(&runtime).handle().clone();
+    let result = runtime.block_on(run_parts(&config, open_files, handle));
     // Whatever still runs belongs to connections that no one waits for.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    for runtime in work.into_iter().chain([runtime]) {
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
     if config.data_dir_is_temporary
         && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
         && error.kind() != std::io::ErrorKind::NotFound
@@ -135,6 +139,17 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
         tracing::warn!(%error, path = %config.data_dir.display(), "the temporary data directory cannot be removed");
     }
     result
+}
+
+/// A thread a core, at least two: work that takes long must leave one.
+fn runtime(name: &str) -> Result<Runtime, String> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(cores.max(2))
+        .thread_name(name)
+        .build()
+        .map_err(|error| format!("cannot start the threads of {name}: {error}"))
 }
 
 fn start_logging(config: &AgentConfig) {
@@ -165,7 +180,7 @@ fn die_on_panic() {
     }));
 }
 
-async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), String> {
+async fn run_parts(config: &AgentConfig, open_files: Option<u64>, work: Handle) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
     let mut interrupt =
@@ -192,7 +207,7 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
         Some(settings) => {
             let options = server_options(config, settings);
             Some((
-                start_server(&options, Known::default()).await.map_err(|error| error.to_string())?,
+                start_server(&options, Known::default(), &work).await.map_err(|error| error.to_string())?,
                 options,
             ))
         }
@@ -222,7 +237,7 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>) -> Result<(), 
     let server = async {
         let result = match server {
             Some((server, options)) => {
-                let ended = run_server(server, &options, &server_shutdown).await;
+                let ended = run_server(server, &options, &work, &server_shutdown).await;
                 ended.map_err(|error| error.to_string())
             }
             None => {
@@ -249,12 +264,16 @@ struct Started {
 }
 
 /// Starts a server on what its data directory holds; anew where that must be set aside first.
-async fn start_server(options: &ServerOptions, mut known: Known) -> Result<Started, ServerError> {
+async fn start_server(
+    options: &ServerOptions,
+    mut known: Known,
+    work: &Handle,
+) -> Result<Started, ServerError> {
     loop {
         let storage = Storage::open(&options.data_dir)?;
         let in_use = storage.in_use();
         let former = Storage::former(&options.data_dir).knowing(known);
-        match Server::start_after(former, options.clone(), storage, Arc::new(Tcp)).await {
+        match Server::start_after(former, options.clone(), storage, Arc::new(Tcp), work.clone()).await {
             Ok(server) => return Ok(Started { server, in_use }),
             Err(error) => known = prepare_next(error, in_use, options).await?,
         }
@@ -265,6 +284,7 @@ async fn start_server(options: &ServerOptions, mut known: Known) -> Result<Start
 async fn run_server(
     mut started: Started,
     options: &ServerOptions,
+    work: &Handle,
     shutdown: &CancellationToken,
 ) -> Result<(), ServerError> {
     loop {
@@ -276,7 +296,7 @@ async fn run_server(
         if shutdown.is_cancelled() {
             return Ok(());
         }
-        started = start_server(options, known).await?;
+        started = start_server(options, known, work).await?;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use ordu_proto::command::ClusterInit;
 use ordu_proto::command::envelope::Command;
+use tokio::runtime::Handle;
 
 use crate::cluster::Cluster;
 use crate::context::Context;
@@ -13,12 +14,13 @@ use crate::feed::Feed;
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
 use crate::membership::ClusterId;
 
-/// Does a leader's duties while this server leads.
+/// Does a leader's duties while this server leads, on `work`.
 pub(crate) async fn lead_when_elected(
     context: Context,
     identity: ClusterId,
     feed: Feed,
     liveness: Arc<Liveness>,
+    work: Handle,
 ) -> Result<(), String> {
     let mut metrics = context.cluster.raft().server_metrics();
     let mut term: Option<(u64, LeaderTerm)> = None;
@@ -56,6 +58,7 @@ pub(crate) async fn lead_when_elected(
                         context: context.clone(),
                         feed: feed.clone(),
                         liveness: liveness.clone(),
+                        work: work.clone(),
                     };
                     term = Some((current_term, LeaderTerm::start(parts)));
                     tracing::info!(term = current_term, "the leader's duties have begun");

@@ -20,6 +20,7 @@ use ordu_core::scheduler::{BlockedStats, BrokerStats};
 use ordu_proto::command::EvalUpdate;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::state::Evaluation;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -58,6 +59,8 @@ pub struct LeaderParts {
     pub feed: Feed,
     /// When nodes were heard of.
     pub liveness: Arc<Liveness>,
+    /// Where the duties run.
+    pub work: Handle,
 }
 
 /// What the duties of one term share.
@@ -96,9 +99,11 @@ pub struct LeaderStats {
 
 impl LeaderTerm {
     /// Takes up the duties of a leader. To be called when this server's state holds all entries of earlier
-    /// terms; from inside a tokio runtime.
+    /// terms.
     pub fn start(parts: LeaderParts) -> LeaderTerm {
-        let LeaderParts { term, context, feed, liveness } = parts;
+        let LeaderParts { term, context, feed, liveness, work } = parts;
+        // Scheduling takes whole threads: not those that raft runs on.
+        let _on_work = work.enter();
         // First the feed, then the tables: nothing falls in between.
         let feed = feed.subscribe();
         liveness.begin(term);

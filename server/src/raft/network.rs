@@ -10,7 +10,7 @@ use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
-use openraft::network::{RPCOption, RaftNetworkFactory};
+use openraft::network::{RPCOption, RaftNetworkFactory, stream_append_sequential};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -22,7 +22,8 @@ use ordu_store::codec::{log_id_to_pb, stored_membership_to_pb, vote_to_pb};
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::types::{Server, Snapshot, TypeConfig, Vote};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -37,6 +38,8 @@ use crate::retention::Transfers;
 /// A stream of appends that has something under way and no answer for this long, in a rack, is given up. A deadline
 /// for each answer would end a follower whose disk is slow once.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A server that has no room for a snapshot is left alone for this long: each try reads the snapshot whole.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(30);
 /// How long a snapshot may take.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -114,7 +117,16 @@ impl Client {
         limit: Duration,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
     ) -> Result<T, Failure> {
-        match timeout(limit, call).await {
+        self.answered(limit, timeout(limit, call).await)
+    }
+
+    #[expect(clippy::result_large_err, reason = "the error's type is raft's")]
+    fn answered<T>(
+        &self,
+        limit: Duration,
+        answer: Result<Result<tonic::Response<T>, Status>, Elapsed>,
+    ) -> Result<T, Failure> {
+        match answer {
             Ok(reply) => reply.map(tonic::Response::into_inner).map_err(self.refused()),
             Err(_) => Err(unreachable(format!("no answer in {} ms", limit.as_millis()))),
         }
@@ -156,6 +168,10 @@ impl RaftNetworkV2<TypeConfig> for Client {
     where
         S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
+        if self.purpose == Purpose::Heartbeat {
+            // One message a stream: a call of its own is as good, and is told from entries where it arrives.
+            return stream_append_sequential(self, input, option);
+        }
         let (target, cluster_id) = (self.target, self.cluster_id.get());
         Box::pin(async move {
             // Raft pauses after a failure where the first request is taken. A connection tried before that
@@ -228,17 +244,27 @@ impl RaftNetworkV2<TypeConfig> for Client {
         let last = snapshot.meta.last_log_id.map_or(0, |id| id.index);
         let _under_way = self.transfers.begin(target, last);
         let sender = tokio::spawn(send_snapshot(chunks, cluster_id, target, vote, snapshot));
-        let installing =
-            self.within(SNAPSHOT_TIMEOUT, client.install_snapshot(ReceiverStream::new(messages)));
-        let reply = tokio::select! {
-            reply = installing => reply,
+        let installing = async {
+            let installing = client.install_snapshot(ReceiverStream::new(messages));
+            let installed = timeout(SNAPSHOT_TIMEOUT, installing).await;
+            if let Ok(Err(status)) = &installed
+                && status.code() == Code::ResourceExhausted
+            {
+                tracing::warn!(to = self.server.name, "a snapshot is refused: {}", status.message());
+                sleep(SNAPSHOT_PAUSE).await;
+            }
+            installed
+        };
+        let installed = tokio::select! {
+            installed = installing => installed,
             closed = cancel => {
                 sender.abort();
                 return Err(StreamingError::Closed(closed));
             }
         };
         sender.abort();
-        let vote = wire::snapshot_reply_from_pb(&reply?, sent).map_err(unreachable)?;
+        let reply = self.answered(SNAPSHOT_TIMEOUT, installed)?;
+        let vote = wire::snapshot_reply_from_pb(&reply, sent).map_err(unreachable)?;
         Ok(SnapshotResponse { vote })
     }
 

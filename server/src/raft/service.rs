@@ -1,11 +1,13 @@
 //! Raft's service side: what other servers send to this one.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 
-use futures::{Stream, StreamExt};
-use openraft::raft::AppendEntriesResponse;
+use futures::{FutureExt, Stream, StreamExt};
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::type_config::TypeConfigExt;
 use ordu_proto::raft as pb;
 use ordu_proto::raft::raft_server;
 use ordu_proto::server::DiskRoom;
@@ -13,7 +15,7 @@ use ordu_store::background::in_background;
 use ordu_store::codec::{required_vote, vote_to_pb};
 use ordu_store::snapshot::{check_files, meta_of};
 use ordu_store::state_machine::State;
-use ordu_store::types::{Snapshot, SnapshotMeta, Vote};
+use ordu_store::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::check::{self, Complaints, Own};
@@ -67,6 +69,38 @@ impl Service {
         Ok(())
     }
 
+    /// Answers a heartbeat as soon as raft's core has taken it in.
+    ///
+    /// Raft's own answer waits until all entries before it are on the disk: behind large ones the leader would hear
+    /// too late that it is followed, and hold its lease for lost. An answer says that this server follows, durably,
+    /// and that it has renewed the lease since; of entries it says nothing.
+    async fn heartbeat(
+        &self,
+        heartbeat: AppendEntriesRequest<TypeConfig>,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, Status> {
+        let (vote, came) = (heartbeat.vote, TypeConfig::now());
+        let mut answer = pin!(self.raft.append_entries(heartbeat));
+        let is_renewed = async {
+            // The core takes this after the heartbeat. Where it does not, it tells so.
+            let renewed = self.raft.with_raft_state(move |state| {
+                *state.vote_ref() == vote && state.vote_last_modified().is_some_and(|at| at >= came)
+            });
+            renewed.await.is_ok_and(|renewed| renewed) && self.raft.metrics().borrow_watched().vote == vote
+        };
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.map_err(fatal),
+            is_renewed = is_renewed => match is_renewed {
+                // A log that does not go with the leader's, and a higher vote, are told at once.
+                true => match answer.now_or_never() {
+                    Some(answer) => answer.map_err(fatal),
+                    None => Ok(AppendEntriesResponse::Success),
+                },
+                false => answer.await.map_err(fatal),
+            },
+        }
+    }
+
     fn own(&self) -> Own {
         Own::of(&self.raft)
     }
@@ -86,7 +120,11 @@ impl raft_server::Raft for Service {
         must_have_room(&self.space, &request)?;
         let append = wire::append_from_pb(request, &self.own()).map_err(|error| self.refuse(error))?;
         self.contact.follow();
-        let reply = self.raft.append_entries(append).await.map_err(fatal)?;
+        let reply = if append.entries.is_empty() {
+            self.heartbeat(append).await?
+        } else {
+            self.raft.append_entries(append).await.map_err(fatal)?
+        };
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.contact.stamp();
         }

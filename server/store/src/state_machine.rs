@@ -1,7 +1,7 @@
 //! Raft's state machine: applies committed entries to the tables and tells those who follow them.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -160,6 +160,11 @@ impl Shared {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether someone looks at the machine, whom `apply` would have to wait for.
+    fn machine_is_read(&self) -> bool {
+        matches!(self.machine.try_write(), Err(TryLockError::WouldBlock))
+    }
+
     fn apply(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         let mut answers = Vec::with_capacity(entries.len());
         let mut changes = Vec::new();
@@ -277,7 +282,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some(chunk) = chunks.next().await {
             let entries = chunk.into_iter().collect::<io::Result<Vec<_>>>()?;
             for batch in batches(entries) {
-                let is_heavy = may_take_long(&batch);
+                let is_heavy = may_take_long(&batch) || self.0.machine_is_read();
                 heavy(is_heavy, || self.0.apply(batch))?;
             }
         }

@@ -20,6 +20,7 @@ use ordu_store::tables::MemoryDb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -241,7 +242,8 @@ async fn run_server(name: &str, disk: &Disk) -> Result<(), ServerError> {
     let storage = disk.storage();
     let storage =
         storage.map_err(|source| ServerError::Io { what: "the simulated disk".to_owned(), source })?;
-    let server = Server::start_after(disk.former.clone(), options(name), storage, net).await?;
+    let server =
+        Server::start_after(disk.former.clone(), options(name), storage, net, Handle::current()).await?;
     server.run(CancellationToken::new()).await
 }
 

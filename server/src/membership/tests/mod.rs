@@ -6,6 +6,7 @@ mod faults;
 mod forming;
 mod greetings;
 mod silence;
+mod slow_disks;
 mod wires;
 
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use ordu_proto::server::Peer;
 use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::MemoryLog;
 use ordu_store::tables::MemoryDb;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +67,8 @@ struct Servers {
     seed: u64,
     wires: Wires,
     running: Vec<Running>,
+    /// The logs of those that run, unless they have started anew.
+    logs: Vec<Arc<MemoryLog>>,
     /// Ends all of them.
     stop: CancellationToken,
 }
@@ -107,7 +111,7 @@ impl Disk {
     async fn start(&self, options: &ServerOptions, net: &SharedNet, former: Former) -> Server {
         let storage =
             Storage::simulated(self.log.clone(), self.tables.clone(), self.identity.clone()).unwrap();
-        Server::start_after(former, options.clone(), storage, net.clone()).await.unwrap()
+        Server::start_after(former, options.clone(), storage, net.clone(), Handle::current()).await.unwrap()
     }
 }
 
@@ -177,6 +181,7 @@ impl Servers {
         let mut server = disk.start(&options, &net, Former::default()).await;
         let running = Running(Arc::new(Mutex::new((disk.id(), server.context().clone()))));
         self.running.push(running.clone());
+        self.logs.push(disk.log.clone());
         let stop = self.stop.clone();
         tokio::spawn(async move {
             let mut former = Former::default();

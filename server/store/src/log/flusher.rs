@@ -2,6 +2,7 @@
 //! commit), and an entry, however large, keeps no heartbeat waiting.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -83,6 +84,8 @@ pub(super) struct Target {
     pub(super) recent: Recent,
     /// A committed id that goes with the next write: alone it is not worth one.
     pub(super) committed: Mutex<Option<LogId>>,
+    /// Before this index everything was removed, and what it takes on the disk is to be freed; 0 where nothing is.
+    pub(super) removed_before: AtomicU64,
 }
 
 impl Target {
@@ -117,7 +120,11 @@ impl Target {
             return Ok(0);
         }
         let last = batch.entries.last().map(|(index, _)| *index);
+        let removed = batch.remove.filter(|(start, _)| *start == 0).map(|(_, end)| end);
         let written = self.db.write(batch)?;
+        if let Some(end) = removed {
+            self.removed_before.store(end, Ordering::Relaxed);
+        }
         if let Some(last) = last {
             self.recent.note_written(last);
         }
@@ -164,7 +171,17 @@ impl Target {
         for waiter in waiters {
             waiter.told.complete(&result);
         }
-        result
+        result.inspect(|()| self.reclaim())
+    }
+
+    /// Frees what was removed, now that its removal is durable.
+    fn reclaim(&self) {
+        let end = self.removed_before.swap(0, Ordering::Relaxed);
+        if end > 0
+            && let Err(error) = self.db.reclaim(end)
+        {
+            tracing::warn!(%error, "what was purged from the raft log still takes room on the disk");
+        }
     }
 
     /// Ends the log's keeping: what is written and synced from here on could not be relied on.

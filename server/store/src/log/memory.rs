@@ -25,6 +25,8 @@ struct State {
     writes: u64,
     promised: u64,
     left_out: Option<Site>,
+    /// Syncs take so much longer.
+    slower_by: Duration,
     /// What a power loss took back though it was promised.
     broken_promises: Vec<String>,
 }
@@ -78,6 +80,11 @@ impl MemoryLog {
         state.promised = state.promised.min(durable);
     }
 
+    /// Has each sync from here on take so much longer.
+    pub fn slow_down(&self, by: Duration) {
+        self.state().slower_by = by;
+    }
+
     /// Leaves one kind of sync out: what it should have made durable a power loss can take back.
     pub fn leave_out(&self, site: Site) {
         self.state().left_out = Some(site);
@@ -118,7 +125,8 @@ impl LogDb for MemoryLog {
     }
 
     fn syncing(&self) -> Syncing {
-        Syncing::After(Duration::from_millis(u64::from(random_bytes::<1>()[0]) % SYNC_MS_MAX))
+        let drawn = Duration::from_millis(u64::from(random_bytes::<1>()[0]) % SYNC_MS_MAX);
+        Syncing::After(drawn + self.state().slower_by)
     }
 
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>> {

@@ -129,6 +129,11 @@ pub trait LogDb: Send + Sync + 'static {
     /// Where it is, as an operator finds it.
     fn place(&self) -> String;
 
+    /// Frees what the entries before `end` take on the disk, whose removal is durable.
+    fn reclaim(&self, _end: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Raft was told that all writes up to this number are durable. For disks that are watched.
     fn promised(&self, _write: u64) {}
 

@@ -69,6 +69,11 @@ impl Recent {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of entries that are not written yet.
+    pub(super) fn unwritten_bytes(&self) -> watch::Receiver<usize> {
+        self.unwritten_bytes.subscribe()
+    }
+
     /// Returns once there is room for more that is not written; false where nothing is written any more.
     pub(super) async fn room(&self) -> bool {
         let (mut bytes, mut gave_up) = (self.unwritten_bytes.subscribe(), self.gave_up.subscribe());

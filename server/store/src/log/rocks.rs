@@ -99,6 +99,13 @@ impl LogDb for RocksLog {
         Syncing::Blocks
     }
 
+    fn reclaim(&self, end: u64) -> io::Result<()> {
+        // Whole files only, but at once: by itself RocksDB keeps them until they are compacted, which takes more room.
+        let entries = self.family(ENTRIES)?;
+        let last = end.saturating_sub(1).to_be_bytes();
+        self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(io::Error::other)
+    }
+
     fn record(&self) -> io::Result<Option<Vec<u8>>> {
         Ok(self.record.content())
     }

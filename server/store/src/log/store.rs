@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend};
 use ordu_core::limits::APPEND_BYTES_MAX;
 use prost::Message;
+use tokio::sync::watch;
 
 use super::check::{self, Seen};
 use super::extent::Extent;
@@ -49,6 +51,7 @@ impl LogStore {
             syncs: SyncWatch::default(),
             recent: Recent::default(),
             committed: Mutex::default(),
+            removed_before: AtomicU64::new(0),
         });
         let flusher = Flusher::new(target.clone())?;
         Ok(Self { flusher, target, extent: found.extent })
@@ -62,6 +65,11 @@ impl LogStore {
     /// How many bytes it has, and how old they are.
     pub fn extent(&self) -> Extent {
         self.extent.clone()
+    }
+
+    /// Bytes of the entries that it was given and has not written yet.
+    pub fn backlog_bytes(&self) -> watch::Receiver<usize> {
+        self.recent().unwritten_bytes()
     }
 
     /// How long its syncs take.

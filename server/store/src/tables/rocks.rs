@@ -26,8 +26,9 @@ use crate::state_machine::position;
 
 /// Memory for what is not flushed yet, bytes. It bounds what a restart has to replay.
 const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
-/// Memory for blocks read, bytes.
-const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Memory for blocks read, bytes. `apply` reads rows all over the tables: where their blocks are not here, each costs
+/// it a decompression, and raft's threads with it.
+const BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// The file that names the directory of the tables in use.
 const CURRENT_FILE: &str = "state-current";
 
