@@ -10,6 +10,7 @@ use ordu_core::limits::RPC_MESSAGE_BYTES_MAX;
 use ordu_proto::raft::raft_client::RaftClient;
 use ordu_proto::server::server_client::ServerClient;
 use ordu_store::types::Server;
+use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
@@ -42,6 +43,8 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     net: SharedNet,
+    /// Where channels are worked on, whoever opens them: clients' requests must not hold up what servers ask.
+    runtime: Handle,
     /// How far they are.
     timing: RaftTiming,
     channels: Mutex<BTreeMap<(String, Purpose), Channel>>,
@@ -50,9 +53,21 @@ struct Inner {
 }
 
 impl Peers {
-    /// No channels yet.
+    /// No channels yet. To be called on the runtime that is to work on them.
     pub fn new(net: SharedNet, timing: RaftTiming) -> Self {
-        Self(Arc::new(Inner { net, timing, channels: Mutex::default(), addresses: Mutex::default() }))
+        let runtime = Handle::current();
+        Self(Arc::new(Inner {
+            net,
+            runtime,
+            timing,
+            channels: Mutex::default(),
+            addresses: Mutex::default(),
+        }))
+    }
+
+    /// Runs what belongs to the channels where they are worked on.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.runtime.spawn(task);
     }
 
     /// A server has said where it is.
@@ -101,6 +116,7 @@ impl Peers {
             .initial_connection_window_size(8 * 1024 * 1024);
         let net = self.0.net.clone();
         let target = host_port.to_owned();
+        let _on_it = self.0.runtime.enter();
         Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
             let connecting = net.connect(target.clone());
             async move { Ok::<_, std::io::Error>(TokioIo::new(connecting.await?)) }

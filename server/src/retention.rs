@@ -12,7 +12,7 @@ use openraft::metrics::RaftMetrics;
 use ordu_store::log::Extent;
 use ordu_store::types::TypeConfig;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::disk_space::DiskSpace;
@@ -115,12 +115,13 @@ fn first_kept(extent: &Extent, bounds: &LogBounds, kept: Kept, needed: &[u64], s
 pub(crate) async fn keep(
     context: Context,
     transfers: Transfers,
-    mut backlog: watch::Receiver<usize>,
+    backlog: watch::Receiver<usize>,
 ) -> Result<(), String> {
     let Context { options, cluster, log: extent, space, .. } = &context;
     let bounds = &options.log;
     let batch_entries = (bounds.snapshot_entries / 4).max(1);
     let mut purged_at = Instant::now();
+    let mut due_since: Option<Instant> = None;
     let mut asked: Option<(u64, Instant)> = None;
     loop {
         sleep(LOOK_INTERVAL).await;
@@ -148,11 +149,15 @@ pub(crate) async fn keep(
             || bytes >= bounds.kept_bytes / 4
             || is_short_of_room
             || purged_at.elapsed() > SMALL_PURGE_INTERVAL;
-        if first > kept.first && is_worth_it {
-            purged_at = Instant::now();
-            // Raft's core waits for the purge, and for all that is written before it.
-            let is_quiet = backlog.wait_for(|bytes| *bytes <= QUIET_BACKLOG_BYTES);
-            let _ = timeout(QUIET_WITHIN, is_quiet).await;
+        if first == kept.first || !is_worth_it {
+            due_since = None;
+            continue;
+        }
+        // Raft's core waits for the purge, and for all that is to be written before it.
+        let since = *due_since.get_or_insert_with(Instant::now);
+        let is_quiet = *backlog.borrow() <= QUIET_BACKLOG_BYTES;
+        if is_quiet || is_short_of_room || since.elapsed() > QUIET_WITHIN {
+            (purged_at, due_since) = (Instant::now(), None);
             raft.purge_log(first - 1).await.map_err(|fatal| fatal.to_string())?;
         }
     }

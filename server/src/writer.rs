@@ -264,7 +264,8 @@ impl Forward {
         let queue = queues.entry(address).or_insert_with_key(|address| {
             let (sender, waiting) = mpsc::channel(4 * FORWARD_BATCH_MAX);
             let (peers, cluster_id, address) = (self.peers.clone(), self.cluster_id.clone(), address.clone());
-            tokio::spawn(gather(waiting, move |batch| {
+            // All that this server forwards goes this way, what nodes report as well as what clients ask.
+            self.peers.spawn(gather(waiting, move |batch| {
                 send_batch(peers.clone(), cluster_id.get(), address.clone(), batch)
             }));
             sender

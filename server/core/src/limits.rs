@@ -65,6 +65,10 @@ pub const JOB_CONSTRAINTS_BYTES_MAX: usize = 512 * 1024;
 /// Of a constraint that no node meets, as metrics tell it, bytes: each group that it keeps back tells it.
 pub const CONSTRAINT_TOLD_BYTES_MAX: usize = 1024;
 
+/// Rows that one entry reads where a command goes through whole tables; it goes on in further entries. What there is
+/// of one job is read together.
+pub const ENTRY_ROWS_READ_MAX: usize = 8_192;
+
 /// Texts of faults that a refused job, and each of its parts, is told, bytes; of the rest their count.
 pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
 

@@ -11,13 +11,34 @@ use super::answer::Encoded;
 pub(super) struct Waiting {
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     held: AtomicUsize,
+    /// Bytes of the answers that all slots keep.
+    kept_bytes: Arc<AtomicUsize>,
 }
+
+/// What all slots keep at most, bytes. Beyond it the next who asks reads again.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The latest answer to one query.
 #[derive(Default)]
 pub(super) struct Slot {
-    latest: Mutex<Option<(u64, Arc<Encoded>)>>,
+    latest: Mutex<Option<Kept>>,
     turn: tokio::sync::Mutex<()>,
+    kept_bytes: Arc<AtomicUsize>,
+}
+
+/// An answer that is kept for whoever else waits for it.
+struct Kept {
+    /// It was read when this was applied.
+    at: u64,
+    encoded: Arc<Encoded>,
+    /// Of all slots.
+    kept_bytes: Arc<AtomicUsize>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.kept_bytes.fetch_sub(self.encoded.body.len(), Ordering::Relaxed);
+    }
 }
 
 /// A place among those who wait for one query; the query is forgotten with the last of them.
@@ -39,7 +60,8 @@ impl Drop for Held<'_> {
 impl Waiting {
     /// Joins those who wait for the query of this key.
     pub(super) fn join(&self, key: String) -> Ticket<'_> {
-        let slot = self.lock().entry(key.clone()).or_default().clone();
+        let slot = || Arc::new(Slot { kept_bytes: self.kept_bytes.clone(), ..Slot::default() });
+        let slot = self.lock().entry(key.clone()).or_insert_with(slot).clone();
         Ticket { waiting: self, key, slot }
     }
 
@@ -101,15 +123,21 @@ impl Slot {
     /// The answer, if it was read when at least `applied` was.
     fn at(&self, applied: u64) -> Option<Arc<Encoded>> {
         let latest = self.lock();
-        latest.as_ref().filter(|(at, _)| *at >= applied).map(|(_, encoded)| encoded.clone())
+        latest.as_ref().filter(|kept| kept.at >= applied).map(|kept| kept.encoded.clone())
     }
 
-    /// Keeps an answer that was read when at least `applied` was.
+    /// Keeps an answer that was read when at least `applied` was, if there is room for it.
     fn put(&self, applied: u64, encoded: Arc<Encoded>) {
-        *self.lock() = Some((applied, encoded));
+        let mut latest = self.lock();
+        // Its room may be what the new one needs.
+        *latest = None;
+        let bytes = encoded.body.len();
+        let kept_bytes = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let kept = Kept { at: applied, encoded, kept_bytes: self.kept_bytes.clone() };
+        *latest = (kept_bytes <= KEPT_BYTES_MAX).then_some(kept);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(u64, Arc<Encoded>)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,6 +170,29 @@ mod tests {
         drop(second);
         drop(other);
         assert!(waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn answers_are_kept_while_there_is_room_for_all_of_them() {
+        let waiting = Waiting::default();
+        let large = || {
+            let mut large = Encoded::text(StatusCode::OK, Some(5), "");
+            large.body = vec![b'x'; KEPT_BYTES_MAX / 2].into();
+            Arc::new(large)
+        };
+        let tickets = ["a", "b", "c"].map(|key| waiting.join(key.to_owned()));
+        let [first, second, third] = &tickets;
+        let is_kept = |ticket: &Ticket<'_>| ticket.slot().at(7).is_some();
+        tickets.iter().for_each(|ticket| ticket.slot().put(7, large()));
+        assert_eq!((true, true, false), (is_kept(first), is_kept(second), is_kept(third)));
+        // A newer one takes the room of the former.
+        first.slot().put(8, large());
+        assert!(is_kept(first));
+        second.slot().put(8, encoded());
+        third.slot().put(8, large());
+        assert_eq!((true, false), (is_kept(second), is_kept(third)), "some bytes too many");
+        drop(tickets);
+        assert_eq!(0, waiting.kept_bytes.load(Ordering::Relaxed));
     }
 
     #[test]

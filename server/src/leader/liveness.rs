@@ -5,10 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
-use ordu_core::state::Id;
+use ordu_core::limits::ENTRY_ROWS_READ_MAX;
+use ordu_core::state::reader::ReaderExt;
+use ordu_core::state::{Corrupt, Id, Reader, Table};
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{NodeStatusChange, NodeStatusUpdate};
 use ordu_proto::state::NodeStatus;
+use ordu_store::background::heavy;
 use ordu_store::runtime::random_bytes;
 use rustc_hash::FxHashMap;
 use tokio::time::{Instant, sleep, timeout};
@@ -150,20 +153,48 @@ pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
             nodes.len()
         );
     }
-    let change = |id: &Id| NodeStatusChange {
-        node_id: id.to_vec(),
-        status: NodeStatus::Down.into(),
-        event_message: "Node heartbeat missed".to_owned(),
+    let batches = match heavy(true, || context.state.read(|reader| batches(reader, nodes))) {
+        Ok(batches) => batches,
+        Err(error) => return tracing::error!(%error, "it cannot be read what runs on silent nodes"),
     };
-    let changes = nodes.iter().map(change).collect();
-    let command =
-        Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
-    match context.writer.write_as_leader(term, command).await {
-        Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
-        Err(error) => {
-            tracing::warn!("{} silent nodes could not be written down as down: {error}", nodes.len())
+    for nodes in batches {
+        let change = |id: &Id| NodeStatusChange {
+            node_id: id.to_vec(),
+            status: NodeStatus::Down.into(),
+            event_message: "Node heartbeat missed".to_owned(),
+        };
+        let changes = nodes.iter().map(change).collect();
+        let command =
+            Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
+        match context.writer.write_as_leader(term, command).await {
+            Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
+            Err(error) => {
+                let count = nodes.len();
+                return tracing::warn!("{count} silent nodes could not be written down as down: {error}");
+            }
         }
     }
+}
+
+/// Nodes in batches of which no entry reads more than it may; a node's allocations are read together.
+fn batches(reader: &dyn Reader, nodes: Vec<Id>) -> Result<Vec<Vec<Id>>, Corrupt> {
+    let mut batches = Vec::new();
+    let (mut batch, mut rows) = (Vec::new(), 0);
+    for node in nodes {
+        let mut more = 0;
+        reader.scan_prefix(Table::AllocsByNode, &node, &mut |_, _| {
+            more += 1;
+            Ok(true)
+        })?;
+        if rows + more > ENTRY_ROWS_READ_MAX && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            rows = 0;
+        }
+        rows += more;
+        batch.push(node);
+    }
+    batches.push(batch);
+    Ok(batches)
 }
 
 #[cfg(test)]
@@ -171,11 +202,31 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use ordu_core::state::{MemoryTables, Write, key};
     use tokio::sync::mpsc;
     use tokio::task::JoinSet;
     use tokio::time::advance;
 
     use super::*;
+
+    #[test]
+    fn silent_nodes_with_much_on_them_go_down_in_several_entries() {
+        let half = ENTRY_ROWS_READ_MAX as u64 / 2;
+        let mut tables = MemoryTables::default();
+        for (node, allocs) in [(1, half), (2, half), (3, 1), (4, 3 * half), (6, 0)] {
+            let owned = |alloc: u64| Write {
+                table: Table::AllocsByNode,
+                key: key::by_id(&[node; 16], &[[0; 8], alloc.to_be_bytes()].concat()),
+                value: Some(Vec::new()),
+            };
+            tables.commit((0..allocs).map(owned).collect::<Vec<_>>());
+        }
+        let nodes = [1, 2, 3, 4, 5, 6].map(|node| [node; 16]).to_vec();
+        let batches = batches(&tables, nodes).unwrap();
+        let first_bytes: Vec<Vec<u8>> =
+            batches.iter().map(|batch| batch.iter().map(|node| node[0]).collect()).collect();
+        assert_eq!(vec![vec![1, 2], vec![3], vec![4], vec![5, 6]], first_bytes);
+    }
 
     const TTL: Duration = Duration::from_secs(10);
     const GRACE: Duration = Duration::from_secs(3);

@@ -16,6 +16,7 @@ use ordu_store::codec::{required_vote, vote_to_pb};
 use ordu_store::snapshot::{check_files, meta_of};
 use ordu_store::state_machine::State;
 use ordu_store::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::check::{self, Complaints, Own};
@@ -81,17 +82,22 @@ impl Service {
         let (vote, came) = (heartbeat.vote, TypeConfig::now());
         let mut answer = pin!(self.raft.append_entries(heartbeat));
         let is_renewed = async {
+            let (sender, renewed) = oneshot::channel();
             // The core takes this after the heartbeat. Where it does not, it tells so.
-            let renewed = self.raft.with_raft_state(move |state| {
-                *state.vote_ref() == vote && state.vote_last_modified().is_some_and(|at| at >= came)
+            let asking = self.raft.external_request(move |state| {
+                let is_since = state.vote_last_modified().is_some_and(|at| at >= came);
+                // Nobody waits where the heartbeat is answered already, or the leader has gone.
+                let _ = sender.send(is_since && *state.vote_ref() == vote);
             });
-            renewed.await.is_ok_and(|renewed| renewed) && self.raft.metrics().borrow_watched().vote == vote
+            asking.await.is_ok()
+                && renewed.await.unwrap_or(false)
+                && self.raft.metrics().borrow_watched().vote == vote
         };
         tokio::select! {
             biased;
             answer = &mut answer => answer.map_err(fatal),
             is_renewed = is_renewed => match is_renewed {
-                // A log that does not go with the leader's, and a higher vote, are told at once.
+                // A log that does not go with the leader's is most often told by now; an append tells it anyway.
                 true => match answer.now_or_never() {
                     Some(answer) => answer.map_err(fatal),
                     None => Ok(AppendEntriesResponse::Success),

@@ -1,96 +1,131 @@
-//! Command 29, since 0.1: the summaries are counted anew, from the jobs, the allocations and the evaluations.
-//! All of them are read in one entry: it is for an operator who has a reason.
-
-use std::collections::BTreeMap;
+//! Command 29, since 0.1: the summaries are counted anew, from the jobs, the allocations and the evaluations; job by
+//! job, and no more of them in one entry than is read in a bounded time.
 
 use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Done, SummariesReconcile};
-use ordu_proto::state::{Allocation, EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
+use ordu_proto::command::{Continued, Done, SummariesReconcile};
+use ordu_proto::state::{EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
 
 use super::entry::{Entry, is_open};
 use super::job_version::group_names;
 use super::{Step, job_state};
-use crate::state::{Corrupt, Table, read, readable};
+use crate::limits::ENTRY_ROWS_READ_MAX;
+use crate::state::{Corrupt, Reader, Table, key, read, readable};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, _: SummariesReconcile) -> Step {
-    let counted = count(entry)?;
-    for ((namespace, id), counted) in counted {
-        if readable(read::job_summary(entry.reader(), &namespace, &id))?.is_none() {
-            // What it said is not needed to count anew.
-            entry.drop_summary(&namespace, &id);
+pub(super) fn apply(entry: &mut Entry<'_, '_>, command: SummariesReconcile) -> Step {
+    let mut after = command.after;
+    let mut rows = 0;
+    while let Some(job) = next_job(entry.reader(), &after)? {
+        if rows >= ENTRY_ROWS_READ_MAX {
+            return Ok(Ok(Answer::Continued(Continued { index: entry.index, after })));
         }
-        let summary = entry.summary(&namespace, &id)?;
-        let (before, index) = (summary.clone(), summary.modify_index);
-        *summary = JobSummary { namespace, job_id: id, modify_index: index, ..counted };
-        // Children that are gone were dead, and nothing is left to count them by.
-        summary.children_dead = summary.children_dead.max(before.children_dead);
-        if summary.purged {
-            summary.groups = before.groups;
-            summary.create_index = before.create_index;
-        }
+        rows += count(entry, &job)?;
+        after = job;
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))
 }
 
-type Counted = BTreeMap<(String, String), JobSummary>;
-
-fn count(entry: &Entry<'_, '_>) -> Result<Counted, Corrupt> {
-    let reader = entry.reader();
-    let mut counted = Counted::new();
-    let mut children = Vec::new();
-    // What is left of jobs that are gone is in the summaries only.
-    read::each(reader, Table::JobSummaries, &[], &mut |summary: JobSummary| {
-        counted.insert((summary.namespace, summary.job_id), of_no_job());
-        Ok(())
-    })?;
-    read::each(reader, Table::Jobs, &[], &mut |job: Job| {
-        let groups = read::spec_of(reader, &job).and_then(|spec| group_names(reader, &job, &spec));
-        let groups = readable(groups)?.unwrap_or_default();
-        let groups = groups.into_iter().map(|name| (name, TaskGroupSummary::default()));
-        let summary =
-            JobSummary { groups: groups.collect(), create_index: job.create_index, ..JobSummary::default() };
-        if !job.parent_id.is_empty() {
-            children.push(((job.namespace.clone(), job.parent_id), job.status));
-        }
-        counted.insert((job.namespace, job.id), summary);
-        Ok(())
-    })?;
-    for (parent, status) in children {
-        if let Some(parent) = counted.get_mut(&parent).filter(|parent| !parent.purged) {
-            job_state::count_child(parent, None, Some(&status));
-        }
+/// Counts what there is of the job whose key this is. Answers how many rows it has read.
+fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
+    let Some((namespace, id)) = names(job) else { return Ok(1) };
+    let (counted, rows) = counted(entry.reader(), namespace, id)?;
+    if readable(read::job_summary(entry.reader(), namespace, id))?.is_none() {
+        // What it said is not needed to count anew.
+        entry.drop_summary(namespace, id);
     }
-    read::each(reader, Table::Allocs, &[], &mut |alloc: Allocation| {
-        let summary =
-            counted.entry((alloc.namespace.clone(), alloc.job_id.clone())).or_insert_with(of_no_job);
+    let summary = entry.summary(namespace, id)?;
+    let (before, index) = (summary.clone(), summary.modify_index);
+    let (namespace, job_id) = (namespace.to_owned(), id.to_owned());
+    *summary = JobSummary { namespace, job_id, modify_index: index, ..counted };
+    // Children that are gone were dead, and nothing is left to count them by.
+    summary.children_dead = summary.children_dead.max(before.children_dead);
+    if summary.purged {
+        summary.groups = before.groups;
+        summary.create_index = before.create_index;
+    }
+    Ok(rows)
+}
+
+/// What is counted of a job, and how many rows it took.
+fn counted(reader: &dyn Reader, namespace: &str, id: &str) -> Result<(JobSummary, usize), Corrupt> {
+    let mut rows = 1;
+    let mut summary = match readable(read::job(reader, namespace, id))?.flatten() {
+        Some(job) => of_job(reader, &job)?,
+        // What is left of a job that is gone is counted, and not shown.
+        None => JobSummary { purged: true, ..JobSummary::default() },
+    };
+    if !summary.purged {
+        // A child's id begins with its parent's.
+        let children = key::job(namespace, &format!("{id}/"));
+        read::each(reader, Table::Jobs, &children, &mut |child: Job| {
+            rows += 1;
+            if child.parent_id == id {
+                job_state::count_child(&mut summary, None, Some(&child.status));
+            }
+            Ok(())
+        })?;
+    }
+    for alloc in read::allocs_of_job(reader, namespace, id)? {
+        rows += 1;
         if alloc.job_create_index == summary.create_index {
             summary.groups.entry(alloc.task_group.clone()).or_default();
         }
-        job_state::count_alloc(summary, None, &alloc);
-        Ok(())
-    })?;
+        job_state::count_alloc(&mut summary, None, &alloc);
+    }
     // The latest word on what waits for room counts.
-    let mut latest: BTreeMap<(String, String), Evaluation> = BTreeMap::new();
-    read::each(reader, Table::Evals, &[], &mut |eval: Evaluation| {
-        let of = (eval.namespace.clone(), eval.job_id.clone());
-        let summary = counted.entry(of.clone()).or_insert_with(of_no_job);
+    let mut latest: Option<Evaluation> = None;
+    for eval in read::evals_of_job(reader, namespace, id)? {
+        rows += 1;
         summary.open_evaluations += i64::from(is_open(eval.status()));
         let is_later = |known: &Evaluation| (eval.modify_index, &eval.id) > (known.modify_index, &known.id);
         let has_looked = !eval.queued_allocations.is_empty() && eval.status() != EvalStatus::Canceled;
-        if has_looked && latest.get(&of).is_none_or(is_later) {
-            latest.insert(of, eval);
-        }
-        Ok(())
-    })?;
-    for (of, eval) in latest {
-        if let Some(summary) = counted.get_mut(&of) {
-            job_state::count_queued(summary, &eval);
+        if has_looked && latest.as_ref().is_none_or(is_later) {
+            latest = Some(eval);
         }
     }
-    Ok(counted)
+    if let Some(eval) = latest {
+        job_state::count_queued(&mut summary, &eval);
+    }
+    Ok((summary, rows))
 }
 
-/// The summary of a job that is gone: what is left of it is counted, and not shown.
-fn of_no_job() -> JobSummary {
-    JobSummary { purged: true, ..JobSummary::default() }
+fn of_job(reader: &dyn Reader, job: &Job) -> Result<JobSummary, Corrupt> {
+    let groups = read::spec_of(reader, job).and_then(|spec| group_names(reader, job, &spec));
+    let groups = readable(groups)?.unwrap_or_default();
+    let groups = groups.into_iter().map(|name| (name, TaskGroupSummary::default()));
+    Ok(JobSummary { groups: groups.collect(), create_index: job.create_index, ..JobSummary::default() })
+}
+
+/// The key of the first job behind `after` that there is anything of.
+fn next_job(reader: &dyn Reader, after: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+    let first = |table, start: &[u8]| {
+        let mut found = None;
+        reader.scan(table, start, None, &mut |key, _| {
+            found = Some(key.to_vec());
+            Ok(false)
+        })?;
+        Ok(found)
+    };
+    let is_first = after.is_empty();
+    let job = if is_first { Vec::new() } else { key::after(after) };
+    // Behind all that the job owns.
+    let owned = if is_first { Vec::new() } else { [after, &[1]].concat() };
+    let found = [
+        first(Table::Jobs, &job)?,
+        first(Table::JobSummaries, &job)?,
+        first(Table::AllocsByJob, &owned)?.map(job_of),
+        first(Table::EvalsByJob, &owned)?.map(job_of),
+    ];
+    Ok(found.into_iter().flatten().min())
+}
+
+/// The key of the job that owns what has this key.
+fn job_of(mut owned: Vec<u8>) -> Vec<u8> {
+    const END_AND_ID_BYTES: usize = 17;
+    owned.truncate(owned.len().saturating_sub(END_AND_ID_BYTES));
+    owned
+}
+
+/// The namespace and the id in a job's key.
+fn names(job: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(job).ok()?.split_once('\0')
 }

@@ -1,6 +1,6 @@
 //! Command 30, since 0.1: the cluster's time becomes that of this entry, also where it is lower, and what a
-//! wrong clock wrote ahead of it is moved there. All launches and evaluations are read in one entry: it is
-//! for an operator who has a reason.
+//! wrong clock wrote ahead of it is moved there: first launches, then evaluations, and no more in one entry than is
+//! read in a bounded time.
 
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{TimeReset, TimeWasReset};
@@ -8,7 +8,9 @@ use ordu_proto::state::{ClusterMeta, Evaluation, Job, PeriodicLaunchRecord};
 
 use super::entry::{Entry, is_open};
 use super::{Step, refuse};
-use crate::state::{Table, read};
+use crate::limits::ENTRY_ROWS_READ_MAX;
+use crate::state::reader::ReaderExt;
+use crate::state::{Corrupt, Reader, Table, key, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, cluster: &mut ClusterMeta, command: TimeReset) -> Step {
     let now_ns = entry.time_ns;
@@ -23,37 +25,84 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, cluster: &mut ClusterMeta, comman
         );
         return Ok(Err(refuse(409, text)));
     }
-    let mut jobs: Vec<(Job, PeriodicLaunchRecord)> = Vec::new();
-    let reader = entry.reader();
-    read::each(reader, Table::Jobs, &[], &mut |job: Job| {
-        if let Some(record) = read::periodic_launch(reader, &job.namespace, &job.id)?
-            && record.launch_ns > now_ns
-        {
-            jobs.push((job, record));
+    let mut ahead = Ahead::default();
+    ahead.find(entry.reader(), now_ns, &command.after)?;
+    let mut launches = Vec::new();
+    for (job, record) in ahead.launches {
+        if let Some(job) = readable(entry.reader().row::<Job>(Table::Jobs, &job))?.flatten() {
+            launches.push((job, record));
         }
-        Ok(())
-    })?;
-    let mut evals: Vec<Evaluation> = Vec::new();
-    read::each(reader, Table::Evals, &[], &mut |eval: Evaluation| {
-        if is_open(eval.status()) && eval.create_time_ns > now_ns && eval.wait_until_ns > now_ns {
-            evals.push(eval);
-        }
-        Ok(())
-    })?;
+    }
     let answer = TimeWasReset {
         index: entry.index,
         before_ns: cluster.time_ns,
         time_ns: now_ns,
-        launches: jobs.len() as u64,
-        evaluations: evals.len() as u64,
+        launches: launches.len() as u64,
+        evaluations: ahead.evals.len() as u64,
+        after: ahead.after,
     };
-    for (job, record) in jobs {
+    for (job, record) in launches {
         let record = PeriodicLaunchRecord { reset_index: entry.index, ..record };
         entry.put_periodic_launch(&job, Some(record), now_ns);
     }
-    for eval in evals {
+    for eval in ahead.evals {
         entry.put_eval(Evaluation { wait_until_ns: 0, ..eval })?;
     }
     cluster.time_ns = now_ns;
     Ok(Ok(Answer::TimeWasReset(answer)))
+}
+
+/// The tables that are looked through, one after the other. Their places among these are the first byte of where
+/// the command goes on; a key follows.
+const TABLES: [Table; 2] = [Table::PeriodicLaunches, Table::Evals];
+
+/// What lies ahead of the time.
+#[derive(Default)]
+struct Ahead {
+    /// Keys of periodic jobs, with what is known of their launches.
+    launches: Vec<(Vec<u8>, PeriodicLaunchRecord)>,
+    evals: Vec<Evaluation>,
+    /// Where to go on.
+    after: Vec<u8>,
+}
+
+impl Ahead {
+    fn find(&mut self, reader: &dyn Reader, now_ns: i64, after: &[u8]) -> Result<(), Corrupt> {
+        let (first, mut start) = match after.split_first() {
+            Some((place, last)) => (usize::from(*place), key::after(last)),
+            None => (0, Vec::new()),
+        };
+        let mut rows = 0;
+        for (place, table) in (0..).zip(TABLES).skip(first) {
+            reader.scan(table, &start, None, &mut |key, bytes| {
+                if rows >= ENTRY_ROWS_READ_MAX {
+                    return Ok(false);
+                }
+                rows += 1;
+                if rows == ENTRY_ROWS_READ_MAX {
+                    self.after = [&[place], key].concat();
+                }
+                self.take(reader, table, key, bytes, now_ns);
+                Ok(true)
+            })?;
+            if rows >= ENTRY_ROWS_READ_MAX {
+                break;
+            }
+            start = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, reader: &dyn Reader, table: Table, key: &[u8], bytes: &[u8], now_ns: i64) {
+        if table == Table::PeriodicLaunches {
+            let record: Option<PeriodicLaunchRecord> = reader.decoded(table, key, bytes);
+            let ahead = record.filter(|record| record.launch_ns > now_ns);
+            self.launches.extend(ahead.map(|record| (key.to_vec(), record)));
+        } else {
+            let eval: Option<Evaluation> = reader.decoded(table, key, bytes);
+            self.evals.extend(eval.filter(|eval| {
+                is_open(eval.status()) && eval.create_time_ns > now_ns && eval.wait_until_ns > now_ns
+            }));
+        }
+    }
 }

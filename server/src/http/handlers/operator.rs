@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::limits::WRITE_WAIT_MS_MAX;
 use ordu_core::state::hash::state_hash;
-use ordu_proto::command::TimeReset;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
+use ordu_proto::command::{TimeReset, TimeWasReset};
 use ordu_store::state_machine;
 
 use super::registrations::of_another;
@@ -76,13 +76,27 @@ pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
             return Err(HttpError::new(StatusCode::CONFLICT, text));
         }
         let tolerance = 2 * clock.skew_max() + ON_THE_WAY;
-        let command = TimeReset {
-            time_ns: clock.now_ns(),
-            tolerance_ns: i64::try_from(tolerance.as_nanos()).unwrap_or(i64::MAX),
-        };
-        let written = writer.write(Command::TimeReset(command)).await?;
-        let Outcome::TimeWasReset(reset) = &written.answer else { return Err(of_another(&written)) };
-        Ok(Answer::written(&call.request, reset.index, &TimeResetAnswer::of(reset)))
+        let tolerance_ns = i64::try_from(tolerance.as_nanos()).unwrap_or(i64::MAX);
+        let mut done: Option<TimeWasReset> = None;
+        loop {
+            let after = done.as_ref().map(|done| done.after.clone()).unwrap_or_default();
+            let command = TimeReset { time_ns: clock.now_ns(), tolerance_ns, after };
+            let written = writer.write(Command::TimeReset(command)).await?;
+            let Outcome::TimeWasReset(next) = &written.answer else { return Err(of_another(&written)) };
+            let all = match done {
+                Some(before) => TimeWasReset {
+                    before_ns: before.before_ns,
+                    launches: before.launches + next.launches,
+                    evaluations: before.evaluations + next.evaluations,
+                    ..next.clone()
+                },
+                None => next.clone(),
+            };
+            if all.after.is_empty() {
+                return Ok(Answer::written(&call.request, all.index, &TimeResetAnswer::of(&all)));
+            }
+            done = Some(all);
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 use ordu_proto::command::SummariesReconcile;
 use ordu_proto::command::envelope::Command;
+use ordu_proto::command::outcome::Outcome;
 
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
@@ -11,8 +12,14 @@ use crate::http::error::HttpError;
 /// `PUT /v1/system/reconcile/summaries`.
 pub(crate) fn reconcile_summaries(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        let command = Command::SummariesReconcile(SummariesReconcile {});
-        let written = call.api.context.writer.write(command).await?;
-        Ok(Answer::done(written.index))
+        let mut after = Vec::new();
+        loop {
+            let command = Command::SummariesReconcile(SummariesReconcile { after });
+            let written = call.api.context.writer.write(command).await?;
+            match written.answer {
+                Outcome::Continued(continued) => after = continued.after,
+                _ => return Ok(Answer::done(written.index)),
+            }
+        }
     })
 }

@@ -83,8 +83,8 @@ async fn of_two_processes_of_one_id_the_younger_is_refused() {
     assert!(end.contains("127.0.0.1:3000 was started later"), "{end}");
 }
 
-#[test]
-fn a_log_went_back_if_it_lacks_what_was_committed_acknowledged_or_promised() {
+#[tokio::test]
+async fn a_log_went_back_if_it_lacks_what_was_committed_acknowledged_or_promised() {
     let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
     let has = Has { term: 5, last: Some((5, 100)) };
     let at = |term, index| Some(LogId { term, index });

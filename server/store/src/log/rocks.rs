@@ -101,6 +101,8 @@ impl LogDb for RocksLog {
 
     fn reclaim(&self, end: u64) -> io::Result<()> {
         // Whole files only, but at once: by itself RocksDB keeps them until they are compacted, which takes more room.
+        // The rows of files that stay are hidden by the newest removal. It reaches to `end`, so that the file that it
+        // comes to is none of these; called before anything else is written, it is still in memory.
         let entries = self.family(ENTRIES)?;
         let last = end.saturating_sub(1).to_be_bytes();
         self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(io::Error::other)

@@ -288,7 +288,7 @@ fn counting_anew_finds_what_was_counted() {
     world.accept(plans(vec![plan(vec![world.placement(50, &child, 100, 10)])]));
     world.accept(report(50, ClientStatus::Running));
     let before = [world.summary("p"), world.summary(&child)];
-    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
     assert_eq!(before, [world.summary("p"), world.summary(&child)]);
 
     let broken = JobSummary { children_running: 7, live_allocations: 9, ..world.summary("p").unwrap() };
@@ -297,7 +297,7 @@ fn counting_anew_finds_what_was_counted() {
     tx.keep_entry();
     let (writes, _) = tx.finish();
     world.tables.commit(writes);
-    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
     assert_eq!((1, 1, 0), world.children("p"));
     assert_eq!(0, world.summary("p").unwrap().live_allocations);
 }

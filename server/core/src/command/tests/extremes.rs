@@ -341,7 +341,7 @@ impl Dice {
                 forced: self.is(2),
                 eval_id: self.id(),
             }),
-            _ if self.is(2) => Command::SummariesReconcile(SummariesReconcile {}),
+            _ if self.is(2) => Command::SummariesReconcile(SummariesReconcile::default()),
             _ => Command::ClusterInit(ClusterInit { cluster_id: self.id() }),
         }
     }

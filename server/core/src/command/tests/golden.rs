@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use ordu_proto::command::{
-    ClusterInit, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert, JobStability, Outcome,
-    PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset, TimeWasReset, outcome,
+    ClusterInit, Continued, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert, JobStability,
+    Outcome, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset, TimeWasReset, outcome,
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
@@ -307,10 +307,14 @@ fn commands(pinned: &mut Pinned) {
         JobStability { namespace: "default".into(), job_id: "app/web".into(), version: 3, stable: true };
     pinned.command("command.job_stability", Command::JobStability(stability));
     pinned.command("command.periodic_launch", super::children::launch("app/web", 60_000_000_000, 1));
-    let reconcile = SummariesReconcile {};
+    let reconcile = SummariesReconcile::default();
     pinned.command("command.summaries_reconcile", Command::SummariesReconcile(reconcile));
-    let reset = TimeReset { time_ns: 1_700_000_000_000_000_000, tolerance_ns: 5_000_000_000 };
+    let reset = TimeReset { time_ns: 1_700_000_000_000_000_000, tolerance_ns: 5_000_000_000, after: vec![] };
     pinned.command("command.time_reset", Command::TimeReset(reset));
+    let rest = SummariesReconcile { after: b"default\0app".to_vec() };
+    pinned.command("command.summaries_reconcile_behind", Command::SummariesReconcile(rest));
+    let rest = TimeReset { after: vec![1, 2], ..TimeReset::default() };
+    pinned.command("command.time_reset_behind", Command::TimeReset(rest));
     pinned.command("command.cluster_init", Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
 }
 
@@ -378,9 +382,16 @@ fn rows(pinned: &mut Pinned) {
     };
     let answer_of_launch = Outcome { outcome: Some(outcome::Outcome::PeriodicLaunched(launched)) };
     pinned.message("outcome.periodic_launched", &answer_of_launch);
-    let reset = TimeWasReset { index: 11, before_ns: 7, time_ns: 5, launches: 2, evaluations: 3 };
+    let reset =
+        TimeWasReset { index: 11, before_ns: 7, time_ns: 5, launches: 2, evaluations: 3, after: vec![] };
     let answer_of_reset = Outcome { outcome: Some(outcome::Outcome::TimeWasReset(reset)) };
     pinned.message("outcome.time_was_reset", &answer_of_reset);
+    let part = TimeWasReset { index: 11, after: vec![1, 2], ..TimeWasReset::default() };
+    let answer_of_part = Outcome { outcome: Some(outcome::Outcome::TimeWasReset(part)) };
+    pinned.message("outcome.time_was_reset_in_part", &answer_of_part);
+    let continued = Continued { index: 11, after: b"default\0app".to_vec() };
+    let answer_of_a_part = Outcome { outcome: Some(outcome::Outcome::Continued(continued)) };
+    pinned.message("outcome.continued", &answer_of_a_part);
     let refusal =
         Outcome { outcome: Some(outcome::Outcome::Refused(Refusal { status: 500, text: "no".into() })) };
     pinned.message("outcome.refused", &refusal);

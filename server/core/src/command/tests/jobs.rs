@@ -3,6 +3,7 @@
 use ordu_proto::command::{JobEvaluate, SummariesReconcile};
 
 use super::*;
+use crate::limits::ENTRY_ROWS_READ_MAX;
 
 fn answered(answer: Answer) -> ordu_proto::command::JobRegistered {
     match answer {
@@ -312,7 +313,7 @@ fn what_a_cancelled_evaluation_said_of_waiting_allocations_does_not_count() {
     world.accept(ended(&world, 1, EvalStatus::Canceled, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");
-    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
     assert_eq!(before, world.group("a"));
 }
 
@@ -328,8 +329,44 @@ fn nothing_of_a_stopped_job_waits() {
     world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");
-    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
     assert_eq!(before, world.group("a"));
+}
+
+#[test]
+fn counting_anew_what_is_more_than_one_entry_may_read_goes_on_in_further_ones() {
+    let mut world = World::new();
+    let names = ["a", "b", "b/c", "d", "e"];
+    let evals_of_each = ENTRY_ROWS_READ_MAX as u64 / 4;
+    for (number, name) in (1..).zip(names) {
+        world.accept(registered(name, "{1}", number));
+        let first = world.eval(number);
+        let more = (0..evals_of_each)
+            .map(|more| Evaluation { id: id(1_000 * 1_000 * number + more).to_vec(), ..first.clone() });
+        world.accept(Command::EvalUpdate(EvalUpdate { evals: more.collect() }));
+    }
+    let counted = |world: &World| names.map(|name| world.summary(name).unwrap().open_evaluations);
+    let right = [evals_of_each as i64 + 1; 5];
+    assert_eq!(right, counted(&world));
+    let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
+    for name in names {
+        let broken = JobSummary { open_evaluations: 7, ..world.summary(name).unwrap() };
+        tx.put(Table::JobSummaries, key::job("default", name), &broken);
+    }
+    tx.keep_entry();
+    let (writes, _) = tx.finish();
+    world.tables.commit(writes);
+    world.reload();
+
+    let answer = world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    let Answer::Continued(part) = answer else { panic!("{answer:?}") };
+    assert_eq!((right[0], right[3], 7), {
+        let [first, _, _, last, behind] = counted(&world);
+        (first, last, behind)
+    });
+    let rest = Command::SummariesReconcile(SummariesReconcile { after: part.after });
+    assert!(matches!(world.accept(rest), Answer::Done(_)));
+    assert_eq!(right, counted(&world));
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn command(world: &World, step: Step, place: u64) -> Command {
             let chosen = children.get(number as usize % children.len().max(1));
             deregister(chosen.map_or("none", |job| &job.id), purge, eval)
         }
-        Step::Reconcile => Command::SummariesReconcile(SummariesReconcile {}),
+        Step::Reconcile => Command::SummariesReconcile(SummariesReconcile::default()),
         Step::EvalStatus { eval, status, queued } => {
             let chosen = eval_rows.get(eval as usize % eval_rows.len().max(1)).cloned();
             let evals = chosen.into_iter().map(|mut row| {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::stamped;
 use super::children::{launch, periodic};
 use super::*;
+use crate::limits::ENTRY_ROWS_READ_MAX;
 use crate::state::Change;
 
 const SECOND: i64 = 1_000_000_000;
@@ -50,7 +51,7 @@ impl World {
     /// The clock says `now_ns` when the operator has the time reset.
     fn reset(&mut self, now_ns: i64) -> TimeWasReset {
         self.time_ns = now_ns - 1_000;
-        let command = TimeReset { time_ns: now_ns + SECOND, tolerance_ns: 2 * SECOND };
+        let command = TimeReset { time_ns: now_ns + SECOND, tolerance_ns: 2 * SECOND, after: vec![] };
         match self.accept(Command::TimeReset(command)) {
             Answer::TimeWasReset(reset) => reset,
             answer => panic!("{answer:?}"),
@@ -90,6 +91,7 @@ fn a_reset_lets_time_and_launches_go_on_from_now_and_changes_no_job() {
         time_ns: NOW,
         launches: 1,
         evaluations: 0,
+        after: vec![],
     };
     assert_eq!(expected, reset);
     assert_eq!((NOW, NOW), (world.machine.cluster().time_ns, world.launch_ns("p")));
@@ -131,7 +133,7 @@ fn the_launcher_and_the_broker_are_told_of_what_a_reset_mends() {
         evals: vec![waiting(1, NOW + 2 * HOUR), waiting(2, NOW - HOUR), over],
     }));
     let bytes = stamped(
-        &envelope(None, 0, 0, Command::TimeReset(TimeReset { time_ns: NOW, tolerance_ns: 0 }))
+        &envelope(None, 0, 0, Command::TimeReset(TimeReset { time_ns: NOW, tolerance_ns: 0, after: vec![] }))
             .encode_to_vec(),
         NOW,
     );
@@ -154,6 +156,38 @@ fn the_launcher_and_the_broker_are_told_of_what_a_reset_mends() {
 }
 
 #[test]
+fn a_reset_that_reads_more_than_one_entry_may_goes_on_in_further_ones() {
+    const EVALS: usize = 2 * ENTRY_ROWS_READ_MAX + 10;
+    let mut world = World::new();
+    world.time_ns = NOW + HOUR;
+    world.accept(periodic("p", &json!({"Enabled": true, "Spec": "* * * * *", "SpecType": "cron"})));
+    let waiting = |number: usize| Evaluation {
+        id: id(number as u64).to_vec(),
+        namespace: "default".into(),
+        job_id: "p".into(),
+        wait_until_ns: NOW + 2 * HOUR,
+        status: EvalStatus::Pending.into(),
+        ..Evaluation::default()
+    };
+    world.accept(Command::EvalUpdate(EvalUpdate { evals: (1..=EVALS).map(waiting).collect() }));
+    world.time_ns = NOW - 1_000;
+    let (mut after, mut moved) = (Vec::new(), Vec::new());
+    loop {
+        let command = TimeReset { time_ns: NOW, tolerance_ns: SECOND, after };
+        let Answer::TimeWasReset(reset) = world.accept(Command::TimeReset(command)) else { panic!() };
+        moved.push((reset.launches, reset.evaluations as usize));
+        if reset.after.is_empty() {
+            break;
+        }
+        after = reset.after;
+    }
+    // The launch is a row as well.
+    assert_eq!(vec![(1, ENTRY_ROWS_READ_MAX - 1), (0, ENTRY_ROWS_READ_MAX), (0, 11)], moved);
+    let still_waits = (1..=EVALS).filter(|number| world.eval(*number as u64).wait_until_ns != 0);
+    assert_eq!(0, still_waits.count());
+}
+
+#[test]
 fn a_reset_to_the_time_of_another_clock_than_the_asked_server_s_is_refused() {
     let mut world = World::new();
     world.accept(registered("a", "{}", 1));
@@ -161,7 +195,8 @@ fn a_reset_to_the_time_of_another_clock_than_the_asked_server_s_is_refused() {
     {
         world.time_ns = NOW + HOUR - 1_000;
         let before = world.state_rows();
-        let command = Command::TimeReset(TimeReset { time_ns: asked, tolerance_ns: 10 * SECOND });
+        let command =
+            Command::TimeReset(TimeReset { time_ns: asked, tolerance_ns: 10 * SECOND, after: vec![] });
         let Answer::Refused(refusal) = world.apply(command) else { panic!("not refused") };
         assert_eq!(409, refusal.status);
         assert!(refusal.text.contains(told), "{}", refusal.text);

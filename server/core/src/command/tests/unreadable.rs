@@ -127,7 +127,7 @@ fn commands(world: &World) -> Vec<Command> {
         Command::JobDispatch(token),
         Command::JobDispatch(dispatch("d", &[("must", "1")], b"x", 605)),
         launch("p", 120_000_000_000, 606),
-        Command::SummariesReconcile(SummariesReconcile {}),
+        Command::SummariesReconcile(SummariesReconcile::default()),
     ];
     commands.extend(["a", "b", "d", "p"].iter().map(|job| deregister(job, true, 607)));
     commands
@@ -326,7 +326,7 @@ fn a_summary_that_cannot_be_decoded_is_counted_anew() {
     let before = world.summary("a").unwrap();
     world.spoil(Table::JobSummaries, key::job("default", "a"), GARBAGE);
     world.unreadable(registered("a", &spec("a", 5), 9));
-    world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
     let now = world.summary("a").unwrap();
     assert_eq!((before.groups, before.live_allocations), (now.groups, now.live_allocations));
     world.accept(registered("a", &spec("a", 5), 9));

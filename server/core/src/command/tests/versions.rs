@@ -222,7 +222,7 @@ fn the_groups_of_the_version_that_becomes_the_job_are_in_its_summary() {
         world.accept(registered("a", &spec("first"), 1));
         world.accept(registered("a", &spec("second"), 2));
         // Counted anew, it has the groups of the present version only.
-        world.accept(Command::SummariesReconcile(SummariesReconcile {}));
+        world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
         assert!(!world.summary("a").unwrap().groups.contains_key("first"));
         world.accept(back);
         assert!(world.summary("a").unwrap().groups.contains_key("first"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ordu_proto::state::{DriverInfo, Node};
 
 use super::*;
+use crate::scheduler::SCHEDULE_STEPS_MAX;
 use crate::scheduler::view::ClassFacts;
 
 fn facts() -> NodeFacts {
@@ -168,5 +169,46 @@ fn long_texts_cost_in_proportion_to_their_length_and_none_more_than_the_budget()
         assert!(budget.spent_of(steps) <= steps_max, "{what}: {}", budget.spent_of(steps));
         assert_eq!(budget.is_spent(), steps_max == steps, "{what}: {}", budget.spent_of(steps));
         assert!(constraint.text.len() <= CONSTRAINT_TOLD_BYTES_MAX + '…'.len_utf8(), "{what}");
+    }
+}
+
+/// Run with `--nocapture` it tells how long each takes.
+#[test]
+fn what_ten_thousand_nodes_are_asked_ends_with_the_budget_of_one_evaluation() {
+    const NODES: u64 = 10_000;
+    let mut node = facts();
+    let text = "abcde ".repeat(170);
+    let versions = vec!["> 1.1"; 100].join(",");
+    for (key, value) in [
+        ("text", text.as_str()),
+        ("words", &words(5_000)),
+        ("version", "1.2.3"),
+        ("rest", &versions),
+        ("pattern", "^(a|b)*c[0-9]{1,3}$"),
+    ] {
+        node.unique_meta.insert(format!("unique.{key}"), value.to_owned());
+    }
+    let other = words(5_000).replace("word", "other");
+    // Whether all nodes are asked within the budget.
+    let cases = [
+        ("an expression as people write them", "${meta.unique.text}", "regexp", r"^(web|db)-[0-9]+$", true),
+        ("a large expression", "${meta.unique.text}", "regexp", r"(\w{5}){3}x", false),
+        ("an expression of each node's", "abc12", "regexp", "${meta.unique.pattern}", true),
+        ("a list of 5,000 words", "${meta.unique.words}", "set_contains_any", other.as_str(), false),
+        ("100 conditions of each node's", "${meta.unique.version}", "version", "${meta.unique.rest}", true),
+    ];
+    for (what, left, operand, right, all) in cases {
+        #[expect(clippy::disallowed_methods, reason = "the time is told, and nothing follows from it")]
+        let began = std::time::Instant::now();
+        let constraint = Constraint::parse(left, operand, right);
+        let budget = Budget::new(SCHEDULE_STEPS_MAX);
+        let asked = (0..NODES).take_while(|_| {
+            constraint.holds(&node, &budget);
+            !budget.is_spent()
+        });
+        let asked = asked.count() as u64;
+        let (took, steps) = (began.elapsed(), budget.spent_of(SCHEDULE_STEPS_MAX));
+        println!("{what}: {asked} nodes, {steps} steps, {took:?}");
+        assert_eq!((all, all), (asked == NODES, !budget.is_spent()), "{what}: {asked} nodes, {steps} steps");
     }
 }
