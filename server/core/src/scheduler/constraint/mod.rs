@@ -106,6 +106,9 @@ fn regex_reading_steps(pattern: &str) -> u64 {
     1_000 + 100 * pattern.len() as u64
 }
 
+/// What it costs beyond that to compile a large one, which takes some ten milliseconds: steps.
+const REGEX_LARGE_STEPS: u64 = 1_000_000;
+
 /// A regular expression, and whether it is a large one: those can take a microsecond and more for a byte that they
 /// are looked for in; what people write takes some nanoseconds.
 #[derive(Clone, Debug)]
@@ -117,9 +120,27 @@ struct Expression {
 impl Expression {
     /// What cannot be read, or would take too much memory, is none.
     fn read(text: &str) -> Option<Expression> {
-        let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build().ok();
-        let small = compiled(REGEX_SMALL_BYTES_MAX).map(|regex| Expression { regex, is_large: false });
-        small.or_else(|| Some(Expression { regex: compiled(REGEX_COMPILED_BYTES_MAX)?, is_large: true }))
+        Self::read_if(text, || true)
+    }
+
+    /// As [`Expression::read`], within the budget.
+    fn read_within(text: &str, budget: &Budget) -> Option<Expression> {
+        Self::read_if(text, || {
+            budget.spend(REGEX_LARGE_STEPS);
+            !budget.is_spent()
+        })
+    }
+
+    /// `may_be_large` is asked of one that is large, before it is compiled.
+    fn read_if(text: &str, may_be_large: impl FnOnce() -> bool) -> Option<Expression> {
+        let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build();
+        match compiled(REGEX_SMALL_BYTES_MAX) {
+            Ok(regex) => Some(Expression { regex, is_large: false }),
+            Err(regex::Error::CompiledTooBig(_)) if may_be_large() => {
+                Some(Expression { regex: compiled(REGEX_COMPILED_BYTES_MAX).ok()?, is_large: true })
+            }
+            Err(_) => None,
+        }
     }
 
     fn is_in(&self, text: &str, budget: &Budget) -> bool {
@@ -197,7 +218,8 @@ impl Constraint {
             }
             Test::Regexp(regex) => {
                 let reading = (budget, regex_reading_steps(&right));
-                regex.holds(&right, reading, Expression::read, |regex| regex.is_in(&left, budget))
+                let read = |text: &str| Expression::read_within(text, budget);
+                regex.holds(&right, reading, read, |regex| regex.is_in(&left, budget))
             }
             Test::Version(requirement, dialect) => {
                 let Some(version) = Version::parse(left.trim(), *dialect) else { return false };

@@ -185,6 +185,7 @@ fn what_ten_thousand_nodes_are_asked_ends_with_the_budget_of_one_evaluation() {
         ("version", "1.2.3"),
         ("rest", &versions),
         ("pattern", "^(a|b)*c[0-9]{1,3}$"),
+        ("large", r"(\w{5}){3}x"),
     ] {
         node.unique_meta.insert(format!("unique.{key}"), value.to_owned());
     }
@@ -194,6 +195,7 @@ fn what_ten_thousand_nodes_are_asked_ends_with_the_budget_of_one_evaluation() {
         ("an expression as people write them", "${meta.unique.text}", "regexp", r"^(web|db)-[0-9]+$", true),
         ("a large expression", "${meta.unique.text}", "regexp", r"(\w{5}){3}x", false),
         ("an expression of each node's", "abc12", "regexp", "${meta.unique.pattern}", true),
+        ("a large expression of each node's", "abc12", "regexp", "${meta.unique.large}", false),
         ("a list of 5,000 words", "${meta.unique.words}", "set_contains_any", other.as_str(), false),
         ("100 conditions of each node's", "${meta.unique.version}", "version", "${meta.unique.rest}", true),
     ];
