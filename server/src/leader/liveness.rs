@@ -153,48 +153,41 @@ pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
             nodes.len()
         );
     }
-    let batches = match heavy(true, || context.state.read(|reader| batches(reader, nodes))) {
-        Ok(batches) => batches,
+    let nodes = match heavy(true, || context.state.read(|reader| for_one_entry(reader, nodes))) {
+        Ok(nodes) => nodes,
         Err(error) => return tracing::error!(%error, "it cannot be read what runs on silent nodes"),
     };
-    for nodes in batches {
-        let change = |id: &Id| NodeStatusChange {
-            node_id: id.to_vec(),
-            status: NodeStatus::Down.into(),
-            event_message: "Node heartbeat missed".to_owned(),
-        };
-        let changes = nodes.iter().map(change).collect();
-        let command =
-            Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
-        match context.writer.write_as_leader(term, command).await {
-            Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
-            Err(error) => {
-                let count = nodes.len();
-                return tracing::warn!("{count} silent nodes could not be written down as down: {error}");
-            }
+    let change = |id: &Id| NodeStatusChange {
+        node_id: id.to_vec(),
+        status: NodeStatus::Down.into(),
+        event_message: "Node heartbeat missed".to_owned(),
+    };
+    let changes = nodes.iter().map(change).collect();
+    let command =
+        Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
+    match context.writer.write_as_leader(term, command).await {
+        Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
+        Err(error) => {
+            tracing::warn!("{} silent nodes could not be written down as down: {error}", nodes.len())
         }
     }
 }
 
-/// Nodes in batches of which no entry reads more than it may; a node's allocations are read together.
-fn batches(reader: &dyn Reader, nodes: Vec<Id>) -> Result<Vec<Vec<Id>>, Corrupt> {
-    let mut batches = Vec::new();
-    let (mut batch, mut rows) = (Vec::new(), 0);
-    for node in nodes {
-        let mut more = 0;
-        reader.scan_prefix(Table::AllocsByNode, &node, &mut |_, _| {
-            more += 1;
-            Ok(true)
+/// The first of these nodes, as many as have no more allocations than one entry reads, and at least one. The others
+/// are found again by the next look, unless they speak before.
+fn for_one_entry(reader: &dyn Reader, mut nodes: Vec<Id>) -> Result<Vec<Id>, Corrupt> {
+    let mut rows = 0;
+    for at in 0..nodes.len() {
+        reader.scan_prefix(Table::AllocsByNode, &nodes[at], &mut |_, _| {
+            rows += 1;
+            Ok(rows <= ENTRY_ROWS_READ_MAX)
         })?;
-        if rows + more > ENTRY_ROWS_READ_MAX && !batch.is_empty() {
-            batches.push(std::mem::take(&mut batch));
-            rows = 0;
+        if rows > ENTRY_ROWS_READ_MAX {
+            nodes.truncate(at.max(1));
+            break;
         }
-        rows += more;
-        batch.push(node);
     }
-    batches.push(batch);
-    Ok(batches)
+    Ok(nodes)
 }
 
 #[cfg(test)]
@@ -213,7 +206,7 @@ mod tests {
     fn silent_nodes_with_much_on_them_go_down_in_several_entries() {
         let half = ENTRY_ROWS_READ_MAX as u64 / 2;
         let mut tables = MemoryTables::default();
-        for (node, allocs) in [(1, half), (2, half), (3, 1), (4, 3 * half), (6, 0)] {
+        for (node, allocs) in [(1, half), (2, half), (3, 1), (4, 3 * half)] {
             let owned = |alloc: u64| Write {
                 table: Table::AllocsByNode,
                 key: key::by_id(&[node; 16], &[[0; 8], alloc.to_be_bytes()].concat()),
@@ -221,11 +214,15 @@ mod tests {
             };
             tables.commit((0..allocs).map(owned).collect::<Vec<_>>());
         }
-        let nodes = [1, 2, 3, 4, 5, 6].map(|node| [node; 16]).to_vec();
-        let batches = batches(&tables, nodes).unwrap();
-        let first_bytes: Vec<Vec<u8>> =
-            batches.iter().map(|batch| batch.iter().map(|node| node[0]).collect()).collect();
-        assert_eq!(vec![vec![1, 2], vec![3], vec![4], vec![5, 6]], first_bytes);
+        for (silent, expected) in [
+            (vec![1, 2, 5, 3, 4], vec![1, 2, 5]),
+            (vec![3, 4], vec![3]),
+            (vec![4, 5], vec![4]),
+            (vec![5, 6], vec![5, 6]),
+        ] {
+            let nodes = |bytes: &[u8]| -> Vec<Id> { bytes.iter().map(|node| [*node; 16]).collect() };
+            assert_eq!(nodes(&expected), for_one_entry(&tables, nodes(&silent)).unwrap(), "{silent:?}");
+        }
     }
 
     const TTL: Duration = Duration::from_secs(10);

@@ -268,7 +268,7 @@ impl Flusher {
 
 /// What those are told who come after a write or a sync that failed. The page cache may have dropped what was not
 /// written: a later sync that succeeds proves nothing. Raft is told and stops; nothing is tried again.
-fn failed_before() -> io::Result<()> {
+pub(super) fn failed_before() -> io::Result<()> {
     Err(io::Error::other("the raft log could not be written or synced before"))
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::check::{self, Seen};
 use super::extent::Extent;
-use super::flusher::{Content, Done, Flusher, Job, Target, Told};
+use super::flusher::{Content, Done, Flusher, Job, Target, Told, failed_before};
 use super::recent::Recent;
 use super::recorder::Recorder;
 use super::sync_watch::SyncWatch;
@@ -224,7 +224,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         // Raft goes on while this is written; what is not written yet is read from memory, which has a bound.
         if !self.recent().room().await {
-            return Err(io::Error::other("the raft log could not be written or synced before"));
+            return failed_before();
         }
         let entries: Vec<Entry> = entries.into_iter().collect();
         let last = entries.last().map(|entry| entry.log_id);
