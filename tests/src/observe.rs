@@ -225,12 +225,18 @@ pub async fn figure(client: Client, name: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("no {name} in {metrics}"))
 }
 
-/// Waits until a server's log has little left, as it does once no one is heard of who needs more of it.
+/// The log index that a server has applied last.
+pub async fn applied_index(client: Client) -> Result<f64, String> {
+    figure(client, "ordu_raft_applied_index").await
+}
+
+/// Waits until a server has purged all that its log has now, as it does under load once no one is heard of who needs
+/// it.
 pub async fn wait_until_purged(client: Client) {
-    const LITTLE_BYTES: f64 = 512.0 * 1024.0;
-    eventually("the log is purged", SETTLE_WITHIN, async || {
-        let bytes = figure(client, "ordu_raft_log_bytes").await?;
-        holds(bytes < LITTLE_BYTES, || format!("it has {bytes} bytes"))
+    let behind = eventually("its figures are there", SETTLE_WITHIN, || applied_index(client)).await;
+    eventually("what the log had is purged", SETTLE_WITHIN, async || {
+        let first = figure(client, "ordu_raft_log_first_index").await?;
+        holds(first > behind, || format!("it begins with {first} and is to begin behind {behind}"))
     })
     .await;
 }

@@ -49,6 +49,7 @@ struct Gauges {
     rows_set_aside: Gauge,
     clock_offset_seconds: Gauge,
     log_bytes: Gauge,
+    log_first_index: Gauge,
     disk_free_bytes: Gauge,
     disk_free_bytes_min: Gauge,
     raft_multiplier: Gauge,
@@ -134,6 +135,10 @@ impl Gauges {
                 "This server's clock minus the median of the members' clocks.",
             ),
             log_bytes: gauge("ordu_raft_log_bytes", "Bytes of the entries that the raft log has."),
+            log_first_index: gauge(
+                "ordu_raft_log_first_index",
+                "The first index that is not purged from the raft log.",
+            ),
             disk_free_bytes: gauge("ordu_disk_free_bytes", "Bytes that are free where the data are."),
             disk_free_bytes_min: gauge("ordu_disk_free_bytes_min", "Bytes that should be free there."),
             raft_multiplier: gauge(
@@ -168,6 +173,7 @@ impl Gauges {
         }
         self.clock_offset_seconds.set(context.clock.verdict().offset_ns() as f64 / 1e9);
         self.log_bytes.set(context.log.bytes_from(0) as f64);
+        self.log_first_index.set(metrics.purged.as_ref().map_or(0, |id| id.index + 1) as f64);
         if let Some(free) = context.space.free() {
             self.disk_free_bytes.set(free.bytes as f64);
             self.disk_free_bytes_min.set(free.bytes_min as f64);

@@ -12,7 +12,7 @@ use super::target::Target;
 use crate::harness::look_for;
 use crate::http::Client;
 use crate::load::{Load, Pressure};
-use crate::observe::figure;
+use crate::observe::applied_index;
 
 /// Entries that a follower may lack and have caught up: less than a second of them.
 const LAG_ENTRIES_MAX: f64 = 1_000.0;
@@ -37,8 +37,7 @@ pub async fn catch_up(target: &mut Target, options: &Options, table: &mut Table)
     cluster.start_server(number);
     let (behind, ahead) = (Client::new(follower), Client::new(leader));
     let caught_up = look_for(CAUGHT_UP_WITHIN, async || {
-        let applied = async |client| figure(client, "ordu_raft_applied_index").await;
-        let (there_are, has) = (applied(ahead).await?, applied(behind).await?);
+        let (there_are, has) = (applied_index(ahead).await?, applied_index(behind).await?);
         let missing = there_are - has;
         if missing > LAG_ENTRIES_MAX {
             Err(format!("it lacks {missing} of {there_are} entries"))

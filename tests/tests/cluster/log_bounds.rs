@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
-use ordu_tests::http::Client;
 use ordu_tests::jobs::unplaceable;
 use ordu_tests::load::{Load, Pressure};
-use ordu_tests::observe::{figure, register, wait_for_acknowledged, wait_for_jobs, wait_until_purged};
+use ordu_tests::observe::{
+    applied_index, figure, register, wait_for_acknowledged, wait_for_jobs, wait_until_purged,
+};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -36,10 +37,6 @@ async fn large_entries_are_purged_by_their_bytes_long_before_their_count() {
     cluster.wait_for_equal_states().await;
 }
 
-async fn applied(client: Client) -> Result<f64, String> {
-    figure(client, "ordu_raft_applied_index").await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_needs_a_snapshot_catches_up_while_many_more_are_taken() {
     // A snapshot every 50 entries, and none kept behind it: faster than any follower takes one over.
@@ -56,7 +53,7 @@ async fn a_follower_that_needs_a_snapshot_catches_up_while_many_more_are_taken()
     cluster.start_server(away);
     let (behind, ahead) = (cluster.client(away), cluster.client(leader));
     eventually("it has caught up while the load goes on", SETTLE_WITHIN, async || {
-        let (has, there_are) = (applied(behind).await?, applied(ahead).await?);
+        let (has, there_are) = (applied_index(behind).await?, applied_index(ahead).await?);
         holds(has > 0.0 && there_are - has < 100.0, || format!("it has applied {has} of {there_are}"))
     })
     .await;

@@ -11,6 +11,10 @@ use super::{Step, job_state};
 use crate::limits::ENTRY_ROWS_READ_MAX;
 use crate::state::{Corrupt, Reader, Table, key, read, readable};
 
+/// What a job costs that has nothing, in rows: it is looked for in four tables, and read with its specification and its
+/// summary.
+const ROWS_OF_ANY_JOB: usize = 8;
+
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: SummariesReconcile) -> Step {
     let mut after = command.after;
     let mut rows = 0;
@@ -26,7 +30,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: SummariesReconcile) -> S
 
 /// Counts what there is of the job whose key this is. Answers how many rows it has read.
 fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
-    let Some((namespace, id)) = names(job) else { return Ok(1) };
+    let Some((namespace, id)) = names(job) else { return Ok(ROWS_OF_ANY_JOB) };
     let (counted, rows) = counted(entry.reader(), namespace, id)?;
     if readable(read::job_summary(entry.reader(), namespace, id))?.is_none() {
         // What it said is not needed to count anew.
@@ -47,7 +51,7 @@ fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
 
 /// What is counted of a job, and how many rows it took.
 fn counted(reader: &dyn Reader, namespace: &str, id: &str) -> Result<(JobSummary, usize), Corrupt> {
-    let mut rows = 1;
+    let mut rows = ROWS_OF_ANY_JOB;
     let mut summary = match readable(read::job(reader, namespace, id))?.flatten() {
         Some(job) => of_job(reader, &job)?,
         // What is left of a job that is gone is counted, and not shown.
