@@ -2,18 +2,15 @@
 
 use std::sync::LazyLock;
 
+use ordu_store::urgency::Urgency;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// By how much less urgent than others such work is, as `nice` counts: beside a thread that always runs it has a tenth of
-/// a processor, and all of one that is free. Raft's threads want one for a moment, and at once.
-const NICENESS: i32 = 10;
-
-/// The process's. The priority is a thread's for good, since an ordinary user cannot raise one again, so these are apart
+/// The process's. The urgency is a thread's for good, since an ordinary user cannot raise one again, so these are apart
 /// from all other threads.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let lower = || {
-        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        if let Err(error) = Urgency::Large.take() {
             tracing::warn!(%error, "large work has the priority of all other");
         }
     };
@@ -42,7 +39,7 @@ mod tests {
     async fn large_work_is_less_urgent_than_the_thread_that_asks_for_it() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let here = niceness();
-        assert_eq!(NICENESS.max(here), spawn(niceness).await.unwrap());
+        assert!(here < spawn(niceness).await.unwrap());
         assert_eq!(here, niceness());
     }
 }

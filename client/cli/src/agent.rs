@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,6 +13,7 @@ use ordu_server::net::Tcp;
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
+use ordu_store::urgency::Urgency;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -122,16 +123,11 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
     }
     let open_files =
         open_files::raise().inspect_err(|error| tracing::warn!("{error}; fewer clients are served")).ok();
-    let runtime = runtime("agent")?;
-    // What a server's clients ask, and its scheduling, have threads of their own, so that nothing they do keeps raft,
-    // its log and the sessions of nodes from running.
-    let work = config.server.as_ref().map(|_| self::runtime("requests")).transpose()?;
-    let handle = work.as_ref().unwrap_or(&runtime).handle().clone();
-    let result = runtime.block_on(run_parts(&config, open_files, handle));
-    // Whatever still runs belongs to connections that no one waits for.
-    for runtime in work.into_iter().chain([runtime]) {
-        runtime.shutdown_timeout(Duration::from_secs(1));
-    }
+    let threads = Threads::start(&config)?;
+    let main = threads.server.as_ref().map(|server| &server.raft).or(threads.node.as_ref());
+    let main = main.ok_or("an agent is a server, a node, or both")?;
+    let result = main.block_on(run_parts(&config, open_files, &threads));
+    threads.end();
     if config.data_dir_is_temporary
         && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
         && error.kind() != std::io::ErrorKind::NotFound
@@ -141,15 +137,74 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
     result
 }
 
-/// A thread a core, at least two: work that takes long must leave one.
-fn runtime(name: &str) -> Result<Runtime, String> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+/// The threads of a process, apart so that none of its parts keeps another from running.
+struct Threads {
+    server: Option<ServerThreads>,
+    /// A node's, whose tasks inherit from them.
+    node: Option<Runtime>,
+}
+
+struct ServerThreads {
+    /// For raft, its log and the sessions of nodes.
+    raft: Runtime,
+    /// For what clients ask, and scheduling.
+    requests: Runtime,
+}
+
+impl Threads {
+    fn start(config: &AgentConfig) -> Result<Self, String> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Work that takes long must leave a thread.
+        let usual = |name| runtime(name, cores.max(2), || ());
+        // Raft does little at one time: to wake another of its threads costs more than it brings. Work that takes long
+        // leaves its thread to the rest.
+        let for_server = |_| {
+            Ok::<_, String>(ServerThreads {
+                raft: runtime("raft", (cores / 2).max(1), hurry)?,
+                requests: usual("requests")?,
+            })
+        };
+        Ok(Self {
+            server: config.server.as_ref().map(for_server).transpose()?,
+            node: config.client.as_ref().map(|_| usual("node")).transpose()?,
+        })
+    }
+
+    /// Whatever still runs belongs to connections that no one waits for.
+    fn end(self) {
+        let of_server = self.server.into_iter().flat_map(|server| [server.requests, server.raft]);
+        for runtime in self.node.into_iter().chain(of_server) {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+/// `started` is called on each thread.
+fn runtime(
+    name: &str,
+    threads: usize,
+    started: impl Fn() + Send + Sync + 'static,
+) -> Result<Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .worker_threads(cores.max(2))
+        .worker_threads(threads)
         .thread_name(name)
+        .on_thread_start(started)
         .build()
         .map_err(|error| format!("cannot start the threads of {name}: {error}"))
+}
+
+/// Makes this thread one of raft's to the system.
+fn hurry() {
+    static TOLD: Once = Once::new();
+    if let Err(error) = Urgency::Raft.take() {
+        TOLD.call_once(|| {
+            tracing::info!(
+                "raft's threads wait like all others where processors are short: {error}. CAP_SYS_NICE, or a limit for \
+                 nice of -10, lets this process give them priority"
+            );
+        });
+    }
 }
 
 fn start_logging(config: &AgentConfig) {
@@ -180,7 +235,7 @@ fn die_on_panic() {
     }));
 }
 
-async fn run_parts(config: &AgentConfig, open_files: Option<u64>, work: Handle) -> Result<(), String> {
+async fn run_parts(config: &AgentConfig, open_files: Option<u64>, threads: &Threads) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
     let mut interrupt =
@@ -203,13 +258,11 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>, work: Handle) 
         std::process::exit(1);
     });
 
-    let server = match &config.server {
-        Some(settings) => {
-            let options = server_options(config, settings);
-            Some((
-                start_server(&options, Known::default(), &work).await.map_err(|error| error.to_string())?,
-                options,
-            ))
+    let server = match config.server.as_ref().zip(threads.server.as_ref()) {
+        Some((settings, threads)) => {
+            let (options, work) = (server_options(config, settings), threads.requests.handle());
+            let started = start_server(&options, Known::default(), work).await;
+            Some((started.map_err(|error| error.to_string())?, options, work))
         }
         None => None,
     };
@@ -217,13 +270,15 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>, work: Handle) 
     let node_shutdown = shutdown.child_token();
     let server_shutdown = CancellationToken::new();
     let node = async {
-        let result = match &config.client {
-            Some(settings) => {
+        let result = match config.client.as_ref().zip(threads.node.as_ref()) {
+            Some((settings, threads)) => {
                 let mut options = node_options(config, settings);
                 if let Some(open_files) = open_files {
                     options.supervisor_program = open_files::supervisor(open_files);
                 }
-                ordu_agent::run(options, node_shutdown.clone()).await.map_err(|error| error.to_string())
+                let node = threads.spawn(ordu_agent::run(options, node_shutdown.clone()));
+                let ended = node.await.map_err(|error| format!("the node has ended: {error}"));
+                ended.and_then(|ended| ended.map_err(|error| error.to_string()))
             }
             // Also cancelled when the server ends by itself: the process must not outlive it.
             None => {
@@ -236,8 +291,8 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>, work: Handle) 
     };
     let server = async {
         let result = match server {
-            Some((server, options)) => {
-                let ended = run_server(server, &options, &work, &server_shutdown).await;
+            Some((server, options, work)) => {
+                let ended = run_server(server, &options, work, &server_shutdown).await;
                 ended.map_err(|error| error.to_string())
             }
             None => {

@@ -156,7 +156,7 @@ fn payload(entry: &Entry) -> io::Result<()> {
     match &entry.payload {
         EntryPayload::Blank => Ok(()),
         EntryPayload::Normal(command) => {
-            let read = read_envelope(&command.0);
+            let read = read_envelope(command.0.clone());
             read.map(|_| ())
                 .map_err(|error| invalid(format!("the command of entry {}: {error}", entry.log_id.index)))
         }

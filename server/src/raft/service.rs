@@ -11,11 +11,12 @@ use openraft::type_config::TypeConfigExt;
 use ordu_proto::raft as pb;
 use ordu_proto::raft::raft_server;
 use ordu_proto::server::DiskRoom;
-use ordu_store::background::in_background;
+use ordu_store::background::{heavy, in_background};
 use ordu_store::codec::{required_vote, vote_to_pb};
 use ordu_store::snapshot::{check_files, meta_of};
 use ordu_store::state_machine::State;
 use ordu_store::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
+use prost::Message;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -24,6 +25,9 @@ use super::wire;
 use crate::cluster::{Contact, Raft};
 use crate::disk_space::DiskSpace;
 use crate::membership::ClusterId;
+
+/// A message with so many bytes takes long enough to be looked through that raft is to go on beside it.
+const LARGE_BYTES: usize = 256 * 1024;
 
 /// The service.
 pub struct Service {
@@ -160,7 +164,9 @@ impl raft_server::Raft for Service {
             let checked = message.and_then(|message| {
                 cluster_id.check(&message.cluster_id)?;
                 must_have_room(&space, &message)?;
-                wire::append_from_pb(message, &Own::of(&raft)).map_err(|error| refusals.refuse(error))
+                let is_large = message.encoded_len() >= LARGE_BYTES;
+                heavy(is_large, || wire::append_from_pb(message, &Own::of(&raft)))
+                    .map_err(|error| refusals.refuse(error))
             });
             // A broken message or connection ends the stream; the leader opens another.
             let ending = |status: Status| {

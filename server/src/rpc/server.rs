@@ -143,7 +143,7 @@ pub(crate) async fn propose_all(
     space: &DiskSpace,
     commands: Vec<Bytes>,
 ) -> Vec<ProposeResult> {
-    let refusal = |bytes: &Bytes| match read_envelope(bytes) {
+    let refusal = |bytes: &Bytes| match read_envelope(bytes.clone()) {
         // What is logged although `apply` cannot read it would end every server, again and again.
         Err(error) => Some(propose_result::Result::Unreadable(error.to_string())),
         Ok(_) => space.refusal_of(bytes).map(propose_result::Result::NoRoom),

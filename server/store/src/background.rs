@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use crate::urgency::at_most_usual;
+
 /// Runs `work` on a thread for blocking work where it blocks.
 ///
 /// # Errors
@@ -12,7 +14,10 @@ pub async fn in_background<T: Send + 'static>(
     blocks: bool,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    if blocks { tokio::task::spawn_blocking(work).await.map_err(io::Error::other)? } else { work() }
+    match blocks {
+        true => tokio::task::spawn_blocking(|| at_most_usual(work)).await.map_err(io::Error::other)?,
+        false => work(),
+    }
 }
 
 /// Runs `work`, and has another thread take over what this one had to do if it `is_heavy`. A simulation
@@ -20,5 +25,8 @@ pub async fn in_background<T: Send + 'static>(
 pub fn heavy<T>(is_heavy: bool, work: impl FnOnce() -> T) -> T {
     let has_threads =
         || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if is_heavy && has_threads() { tokio::task::block_in_place(work) } else { work() }
+    match is_heavy && has_threads() {
+        true => tokio::task::block_in_place(|| at_most_usual(work)),
+        false => work(),
+    }
 }

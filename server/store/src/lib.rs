@@ -17,3 +17,4 @@ pub mod snapshot;
 pub mod state_machine;
 pub mod tables;
 pub mod types;
+pub mod urgency;

@@ -181,7 +181,8 @@ impl Shared {
                         EntryPayload::Blank => {}
                         EntryPayload::Normal(command) => {
                             let at = LogPosition { term: entry.log_id.leader_id.term, index };
-                            let applied = machine.apply(&mut tx, at, &command.0).map_err(io::Error::other)?;
+                            let applied =
+                                machine.apply(&mut tx, at, command.0.clone()).map_err(io::Error::other)?;
                             answer.0 = Some(applied.outcome);
                             changes.extend(applied.changes.into_iter().map(|change| (index, change)));
                         }

@@ -70,6 +70,19 @@ pub fn resident_bytes(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The threads of a process: each one's name, and its niceness as `nice` counts.
+pub fn threads(pid: i32) -> Vec<(String, i32)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of_thread = |entry: fs::DirEntry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (named, rest) = stat.rsplit_once(") ")?;
+        let name = named.split_once(" (")?.1.to_owned();
+        // The 19th of all, where the state behind the name is the third.
+        Some((name, rest.split(' ').nth(16)?.parse().ok()?))
+    };
+    entries.flatten().filter_map(of_thread).collect()
+}
+
 /// Sends a signal; a process that is gone is no error.
 pub fn signal(pid: i32, signal: Signal) {
     // The only other failure is a process of another user, which cannot be ours.

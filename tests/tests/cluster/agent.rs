@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use ordu_tests::harness::{
-    Cluster, DevAgent, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes,
+    Cluster, DevAgent, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes, skipped,
 };
 use ordu_tests::jobs::{job, sleeper};
 use ordu_tests::observe::{
@@ -177,4 +177,32 @@ async fn stopping_a_job_ends_its_whole_process_group() {
     .await;
     client.delete("/v1/job/family").await.expect("the server answers");
     no_process(&child).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raft_s_threads_come_first_and_nothing_inherits_that() {
+    let agent = DevAgent::start().await;
+    let keeper = Keeper::start(agent.client(), sleeper("keeper")).await;
+    let usual = processes::threads(std::process::id() as i32)[0].1;
+    let pid = agent.process().pid().expect("it runs");
+    let threads = processes::threads(pid);
+    let named = |name: &str| {
+        let found: Vec<i32> =
+            threads.iter().filter(|(found, _)| found == name).map(|(_, niceness)| *niceness).collect();
+        assert!(!found.is_empty(), "no thread is named {name}: {threads:?}");
+        found
+    };
+    for name in ["requests", "node", "rocksdb:low", "rocksdb:high"] {
+        assert!(named(name).iter().all(|niceness| *niceness == usual), "{name}: {threads:?}");
+    }
+    for (name, niceness) in processes::threads(keeper.pid()) {
+        assert_eq!(usual, niceness, "the task's thread {name}");
+    }
+    if agent.log_text().contains("raft's threads wait like all others") {
+        skipped("this process may not give threads priority");
+        return;
+    }
+    for name in ["raft", "raft-log-sync"] {
+        assert!(named(name).iter().all(|niceness| *niceness == usual - 10), "{name}: {threads:?}");
+    }
 }

@@ -6,6 +6,7 @@ use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Envelope, Outcome, TooLate, envelope::Command};
 use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
 use prost::Message;
+use prost::bytes::Buf;
 
 use super::entry::Entry;
 use super::{FEATURE_LEVEL, Step};
@@ -76,11 +77,12 @@ impl Unreadable {
     }
 }
 
-/// Reads an envelope whose command this release knows, and takes the command out of it.
+/// Reads an envelope whose command this release knows, and takes the command out of it. What is large in it is copied
+/// once from shared bytes, and twice from a slice.
 ///
 /// # Errors
 /// What is logged although it cannot be read ends every server that meets it.
-pub fn read_envelope(bytes: &[u8]) -> Result<(Envelope, Command), Unreadable> {
+pub fn read_envelope(bytes: impl Buf) -> Result<(Envelope, Command), Unreadable> {
     let mut envelope = Envelope::decode(bytes)?;
     match envelope.command.take() {
         Some(command) if envelope.feature_level <= FEATURE_LEVEL => Ok((envelope, command)),
@@ -165,8 +167,18 @@ impl Machine {
     ///
     /// # Errors
     /// An error is fatal for this server: nothing of the batch may be committed.
-    pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: &[u8]) -> Result<Applied, Fatal> {
+    pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: impl Buf) -> Result<Applied, Fatal> {
         let (envelope, command) = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
+        self.decide(tx, at, &envelope, command)
+    }
+
+    fn decide(
+        &mut self,
+        tx: &mut Tx<'_>,
+        at: LogPosition,
+        envelope: &Envelope,
+        command: Command,
+    ) -> Result<Applied, Fatal> {
         let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
         // It was decided on, and what came of it is not known any more.
         let too_late = || Outcome { outcome: Some(Answer::TooLate(TooLate {})) };

@@ -17,6 +17,7 @@ use super::sync_watch::SyncWatch;
 use super::{LogBatch, LogDb, Marker, Progress, Syncing};
 use crate::codec;
 use crate::types::{Entry, IoFlushed, LogId};
+use crate::urgency::Urgency;
 
 /// Who is told once a job is done.
 pub(super) enum Told {
@@ -239,8 +240,11 @@ impl Flusher {
             return Ok(Self::Task(sender));
         }
         let (sender, jobs) = channel();
-        let thread =
-            thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || run(&target, &jobs))?;
+        let thread = thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || {
+            // Where the system does not allow it, the log is written all the same.
+            let _ = Urgency::Raft.take();
+            run(&target, &jobs);
+        })?;
         Ok(Self::Thread(Arc::new(FlushThread { jobs: Some(sender), thread: Some(thread) })))
     }
 

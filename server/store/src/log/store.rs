@@ -18,7 +18,8 @@ use super::flusher::{Content, Done, Flusher, Job, Target, Told, failed_before};
 use super::recent::Recent;
 use super::recorder::Recorder;
 use super::sync_watch::SyncWatch;
-use super::{LogBatch, LogDb, Marker, Progress, Site};
+use super::{LogBatch, LogDb, Marker, Progress, Site, Syncing};
+use crate::background::heavy;
 use crate::codec;
 use crate::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 
@@ -114,18 +115,21 @@ impl LogStore {
                 found.extend(entries.into_iter().take_while(fits));
                 return Ok(found);
             }
-            let read = self.db().entries(next, end, &mut |index, bytes| {
-                if !found.is_empty() && index != next {
-                    return Err(codec::invalid(format!("the log has a hole before entry {index}")));
-                }
-                bytes_found += bytes.len();
-                // Never empty: a single entry over the bound is still handed out.
-                if bytes_found > bytes_max && !found.is_empty() {
-                    return Ok(false);
-                }
-                next = index + 1;
-                found.push(codec::entry_from_pb(codec::decode("a log entry", bytes)?)?);
-                Ok(true)
+            let is_on_disk = self.db().syncing() == Syncing::Blocks;
+            let read = heavy(is_on_disk, || {
+                self.db().entries(next, end, &mut |index, bytes| {
+                    if !found.is_empty() && index != next {
+                        return Err(codec::invalid(format!("the log has a hole before entry {index}")));
+                    }
+                    bytes_found += bytes.len();
+                    // Never empty: a single entry over the bound is still handed out.
+                    if bytes_found > bytes_max && !found.is_empty() {
+                        return Ok(false);
+                    }
+                    next = index + 1;
+                    found.push(codec::entry_from_pb(codec::decode("a log entry", bytes)?)?);
+                    Ok(true)
+                })
             });
             read.map_err(|error| check::refusal(self.db(), &error.to_string()))?;
             if next >= end || bytes_found > bytes_max {

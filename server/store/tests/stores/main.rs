@@ -38,7 +38,7 @@ fn register(db: &dyn TablesDb, indexes: impl IntoIterator<Item = u64>) {
             let time_ns = i64::try_from(index).unwrap();
             let bytes = envelope(None, 0, time_ns, Command::JobRegister(register)).encode_to_vec();
             let mut tx = Tx::new(reader, state_read::indexes(reader).unwrap());
-            machine.apply(&mut tx, LogPosition { term: 1, index }, &bytes).unwrap();
+            machine.apply(&mut tx, LogPosition { term: 1, index }, bytes.as_slice()).unwrap();
             tx.finish().0
         });
         db.commit([writes, position(index)].concat()).unwrap();

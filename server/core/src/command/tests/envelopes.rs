@@ -136,7 +136,7 @@ fn what_this_release_does_not_know_is_fatal() {
     for (bytes, is_too_new) in cases {
         let mut tx = Tx::new(&world.tables, Default::default());
         let at = LogPosition { term: 1, index: 11 };
-        let fatal = world.machine.apply(&mut tx, at, &bytes).unwrap_err();
+        let fatal = world.machine.apply(&mut tx, at, bytes.as_slice()).unwrap_err();
         assert_eq!(is_too_new, matches!(fatal, Fatal::TooNew { index: 11, .. }), "{fatal}");
         assert_eq!(!is_too_new, matches!(fatal, Fatal::Undecodable { index: 11, .. }), "{fatal}");
         assert!(tx.finish().0.is_empty());

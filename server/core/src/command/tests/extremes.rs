@@ -375,7 +375,7 @@ proptest! {
             for _ in 0..=dice.below(3) {
                 world.index += 1;
                 let at = LogPosition { term: world.term, index: world.index };
-                let applied = world.machine.apply(&mut tx, at, &dice.envelope().encode_to_vec());
+                let applied = world.machine.apply(&mut tx, at, dice.envelope().encode_to_vec().as_slice());
                 let outcome = applied.map(|applied| applied.outcome.outcome);
                 prop_assert!(matches!(outcome, Ok(Some(_))), "{:?}", outcome);
             }

@@ -118,7 +118,7 @@ impl World {
         for bytes in envelopes {
             self.index += 1;
             let at = LogPosition { term: self.term, index: self.index };
-            applied.push(self.machine.apply(&mut tx, at, bytes).unwrap());
+            applied.push(self.machine.apply(&mut tx, at, bytes.as_slice()).unwrap());
         }
         let (writes, indexes) = tx.finish();
         self.tables.commit(writes);

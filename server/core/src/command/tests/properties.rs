@@ -436,7 +436,7 @@ proptest! {
             let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
             let at = LogPosition { term: 3, index: 99 };
             // An answer or a fatal error: both are words.
-            match world.machine.apply(&mut tx, at, &bytes) {
+            match world.machine.apply(&mut tx, at, bytes.as_slice()) {
                 Ok(applied) => prop_assert!(applied.outcome.outcome.is_some()),
                 Err(fatal) => prop_assert!(!fatal.to_string().is_empty()),
             }

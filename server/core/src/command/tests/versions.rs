@@ -182,7 +182,7 @@ fn a_version_costs_the_same_whatever_allocations_the_job_has_had() {
         let mut tx = Tx::new(&base, read::indexes(&world.tables).unwrap());
         world.index += 1;
         let at = LogPosition { term: world.term, index: world.index };
-        let applied = world.machine.apply(&mut tx, at, &bytes).unwrap();
+        let applied = world.machine.apply(&mut tx, at, bytes.as_slice()).unwrap();
         assert!(matches!(applied.outcome.outcome, Some(Answer::JobRegistered(_))));
         let (writes, _) = tx.finish();
         read_of_allocs += base.read_of(Table::Allocs) + base.read_of(Table::AllocsByJob);
