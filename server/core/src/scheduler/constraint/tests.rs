@@ -136,7 +136,7 @@ fn long_texts_cost_in_proportion_to_their_length_and_none_more_than_the_budget()
         node.unique_meta.insert(format!("unique.{key}"), value);
     }
     let (all, none) = (words(120_000), words(120_000).replace("word", "other"));
-    let (steps, few) = (10_000_000, 1_000_000);
+    let (steps, few) = (10_000_000, 6_000_000);
     // Whether it holds, and the steps that it takes at most; those of more than the budget find nothing.
     let words = "${meta.unique.words}";
     let cases = [
