@@ -337,6 +337,12 @@ impl Cluster {
         is_silent && !member.alive && !self.contact.is_within(HEARD_WITHIN)
     }
 
+    /// Whether a server answers this one, which leads, as one that is well does.
+    pub(crate) fn answers(&self, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
+        let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
+        id == metrics.id || acked.is_some_and(|acked| acked.elapsed() < self.lost_after)
+    }
+
     /// For how long no leader is known here; nothing while one is.
     pub fn leaderless_for(&self) -> Duration {
         if self.known_leader() { Duration::ZERO } else { Duration::from_millis(self.contact.age_ms()) }

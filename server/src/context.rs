@@ -10,7 +10,9 @@ use crate::candidacy::Candidacy;
 use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::disk_space::DiskSpace;
+use crate::membership::{Changes, ClusterId};
 use crate::options::ServerOptions;
+use crate::peers::Peers;
 use crate::read_index::ReadIndex;
 use crate::watch::Watches;
 use crate::writer::Writer;
@@ -30,6 +32,12 @@ pub struct Context {
     pub reads: ReadIndex,
     /// Who leads and who belongs.
     pub cluster: Cluster,
+    /// Changes who belongs, at the leader.
+    pub changes: Changes,
+    /// Asks other servers.
+    pub peers: Peers,
+    /// Which cluster this is.
+    pub identity: ClusterId,
     /// What is wrong here.
     pub alarms: Alarms,
     /// What speaks against this server as the leader.

@@ -1,5 +1,6 @@
-//! What watches the ground that a server stands on: its disk's content and pace, its raft, its rows.
+//! What watches the ground that a server stands on: its disk's content and pace, its raft, its rows, its peers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarms::Alarm;
 use crate::candidacy::Objection;
-use crate::cluster::Raft;
+use crate::cluster::{HEARD_WITHIN, Member, Raft};
 use crate::context::Context;
 
 /// Bytes of tables and snapshots that are scrubbed in a second at most.
@@ -59,6 +60,36 @@ pub(crate) async fn tell_of_rows_set_aside(context: Context) -> Result<(), Strin
         }
         if changes.changed().await.is_err() {
             return Err("the tables are closed, this server leaves service".to_owned());
+        }
+    }
+}
+
+/// How often it is looked who is heard of.
+const PEERS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Tells the operator of members that are not heard of any more, and of their return.
+pub(crate) async fn watch_peers(context: Context) -> Result<(), String> {
+    let start = Instant::now();
+    let mut heard: BTreeSet<u64> = BTreeSet::new();
+    let mut lost: BTreeMap<u64, Instant> = BTreeMap::new();
+    loop {
+        tokio::time::sleep(PEERS_LOOK_INTERVAL).await;
+        let mut others = context.cluster.members();
+        others.retain(|member| member.id != context.cluster.id());
+        heard.retain(|id| others.iter().any(|member| member.id == *id));
+        lost.retain(|id, _| others.iter().any(|member| member.id == *id));
+        for Member { id, server, alive, .. } in others {
+            let (name, address) = (server.name, server.rpc_addr);
+            if alive {
+                heard.insert(id);
+                if let Some(since) = lost.remove(&id) {
+                    let seconds = since.elapsed().as_secs();
+                    tracing::info!(name, address, "a server is heard of again, after {seconds} s");
+                }
+            } else if !lost.contains_key(&id) && (heard.contains(&id) || start.elapsed() > HEARD_WITHIN) {
+                lost.insert(id, Instant::now());
+                tracing::warn!(name, address, "a server is not heard of any more");
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::feed::{Fanout, Feed};
 use crate::guards;
 use crate::leader::Liveness;
 use crate::leader::duties::{hand_over, lead_when_elected};
-use crate::membership::{Changes, ClusterId, Discovery, Former, Greetings, Has, Known, Telling};
+use crate::membership::{Changes, ClusterId, Discovery, Former, Greetings, Has, Known, Telling, autopilot};
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -192,6 +192,7 @@ impl Server {
 
         let contact = Arc::new(Contact::new(has_followed));
         let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone(), space.clone());
+        let changes = Changes::new(cluster.clone());
         let context = Context {
             options: options.clone(),
             state: state.clone(),
@@ -212,13 +213,15 @@ impl Server {
                 options.raft,
             ),
             cluster: cluster.clone(),
+            changes: changes.clone(),
+            peers: peers.clone(),
+            identity: identity.clone(),
             alarms: Alarms::default(),
             candidacy: Candidacy::default(),
             log: extent,
             space: space.clone(),
             clock: clock.clone(),
         };
-        let changes = Changes::new(cluster.clone());
         let liveness = Arc::new(Liveness::default());
         let sessions = Arc::new(LiveSessions::default());
         let stop = CancellationToken::new();
@@ -236,7 +239,6 @@ impl Server {
             context: context.clone(),
             identity: identity.clone(),
             known: known.clone(),
-            changes: changes.clone(),
             greetings: greetings.clone(),
             liveness: liveness.clone(),
         });
@@ -261,6 +263,7 @@ impl Server {
             alarms: context.alarms.clone(),
         };
         parts.spawn(discovery.run());
+        parts.spawn(part(&cluster, autopilot::keep(cluster.clone(), changes.clone())));
         parts.spawn(part(&cluster, changes.keep_uniform()));
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));
@@ -271,6 +274,7 @@ impl Server {
             report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
         parts.spawn(part(&cluster, reporting));
         parts.spawn(part(&cluster, guards::tell_of_rows_set_aside(context.clone())));
+        parts.spawn(part(&cluster, guards::watch_peers(context.clone())));
         parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness, work)));
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {

@@ -17,9 +17,13 @@ use ordu_store::urgency::Urgency;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings, Sources};
 use crate::open_files;
+use crate::reload::{self, Reload, SetFilter};
 
 /// The flags of `ordu agent`.
 #[derive(Debug, Clone, Default, Args)]
@@ -95,14 +99,15 @@ impl AgentArgs {
 
 /// Reads the configuration and runs the agent until it is told to end.
 pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
-    let config = match config::load(&arguments.sources()) {
+    let sources = arguments.sources();
+    let config = match config::load(&sources) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("Error: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match run(config) {
+    match run(config, sources) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error}");
@@ -111,12 +116,12 @@ pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
     }
 }
 
-/// Runs the agent until it is told to end.
+/// Runs the agent until it is told to end. Its configuration is read again from `sources` when it is told to.
 ///
 /// # Errors
 /// A sentence about why it could not start, or had to stop.
-pub fn run(config: AgentConfig) -> Result<(), String> {
-    start_logging(&config);
+pub fn run(config: AgentConfig, sources: Sources) -> Result<(), String> {
+    let set_filter = start_logging(&config);
     die_on_panic();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -126,7 +131,8 @@ pub fn run(config: AgentConfig) -> Result<(), String> {
     let threads = Threads::start(&config)?;
     let main = threads.server.as_ref().map(|server| &server.raft).or(threads.node.as_ref());
     let main = main.ok_or("an agent is a server, a node, or both")?;
-    let result = main.block_on(run_parts(&config, open_files, &threads));
+    let reload = Reload::new(sources, config.clone(), set_filter);
+    let result = main.block_on(run_parts(&config, open_files, &threads, reload));
     threads.end();
     if config.data_dir_is_temporary
         && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
@@ -207,20 +213,14 @@ fn hurry() {
     }
 }
 
-fn start_logging(config: &AgentConfig) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ORDU_LOG").unwrap_or_else(|_| {
-        // The libraries below say a lot that is no one's concern until something is wrong with them.
-        let level = config.log_level.as_str();
-        let libraries = if level == "trace" { "debug" } else { "error" };
-        tracing_subscriber::EnvFilter::new(format!(
-            "{level},openraft={libraries},h2={libraries},hyper={libraries},tonic={libraries},tower={libraries}"
-        ))
-    });
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second agent in one process, as in tests, keeps the first one's log.
-    let _ =
-        if config.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(false).try_init() };
+/// Begins to log. What it gives changes what is logged; a second agent in one process, as in tests, keeps the first one's
+/// log.
+fn start_logging(config: &AgentConfig) -> Option<SetFilter> {
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(reload::filter(config.log_level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = if config.log_json { lines.json().boxed() } else { lines.with_ansi(false).boxed() };
+    tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
+    Some(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
 }
 
 /// A panic ends the process, but where it is contained: a server with a part missing must not go on as if it
@@ -235,13 +235,25 @@ fn die_on_panic() {
     }));
 }
 
-async fn run_parts(config: &AgentConfig, open_files: Option<u64>, threads: &Threads) -> Result<(), String> {
+async fn run_parts(
+    config: &AgentConfig,
+    open_files: Option<u64>,
+    threads: &Threads,
+    mut reload: Reload,
+) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let rereading = tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.read_again();
+        }
+    });
     let signals = tokio::spawn(async move {
         let mut told = async || {
             tokio::select! {
@@ -309,6 +321,7 @@ async fn run_parts(config: &AgentConfig, open_files: Option<u64>, threads: &Thre
         result
     });
     signals.abort();
+    rereading.abort();
     server.and(node)
 }
 

@@ -2,8 +2,8 @@
 
 use crate::agent::AgentArgs;
 use crate::commands::{
-    alloc_status, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers, server_members,
-    time_reset,
+    alloc_status, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers, raft_peers,
+    server_members, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -86,6 +86,10 @@ pub(crate) enum TimeCommand {
 pub(crate) enum RaftCommand {
     /// List who has a voice in raft
     ListPeers(raft_list_peers::ListPeersArgs),
+    /// Remove a server that has failed
+    RemovePeer(raft_peers::RemoveArgs),
+    /// Hand leadership to another server
+    TransferLeadership(raft_peers::TransferArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,6 +220,8 @@ mod tests {
             "ordu node status 1234abcd -json",
             "ordu server members -json",
             "ordu operator raft list-peers -stale=true",
+            "ordu operator raft remove-peer -peer-id=7",
+            "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",
             "ordu alloc status -short -verbose 1234",
             "ordu eval status 1234 -json",
             "ordu version",

@@ -7,6 +7,7 @@ pub mod config;
 mod monitor;
 pub mod open_files;
 mod output;
+mod reload;
 mod resolve;
 #[cfg(test)]
 mod testing;

@@ -54,6 +54,48 @@ pub struct Member {
     pub status: String,
 }
 
+/// How a server is named to raft.
+#[derive(Debug, Clone, Copy)]
+pub enum RaftPeer<'a> {
+    /// By its raft id.
+    Id(&'a str),
+    /// By its address and RPC port.
+    Address(&'a str),
+}
+
+impl RaftPeer<'_> {
+    fn parameter(self) -> (&'static str, String) {
+        match self {
+            RaftPeer::Id(id) => ("id", id.to_owned()),
+            RaftPeer::Address(address) => ("address", address.to_owned()),
+        }
+    }
+}
+
+/// From whom to whom leadership went.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LeadershipTransfer {
+    /// Who led.
+    pub from: RaftAddress,
+    /// Who leads now.
+    pub to: RaftAddress,
+    /// The chosen server led already.
+    #[serde(default)]
+    pub noop: bool,
+}
+
+/// A server's place in raft.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RaftAddress {
+    /// Its raft id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its address and RPC port.
+    pub address: String,
+}
+
 /// Who has a voice in raft.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -139,6 +181,25 @@ impl Client {
     /// See [`Error`].
     pub async fn raft_configuration(&self, query: &Query) -> Result<Answer<RaftConfiguration>, Error> {
         self.get("/v1/operator/raft/configuration", query).await
+    }
+
+    /// Removes a server that has failed from raft.
+    ///
+    /// # Errors
+    /// See [`Error`]; refused with status 409 while the server lives, or where the rest would have no majority of living
+    /// voters.
+    pub async fn remove_raft_peer(&self, peer: RaftPeer<'_>) -> Result<(), Error> {
+        self.act(Method::DELETE, "/v1/operator/raft/peer", &[peer.parameter()]).await
+    }
+
+    /// Hands leadership to a voter: that one, or whoever has most of the log.
+    ///
+    /// # Errors
+    /// See [`Error`]; refused with status 409 where the server does not vote or does not answer.
+    pub async fn transfer_leadership(&self, to: Option<RaftPeer<'_>>) -> Result<LeadershipTransfer, Error> {
+        let parameters: Vec<_> = to.map(RaftPeer::parameter).into_iter().collect();
+        self.write::<(), _>(Method::PUT, "/v1/operator/raft/transfer-leadership", None, &parameters, None)
+            .await
     }
 
     /// Mends what a wrong clock wrote: the cluster's time and periodic launches go on from now.

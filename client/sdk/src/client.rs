@@ -129,6 +129,18 @@ impl Client {
         decode(path, &self.body(path, response).await?)
     }
 
+    /// A write whose answer says nothing.
+    pub(crate) async fn act(
+        &self,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<(), Error> {
+        let request = self.request(method, path, None, None)?.query(parameters).timeout(ANSWER_TIMEOUT);
+        let response = self.send(request).await?;
+        self.body(path, response).await.map(drop)
+    }
+
     fn request(
         &self,
         method: Method,

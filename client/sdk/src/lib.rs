@@ -27,7 +27,10 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{AgentMembers, AgentSelf, Member, RaftConfiguration, RaftServer, TimeReset};
+pub use agent::{
+    AgentMembers, AgentSelf, LeadershipTransfer, Member, RaftAddress, RaftConfiguration, RaftPeer,
+    RaftServer, TimeReset,
+};
 pub use allocations::{AllocMetric, Allocation, AllocationStub, NodeScore, TaskEvent, TaskState};
 pub use client::{Client, Options, segment};
 pub use error::Error;

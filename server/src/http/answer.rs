@@ -145,8 +145,8 @@ impl Answer {
     }
 
     /// A write that has nothing to tell but its index.
-    pub(super) fn done(index: u64) -> Self {
-        let encoded = Encoded::as_it_is(StatusCode::OK, JSON, Some(index), Bytes::new());
+    pub(super) fn done(index: Option<u64>) -> Self {
+        let encoded = Encoded::as_it_is(StatusCode::OK, JSON, index, Bytes::new());
         Self { claim: Claim::Done, ..Self::plain(encoded) }
     }
 

@@ -95,6 +95,10 @@ pub(super) const IDEMPOTENCY_TOKEN: &[Param] =
     &[param("idempotency_token", Text, "Dispatches with the same token launch one child.")];
 pub(super) const HEALTH_OF: &[Param] =
     &[param("type", Text, "`server` or `client`: the part that is asked about; all of them unless given.")];
+pub(super) const PEER: &[Param] = &[
+    param("id", Text, "The server's raft id."),
+    param("address", Text, "The server's address and RPC port, instead of its id."),
+];
 pub(super) const METRICS_FORMAT: &[Param] =
     &[param("format", Text, "`prometheus` answers in the text format of Prometheus.")];
 

@@ -17,11 +17,13 @@ use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
 use super::description::{
     ALL, ALLOC_MEMBERS, BLOCKING, Body, CONSISTENCY, Contents, DIFFS, Description, HEALTH_OF,
-    IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, PAGES, PREFIX, PURGE, Param, REGION, RESOURCES,
-    SchemaOf, of,
+    IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, PAGES, PEER, PREFIX, PURGE, Param, REGION,
+    RESOURCES, SchemaOf, of,
 };
 use super::dispatch::Call;
-use super::documents::agent::{AgentSelf, Health, Members, RaftConfiguration, StateHash, TimeResetAnswer};
+use super::documents::agent::{
+    AgentSelf, Health, LeadershipTransfer, Members, RaftConfiguration, StateHash, TimeResetAnswer,
+};
 use super::documents::alloc::{self, AllocStub};
 use super::documents::eval::EvalDocument;
 use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
@@ -264,7 +266,7 @@ use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 42] = [
+pub(super) static ROUTES: [Route; 44] = [
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
         .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
         .takes(&[NAMESPACE, PREFIX, PAGES]),
@@ -366,6 +368,10 @@ pub(super) static ROUTES: [Route; 42] = [
         .does("Count the jobs' allocations anew").indexed(),
     act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration)
         .answers("Who has a voice in raft", of::<RaftConfiguration>).takes(&[CONSISTENCY]),
+    act(Delete, "/v1/operator/raft/peer", 0, OPERATOR_WRITE, operator::remove_peer)
+        .does("Remove a server that has failed").takes(&[PEER]),
+    act(Write, "/v1/operator/raft/transfer-leadership", 0, OPERATOR_WRITE, operator::transfer_leadership)
+        .answers("Hand leadership to another voter", of::<LeadershipTransfer>).takes(&[PEER]),
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),

@@ -12,18 +12,20 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::raft::Precondition;
-use ordu_core::limits::{ADMISSIONS_MAX, VOTER_LAG_ENTRIES_MAX};
-use ordu_proto::server::Peer;
+use ordu_core::limits::ADMISSIONS_MAX;
+use ordu_proto::server::{Peer, PeerChoice, peer_choice};
 use ordu_store::types::{Server, TypeConfig};
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::cluster::{Cluster, HEARD_WITHIN, Member};
 
-/// How long one request to join waits for the server to have the log. It asks again.
-const LOG_WAIT: Duration = Duration::from_secs(8);
 /// Pause before a change that did not get through is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the server that leadership is handed to may take to show itself.
+const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Changes the membership while this server leads. A cheap handle.
 #[derive(Clone)]
@@ -46,13 +48,12 @@ impl Changes {
         Self { cluster, turn: Arc::default(), admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)) }
     }
 
-    /// Takes a server in: as a learner first, as a voter once it has the log. A known server gets its new
-    /// address; one that comes back under a new id (its disk was wiped) takes the place of its former self.
-    /// What has begun is carried through, whether the caller waits for it or not.
+    /// Takes a server in as a learner: once it is well, [`super::autopilot`] has it vote. A known server gets its new
+    /// address. What has begun is carried through, whether the caller waits for it or not.
     ///
     /// # Errors
-    /// When this server does not lead, when the change does not get through, or while the server that asks
-    /// has not got the log: it may ask again.
+    /// When this server does not lead, when the change does not get through, or when a member that lives has the name of
+    /// the server that asks.
     pub async fn admit(&self, peer: Peer) -> Result<(), Status> {
         let Some(server) = peer.server.filter(|server| !server.rpc_addr.is_empty() && peer.id != 0) else {
             return Err(Status::invalid_argument("a server that joins says its id and its address"));
@@ -63,7 +64,7 @@ impl Changes {
         let changes = self.clone();
         let admission = tokio::spawn(async move {
             let _permit = permit;
-            changes.take_in(peer.id, server).await
+            changes.make_known(peer.id, &server).await
         });
         admission
             .await
@@ -97,17 +98,8 @@ impl Changes {
         }
     }
 
-    async fn take_in(&self, id: u64, server: Server) -> Result<(), Status> {
-        if self.make_known(id, &server).await? {
-            return Ok(());
-        }
-        self.wait_for_log(id).await?;
-        self.make_voter(id, &server).await
-    }
-
-    /// Has the membership know a server by its present address, as a learner where it was unknown; true if
-    /// it votes.
-    async fn make_known(&self, id: u64, server: &Server) -> Result<bool, Status> {
+    /// Has the membership know a server by its present address, as a learner where it was unknown.
+    async fn make_known(&self, id: u64, server: &Server) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         self.make_uniform().await?;
         let metrics = self.cluster.metrics();
@@ -116,7 +108,7 @@ impl Changes {
             self.former(&metrics, &members, id, server)?;
             tracing::info!(name = server.name, address = server.rpc_addr, "a server joins");
             let change = Change::AddNodes([(id, server.clone())].into());
-            return self.change(&metrics, change, true).await.map(|()| false);
+            return self.change(&metrics, change, true).await;
         };
         if known.server != *server {
             tracing::info!(
@@ -128,35 +120,14 @@ impl Changes {
             let change = Change::SetNodes([(id, server.clone())].into());
             self.change(&metrics, change, true).await?;
         }
-        Ok(known.voter)
+        Ok(())
     }
 
-    /// Waits until a learner has the log: a voter without it would hold up every write.
-    async fn wait_for_log(&self, id: u64) -> Result<(), Status> {
-        let member_since = self.cluster.membership_index();
-        let enough = |metrics: &RaftMetrics<TypeConfig>| {
-            let last = metrics.last_log_index.unwrap_or_default();
-            let needed = member_since.max(last.saturating_sub(VOTER_LAG_ENTRIES_MAX));
-            replicated(metrics, id).is_none_or(|index| index.is_some_and(|index| index >= needed))
-        };
-        let waited = self.cluster.raft().wait(Some(LOG_WAIT)).metrics(enough, "a learner has the log").await;
-        let metrics = waited.unwrap_or_else(|_| self.cluster.metrics());
-        if metrics.replication.is_none() {
-            return Err(Status::unavailable("this server does not lead any more"));
-        }
-        if enough(&metrics) {
-            return Ok(());
-        }
-        let has = replicated(&metrics, id).flatten();
-        Err(Status::unavailable(format!(
-            "it cannot vote before it has the log: it has the entries up to {}, this server has them up to {}",
-            has.map_or_else(|| "none".to_owned(), |index| index.to_string()),
-            metrics.last_log_index.unwrap_or_default()
-        )))
-    }
-
-    /// Makes a learner a voter, in the place of its former self where there is one.
-    async fn make_voter(&self, id: u64, server: &Server) -> Result<(), Status> {
+    /// Makes a learner a voter, in the place of its former self where there is one, or of another that has failed.
+    ///
+    /// # Errors
+    /// When the change does not get through, or would leave the living without a majority.
+    pub(super) async fn promote(&self, id: u64) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         self.make_uniform().await?;
         let metrics = self.cluster.metrics();
@@ -167,22 +138,136 @@ impl Changes {
         if me.voter {
             return Ok(());
         }
-        let (voter, learners) = self.former(&metrics, &members, id, server)?;
+        let (namesake, learners) = self.former(&metrics, &members, id, &me.server)?;
+        let has_failed = |it: &&Member| it.voter && self.cluster.has_failed(&metrics, it);
+        // One for one: who has failed may come back, and a quorum must be left then as well.
+        let former = namesake.or_else(|| members.iter().find(has_failed).map(|it| it.id));
+        let voters = members.iter().filter(|it| it.voter && Some(it.id) != former).chain([me]);
+        let answers: Vec<bool> = voters.map(|it| self.cluster.answers(&metrics, it.id)).collect();
+        let (living, all) = (answers.iter().filter(|answers| **answers).count(), answers.len());
+        if 2 * living <= all {
+            return Err(Status::failed_precondition(format!(
+                "{living} of {all} voters would be alive then, which is no majority"
+            )));
+        }
         let mut steps = vec![Change::AddVoterIds([id].into())];
-        if let Some(voter) = voter {
+        if let Some(voter) = former {
             steps.push(Change::RemoveVoters([voter].into()));
         }
         if !learners.is_empty() {
             steps.push(Change::RemoveNodes(learners));
         }
         self.change(&metrics, Change::Batch(steps), false).await?;
-        match voter {
-            Some(former) => {
-                tracing::info!(name = server.name, former, "a server votes in its former self's place")
+        let name = &me.server.name;
+        match former.and_then(|former| members.iter().find(|it| it.id == former)) {
+            Some(former) if former.server.name == *name => {
+                tracing::info!(name, former = former.id, "a server votes in its former self's place");
             }
-            None => tracing::info!(name = server.name, "a server votes"),
+            Some(former) => {
+                tracing::info!(
+                    name,
+                    failed = former.server.name,
+                    "a server votes in the place of one that has failed"
+                );
+            }
+            None => tracing::info!(name, "a server votes"),
         }
         Ok(())
+    }
+
+    /// Removes a learner that has failed: if it comes back, it asks to join again.
+    ///
+    /// # Errors
+    /// When the change does not get through.
+    pub(super) async fn forget(&self, id: u64) -> Result<(), Status> {
+        let _turn = self.turn.lock().await;
+        self.make_uniform().await?;
+        let metrics = self.cluster.metrics();
+        let members = self.cluster.members_of(&metrics);
+        let is_gone = |it: &&Member| it.id == id && !it.voter && self.cluster.has_failed(&metrics, it);
+        let Some(learner) = members.iter().find(is_gone) else { return Ok(()) };
+        self.change(&metrics, Change::RemoveNodes([id].into()), false).await?;
+        tracing::info!(
+            name = learner.server.name,
+            "a server that has gone before it could vote is forgotten"
+        );
+        Ok(())
+    }
+
+    /// Removes a server that has failed. What has begun is carried through, whether the caller waits for it or not.
+    ///
+    /// # Errors
+    /// When there is no such server, when it lives, when the rest would be left without a majority of the living, and
+    /// when the change does not get through.
+    pub async fn remove(&self, choice: PeerChoice) -> Result<(), Status> {
+        let changes = self.clone();
+        let removal = tokio::spawn(async move { changes.remove_failed(&choice).await });
+        removal.await.map_err(|error| Status::internal(format!("the removal was not worked on: {error}")))?
+    }
+
+    async fn remove_failed(&self, choice: &PeerChoice) -> Result<(), Status> {
+        let _turn = self.turn.lock().await;
+        self.make_uniform().await?;
+        let metrics = self.cluster.metrics();
+        let members = self.cluster.members_of(&metrics);
+        let chosen = chosen(&members, choice)?;
+        let name = &chosen.server.name;
+        if !self.cluster.has_failed(&metrics, chosen) {
+            return Err(Status::failed_precondition(format!(
+                "{name} was heard of in the last {} s or so, or this leader is younger than that: one that lives asks to \
+                 join again, so stop it, wait, and ask again",
+                HEARD_WITHIN.as_secs()
+            )));
+        }
+        let rest = members.iter().filter(|it| it.voter && it.id != chosen.id);
+        let answers: Vec<bool> = rest.map(|it| self.cluster.answers(&metrics, it.id)).collect();
+        let (living, all) = (answers.iter().filter(|answers| **answers).count(), answers.len());
+        if chosen.voter && 2 * living <= all {
+            return Err(Status::failed_precondition(format!(
+                "without {name} {living} of {all} voters would be alive, which is no majority"
+            )));
+        }
+        let gone = [chosen.id].into();
+        let change = if chosen.voter { Change::RemoveVoters(gone) } else { Change::RemoveNodes(gone) };
+        self.change(&metrics, change, false).await?;
+        tracing::info!(name, id = chosen.id, "an operator has removed a server that has failed");
+        Ok(())
+    }
+
+    /// Hands leadership to a voter, the chosen one or whoever has most of the log, and answers from whom to whom it went.
+    ///
+    /// # Errors
+    /// When there is no such server, when it does not vote or does not answer, and when it does not take over.
+    pub async fn hand_over(&self, choice: Option<PeerChoice>) -> Result<(Member, Member), Status> {
+        // A voter that is removed meanwhile would be a leader that nobody counts.
+        let _turn = self.turn.lock().await;
+        let metrics = self.cluster.metrics();
+        let members = self.cluster.members_of(&metrics);
+        let me = members.iter().find(|it| it.id == metrics.id);
+        let me = me.filter(|_| self.cluster.is_leader());
+        let me = me.ok_or_else(|| Status::unavailable("this server does not lead"))?;
+        let chosen = choice.map(|choice| chosen(&members, &choice)).transpose()?;
+        if chosen.is_some_and(|chosen| chosen.id == me.id) {
+            return Ok((me.clone(), me.clone()));
+        }
+        let is_fit = |it: &Member| it.id != me.id && it.voter && self.cluster.answers(&metrics, it.id);
+        if let Some(chosen) = chosen.filter(|chosen| !is_fit(chosen)) {
+            let why = if chosen.voter { "does not answer this leader" } else { "does not vote" };
+            return Err(Status::failed_precondition(format!("{} {why}", chosen.server.name)));
+        }
+        let fit: Vec<u64> = members.iter().filter(|it| is_fit(it)).map(|it| it.id).collect();
+        if fit.is_empty() {
+            return Err(Status::failed_precondition("no other voter answers this leader"));
+        }
+        let may_lead = |id| chosen.map_or_else(|| fit.contains(&id), |chosen| chosen.id == id);
+        crate::leader::duties::hand_over(&self.cluster, may_lead).await;
+        // Between the two there may be a moment without any.
+        let _ = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
+        let leader = self.cluster.metrics().current_leader.filter(|leader| *leader != me.id);
+        let to = leader.and_then(|leader| members.iter().find(|it| it.id == leader));
+        let to =
+            to.ok_or_else(|| Status::unavailable("no other server took leadership over in time; ask again"))?;
+        Ok((me.clone(), to.clone()))
     }
 
     /// Which members a server takes the place of: the dead of its name, but of voters no more than one. So
@@ -233,8 +318,25 @@ impl Changes {
     }
 }
 
+/// The member that an operator means.
+fn chosen<'a>(members: &'a [Member], choice: &PeerChoice) -> Result<&'a Member, Status> {
+    let (found, named) = match &choice.by {
+        Some(peer_choice::By::Id(id)) => (members.iter().find(|it| it.id == *id), format!("the id {id}")),
+        Some(peer_choice::By::Address(address)) => {
+            (members.iter().find(|it| it.server.rpc_addr == *address), format!("the address {address}"))
+        }
+        None => return Err(Status::invalid_argument("a server is named by its id or its address")),
+    };
+    found.ok_or_else(|| {
+        let known =
+            members.iter().map(|it| format!("{} ({}, {})", it.server.name, it.id, it.server.rpc_addr));
+        let known: Vec<String> = known.collect();
+        Status::not_found(format!("no server has {named}; there are {}", known.join(", ")))
+    })
+}
+
 /// The last log index that a server is known to have; `None` where this server does not lead.
-fn replicated(metrics: &RaftMetrics<TypeConfig>, id: u64) -> Option<Option<u64>> {
+pub(super) fn replicated(metrics: &RaftMetrics<TypeConfig>, id: u64) -> Option<Option<u64>> {
     let replication = metrics.replication.as_ref()?;
     Some(replication.get(&id).copied().flatten().map(|log_id| log_id.index))
 }

@@ -14,6 +14,7 @@ use ordu_store::state_machine::{State, position};
 use ordu_store::types::Server;
 use tokio::time::{Instant, timeout};
 
+use super::autopilot::SERVER_STABILIZATION_TIME;
 use super::forming::{self, Gone, Heard, Next, Outlook, Own};
 use super::greetings::{Greetings, Loss};
 use super::known::{Known, Met, Said, rpc_addr};
@@ -198,11 +199,11 @@ impl Discovery {
         let id = self.identity.server_id();
         let members = self.cluster.members();
         if let Some(me) = members.iter().find(|member| member.id == id) {
-            let is_member = me.voter && Some(&me.server) == Discovery::me(&self.options, id).server.as_ref();
+            let is_known = Some(&me.server) == Discovery::me(&self.options, id).server.as_ref();
             // Who is removed while it is away is not told: its own configuration says that it votes. If it
             // does, the question changes nothing, and where nobody leads, nobody is asked.
             let may_be_removed = self.cluster.leaderless_for() > REMOVED_AFTER;
-            return Step { is_member, asks: !is_member || may_be_removed };
+            return Step { is_member: me.voter && is_known, asks: !is_known || may_be_removed };
         }
         if !members.is_empty() {
             // The cluster was told of this server's leaving, or has not replicated its coming yet.
@@ -434,9 +435,21 @@ impl Discovery {
     }
 
     fn complain(&self) {
+        for (address, cause) in self.greetings.failures(&self.options.retry_join) {
+            tracing::warn!(address, "a server that this one is told to join cannot be reached: {cause}");
+        }
         let expected = self.options.bootstrap_expect;
         let settled = self.identity.settled();
         let has_cluster = settled.is_empty() && !self.identity.get().is_empty();
+        let id = self.identity.server_id();
+        if self.cluster.known_leader() && self.cluster.members().iter().any(|member| member.id == id) {
+            tracing::warn!(
+                "this server does not vote yet: it does once it has the log and has answered the leader without a break \
+                 for {} s",
+                SERVER_STABILIZATION_TIME.as_secs()
+            );
+            return;
+        }
         if has_cluster || !self.cluster.members().is_empty() {
             tracing::warn!("waiting for the leader of this server's cluster to take it in");
             return;
@@ -476,6 +489,18 @@ impl Discovery {
             );
             return;
         }
+        self.look(|_, heard, _| {
+            let differing = |other: &&Heard<'_>| ![expected, 0].contains(&other.said.bootstrap_expect);
+            for Heard { said, .. } in heard.iter().filter(|other| other.lately).filter(differing) {
+                tracing::warn!(
+                    name = said.name(),
+                    address = said.rpc_addr(),
+                    "that server expects {} servers to form a cluster, this one {expected}: give all the same \
+                     bootstrap_expect",
+                    said.bootstrap_expect
+                );
+            }
+        });
         tracing::warn!(
             found,
             heard,

@@ -4,9 +4,10 @@
 //! address is asked there before the same id is believed at another; of two that are alive, the younger
 //! process has to end: its data directory is a copy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -16,6 +17,7 @@ use ordu_store::runtime::random_bytes;
 use ordu_store::types::Server;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tonic::Status;
 
 use super::known::{Known, Said, position, rpc_addr};
 use super::{ClusterId, Discovery};
@@ -108,6 +110,23 @@ pub struct Has {
     pub last: Option<(u64, u64)>,
 }
 
+/// Why a call failed: what lies at the bottom of it, in the system's words, or what the other server said.
+fn cause_of(status: &Status) -> String {
+    // As tonic and h2 tell an answer that is none of their protocol, and an end of the connection without one.
+    const FOREIGN: [&str; 3] =
+        ["h2 protocol error", "grpc-status header missing", "stream closed because of a broken pipe"];
+    let said = status.message();
+    let mut cause: &dyn Error = status;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let cause = if cause.is::<Status>() { said.to_owned() } else { cause.to_string() };
+    if FOREIGN.iter().any(|foreign| said.starts_with(foreign) || cause.starts_with(foreign)) {
+        return format!("what listens there is no server's RPC port, perhaps another of its ports ({cause})");
+    }
+    cause
+}
+
 /// How servers meet. A cheap handle.
 #[derive(Clone)]
 pub struct Greetings(Arc<Inner>);
@@ -123,6 +142,8 @@ struct Inner {
     start: Instant,
     /// Why this server has to end.
     end: watch::Sender<Option<String>>,
+    /// Why addresses could not be greeted the last time.
+    failures: Mutex<BTreeMap<String, String>>,
 }
 
 enum Verdict {
@@ -151,6 +172,7 @@ impl Greetings {
             incarnation: u64::from_be_bytes(random_bytes()).max(1),
             start: Instant::now(),
             end: watch::channel(None).0,
+            failures: Mutex::default(),
         }))
     }
 
@@ -222,12 +244,30 @@ impl Greetings {
 
     /// Greets the server at `target`.
     pub(super) async fn greet(&self, target: &str, telling: Telling) -> Option<GreetReply> {
-        self.ask(target, self.request(telling, false), self.far(GREET_TIMEOUT)).await
+        let asked = self.ask(target, self.request(telling, false), self.far(GREET_TIMEOUT)).await;
+        let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked {
+            Ok(reply) => {
+                failures.remove(target);
+                Some(reply)
+            }
+            Err(cause) => {
+                failures.insert(target.to_owned(), cause);
+                None
+            }
+        }
+    }
+
+    /// Why one of `targets` could not be greeted the last time; of others it is forgotten.
+    pub(super) fn failures(&self, targets: &[String]) -> BTreeMap<String, String> {
+        let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|target, _| targets.contains(target));
+        failures.clone()
     }
 
     /// Asks who is at `target`.
     async fn probe(&self, target: &str) -> Option<GreetReply> {
-        self.ask(target, self.request(Telling::default(), true), self.far(PROBE_TIMEOUT)).await
+        self.ask(target, self.request(Telling::default(), true), self.far(PROBE_TIMEOUT)).await.ok()
     }
 
     /// Longer where servers are far from each other, but never so long that a round of greetings with one server that
@@ -236,7 +276,8 @@ impl Greetings {
         self.0.options.raft.scaled(in_a_rack, 3)
     }
 
-    async fn ask(&self, target: &str, request: GreetRequest, within: Duration) -> Option<GreetReply> {
+    /// Errors say why, for an operator.
+    async fn ask(&self, target: &str, request: GreetRequest, within: Duration) -> Result<GreetReply, String> {
         let asked_at = Instant::now();
         let asked = async {
             let mut client = self.0.peers.server(target)?;
@@ -248,18 +289,19 @@ impl Greetings {
                 let told = bounds::greeting_answer(&reply).inspect_err(|status| {
                     tracing::debug!(target, reason = status.message(), "a server's answer is left alone");
                 });
-                told.ok()?;
+                told.map_err(|status| status.message().to_owned())?;
                 self.note_clock(&reply, asked_at);
                 if let Some(peer) = reply.me.as_ref().filter(|_| self.is_ours(&reply)) {
                     self.0.known.note_round_trip(peer.id, asked_at.elapsed());
                 }
-                Some(reply)
+                Ok(reply)
             }
             Ok(Err(status)) => {
-                tracing::debug!(target, reason = status.message(), "a server cannot be greeted");
-                None
+                let cause = cause_of(&status);
+                tracing::debug!(target, cause, "a server cannot be greeted");
+                Err(cause)
             }
-            Err(_) => None,
+            Err(_) => Err(format!("no answer in {} ms", within.as_millis())),
         }
     }
 

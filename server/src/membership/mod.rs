@@ -1,5 +1,6 @@
 //! How a server finds its cluster, forms it once, joins it, and keeps its address known.
 
+pub(crate) mod autopilot;
 mod changes;
 mod discovery;
 mod forming;

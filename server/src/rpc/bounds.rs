@@ -1,7 +1,9 @@
 //! How much other servers may say of themselves, and at one time.
 
 use ordu_core::limits::{FORWARD_BATCH_MAX, LOG_ENTRY_BYTES_MAX};
-use ordu_proto::server::{GreetReply, GreetRequest, NodeLivenessRequest, Peer, ProposeRequest};
+use ordu_proto::server::{
+    GreetReply, GreetRequest, NodeLivenessRequest, Peer, PeerChoice, ProposeRequest, peer_choice,
+};
 use tonic::Status;
 
 use crate::raft::SERVER_TEXT_BYTES_MAX;
@@ -30,6 +32,14 @@ pub(crate) fn peer(peer: &Peer) -> Result<(), Status> {
     [&it.name, &it.rpc_addr, &it.http_addr, &it.datacenter, &it.serf_addr].into_iter().try_for_each(|text| {
         too_much("bytes of a server's name or address", text.len(), SERVER_TEXT_BYTES_MAX)
     })
+}
+
+/// A server as an operator names it.
+pub(crate) fn choice(choice: PeerChoice) -> Result<PeerChoice, Status> {
+    if let Some(peer_choice::By::Address(address)) = &choice.by {
+        too_much("bytes of a server's address", address.len(), SERVER_TEXT_BYTES_MAX)?;
+    }
+    Ok(choice)
 }
 
 /// A greeting.

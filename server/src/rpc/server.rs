@@ -9,9 +9,9 @@ use openraft::errors::ClientWriteError;
 use ordu_core::command::{read_envelope, stamped};
 use ordu_core::state::Id;
 use ordu_proto::server::{
-    Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, JoinReply, JoinRequest, NodeLivenessReply,
-    NodeLivenessRequest, ProposeReply, ProposeRequest, ProposeResult, ReadIndexReply, ReadIndexRequest,
-    propose_result, server_server,
+    Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, HandOverReply, HandOverRequest, JoinReply,
+    JoinRequest, NodeLivenessReply, NodeLivenessRequest, Peer, ProposeReply, ProposeRequest, ProposeResult,
+    ReadIndexReply, ReadIndexRequest, RemovePeerReply, RemovePeerRequest, propose_result, server_server,
 };
 use ordu_store::types::Command;
 use prost::Message;
@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::clock::ServerClock;
-use crate::cluster::{Raft, runs};
+use crate::cluster::{Member, Raft, runs};
 use crate::context::Context;
 use crate::disk_space::DiskSpace;
 use crate::leader::Liveness;
-use crate::membership::{Changes, ClusterId, Greetings, Known, Said};
+use crate::membership::{ClusterId, Greetings, Known, Said};
 use crate::rpc::bounds;
 
 /// The service.
@@ -34,8 +34,6 @@ pub struct Service {
     pub identity: ClusterId,
     /// Who was heard of.
     pub known: Known,
-    /// Changes of the membership, for a leader.
-    pub changes: Changes,
     /// How servers meet.
     pub greetings: Greetings,
     /// Which nodes are alive, for a leader.
@@ -122,13 +120,34 @@ impl server_server::Server for Service {
         Ok(Response::new(DigestReply { hash: self.context.state.chain_at(request.index) }))
     }
 
+    async fn remove_peer(
+        &self,
+        request: Request<RemovePeerRequest>,
+    ) -> Result<Response<RemovePeerReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        self.must_lead()?;
+        self.context.changes.remove(bounds::choice(request.peer.unwrap_or_default())?).await?;
+        Ok(Response::new(RemovePeerReply {}))
+    }
+
+    async fn hand_over(&self, request: Request<HandOverRequest>) -> Result<Response<HandOverReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check(&request.cluster_id)?;
+        self.must_lead()?;
+        let choice = request.peer.map(bounds::choice).transpose()?;
+        let (from, to) = self.context.changes.hand_over(choice).await?;
+        let peer = |of: Member| Some(Peer { id: of.id, server: Some(of.server), region: String::new() });
+        Ok(Response::new(HandOverReply { from: peer(from), to: peer(to) }))
+    }
+
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         self.identity.check(&request.cluster_id)?;
         self.must_lead()?;
         let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
         bounds::peer(&peer)?;
-        timeout(JOIN_TIMEOUT, self.changes.admit(peer))
+        timeout(JOIN_TIMEOUT, self.context.changes.admit(peer))
             .await
             .map_err(|_| Status::deadline_exceeded("the membership change takes long; it goes on"))??;
         Ok(Response::new(JoinReply {}))

@@ -32,7 +32,8 @@ server {{
   {extra}
 }}
 "#,
-        count = member.servers.len(),
+        // More are not expected of a cluster, and may join it.
+        count = member.servers.len().min(9),
         join = quoted(member.servers),
     );
     text

@@ -1,11 +1,15 @@
 //! Configurations and data directories that an agent must not start on.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use ordu_tests::cli::ordu;
-use ordu_tests::harness::{Cluster, DevAgent, Root, SETTLE_WITHIN, Shape, eventually_now, free_port, holds};
+use ordu_tests::harness::{
+    Agent, Cluster, DevAgent, Root, SETTLE_WITHIN, Shape, eventually_now, free_port, holds, processes,
+};
 use ordu_tests::jobs::unplaceable;
 use ordu_tests::observe::{job_ids, register, wait_for_jobs};
 
@@ -127,5 +131,70 @@ async fn a_data_directory_of_another_cluster_is_refused_in_words() {
         let ids = ["own".to_owned(), "own-too".to_owned()];
         wait_for_jobs(cluster.client(server), "own", &ids.into()).await;
         assert_eq!(job_ids(cluster.client(server), "foreign").await, Ok([].into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_has_the_configuration_read_again_and_a_fault_in_it_changes_nothing() {
+    let agent = DevAgent::start().await;
+    let pid = agent.process().pid().expect("it runs");
+    let file = agent.root().path().join("dev.hcl");
+    let before = std::fs::read_to_string(&file).expect("the agent was started from it");
+    let tried = [
+        ("log_level = \"LOUD\"\n", "nothing has changed: ", "log_level"),
+        ("log_level = \"TRACE\"\n", "log_level is trace from now on", ""),
+        (
+            "log_level = \"TRACE\"\nserver {\n  sync_limit = \"3s\"\n}\nclient {\n  node_class = \"other\"\n}\n",
+            "nothing has changed that can change now; a restart is needed for server.sync_limit, client.node_class",
+            "",
+        ),
+    ];
+    for (more, said, also) in tried {
+        std::fs::write(&file, format!("{before}{more}")).expect("the test's folder can be written to");
+        let heard = agent.log_text().len();
+        processes::signal(pid, Signal::SIGHUP);
+        eventually_now(said, SETTLE_WITHIN, || {
+            let text = agent.log_text()[heard..].to_owned();
+            let line = text.lines().find(|line| line.contains(said) && line.contains(also));
+            holds(line.is_some(), || text.clone())
+        })
+        .await;
+    }
+    register(agent.client(), &unplaceable("it-goes-on")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_wrong_address_to_join_is_told_with_its_cause_and_who_expects_how_many() {
+    let root = Root::new();
+    let start = |name: &str, expect: u32, joined: &[&str]| {
+        let [http, rpc, serf] = [free_port(), free_port(), free_port()];
+        let data = root.path().join(name).display().to_string();
+        let text = format!(
+            "name = \"{name}\"\ndata_dir = \"{data}\"\nbind_addr = \"127.0.0.1\"\n\
+             ports {{\n  http = {http}\n  rpc = {rpc}\n  serf = {serf}\n}}\n\
+             server {{\n  enabled = true\n  bootstrap_expect = {expect}\n  retry_join = {joined:?}\n}}\n"
+        );
+        let file = root.write(&format!("{name}.hcl"), &text).display().to_string();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let arguments = vec!["-config".to_owned(), file];
+        let mut agent = Agent::new(name, address(http), arguments, root.path(), root.log(name));
+        agent.start();
+        (agent, address(http).to_string(), address(rpc).to_string())
+    };
+    let (_other, http, rpc) = start("other", 5, &[]);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let host = "no-such-host.invalid:4647";
+    let (lost, ..) = start("lost", 3, &[host, &nobody, &http, &rpc]);
+    for (address, said) in [
+        (host, "failed to lookup address"),
+        (nobody.as_str(), "Connection refused"),
+        (http.as_str(), "no server's RPC port"),
+        (rpc.as_str(), "that server expects 5 servers to form a cluster, this one 3"),
+    ] {
+        eventually_now(said, SETTLE_WITHIN, || {
+            let log = lost.log_text();
+            holds(log.lines().any(|line| line.contains(address) && line.contains(said)), || log)
+        })
+        .await;
     }
 }

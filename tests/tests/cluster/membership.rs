@@ -162,4 +162,101 @@ async fn servers_that_are_added_and_one_that_is_replaced_vote_while_writes_go_on
     }
     let leader = cluster.leader().await;
     register(cluster.client(leader), &unplaceable("by-four")).await;
+
+    // They go by hand, and then one more; two of three are a quorum again.
+    for number in two {
+        remove_when_failed(&cluster, cluster.rpc_address(number)).await;
+    }
+    cluster.servers[fourth].stop();
+    remove_when_failed(&cluster, cluster.rpc_address(fourth)).await;
+    wait_for_voters(&mut cluster, &Voters::new()).await;
+    for server in &cluster.servers[..3] {
+        assert!(server.log_text().contains("a server is not heard of any more"), "{}", server.log_text());
+    }
+    let leader = cluster.leader().await;
+    let gone = (0..3).find(|number| *number != leader).unwrap_or_default();
+    cluster.servers[gone].kill();
+    register(cluster.client(leader), &unplaceable("by-two")).await;
+}
+
+/// Removes a server, which may have to be asked for until the leader holds it for dead.
+async fn remove_when_failed(cluster: &Cluster, address: String) {
+    let running = (0..3).find(|number| cluster.servers[*number].is_started()).unwrap_or_default();
+    let client = cluster.client(running);
+    eventually("a server is removed", SETTLE_WITHIN, async || {
+        let path = format!("/v1/operator/raft/peer?address={address}");
+        let answer = client.delete(&path).await.map_err(|error| error.to_string())?;
+        holds(answer.status == 200, || format!("{}: {}", answer.status, answer.text()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_come_and_go_again_leave_the_cluster_as_it_was() {
+    let mut cluster = Cluster::start(without_nodes()).await;
+    let load = Load::start(&cluster.http_addresses(), "visited", Pressure { connections: 2, per_second: 40 });
+    let of_three = wait_for_voters(&mut cluster, &Voters::new()).await;
+    let client = cluster.client(0);
+    for _ in 0..10 {
+        let three = [cluster.add_server(), cluster.add_server(), cluster.add_server()];
+        let addresses = three.map(|number| cluster.rpc_address(number));
+        for number in three {
+            cluster.start_server(number);
+        }
+        eventually("they are taken in, and do not vote", SETTLE_WITHIN, async || {
+            let raft =
+                client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
+            let servers: Vec<_> = raft["Servers"].as_array().into_iter().flatten().collect();
+            let new = servers.iter().filter(|server| {
+                server["Voter"] == false && addresses.iter().any(|address| server["Address"] == **address)
+            });
+            let voters = servers.iter().filter(|server| server["Voter"] == true).count();
+            assert_eq!(3, voters, "{raft}");
+            holds(new.count() == three.len(), || raft.to_string())
+        })
+        .await;
+        for number in three {
+            cluster.servers[number].kill();
+        }
+        wait_for_more(&load).await;
+    }
+    assert_eq!(of_three, wait_for_voters(&mut cluster, &Voters::new()).await, "none is left of them");
+    let record = load.finish().await;
+    for server in 0..3 {
+        wait_for_jobs(cluster.client(server), "visited", &record.acknowledged).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_goes_where_an_operator_wants_it_and_who_lives_is_not_removed() {
+    let mut cluster = Cluster::start(without_nodes()).await;
+    let follower = cluster.follower().await;
+    // Any server passes it on.
+    let client = cluster.client(follower);
+    let to = cluster.rpc_address(follower);
+    let went = client.send("PUT", &format!("/v1/operator/raft/transfer-leadership?address={to}"), None).await;
+    let went = went.expect("the server answers");
+    assert_eq!(200, went.status, "{}", went.text());
+    assert_eq!(follower, cluster.leader().await);
+    let noop = client.send("PUT", &format!("/v1/operator/raft/transfer-leadership?address={to}"), None).await;
+    assert!(noop.expect("the server answers").text().contains("\"Noop\":true"));
+
+    let other = cluster.follower().await;
+    let cases = [
+        (format!("?address={}", cluster.rpc_address(other)), 409, "stop it"),
+        (format!("?address={to}"), 409, "stop it"),
+        ("?id=7".to_owned(), 404, "no server has the id 7; there are "),
+        ("?id=a".to_owned(), 400, "is no server's id"),
+        ("?id=7&address=a".to_owned(), 400, "not by both"),
+        (String::new(), 400, "?id or by ?address"),
+    ];
+    for server in [follower, other] {
+        for (named, status, words) in &cases {
+            let answer = cluster.client(server).delete(&format!("/v1/operator/raft/peer{named}")).await;
+            let answer = answer.expect("the server answers");
+            let said = (answer.status, answer.text());
+            assert!(said.0 == *status && said.1.contains(words), "{named}: {said:?}");
+        }
+    }
+    wait_for_voters(&mut cluster, &Voters::new()).await;
 }

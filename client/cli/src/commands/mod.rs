@@ -8,6 +8,7 @@ pub(crate) mod job_stop;
 pub(crate) mod node_status;
 mod placement;
 pub(crate) mod raft_list_peers;
+pub(crate) mod raft_peers;
 pub(crate) mod server_members;
 pub(crate) mod time_reset;
 
@@ -68,6 +69,12 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
+        }
+        Command::Operator(OperatorCommand::Raft(RaftCommand::RemovePeer(arguments))) => {
+            raft_peers::remove(arguments).await
+        }
+        Command::Operator(OperatorCommand::Raft(RaftCommand::TransferLeadership(arguments))) => {
+            raft_peers::transfer(arguments).await
         }
         Command::Operator(OperatorCommand::Time(TimeCommand::Reset(arguments))) => {
             time_reset::execute(arguments).await

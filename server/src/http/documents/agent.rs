@@ -377,6 +377,35 @@ impl RaftConfiguration {
     }
 }
 
+/// From whom to whom leadership went.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LeadershipTransfer {
+    from: RaftAddress,
+    to: RaftAddress,
+    /// The chosen server led already.
+    noop: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct RaftAddress {
+    #[serde(rename = "ID")]
+    id: String,
+    address: String,
+}
+
+impl LeadershipTransfer {
+    /// Each server with its raft id.
+    pub(crate) fn of(from: (u64, &Server), to: (u64, &Server)) -> Self {
+        let address = |(id, server): (u64, &Server)| RaftAddress {
+            id: id.to_string(),
+            address: server.rpc_addr.clone(),
+        };
+        Self { from: address(from), to: address(to), noop: from.0 == to.0 }
+    }
+}
+
 /// A hash that is equal on servers that have applied the same.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -1,5 +1,5 @@
-//! What an operator asks: metrics, raft's configuration, a hash that tells whether servers agree, and that
-//! what a wrong clock wrote be mended.
+//! What an operator asks: metrics, raft's configuration and changes of it, a hash that tells whether servers agree, and
+//! that what a wrong clock wrote be mended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,21 @@ use ordu_core::state::hash::state_hash;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{TimeReset, TimeWasReset};
+use ordu_proto::server::server_client::ServerClient;
+use ordu_proto::server::{HandOverReply, HandOverRequest, Peer, PeerChoice, RemovePeerRequest, peer_choice};
 use ordu_store::state_machine;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::registrations::of_another;
 use crate::contain::on_blocking_thread;
 use crate::context::Context;
+use crate::error::WriteError;
 use crate::http::Api;
 use crate::http::answer::{Answer, Encoded, PROMETHEUS};
 use crate::http::dispatch::Call;
-use crate::http::documents::agent::{RaftConfiguration, StateHash, TimeResetAnswer};
+use crate::http::documents::agent::{LeadershipTransfer, RaftConfiguration, StateHash, TimeResetAnswer};
 use crate::http::error::HttpError;
 use crate::http::request::Request;
 
@@ -37,6 +43,87 @@ pub(crate) fn raft_configuration(call: Call) -> BoxFuture<'static, Result<Answer
     Box::pin(async move {
         confirm(&call).await?;
         Ok(Answer::local(&call.request, &RaftConfiguration::of(&call.api.context.cluster.members())))
+    })
+}
+
+/// The server that a request names, by one of two ways.
+fn choice(request: &Request) -> Result<Option<PeerChoice>, HttpError> {
+    let by = match (request.given("id"), request.given("address")) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(HttpError::bad_request("a server is named by ?id or by ?address, not by both"));
+        }
+        (Some(id), None) => peer_choice::By::Id(id.parse().map_err(|_| {
+            HttpError::bad_request(format!("{id:?} is no server's id, which is a number; they are listed"))
+        })?),
+        (None, Some(address)) => peer_choice::By::Address(address.to_owned()),
+    };
+    Ok(Some(PeerChoice { by: Some(by) }))
+}
+
+/// What the leader's refusal is to whoever asked.
+fn refusal(status: &Status) -> HttpError {
+    let code = match status.code() {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    HttpError::new(code, status.message())
+}
+
+/// Asks the leader: `here` if it is this server, else `there`.
+async fn of_leader<T>(
+    context: &Context,
+    here: impl Future<Output = Result<T, Status>>,
+    there: impl AsyncFnOnce(ServerClient<Channel>) -> Result<T, Status>,
+) -> Result<T, HttpError> {
+    let leader = context.cluster.leader().ok_or(WriteError::NoLeader)?;
+    let asked = async {
+        if leader.id == context.cluster.id() {
+            return here.await;
+        }
+        there(context.peers.server(&context.peers.address_of(leader.id, &leader.server))?).await
+    };
+    let late = |_| Status::deadline_exceeded("the leader did not answer in time; what it has begun goes on");
+    let answer = timeout(Duration::from_millis(WRITE_WAIT_MS_MAX), asked).await.map_err(late).flatten();
+    answer.map_err(|status| refusal(&status))
+}
+
+/// `DELETE /v1/operator/raft/peer`.
+pub(crate) fn remove_peer(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let context = &call.api.context;
+        let peer = choice(&call.request)?.ok_or_else(|| {
+            HttpError::bad_request("which server is to be removed is named by ?id or by ?address")
+        })?;
+        let request = RemovePeerRequest { cluster_id: context.identity.get(), peer: Some(peer.clone()) };
+        let there = async |mut leader: ServerClient<Channel>| leader.remove_peer(request).await.map(drop);
+        of_leader(context, context.changes.remove(peer), there).await?;
+        Ok(Answer::done(None))
+    })
+}
+
+/// `PUT /v1/operator/raft/transfer-leadership`.
+pub(crate) fn transfer_leadership(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
+    Box::pin(async move {
+        let context = &call.api.context;
+        let peer = choice(&call.request)?;
+        let request = HandOverRequest { cluster_id: context.identity.get(), peer: peer.clone() };
+        let here = async {
+            let (from, to) = context.changes.hand_over(peer).await?;
+            Ok(LeadershipTransfer::of((from.id, &from.server), (to.id, &to.server)))
+        };
+        let there = async |mut leader: ServerClient<Channel>| {
+            let HandOverReply { from, to } = leader.hand_over(request).await?.into_inner();
+            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+            let of = |peer: Peer| (peer.id, peer.server.unwrap_or_default());
+            let ((from, at), (to, there)) = (of(from), of(to));
+            Ok(LeadershipTransfer::of((from, &at), (to, &there)))
+        };
+        let transfer = of_leader(context, here, there).await?;
+        Ok(Answer::local(&call.request, &transfer))
     })
 }
 

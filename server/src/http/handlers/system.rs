@@ -18,7 +18,7 @@ pub(crate) fn reconcile_summaries(call: Call) -> BoxFuture<'static, Result<Answe
             let written = call.api.context.writer.write(command).await?;
             match written.answer {
                 Outcome::Continued(continued) => after = continued.after,
-                _ => return Ok(Answer::done(written.index)),
+                _ => return Ok(Answer::done(Some(written.index))),
             }
         }
     })

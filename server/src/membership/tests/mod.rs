@@ -219,7 +219,16 @@ impl Servers {
 
     /// The leader's hand on the membership.
     async fn changes(&self) -> Changes {
-        Changes::new(self.running[self.leader().await].context().cluster)
+        self.running[self.leader().await].context().changes
+    }
+
+    /// Waits until the membership has so many servers, by the leader's word.
+    async fn wait_for_members(&self, count: usize) {
+        eventually(&format!("there are {count} members (seed {})", self.seed), || {
+            let leader = self.running.iter().find(|server| server.context().cluster.is_leader())?;
+            (leader.context().cluster.members().len() == count).then_some(())
+        })
+        .await;
     }
 
     /// Waits until the servers in `places` are the voters, by the word of each of them.

@@ -1,0 +1,125 @@
+//! What a running agent takes over of its configuration when it is told to read it again, by SIGHUP.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, AgentConfig, ClientSettings, LogLevel, ServerSettings, Sources};
+
+/// Sets what is logged from now on.
+pub(crate) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>;
+
+/// The environment's say in what is logged, over the configuration's.
+const FILTER_VARIABLE: &str = "ORDU_LOG";
+
+/// What is logged at a level. The libraries below say a lot that is no one's concern until something is wrong with them.
+pub(crate) fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| {
+        let level = level.as_str();
+        let libraries = if level == "trace" { "debug" } else { "error" };
+        EnvFilter::new(format!(
+            "{level},openraft={libraries},h2={libraries},hyper={libraries},tonic={libraries},tower={libraries}"
+        ))
+    })
+}
+
+/// The configuration in force, and where it is read again.
+pub(crate) struct Reload {
+    sources: Sources,
+    config: AgentConfig,
+    set_filter: Option<SetFilter>,
+}
+
+impl Reload {
+    pub(crate) fn new(sources: Sources, config: AgentConfig, set_filter: Option<SetFilter>) -> Self {
+        Self { sources, config, set_filter }
+    }
+
+    /// Reads the configuration again and takes over what can be; says what cannot be. A configuration with a fault
+    /// changes nothing.
+    pub(crate) fn read_again(&mut self) {
+        let next = match config::load(&self.sources) {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!("told to read the configuration again, and nothing has changed: {error}");
+                return;
+            }
+        };
+        for warning in &next.warnings {
+            tracing::warn!("{warning}");
+        }
+        let is_of_environment = std::env::var_os(FILTER_VARIABLE).is_some();
+        let changed = match next.log_level {
+            level if level == self.config.log_level => "nothing has changed that can change now".to_owned(),
+            _ if is_of_environment => format!("log_level stays as {FILTER_VARIABLE} in the environment says"),
+            level => format!("log_level is {} from now on", level.as_str()),
+        };
+        // What needs a restart is told until there is one. All this is told as long as it is logged.
+        let waiting = needing_a_restart(&self.config, &next);
+        if waiting.is_empty() {
+            tracing::info!("the configuration was read again: {changed}");
+        } else {
+            let waiting = waiting.join(", ");
+            tracing::warn!("the configuration was read again: {changed}; a restart is needed for {waiting}");
+        }
+        if !is_of_environment && next.log_level != self.config.log_level {
+            let set =
+                self.set_filter.as_ref().map_or(Ok(()), |set_filter| set_filter(filter(next.log_level)));
+            match set {
+                Ok(()) => self.config.log_level = next.log_level,
+                Err(error) => tracing::error!("the log level could not be changed: {error}"),
+            }
+        }
+    }
+}
+
+/// The names of what differs and is taken over by a restart alone.
+fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str> {
+    // A development agent draws a directory of its own each time.
+    let same_data = now.data_dir == next.data_dir || now.data_dir_is_temporary && next.data_dir_is_temporary;
+    let mut all = vec![
+        ("name", now.name == next.name),
+        ("region", now.region == next.region),
+        ("datacenter", now.datacenter == next.datacenter),
+        ("data_dir", same_data),
+        ("bind_addr, addresses and ports", now.listeners == next.listeners),
+        ("advertise", now.advertised == next.advertised),
+        ("log_json", now.log_json == next.log_json),
+        ("raw_exec", now.raw_exec_enabled == next.raw_exec_enabled),
+    ];
+    match (&now.server, &next.server) {
+        (Some(now), Some(next)) => all.extend(of_server(now, next)),
+        (now, next) => all.push(("server", now.is_some() == next.is_some())),
+    }
+    match (&now.client, &next.client) {
+        (Some(now), Some(next)) => all.extend(of_client(now, next)),
+        (now, next) => all.push(("client", now.is_some() == next.is_some())),
+    }
+    all.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
+}
+
+fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 11] {
+    [
+        ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),
+        ("server.retry_join", now.retry_join == next.retry_join),
+        ("server.raft", now.raft == next.raft),
+        ("server.raft_multiplier", now.raft_multiplier == next.raft_multiplier),
+        ("server.num_schedulers", now.num_schedulers == next.num_schedulers),
+        ("server.min_heartbeat_ttl", now.min_heartbeat_ttl_ms == next.min_heartbeat_ttl_ms),
+        ("server.heartbeat_grace", now.heartbeat_grace_ms == next.heartbeat_grace_ms),
+        ("server.clock_skew_limit", now.clock_skew_limit_ms == next.clock_skew_limit_ms),
+        ("server.sync_limit", now.sync_limit_ms == next.sync_limit_ms),
+        ("server.http_stall_limit", now.http_stall_limit_ms == next.http_stall_limit_ms),
+        ("server.disk_free_min_mb", now.disk_free_min_mb == next.disk_free_min_mb),
+    ]
+}
+
+fn of_client(now: &ClientSettings, next: &ClientSettings) -> [(&'static str, bool); 7] {
+    [
+        ("client.servers", now.servers == next.servers),
+        ("client.node_class", now.node_class == next.node_class),
+        ("client.meta", now.meta == next.meta),
+        ("client.options", now.options == next.options),
+        ("client.reserved", now.reserved == next.reserved),
+        ("client.cpu_total_compute", now.cpu_total_compute_mhz == next.cpu_total_compute_mhz),
+        ("client.network_interface", now.network_interface == next.network_interface),
+    ]
+}
