@@ -331,16 +331,14 @@ impl Cluster {
     /// Whether a member has failed, by what this server knows as the leader: it was not heard of for as long
     /// as this server leads, and that is long enough to say so.
     pub fn has_failed(&self, metrics: &RaftMetrics<TypeConfig>, member: &Member) -> bool {
-        let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&member.id).copied().flatten());
-        let is_silent = acked.is_none_or(|acked| acked.elapsed() > HEARD_WITHIN);
+        let is_silent = !answered_within(metrics, member.id, HEARD_WITHIN);
         // A leader is stamped when it is elected.
         is_silent && !member.alive && !self.contact.is_within(HEARD_WITHIN)
     }
 
     /// Whether a server answers this one, which leads, as one that is well does.
     pub(crate) fn answers(&self, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
-        let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
-        id == metrics.id || acked.is_some_and(|acked| acked.elapsed() < self.lost_after)
+        id == metrics.id || answered_within(metrics, id, self.lost_after)
     }
 
     /// For how long no leader is known here; nothing while one is.
@@ -352,4 +350,10 @@ impl Cluster {
     pub fn membership_index(&self) -> u64 {
         self.metrics().membership_config.log_id().as_ref().map_or(0, |id| id.index)
     }
+}
+
+/// Whether a server has answered this one, which leads, within `age`.
+fn answered_within(metrics: &RaftMetrics<TypeConfig>, id: u64, age: Duration) -> bool {
+    let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
+    acked.is_some_and(|acked| acked.elapsed() < age)
 }

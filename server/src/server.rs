@@ -237,7 +237,6 @@ impl Server {
         });
         let server_service = Arc::new(rpc::server::Service {
             context: context.clone(),
-            identity: identity.clone(),
             known: known.clone(),
             greetings: greetings.clone(),
             liveness: liveness.clone(),

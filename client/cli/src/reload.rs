@@ -46,27 +46,42 @@ impl Reload {
         for warning in &next.warnings {
             tracing::warn!("{warning}");
         }
+        let level = next.log_level;
         let is_of_environment = std::env::var_os(FILTER_VARIABLE).is_some();
-        let changed = match next.log_level {
-            level if level == self.config.log_level => "nothing has changed that can change now".to_owned(),
-            _ if is_of_environment => format!("log_level stays as {FILTER_VARIABLE} in the environment says"),
-            level => format!("log_level is {} from now on", level.as_str()),
-        };
-        // What needs a restart is told until there is one. All this is told as long as it is logged.
-        let waiting = needing_a_restart(&self.config, &next);
-        if waiting.is_empty() {
-            tracing::info!("the configuration was read again: {changed}");
+        let changed = if level == self.config.log_level {
+            "nothing has changed that can change now".to_owned()
+        } else if is_of_environment {
+            format!("log_level stays as {FILTER_VARIABLE} in the environment says")
         } else {
-            let waiting = waiting.join(", ");
-            tracing::warn!("the configuration was read again: {changed}; a restart is needed for {waiting}");
-        }
-        if !is_of_environment && next.log_level != self.config.log_level {
-            let set =
-                self.set_filter.as_ref().map_or(Ok(()), |set_filter| set_filter(filter(next.log_level)));
-            match set {
-                Ok(()) => self.config.log_level = next.log_level,
-                Err(error) => tracing::error!("the log level could not be changed: {error}"),
+            format!("log_level is {} from now on", level.as_str())
+        };
+        // What needs a restart is told until there is one.
+        let waiting = needing_a_restart(&self.config, &next).join(", ");
+        let tell = || match waiting.as_str() {
+            "" => tracing::info!("the configuration was read again: {changed}"),
+            waiting => {
+                tracing::warn!(
+                    "the configuration was read again: {changed}; a restart is needed for {waiting}"
+                );
             }
+        };
+        // Told while the more is logged, of before and after.
+        let is_less = level > self.config.log_level;
+        if is_less {
+            tell();
+        }
+        self.set_level(level);
+        if !is_less {
+            tell();
+        }
+    }
+
+    fn set_level(&mut self, level: LogLevel) {
+        // The filter is the same where the environment says what is logged.
+        let set = self.set_filter.as_ref().map_or(Ok(()), |set_filter| set_filter(filter(level)));
+        match set {
+            Ok(()) => self.config.log_level = level,
+            Err(error) => tracing::error!("the log level could not be changed: {error}"),
         }
     }
 }

@@ -137,6 +137,8 @@ pub struct Description {
     pub answer: Contents,
     /// Whether it answers with status 404 where nothing has the id.
     pub misses: bool,
+    /// Whether it answers with status 409 where it cannot be done as things stand.
+    pub conflicts: bool,
     /// Whether its answers tell an index.
     pub indexed: bool,
 }
@@ -148,6 +150,7 @@ impl Description {
         body: None,
         answer: Contents::Nothing,
         misses: false,
+        conflicts: false,
         indexed: false,
     };
 }

@@ -22,15 +22,21 @@ const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEA
      tells with status 500 has its text and a status of 4xx here: 5xx is a fault of the servers.";
 
 /// What may answer besides what a route is for: status, name, meaning.
-const REFUSALS: [(&str, &str, &str); 8] = [
+const REFUSALS: [(&str, &str, &str); 10] = [
     ("400", "BadRequest", "The request cannot be read, or is refused; the text says why."),
     ("404", "NotFound", "Nothing has this id."),
     ("408", "RequestTimeout", "The body did not arrive in time."),
+    ("409", "Conflict", "It cannot be done as things stand; the text says why, and what to do before."),
     ("413", "ContentTooLarge", "The body is longer than the bound that the text tells."),
     ("414", "UriTooLong", "The path and the query are too long."),
     ("429", "TooManyRequests", "The server holds as many blocking queries as it will."),
     ("500", "Fault", "A fault of the servers, or there is no leader; the text says which."),
-    ("503", "Unavailable", "The server is shutting down."),
+    (
+        "503",
+        "Unavailable",
+        "The server has too much in hand, is shutting down, or the leader has just changed.",
+    ),
+    ("507", "InsufficientStorage", "There is too little room on the servers' disks for new work."),
 ];
 
 static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document()));
@@ -195,6 +201,8 @@ impl Describer {
         let description = &route.description;
         let applies = |status: &str| match status {
             "404" => description.misses || route.path.contains(":id"),
+            "409" => description.conflicts,
+            "507" => description.indexed,
             "408" | "413" => route.body_bytes_max > 0,
             "429" => route.blocks,
             _ => true,

@@ -223,6 +223,12 @@ impl Route {
         self
     }
 
+    /// Answers with status 409 where it cannot be done as things stand.
+    const fn or_409(mut self) -> Self {
+        self.info.description.conflicts = true;
+        self
+    }
+
     /// Answers nothing.
     const fn does(mut self, summary: &'static str) -> Self {
         self.info.description.summary = summary;
@@ -369,15 +375,16 @@ pub(super) static ROUTES: [Route; 44] = [
     act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration)
         .answers("Who has a voice in raft", of::<RaftConfiguration>).takes(&[CONSISTENCY]),
     act(Delete, "/v1/operator/raft/peer", 0, OPERATOR_WRITE, operator::remove_peer)
-        .does("Remove a server that has failed").takes(&[PEER]),
+        .does("Remove a server that has failed").takes(&[PEER]).or_404().or_409(),
     act(Write, "/v1/operator/raft/transfer-leadership", 0, OPERATOR_WRITE, operator::transfer_leadership)
-        .answers("Hand leadership to another voter", of::<LeadershipTransfer>).takes(&[PEER]),
+        .answers("Hand leadership to another voter", of::<LeadershipTransfer>).takes(&[PEER])
+        .or_404().or_409(),
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),
     act(Put, "/v1/operator/ordu/time/reset", 0, OPERATOR_WRITE, operator::reset_time)
         .answers("Mend what a wrong clock wrote: time and periodic launches go on from now", of::<TimeResetAnswer>)
-        .indexed(),
+        .indexed().or_409(),
 ];
 
 /// The methods of these routes, as a header tells them.

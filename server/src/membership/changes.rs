@@ -143,13 +143,7 @@ impl Changes {
         // One for one: who has failed may come back, and a quorum must be left then as well.
         let former = namesake.or_else(|| members.iter().find(has_failed).map(|it| it.id));
         let voters = members.iter().filter(|it| it.voter && Some(it.id) != former).chain([me]);
-        let answers: Vec<bool> = voters.map(|it| self.cluster.answers(&metrics, it.id)).collect();
-        let (living, all) = (answers.iter().filter(|answers| **answers).count(), answers.len());
-        if 2 * living <= all {
-            return Err(Status::failed_precondition(format!(
-                "{living} of {all} voters would be alive then, which is no majority"
-            )));
-        }
+        self.must_have_a_majority(&metrics, voters)?;
         let mut steps = vec![Change::AddVoterIds([id].into())];
         if let Some(voter) = former {
             steps.push(Change::RemoveVoters([voter].into()));
@@ -220,13 +214,7 @@ impl Changes {
             )));
         }
         let rest = members.iter().filter(|it| it.voter && it.id != chosen.id);
-        let answers: Vec<bool> = rest.map(|it| self.cluster.answers(&metrics, it.id)).collect();
-        let (living, all) = (answers.iter().filter(|answers| **answers).count(), answers.len());
-        if chosen.voter && 2 * living <= all {
-            return Err(Status::failed_precondition(format!(
-                "without {name} {living} of {all} voters would be alive, which is no majority"
-            )));
-        }
+        self.must_have_a_majority(&metrics, rest)?;
         let gone = [chosen.id].into();
         let change = if chosen.voter { Change::RemoveVoters(gone) } else { Change::RemoveNodes(gone) };
         self.change(&metrics, change, false).await?;
@@ -268,6 +256,21 @@ impl Changes {
         let to =
             to.ok_or_else(|| Status::unavailable("no other server took leadership over in time; ask again"))?;
         Ok((me.clone(), to.clone()))
+    }
+
+    /// Refuses voters of whom the living, by what this leader knows, would be too few.
+    fn must_have_a_majority<'a>(
+        &self,
+        metrics: &RaftMetrics<TypeConfig>,
+        voters: impl Iterator<Item = &'a Member>,
+    ) -> Result<(), Status> {
+        let (living, dead): (Vec<_>, Vec<_>) = voters.partition(|it| self.cluster.answers(metrics, it.id));
+        if living.len() > dead.len() {
+            return Ok(());
+        }
+        let (living, all) = (living.len(), living.len() + dead.len());
+        let text = format!("{living} of {all} voters would be alive then, which is no majority");
+        Err(Status::failed_precondition(text))
     }
 
     /// Which members a server takes the place of: the dead of its name, but of voters no more than one. So

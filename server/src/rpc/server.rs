@@ -23,15 +23,13 @@ use crate::cluster::{Member, Raft, runs};
 use crate::context::Context;
 use crate::disk_space::DiskSpace;
 use crate::leader::Liveness;
-use crate::membership::{ClusterId, Greetings, Known, Said};
+use crate::membership::{Greetings, Known, Said};
 use crate::rpc::bounds;
 
 /// The service.
 pub struct Service {
     /// This server's parts.
     pub context: Context,
-    /// Who this server is.
-    pub identity: ClusterId,
     /// Who was heard of.
     pub known: Known,
     /// How servers meet.
@@ -44,7 +42,9 @@ pub struct Service {
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Service {
-    fn must_lead(&self) -> Result<(), Status> {
+    /// For what is asked of the leader of this cluster.
+    fn must_lead(&self, cluster_id: &[u8]) -> Result<(), Status> {
+        self.context.identity.check(cluster_id)?;
         if self.context.cluster.is_leader() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl server_server::Server for Service {
         let (mut had, mut acknowledged, mut refused) = (None, None, None);
         if let Some(said) = Said::of_request(request).filter(|_| !is_probe) {
             let id = said.peer.id;
-            if !said.cluster_id.is_empty() && said.cluster_id == self.identity.get() {
+            if !said.cluster_id.is_empty() && said.cluster_id == self.context.identity.get() {
                 had = Some(self.known.had(id, standing.as_ref()));
                 acknowledged = cluster.acknowledged_by(id);
             }
@@ -79,7 +79,7 @@ impl server_server::Server for Service {
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
+        self.context.identity.check(&request.cluster_id)?;
         bounds::proposals(&request)?;
         let Context { cluster, clock, space, .. } = &self.context;
         // A server that does not lead decides nothing about others' disks.
@@ -93,8 +93,7 @@ impl server_server::Server for Service {
         &self,
         request: Request<ReadIndexRequest>,
     ) -> Result<Response<ReadIndexReply>, Status> {
-        self.identity.check(&request.into_inner().cluster_id)?;
-        self.must_lead()?;
+        self.must_lead(&request.into_inner().cluster_id)?;
         let index =
             self.context.reads.index().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(ReadIndexReply { log_id: Some(ordu_proto::raft::LogId { term: 0, index }) }))
@@ -105,9 +104,8 @@ impl server_server::Server for Service {
         request: Request<NodeLivenessRequest>,
     ) -> Result<Response<NodeLivenessReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
         bounds::live_nodes(&request)?;
-        self.must_lead()?;
+        self.must_lead(&request.cluster_id)?;
         let ids: Vec<Id> =
             request.node_ids.iter().filter_map(|id| Id::try_from(id.as_slice()).ok()).collect();
         self.liveness.note_alive(&ids);
@@ -116,7 +114,7 @@ impl server_server::Server for Service {
 
     async fn digest(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
+        self.context.identity.check(&request.cluster_id)?;
         Ok(Response::new(DigestReply { hash: self.context.state.chain_at(request.index) }))
     }
 
@@ -125,16 +123,14 @@ impl server_server::Server for Service {
         request: Request<RemovePeerRequest>,
     ) -> Result<Response<RemovePeerReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
-        self.must_lead()?;
+        self.must_lead(&request.cluster_id)?;
         self.context.changes.remove(bounds::choice(request.peer.unwrap_or_default())?).await?;
         Ok(Response::new(RemovePeerReply {}))
     }
 
     async fn hand_over(&self, request: Request<HandOverRequest>) -> Result<Response<HandOverReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
-        self.must_lead()?;
+        self.must_lead(&request.cluster_id)?;
         let choice = request.peer.map(bounds::choice).transpose()?;
         let (from, to) = self.context.changes.hand_over(choice).await?;
         let peer = |of: Member| Some(Peer { id: of.id, server: Some(of.server), region: String::new() });
@@ -143,8 +139,7 @@ impl server_server::Server for Service {
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
-        self.identity.check(&request.cluster_id)?;
-        self.must_lead()?;
+        self.must_lead(&request.cluster_id)?;
         let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
         bounds::peer(&peer)?;
         timeout(JOIN_TIMEOUT, self.context.changes.admit(peer))

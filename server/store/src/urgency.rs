@@ -48,16 +48,16 @@ impl Urgency {
     /// more only with `CAP_SYS_NICE` or within `RLIMIT_NICE`.
     pub fn take(self) -> io::Result<()> {
         const THIS_THREAD: Option<Pid> = None;
-        let niceness = self.niceness()?;
+        let (before, niceness) = (getpriority_process(THIS_THREAD)?, self.niceness()?);
         setpriority_process(THIS_THREAD, niceness)?;
-        if self == Self::Raft {
-            let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
-                .map_err(|error| io::Error::other(error.to_string()))?;
-            // That has set the niceness as well.
-            setpriority_process(THIS_THREAD, niceness)?;
+        if self != Self::Raft {
+            return Ok(());
         }
-        Ok(())
+        let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+        let taken = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+        // That sets a niceness as well. One that interrupts all others does more harm than good.
+        setpriority_process(THIS_THREAD, if taken.is_ok() { niceness } else { before })?;
+        taken.map_err(|error| io::Error::other(error.to_string()))
     }
 }
 

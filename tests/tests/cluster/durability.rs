@@ -1,12 +1,12 @@
 //! What was acknowledged is there, whatever dies; and no task notices.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ordu_tests::harness::{Cluster, Shape};
-use ordu_tests::jobs::sleeper;
+use ordu_tests::harness::{Cluster, Shape, say};
+use ordu_tests::jobs::{sleeper, unplaceable};
 use ordu_tests::load::{Load, Pressure};
-use ordu_tests::observe::{Keeper, wait_for_acknowledged, wait_for_jobs, wait_until_purged};
+use ordu_tests::observe::{Keeper, register, wait_for_acknowledged, wait_for_jobs, wait_until_purged};
 
 /// Rounds of killing the leader: `ORDU_KILL_ROUNDS`, 20 unless it is set.
 fn kill_rounds() -> usize {
@@ -125,13 +125,21 @@ async fn a_leader_that_hangs_is_replaced_and_follows_when_it_goes_on() {
     let leader = cluster.leader().await;
     let others: Vec<usize> = (0..cluster.servers.len()).filter(|number| *number != leader).collect();
     cluster.servers[leader].pause();
+    // A follower does not know yet; it asks whoever leads next what it has asked in vain.
+    let asked = Instant::now();
+    register(cluster.client(others[0]), &unplaceable("asked-in-vain")).await;
+    say(&format!(
+        "what was asked of a leader that hangs was answered after {} ms",
+        asked.elapsed().as_millis()
+    ));
     let successor = cluster.leader_among(&others).await;
     assert_ne!(successor, leader, "a server that hangs leads");
     let load = Load::start(&[cluster.servers[successor].http], "hung", Pressure::default());
     wait_for_acknowledged(&load, 100).await;
     let record = load.finish().await;
     cluster.servers[leader].resume();
-    wait_for_jobs(cluster.client(leader).with_timeout(Duration::from_secs(30)), "hung", &record.acknowledged)
-        .await;
+    let behind = cluster.client(leader).with_timeout(Duration::from_secs(30));
+    wait_for_jobs(behind, "hung", &record.acknowledged).await;
+    wait_for_jobs(behind, "asked-in-vain", &["asked-in-vain".to_owned()].into()).await;
     cluster.wait_for_equal_states().await;
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds};
+use ordu_tests::http::Client;
 use ordu_tests::jobs::unplaceable;
 use ordu_tests::load::{Load, Pressure};
 use ordu_tests::observe::{register, wait_for_jobs};
@@ -85,6 +86,12 @@ async fn servers_that_all_come_back_at_other_addresses_are_one_cluster_again() {
     cluster.wait_for_equal_states().await;
 }
 
+/// Who is in raft, by a server's word.
+async fn raft_servers(client: Client) -> Result<Vec<serde_json::Value>, String> {
+    let raft = client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
+    raft["Servers"].as_array().cloned().ok_or_else(|| raft.to_string())
+}
+
 /// Ids of servers by their addresses.
 pub(crate) type Voters = BTreeMap<String, String>;
 
@@ -96,16 +103,14 @@ pub(crate) async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> V
     eventually("every server votes", SETTLE_WITHIN, async || {
         let mut told = Vec::new();
         for client in &clients {
-            let raft =
-                client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
-            let servers: Vec<_> = raft["Servers"].as_array().into_iter().flatten().cloned().collect();
+            let servers = raft_servers(*client).await?;
             let all_vote = servers.iter().all(|server| server["Voter"] == true);
             let text =
                 |server: &serde_json::Value, key: &str| server[key].as_str().unwrap_or_default().to_owned();
             let ids: Voters =
                 servers.iter().map(|server| (text(server, "Address"), text(server, "ID"))).collect();
             holds(all_vote && servers.len() == running.len() && ids.len() == running.len(), || {
-                format!("{} servers run: {raft}", running.len())
+                format!("{} servers run: {servers:?}", running.len())
             })?;
             told.push(ids);
         }
@@ -204,15 +209,13 @@ async fn servers_that_come_and_go_again_leave_the_cluster_as_it_was() {
             cluster.start_server(number);
         }
         eventually("they are taken in, and do not vote", SETTLE_WITHIN, async || {
-            let raft =
-                client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
-            let servers: Vec<_> = raft["Servers"].as_array().into_iter().flatten().collect();
+            let servers = raft_servers(client).await?;
             let new = servers.iter().filter(|server| {
                 server["Voter"] == false && addresses.iter().any(|address| server["Address"] == **address)
             });
             let voters = servers.iter().filter(|server| server["Voter"] == true).count();
-            assert_eq!(3, voters, "{raft}");
-            holds(new.count() == three.len(), || raft.to_string())
+            assert_eq!(3, voters, "{servers:?}");
+            holds(new.count() == three.len(), || format!("{servers:?}"))
         })
         .await;
         for number in three {

@@ -60,8 +60,8 @@ pub struct Advertised {
     pub serf: HostPort,
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much is logged; the most is the least of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Everything.
     Trace,

@@ -34,6 +34,9 @@ use crate::storage::Storage;
 /// Of the tests' own time, which does not pass while there is anything to do.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// How often the tests look.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// A server that runs; its place in the cluster is the last part of its ports. It may start anew, as another.
 #[derive(Clone)]
 struct Running(Arc<Mutex<(u64, Context)>>);
@@ -231,6 +234,16 @@ impl Servers {
         .await;
     }
 
+    /// The servers in `places` are the voters for as long as `time`, by the word of whoever leads.
+    async fn stay_voters(&self, places: &[usize], time: Duration) {
+        let voters = self.ids(places);
+        lastingly(&format!("they are the voters (seed {})", self.seed), time, || {
+            let mut leaders = self.running.iter().filter(|server| server.context().cluster.is_leader());
+            leaders.all(|leader| leader.uniform_voters().as_ref() == Some(&voters))
+        })
+        .await;
+    }
+
     /// Waits until the servers in `places` are the voters, by the word of each of them.
     async fn wait_for_voters(&self, places: &[usize]) {
         eventually(&format!("they are the voters (seed {})", self.seed), || {
@@ -243,6 +256,15 @@ impl Servers {
     }
 }
 
+/// Looks for as long as `time` whether something goes on to hold; that it lasts is what is tested.
+async fn lastingly(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        assert!(holds(), "no more after {:?}: {what}", began.elapsed());
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
 /// Looks until there is something.
 async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
@@ -251,6 +273,6 @@ async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "not in {} s: {what}", DEADLINE.as_secs());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
