@@ -1,18 +1,19 @@
 //! What this server knows of the cluster: who leads, who belongs, how fresh its own state is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
+use ordu_core::limits::{LEADER_WAIT_MS_MAX, VOTER_LAG_ENTRIES_MAX};
 use ordu_proto::server::{DiskRoom, Standing};
 use ordu_store::codec::log_id_to_pb;
 use ordu_store::state_machine::StateMachine;
-use ordu_store::types::{Server, TypeConfig};
-use tokio::time::Instant;
+use ordu_store::types::{LogId, Server, TypeConfig};
 
+use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::distances::Distances;
 use crate::membership::{Has, Known, Telling};
@@ -40,6 +41,42 @@ pub struct Member {
     pub alive: bool,
 }
 
+/// Which voters a server reaches.
+pub(crate) struct Reach {
+    /// All voters.
+    pub(crate) voters: usize,
+    /// Those that it does not reach.
+    pub(crate) unreached: Vec<Member>,
+    /// Whether it and those that it reaches are a quorum.
+    pub(crate) has_quorum: bool,
+}
+
+impl Reach {
+    /// The unreached with their addresses, as an operator reads them.
+    pub(crate) fn unreached_text(&self) -> String {
+        let named = |it: &Member| format!("{} at {}", it.server.name, it.server.rpc_addr);
+        self.unreached.iter().map(named).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How far a server is behind.
+#[derive(Clone, Copy)]
+pub(crate) struct Lag {
+    /// The log index that it has applied last.
+    pub(crate) applied_index: u64,
+    /// The highest that it has heard to be committed.
+    pub(crate) committed_index: u64,
+    /// Whether it has what was committed when it first heard of a leader, and is not far behind since.
+    pub(crate) has_caught_up: bool,
+}
+
+impl Lag {
+    /// Entries that are committed and not applied here.
+    pub(crate) fn entries(&self) -> u64 {
+        self.committed_index.saturating_sub(self.applied_index)
+    }
+}
+
 /// The cluster as this server knows it. A cheap handle.
 #[derive(Clone)]
 pub struct Cluster {
@@ -54,49 +91,10 @@ pub struct Cluster {
 
 /// Servers greet each other every two seconds: one that three greetings have missed has failed.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(7);
+/// While no leader is known they greet each other several times a second: one that is silent for so long is missed.
+const MISSED_WITHIN: Duration = Duration::from_millis(1_500);
 /// After this many of the greatest election timeout without a sign, a leader is not counted on.
 const LOST_AFTER_TIMEOUTS: u32 = 4;
-
-/// When the leader was last heard of, or this server was made one.
-pub struct Contact {
-    start: Instant,
-    /// Milliseconds since `start`, plus one; 0 for never.
-    at_ms: AtomicU64,
-    /// Whether this server may have taken entries from another leader.
-    follows: AtomicBool,
-}
-
-impl Contact {
-    /// At the start of a server, whose log may have entries from another leader.
-    pub fn new(follows: bool) -> Self {
-        Self { start: Instant::now(), at_ms: AtomicU64::new(0), follows: AtomicBool::new(follows) }
-    }
-
-    /// A leader's entries have come and may be taken. To be called before they are.
-    pub fn follow(&self) {
-        self.follows.store(true, Ordering::SeqCst);
-    }
-
-    /// The leader was heard of now.
-    pub fn stamp(&self) {
-        self.at_ms.store(self.now_ms(), Ordering::Relaxed);
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
-    }
-
-    /// Milliseconds since then; since the start where it never was.
-    fn age_ms(&self) -> u64 {
-        self.now_ms().saturating_sub(self.at_ms.load(Ordering::Relaxed))
-    }
-
-    /// Whether there was such a moment within `age`. A vote that a server finds in its log at the start says
-    /// who led then, not who leads.
-    fn is_within(&self, age: Duration) -> bool {
-        self.at_ms.load(Ordering::Relaxed) > 0 && Duration::from_millis(self.age_ms()) < age
-    }
-}
 
 impl Cluster {
     /// A handle on what `raft` knows.
@@ -151,15 +149,34 @@ impl Cluster {
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
         let is_current = if leader == metrics.id {
-            let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == metrics.id);
-            // Before the first answer it is the votes that speak for the new leader.
-            is_alone
-                || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.lost_after)
-                || self.contact.is_within(self.lost_after)
+            self.unanswered(&metrics) < self.lost_after
         } else {
             self.contact.is_within(self.lost_after)
         };
         is_current.then_some(leader)
+    }
+
+    /// For how long no quorum has answered this server, which raft has for the leader. Before the first answer it is
+    /// the votes that speak for it.
+    fn unanswered(&self, metrics: &RaftMetrics<TypeConfig>) -> Duration {
+        if metrics.membership_config.voter_ids().all(|voter| voter == metrics.id) {
+            return Duration::ZERO;
+        }
+        let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+        acked.into_iter().chain(self.contact.age()).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Notes for the others, where this server is raft's leader, for how long no quorum has answered it: they hear of
+    /// it all the same.
+    pub(crate) fn note_unanswered(&self) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.current_leader == Some(metrics.id);
+        let unanswered = if leads { self.unanswered(&metrics) } else { Duration::ZERO };
+        // Shorter ones are those of every heartbeat.
+        let told =
+            if unanswered > self.lost_after / LOST_AFTER_TIMEOUTS { unanswered } else { Duration::ZERO };
+        self.contact.note_unanswered(u64::try_from(told.as_millis()).unwrap_or(u64::MAX));
     }
 
     /// Returns once raft knows here that a server other than `leader` leads: what that one was asked is to be
@@ -194,7 +211,7 @@ impl Cluster {
 
     /// Whether entries up to `last` may come from another leader.
     pub fn is_from_others(&self, last: Option<u64>) -> bool {
-        last.is_some_and(|index| index > 0) && self.contact.follows.load(Ordering::SeqCst)
+        last.is_some_and(|index| index > 0) && self.contact.follows()
     }
 
     /// What this server tells others of its raft: no more than what is synced.
@@ -246,22 +263,20 @@ impl Cluster {
     pub fn last_contact_ms(&self) -> u64 {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let age_ms = self.contact.age_ms();
         if metrics.current_leader != Some(metrics.id) {
-            return age_ms;
+            return self.contact.age_ms();
         }
         // A leader that is answered is current; one that is cut off ages like the others.
-        let acked_ms = metrics
-            .last_quorum_acked
-            .map_or(u64::MAX, |acked| u64::try_from(acked.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let age_ms = age_ms.min(acked_ms);
-        let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == metrics.id);
-        if is_alone || u128::from(age_ms) < self.lost_after.as_millis() { 0 } else { age_ms }
+        let unanswered = self.unanswered(&metrics);
+        if unanswered < self.lost_after {
+            return 0;
+        }
+        u64::try_from(unanswered.as_millis()).unwrap_or(u64::MAX).min(self.contact.age_ms())
     }
 
     /// Notes that this server was elected: until a quorum has answered, the votes speak for it.
     pub fn note_elected(&self) {
-        self.contact.stamp();
+        self.contact.elected();
     }
 
     /// All servers, by id.
@@ -343,7 +358,53 @@ impl Cluster {
 
     /// For how long no leader is known here; nothing while one is.
     pub fn leaderless_for(&self) -> Duration {
-        if self.known_leader() { Duration::ZERO } else { Duration::from_millis(self.contact.age_ms()) }
+        if self.known_leader() { Duration::ZERO } else { Duration::from_millis(self.last_contact_ms()) }
+    }
+
+    /// Whether no request waits for a leader any more: there is none for long, or this server is still to be taken into
+    /// a cluster that others can be asked about.
+    pub(crate) fn is_given_up(&self) -> bool {
+        if self.known_leader() {
+            return false;
+        }
+        let is_stranger = self.metrics().membership_config.membership().voter_ids().next().is_none();
+        self.leaderless_for() > Duration::from_millis(LEADER_WAIT_MS_MAX)
+            || is_stranger && self.known.is_formed()
+    }
+
+    /// Whether a leader was heard of within the greatest election timeout, or this server is one.
+    pub(crate) fn is_in_touch(&self) -> bool {
+        Duration::from_millis(self.last_contact_ms()) < self.lost_after / LOST_AFTER_TIMEOUTS
+    }
+
+    /// The voters that this server does not reach, as far as it can say, and whether those that it reaches, itself
+    /// among them, are a quorum.
+    pub(crate) fn reach(&self) -> Reach {
+        let metrics = self.metrics();
+        let voters: Vec<Member> = self.members_of(&metrics).into_iter().filter(|it| it.voter).collect();
+        // Who looks for a leader greets the others more often.
+        let within = if self.known_leader() { HEARD_WITHIN } else { self.lost_after.max(MISSED_WITHIN) };
+        let is_reached = |it: &Member| {
+            let leads = metrics.current_leader == Some(metrics.id);
+            it.id == metrics.id
+                || if leads { self.answers(&metrics, it.id) } else { self.known.is_alive(it.id, within) }
+        };
+        let quorum = voters.len() / 2 + 1;
+        let count = voters.len();
+        let unreached: Vec<Member> = voters.into_iter().filter(|it| !is_reached(it)).collect();
+        Reach { voters: count, has_quorum: count - unreached.len() >= quorum, unreached }
+    }
+
+    /// How far this server is behind what is committed, as far as it has heard.
+    pub(crate) fn lag(&self) -> Lag {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |id: Option<&LogId>| id.map_or(0, |id| id.index);
+        let applied_index = index(metrics.last_applied.as_ref());
+        let committed_index = index(metrics.local_committed.as_ref()).max(self.contact.committed_index());
+        let has_caught_up = applied_index >= self.contact.first_committed_index()
+            && committed_index.saturating_sub(applied_index) <= VOTER_LAG_ENTRIES_MAX;
+        Lag { applied_index, committed_index, has_caught_up }
     }
 
     /// The log index of the membership in force.

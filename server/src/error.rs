@@ -34,4 +34,9 @@ pub enum ReadError {
     /// The leader did not answer in time, or lost its lead.
     #[error("the leader could not confirm the read in time: {0}")]
     Unconfirmed(String),
+    /// This server does not have the state yet that it would be read from.
+    #[error(
+        "this server is catching up, it lacks {0} log entries: ask another server, or this one again later"
+    )]
+    Behind(u64),
 }

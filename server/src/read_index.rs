@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use openraft::ReadPolicy;
-use ordu_core::limits::LEADER_WAIT_MS_MAX;
+use ordu_core::limits::{LEADER_WAIT_MS_MAX, VOTER_LAG_ENTRIES_MAX};
 use ordu_proto::server::ReadIndexRequest;
 use ordu_store::state_machine::State;
 use tokio::sync::{mpsc, oneshot};
@@ -46,7 +46,11 @@ impl ReadIndex {
     /// Returns once a read of this server's state sees all that was acknowledged before the call.
     pub async fn confirm(&self) -> Result<(), ReadError> {
         let index = self.index().await?;
-        if self.state.applied_index() < index {
+        let lacks = index.saturating_sub(self.state.applied_index());
+        if lacks > VOTER_LAG_ENTRIES_MAX {
+            return Err(ReadError::Behind(lacks));
+        }
+        if lacks > 0 {
             let applied = self.state.wait_applied(index);
             timeout(Duration::from_millis(LEADER_WAIT_MS_MAX), applied)
                 .await
@@ -96,6 +100,9 @@ impl Rounds {
                 Err(_) => {
                     last = ReadError::Unconfirmed(format!("no answer in {} s", self.round_time_max.as_secs()))
                 }
+            }
+            if self.cluster.is_given_up() {
+                return Err(ReadError::NoLeader);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

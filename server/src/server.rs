@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::alarms::Alarms;
 use crate::candidacy::{self, Candidacy};
 use crate::clock::{self, ServerClock};
-use crate::cluster::{Cluster, Contact, Raft};
+use crate::cluster::{Cluster, Raft};
+use crate::contact::Contact;
 use crate::context::Context;
 use crate::disk_space::{self, DiskSpace};
 use crate::distances;
@@ -32,6 +33,7 @@ use crate::feed::{Fanout, Feed};
 use crate::guards;
 use crate::leader::Liveness;
 use crate::leader::duties::{hand_over, lead_when_elected};
+use crate::leadership;
 use crate::membership::{Changes, ClusterId, Discovery, Former, Greetings, Has, Known, Telling, autopilot};
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
@@ -171,11 +173,13 @@ impl Server {
             None => None,
         };
 
+        let contact = Arc::new(Contact::new(has_followed));
         let network = network::Network {
             peers: peers.clone(),
             cluster_id: identity.clone(),
             transfers: transfers.clone(),
             timing: options.raft,
+            contact: contact.clone(),
         };
         let config = Arc::new(raft_config(&options)?);
         let raft = Raft::new(identity.server_id(), config, network, log, machine)
@@ -190,7 +194,6 @@ impl Server {
             "this server is up"
         );
 
-        let contact = Arc::new(Contact::new(has_followed));
         let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone(), space.clone());
         let changes = Changes::new(cluster.clone());
         let context = Context {
@@ -274,6 +277,7 @@ impl Server {
         parts.spawn(part(&cluster, reporting));
         parts.spawn(part(&cluster, guards::tell_of_rows_set_aside(context.clone())));
         parts.spawn(part(&cluster, guards::watch_peers(context.clone())));
+        parts.spawn(part(&cluster, leadership::watch(context.clone())));
         parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness, work)));
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {

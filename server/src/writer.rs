@@ -10,7 +10,8 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use ordu_core::command::{envelope, stamped};
 use ordu_core::limits::{
-    FORWARD_BATCH_MAX, FORWARD_BYTES_MAX, LEADER_WAIT_MS_MAX, LOG_ENTRY_BYTES_MAX, WRITE_WAIT_MS_MAX,
+    FORWARD_BATCH_MAX, FORWARD_BYTES_MAX, LEADER_WAIT_MS_MAX, LOG_ENTRY_BYTES_MAX, VOTER_LAG_ENTRIES_MAX,
+    WRITE_WAIT_MS_MAX,
 };
 use ordu_proto::command::envelope::Command as Payload;
 use ordu_proto::command::outcome::Outcome as Answer;
@@ -93,12 +94,13 @@ impl Writer {
         let mut bytes = encoded(&request)?;
         let start = Instant::now();
         let deadline = start + Duration::from_millis(WRITE_WAIT_MS_MAX);
+        let leader_wait_max = Duration::from_millis(LEADER_WAIT_MS_MAX);
         let mut unknown = None;
         loop {
             let attempt = match self.cluster.leader() {
                 _ if Instant::now() >= deadline => break,
                 _ if !self.cluster.raft_runs() => Attempt::Stopped,
-                None if start.elapsed() >= Duration::from_millis(LEADER_WAIT_MS_MAX) => break,
+                None if start.elapsed() >= leader_wait_max || self.cluster.is_given_up() => break,
                 None => Attempt::NotProposed,
                 Some(leader) => {
                     tokio::select! {
@@ -122,8 +124,11 @@ impl Writer {
                     continue;
                 }
                 Attempt::Decided(index, outcome) => {
-                    // It is durable. A server that is cut off now cannot apply it, and says what it knows.
-                    let _ = timeout_at(deadline, self.state.wait_applied(index)).await;
+                    // It is durable. A server that is cut off now cannot apply it, and says what it knows; one that is far
+                    // behind refuses reads until it has it.
+                    if index.saturating_sub(self.state.applied_index()) <= VOTER_LAG_ENTRIES_MAX {
+                        let _ = timeout_at(deadline, self.state.wait_applied(index)).await;
+                    }
                     return decided(index, outcome);
                 }
                 Attempt::Unreadable(reason) => {

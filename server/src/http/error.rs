@@ -74,7 +74,10 @@ impl From<ShuttingDown> for HttpError {
 
 impl From<ReadError> for HttpError {
     fn from(error: ReadError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            ReadError::Behind(_) => Self::busy(error.to_string()),
+            ReadError::NoLeader | ReadError::Unconfirmed(_) => Self::internal(error.to_string()),
+        }
     }
 }
 

@@ -36,15 +36,6 @@ pub(crate) async fn lead_when_elected(
             if leads {
                 context.cluster.note_elected();
             }
-            match context.cluster.leader() {
-                Some(leader) if leads => {
-                    tracing::info!(name = leader.server.name, term = current_term, "this server leads")
-                }
-                Some(leader) => {
-                    tracing::info!(name = leader.server.name, term = current_term, "another server leads")
-                }
-                None => tracing::warn!(term = current_term, "no leader is known"),
-            }
         }
         if term.as_ref().is_some_and(|(of, _)| !leads || *of != current_term) {
             tracing::info!("this server's term as leader has ended");

@@ -126,7 +126,8 @@ impl Discovery {
                 // One that has just started may be needed as the leader, and is none before it has heard
                 // whether its clock is right.
                 let is_compared = self.clock.verdict() != Verdict::Unknown;
-                tokio::time::sleep(if is_compared { SETTLED_INTERVAL } else { SEARCH_INTERVAL }).await;
+                let pause = if is_compared { SETTLED_INTERVAL } else { SEARCH_INTERVAL };
+                self.pause(pause).await;
                 continue;
             }
             if complained.elapsed() > COMPLAIN_INTERVAL {
@@ -134,6 +135,18 @@ impl Discovery {
                 self.complain();
             }
             tokio::time::sleep(SEARCH_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the next greetings, but not for long where the leader is not heard of: who else is missing is to be
+    /// known soon then.
+    async fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            tokio::time::sleep(SEARCH_INTERVAL).await;
+            if Instant::now() >= until || !self.cluster.is_in_touch() {
+                return;
+            }
         }
     }
 

@@ -219,6 +219,11 @@ impl Known {
         met.get(&id).is_some_and(|met| met.at.elapsed() <= age && self.is_one_of_us(&met.said.cluster_id))
     }
 
+    /// Whether another server has said that there is a cluster for this one.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.met().values().any(|met| met.said.formed && self.is_one_of_us(&met.said.cluster_id))
+    }
+
     /// Whether a server has said last that its disk is slow.
     pub fn has_slow_disk(&self, id: u64) -> bool {
         self.met().get(&id).is_some_and(|met| met.said.slow_disk)

@@ -16,7 +16,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use ordu_proto::raft::raft_client::RaftClient;
-use ordu_proto::raft::{SnapshotChunk, SnapshotHeader, snapshot_chunk};
+use ordu_proto::raft::{AppendRequest, SnapshotChunk, SnapshotHeader, snapshot_chunk};
 use ordu_store::background::in_background;
 use ordu_store::codec::{log_id_to_pb, stored_membership_to_pb, vote_to_pb};
 use ordu_store::snapshot::SnapshotData;
@@ -30,6 +30,7 @@ use tonic::{Code, Status};
 
 use super::check::Complaints;
 use super::wire::{self, Sent};
+use crate::contact::Contact;
 use crate::membership::ClusterId;
 use crate::options::RaftTiming;
 use crate::peers::{Peers, Purpose};
@@ -53,6 +54,8 @@ pub struct Network {
     pub transfers: Transfers,
     /// How far the servers are from each other.
     pub timing: RaftTiming,
+    /// Says whether this server, as the leader, is answered.
+    pub contact: Arc<Contact>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -75,7 +78,8 @@ impl Network {
     fn client(&self, target: u64, server: &Server, purpose: Purpose) -> Client {
         let (peers, cluster_id) = (self.peers.clone(), self.cluster_id.clone());
         let (transfers, timing, refusals) = (self.transfers.clone(), self.timing, Arc::default());
-        Client { peers, cluster_id, target, server: server.clone(), purpose, transfers, timing, refusals }
+        let (server, contact) = (server.clone(), self.contact.clone());
+        Client { peers, cluster_id, target, server, purpose, transfers, timing, contact, refusals }
     }
 }
 
@@ -88,6 +92,7 @@ pub struct Client {
     purpose: Purpose,
     transfers: Transfers,
     timing: RaftTiming,
+    contact: Arc<Contact>,
     /// When the operator was told last that what this server sends is refused.
     refusals: Arc<Complaints>,
 }
@@ -155,7 +160,10 @@ impl RaftNetworkV2<TypeConfig> for Client {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, Failure> {
-        let message = wire::append_to_pb(self.cluster_id.get(), self.target, &request);
+        let message = AppendRequest {
+            unanswered_ms: self.contact.unanswered_ms(),
+            ..wire::append_to_pb(self.cluster_id.get(), self.target, &request)
+        };
         let reply = self.within(option.hard_ttl(), self.raft()?.append(message)).await?;
         wire::append_reply_from_pb(reply, request.vote.leader_id.term).map_err(unreachable)
     }

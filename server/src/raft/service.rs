@@ -22,7 +22,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::check::{self, Complaints, Own};
 use super::wire;
-use crate::cluster::{Contact, Raft};
+use crate::cluster::Raft;
+use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::membership::ClusterId;
 
@@ -128,7 +129,9 @@ impl raft_server::Raft for Service {
         let request = request.into_inner();
         self.check(&request.cluster_id, request.target)?;
         must_have_room(&self.space, &request)?;
+        let unanswered_ms = request.unanswered_ms;
         let append = wire::append_from_pb(request, &self.own()).map_err(|error| self.refuse(error))?;
+        let committed_index = append.leader_commit.as_ref().map_or(0, |id| id.index);
         self.contact.follow();
         let reply = if append.entries.is_empty() {
             self.heartbeat(append).await?
@@ -136,6 +139,7 @@ impl raft_server::Raft for Service {
             self.raft.append_entries(append).await.map_err(fatal)?
         };
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+            self.contact.note_leader(unanswered_ms, committed_index);
             self.contact.stamp();
         }
         Ok(Response::new(wire::append_reply_to_pb(&reply)))

@@ -30,6 +30,7 @@ pub(super) fn append_to_pb(
         prev_log_id: request.prev_log_id.as_ref().map(log_id_to_pb),
         entries: request.entries.iter().map(entry_to_pb).collect(),
         leader_commit: request.leader_commit.as_ref().map(log_id_to_pb),
+        unanswered_ms: 0,
     }
 }
 

@@ -1,10 +1,14 @@
-//! A leader that loses its quorum: what it cannot hear of is not held against nodes.
+//! Servers that lose their quorum, or are far behind: they say so, hold nobody up, and what the leader cannot hear of is
+//! not held against nodes.
 
 use std::time::{Duration, Instant};
 
-use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
+use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds};
 use ordu_tests::jobs::{sleeper, unplaceable};
-use ordu_tests::observe::{Keeper, register, running_allocations};
+use ordu_tests::load::{Load, Pressure};
+use ordu_tests::observe::{
+    Keeper, figure, health_is_well, health_tells, register, running_allocations, wait_for_acknowledged,
+};
 use serde_json::Value;
 
 /// How long a node may be silent here, grace included, in milliseconds. An agent without a leader looks for
@@ -52,4 +56,105 @@ async fn no_node_goes_down_for_what_a_leader_without_a_quorum_could_not_hear() {
     })
     .await;
     keeper.check_never_restarted(client).await;
+}
+
+/// Longer than requests wait for a leader that may be there soon, in seconds.
+const GIVEN_UP_S: f64 = 6.0;
+/// Shorter than that: who waits for a leader meets this first.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_quorum_is_told_by_every_server_that_is_left_and_taken_back_when_it_is_there_again() {
+    let mut cluster = Cluster::start(Shape { servers: 5, nodes: 0, ..Shape::default() }).await;
+    let leader = cluster.leader().await;
+    let followers: Vec<usize> = (0..5).filter(|number| *number != leader).collect();
+    // The leader lives, and one follower goes on hearing of it.
+    let (left, gone) = ([leader, followers[0]], &followers[1..]);
+    for number in gone {
+        cluster.servers[*number].kill();
+    }
+    for number in left {
+        let client = cluster.client(number);
+        health_tells(client, "the quorum is lost: 3 of 5 voters are not reached").await;
+        for gone in gone {
+            health_tells(client, &cluster.rpc_address(*gone)).await;
+        }
+        assert_eq!(Ok(0.0), figure(client, "ordu_raft_leader_known").await);
+        assert_eq!(500, client.get("/v1/agent/health").await.expect("it answers").status);
+        let server = &cluster.servers[number];
+        eventually_now("the log tells it", SETTLE_WITHIN, || {
+            let log = server.log_text();
+            holds(log.contains("WARN the quorum is lost: 3 of 5"), || log)
+        })
+        .await;
+    }
+    // Nobody is held up once nothing is to be hoped for.
+    for number in left {
+        let client = cluster.client(number);
+        eventually("there is none for long", SETTLE_WITHIN, async || {
+            let contact_ms = figure(client, "ordu_raft_last_contact_ms").await?;
+            holds(contact_ms > GIVEN_UP_S * 1e3, || format!("{contact_ms} ms"))
+        })
+        .await;
+        let soon = client.with_timeout(AT_ONCE);
+        let read = soon.get("/v1/jobs").await.expect("it is answered at once");
+        let job = ordu_tests::jobs::registration(&unplaceable("refused"));
+        let write = soon.post("/v1/jobs", &job).await.expect("it is answered at once");
+        for answer in [read, write] {
+            assert_eq!((500, "No cluster leader"), (answer.status, answer.text().as_str()));
+        }
+    }
+
+    cluster.start_server(gone[0]);
+    cluster.leader_among(&[left[0], left[1], gone[0]]).await;
+    for number in left {
+        health_is_well(cluster.client(number)).await;
+        let server = &cluster.servers[number];
+        eventually_now("what was said is taken back", SETTLE_WITHIN, || {
+            let log = server.log_text();
+            holds(log.contains("s without a leader"), || log)
+        })
+        .await;
+    }
+    // In order, none has an error to tell.
+    for number in [left[0], left[1], gone[0]] {
+        cluster.servers[number].stop();
+        let log = cluster.servers[number].log_text();
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+}
+
+/// More than a server may lack whose reads wait until it has what they need.
+const FAR_BEHIND: usize = 4_500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_far_behind_says_so_and_refuses_reads_until_it_has_caught_up() {
+    let mut cluster = Cluster::start(Shape { nodes: 0, disks: true, ..Shape::default() }).await;
+    let behind = cluster.follower().await;
+    let client = cluster.client(behind);
+    health_is_well(client).await;
+    cluster.disks[behind].hang(true);
+    let others: Vec<_> =
+        (0..3).filter(|number| *number != behind).map(|number| cluster.servers[number].http).collect();
+    let load = Load::start(&others, "ahead", Pressure { connections: 64, per_second: 100 });
+    wait_for_acknowledged(&load, FAR_BEHIND).await;
+    load.finish().await;
+    health_tells(client, "this server is catching up: it has log entry").await;
+    let health = client.get("/v1/agent/health?type=server").await.expect("it answers").json();
+    let lacks = health["server"]["raft"]["entries_behind"].as_u64().unwrap_or_default();
+    assert!(lacks >= 4_096 && health["server"]["ok"] == false, "{health}");
+    let read = client.with_timeout(AT_ONCE).get("/v1/jobs").await.expect("it is answered at once");
+    assert_eq!(503, read.status, "{}", read.text());
+    assert!(
+        read.text().contains("is catching up") && read.header("Retry-After").is_some(),
+        "{}",
+        read.text()
+    );
+    // What it has is told to those who take that.
+    assert_eq!(200, client.get("/v1/jobs?stale").await.expect("it answers").status);
+
+    cluster.disks[behind].hang(false);
+    health_is_well(client).await;
+    assert_eq!(200, client.get("/v1/jobs").await.expect("it answers").status);
 }

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::alarms::Alarm;
-use crate::cluster::{Cluster, Member};
+use crate::cluster::{Cluster, Lag, Member, Reach};
 use crate::distances::Distances;
+use crate::leadership::no_leader;
 use crate::options::{RaftTiming, ServerOptions};
 
 /// The version of this program; what clients go by is [`NOMAD_VERSION`].
@@ -297,6 +298,29 @@ struct HealthOf {
     raft: Option<RaftHealth>,
 }
 
+/// Why a server cannot do its work, as health says it; empty where it can.
+pub(crate) struct ServerFaults(Vec<String>);
+
+impl ServerFaults {
+    /// What follows from whether a leader is known, which voters are reached, and how far the server is behind.
+    pub(crate) fn of(leader_known: bool, reach: &Reach, lag: &Lag) -> Self {
+        let mut faults = Vec::new();
+        if !leader_known {
+            faults.push("No cluster leader".to_owned());
+            if reach.voters > 0 {
+                faults.push(no_leader(reach));
+            }
+        }
+        if !lag.has_caught_up {
+            let Lag { applied_index, committed_index, .. } = lag;
+            faults.push(format!(
+                "this server is catching up: it has log entry {applied_index} of {committed_index}"
+            ));
+        }
+        Self(faults)
+    }
+}
+
 /// How far the servers are from each other, and what raft makes of it.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct RaftHealth {
@@ -306,30 +330,40 @@ pub(crate) struct RaftHealth {
     multiplier_needed: u32,
     /// By the servers' names.
     round_trips_ms: BTreeMap<String, f64>,
+    /// Log entries that are committed and not applied here.
+    entries_behind: u64,
+    /// The names of the voters that this server does not reach.
+    unreached: Vec<String>,
 }
 
 impl RaftHealth {
-    pub(crate) fn of(timing: &RaftTiming, distances: Distances) -> Self {
+    pub(crate) fn of(timing: &RaftTiming, distances: Distances, reach: &Reach, lag: &Lag) -> Self {
         let in_ms = |(name, took): (String, Duration)| (name, (took.as_secs_f64() * 1e6).round() / 1e3);
         Self {
             multiplier: timing.multiplier,
             multiplier_needed: distances.multiplier_needed(timing),
             round_trips_ms: distances.round_trips.into_iter().map(in_ms).collect(),
+            entries_behind: lag.entries(),
+            unreached: reach.unreached.iter().map(|it| it.server.name.clone()).collect(),
         }
     }
 }
 
 impl Health {
-    /// Where the server is asked about: whether a leader is known and what is told of its raft, with what is wrong with
-    /// it; whether there is a client to be told of.
-    pub(crate) fn of(asked: Option<(bool, RaftHealth)>, alarms: &[(Alarm, String)], client: bool) -> Self {
-        let server = |(known, raft): (bool, RaftHealth)| {
-            let leaderless = (!known).then_some("No cluster leader");
-            let said: Vec<&str> =
-                leaderless.into_iter().chain(alarms.iter().map(|(_, text)| text.as_str())).collect();
-            let ok = known && !alarms.iter().any(|(alarm, _)| alarm.is_unfit());
+    /// Where the server is asked about: what keeps it from its work and what is told of its raft, with what else is wrong
+    /// with it; whether there is a client to be told of.
+    pub(crate) fn of(
+        asked: Option<(ServerFaults, RaftHealth)>,
+        alarms: &[(Alarm, String)],
+        client: bool,
+    ) -> Self {
+        let server = |(ServerFaults(faults), raft): (ServerFaults, RaftHealth)| {
+            let ok = faults.is_empty() && !alarms.iter().any(|(alarm, _)| alarm.is_unfit());
+            let said: Vec<String> =
+                faults.into_iter().chain(alarms.iter().map(|(_, text)| text.clone())).collect();
             let message = if said.is_empty() { "ok".to_owned() } else { said.join("; ") };
-            HealthOf { ok, message, raft: (!raft.round_trips_ms.is_empty()).then_some(raft) }
+            let is_alone = raft.round_trips_ms.is_empty() && raft.unreached.is_empty();
+            HealthOf { ok, message, raft: (!is_alone).then_some(raft) }
         };
         Self {
             server: asked.map(server),
@@ -462,28 +496,46 @@ mod tests {
     #[test]
     fn an_agent_is_well_when_all_that_is_asked_about_is() {
         let json = |health: &Health| serde_json::to_value(health).unwrap();
-        let raft = || {
-            let round_trips = vec![("b".to_owned(), Duration::from_micros(90_500))];
-            RaftHealth::of(&RaftTiming::default(), Distances { round_trips })
+        let lag = |applied_index, has_caught_up| Lag { applied_index, committed_index: 9, has_caught_up };
+        let reach = |unreached: &[Member]| Reach {
+            voters: 3,
+            has_quorum: unreached.len() < 2,
+            unreached: unreached.to_vec(),
         };
-        let both = Health::of(Some((true, raft())), &[], true);
+        let asked = |leader_known, reach: Reach, lag: Lag| {
+            let round_trips = vec![("b".to_owned(), Duration::from_micros(90_500))];
+            let raft = RaftHealth::of(&RaftTiming::default(), Distances { round_trips }, &reach, &lag);
+            Some((ServerFaults::of(leader_known, &reach, &lag), raft))
+        };
+        let both = Health::of(asked(true, reach(&[]), lag(9, true)), &[], true);
         let ok = serde_json::json!({"ok": true, "message": "ok"});
-        let told =
-            serde_json::json!({"multiplier": 1, "multiplier_needed": 3, "round_trips_ms": {"b": 90.5}});
+        let told = serde_json::json!({
+            "multiplier": 1, "multiplier_needed": 3, "round_trips_ms": {"b": 90.5}, "entries_behind": 0, "unreached": [],
+        });
         assert!(both.is_well());
         assert_eq!(
             serde_json::json!({"server": {"ok": true, "message": "ok", "raft": told}, "client": ok}),
             json(&both)
         );
         assert_eq!(serde_json::json!({"client": ok}), json(&Health::of(None, &[], true)));
-        let leaderless = Health::of(Some((false, raft())), &[], false);
+        let away = ["b", "c"].map(|name| {
+            let server =
+                Server { name: name.to_owned(), rpc_addr: "10.0.0.1:4647".to_owned(), ..Server::default() };
+            Member { id: 7, server, voter: true, leader: false, alive: false }
+        });
+        let leaderless = Health::of(asked(false, reach(&away), lag(9, true)), &[], false);
         assert!(!leaderless.is_well());
-        assert_eq!(
-            serde_json::json!({"server": {"ok": false, "message": "No cluster leader", "raft": told}}),
-            json(&leaderless)
-        );
+        let said = json(&leaderless);
+        assert_eq!(serde_json::json!(["b", "c"]), said["server"]["raft"]["unreached"]);
+        let message = said["server"]["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("No cluster leader; the quorum is lost: 2 of 3"), "{message}");
+        let late = Health::of(asked(true, reach(&away[..1]), lag(4, false)), &[], false);
+        assert!(!late.is_well());
+        assert_eq!(5, json(&late)["server"]["raft"]["entries_behind"]);
+        assert_eq!("this server is catching up: it has log entry 4 of 9", json(&late)["server"]["message"]);
         for (alarm, is_well) in [(Alarm::ClockSkew, true), (Alarm::Diverged, false)] {
-            let alarmed = Health::of(Some((true, raft())), &[(alarm, "something".to_owned())], false);
+            let alarmed = asked(true, reach(&[]), lag(9, true));
+            let alarmed = Health::of(alarmed, &[(alarm, "something".to_owned())], false);
             assert_eq!(is_well, alarmed.is_well(), "{alarm:?}");
             assert_eq!("something", json(&alarmed)["server"]["message"]);
         }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::context::Context;
 use crate::http::Api;
 use crate::http::answer::{Answer, Encoded, JSON, encode};
-use crate::http::documents::agent::{AgentSelf, Health, Members, RaftHealth};
+use crate::http::documents::agent::{AgentSelf, Health, Members, RaftHealth, ServerFaults};
 use crate::http::error::HttpError;
 use crate::http::request::Request;
 
@@ -58,7 +58,9 @@ pub(crate) fn health(api: &Api, request: &Request) -> Result<Answer, HttpError> 
     let health = Health::of(
         wants("server").then(|| {
             let Context { options, cluster, .. } = &api.context;
-            (cluster.known_leader(), RaftHealth::of(&options.raft, cluster.distances()))
+            let (reach, lag) = (cluster.reach(), cluster.lag());
+            let raft = RaftHealth::of(&options.raft, cluster.distances(), &reach, &lag);
+            (ServerFaults::of(cluster.known_leader(), &reach, &lag), raft)
         }),
         &api.context.alarms.all(),
         wants("client") && api.context.options.with_client,
