@@ -106,7 +106,8 @@ impl Cluster {
         Self::start(Shape::default()).await
     }
 
-    async fn prepare(shape: Shape) -> Self {
+    /// A cluster of which nothing runs yet.
+    pub async fn prepare(shape: Shape) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let root = Root::new();
         let ports: Vec<[u16; 3]> = (0..shape.servers + shape.nodes).map(|_| three_ports()).collect();

@@ -22,6 +22,7 @@ mod lists;
 mod log_bounds;
 mod membership;
 mod openapi;
+mod pages;
 mod partition;
 mod periodic;
 mod plans;
