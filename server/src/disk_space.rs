@@ -150,7 +150,8 @@ fn is_new_work(command: &Command) -> bool {
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { options, cluster, candidacy, alarms, space, .. } = &context;
     loop {
-        let (data_dir, least, before) = (options.data_dir.clone(), options.disk_free_bytes_min, space.room());
+        let least = options.limits.get().disk_free_bytes_min;
+        let (data_dir, before) = (options.data_dir.clone(), space.room());
         let looked = in_background(true, move || look(&data_dir, least, before)).await;
         match looked {
             Ok(free) => {

@@ -103,10 +103,9 @@ const DISK_WELL_AFTER: Duration = Duration::from_secs(10);
 /// a leader's writes all wait for its disk.
 pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<(), String> {
     let Context { options, cluster, candidacy, alarms, .. } = &context;
-    let limit = options.sync_time_max;
     let mut slow: Option<Instant> = None;
     loop {
-        let longest = syncs.longest();
+        let (longest, limit) = (syncs.longest(), options.limits.get().sync_time_max);
         if longest > limit {
             slow = Some(Instant::now());
             alarms.raise(Alarm::SlowDisk, slow_disk(longest, limit));

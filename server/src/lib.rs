@@ -16,6 +16,7 @@ mod guards;
 pub mod http;
 pub mod leader;
 mod leadership;
+pub mod limits;
 mod low_priority;
 pub mod membership;
 pub mod net;

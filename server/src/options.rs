@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::limits::LimitsInForce;
+
 /// The most that `raft_multiplier` may be; Nomad's bound.
 pub const RAFT_MULTIPLIER_MAX: u32 = 10;
 
@@ -104,19 +106,12 @@ pub struct ServerOptions {
     pub raft: RaftTiming,
     /// How much of the raft log is kept.
     pub log: LogBounds,
-    /// Bytes that should be free where the data are; not set: 1 GiB, or a twentieth of a small file system.
-    pub disk_free_bytes_min: Option<u64>,
     /// How long a node may be silent; it shows itself three times in this time.
     pub heartbeat_ttl: Duration,
     /// How much longer a silent node is waited for before it is down.
     pub heartbeat_grace: Duration,
-    /// By how much this server's clock may differ from the median of the members' clocks: with more it is no
-    /// leader.
-    pub clock_skew_max: Duration,
-    /// How long a sync of the raft log may take: with a slower disk it is no leader.
-    pub sync_time_max: Duration,
-    /// How long a client of the HTTP API may take nothing of what is sent to it.
-    pub http_stall_max: Duration,
+    /// What may be changed while the server runs.
+    pub limits: LimitsInForce,
     /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
     pub with_client: bool,
     /// Scheduler workers.

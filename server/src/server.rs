@@ -1,6 +1,7 @@
 //! A server from its start to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +59,17 @@ pub enum ServerError {
         /// The directory.
         path: String,
     },
-    /// The disk, or a port.
+    /// A port.
+    #[error("cannot listen on {address} (`ports.{key}`): {source}{}", what_helps(source))]
+    Listen {
+        /// Which one.
+        key: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The disk.
     #[error("{what}: {source}")]
     Io {
         /// What was tried.
@@ -87,6 +98,22 @@ pub enum ServerError {
         /// Why.
         reason: String,
     },
+}
+
+/// What is to be done where this server cannot listen.
+fn what_helps(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            ". Another process listens there: stop it, or set another port in `ports`"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ". This machine does not have that address, or not yet: see `bind_addr` and `addresses`"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ". The user of this process may not listen there: set ports from 1024 on in `ports`"
+        }
+        _ => "",
+    }
 }
 
 pub(crate) fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServerError {
@@ -135,7 +162,7 @@ impl Server {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
         let peers = Peers::new(net.clone(), options.raft);
-        let clock = ServerClock::new(options.clock_skew_max);
+        let clock = ServerClock::new(options.limits.clone());
         let known = former.known();
         let greetings = Greetings::new(
             options.clone(),
@@ -165,11 +192,13 @@ impl Server {
         let (space, transfers) = (DiskSpace::default(), Transfers::default());
         let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
 
-        let listen = |addr| net.listen(addr);
-        let http = listen(options.http_bind).await.map_err(failed("HTTP"))?;
-        let rpc = listen(options.rpc_bind).await.map_err(failed("RPC"))?;
+        let listen = async |key: &'static str, address| {
+            net.listen(address).await.map_err(|source| ServerError::Listen { key, address, source })
+        };
+        let http = listen("http", options.http_bind).await?;
+        let rpc = listen("rpc", options.rpc_bind).await?;
         let serf = match options.serf_bind {
-            Some(addr) => Some(listen(addr).await.map_err(failed("serf"))?),
+            Some(address) => Some(listen("serf", address).await?),
             None => None,
         };
 
@@ -249,7 +278,7 @@ impl Server {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
             parts.spawn(part(&cluster, serve_rpc(listener, services, stop.clone())));
         }
-        let bounds = Bounds::of_http(options.http_stall_max);
+        let bounds = Bounds::of_http(options.limits.get().http_stall_max);
         let http = work.spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
         let discovery = Discovery {
             options,

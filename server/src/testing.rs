@@ -9,6 +9,7 @@ use ordu_store::identity::{Identity, IdentityMemory};
 use ordu_store::log::{LogDb, MemoryLog};
 use ordu_store::tables::MemoryDb;
 
+use crate::limits::LimitsInForce;
 use crate::net::Tcp;
 use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::Server;
@@ -42,12 +43,9 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         retry_join: Vec::new(),
         raft: RaftTiming::default(),
         log: LogBounds::default(),
-        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
-        clock_skew_max: Duration::from_secs(5),
-        sync_time_max: Duration::from_secs(2),
-        http_stall_max: Duration::from_secs(10),
+        limits: LimitsInForce::default(),
         with_client: false,
         workers: 1,
     };

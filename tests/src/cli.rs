@@ -26,15 +26,27 @@ impl Printed {
 
 /// Runs `ordu` with these arguments and environment. One that does not end within `bound` is killed.
 pub fn ordu(arguments: &[&str], environment: &[(&str, &str)], bound: Duration) -> Printed {
-    let mut child = Command::new(ordu_binary())
-        .args(arguments)
+    ordu_under(&[], arguments, environment, bound)
+}
+
+/// The same, started by another command that becomes it.
+pub fn ordu_under(
+    starter: &[&str],
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    bound: Duration,
+) -> Printed {
+    let binary = ordu_binary().display().to_string();
+    let line = [starter, &[&binary], arguments].concat();
+    let mut child = Command::new(line[0])
+        .args(&line[1..])
         .env_remove("NOMAD_ADDR")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", ordu_binary().display()));
+        .unwrap_or_else(|error| panic!("{}: {error}", line[0]));
     let stdout = child.stdout.take().map(read_all);
     let stderr = child.stderr.take().map(read_all);
     let deadline = Instant::now() + bound;

@@ -20,6 +20,7 @@ use crate::options::AgentOptions;
 use crate::reports::Reports;
 use crate::servers::ServerList;
 use crate::session::{self, End, SessionContext};
+use crate::standing::Standing;
 use crate::supervisor::handle::{SupervisorHandle, SupervisorPlace};
 
 /// Runs a node agent until `shutdown`. Tasks outlive it, unless the options have it stop them. Fails
@@ -58,8 +59,10 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         reports,
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),
+        standing: options.standing.clone(),
         lagging_since: None,
     };
+    options.standing.send_replace(Standing::Alone);
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = keep_session(session) => {}
@@ -81,6 +84,7 @@ async fn keep_session(mut context: SessionContext) {
     while let Some(server) = context.servers.next() {
         let began = Instant::now();
         let end = session::speak(&mut context, &server).await;
+        context.standing.send_replace(Standing::Alone);
         if began.elapsed() > SESSION_GOOD {
             failures = 0;
         }

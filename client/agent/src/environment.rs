@@ -18,6 +18,9 @@ const SECRET_VARIABLES: [&str; 7] = [
     "AWS_SESSION_TOKEN",
     "GOOGLE_APPLICATION_CREDENTIALS",
 ];
+/// Variables by which the service manager speaks with the agent, and with no task.
+const MANAGER_VARIABLES: [&str; 5] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "INVOCATION_ID"];
 /// Variables with these beginnings are about the agent, not about its tasks.
 const OWN_PREFIXES: [&str; 2] = ["NOMAD_", "ORDU_"];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -71,7 +74,9 @@ impl NodeFacts {
 }
 
 fn inherited(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    let is_own = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let is_own = |name: &str| {
+        MANAGER_VARIABLES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
     let mut kept: BTreeMap<String, String> =
         variables.filter(|(name, _)| !SECRET_VARIABLES.contains(&name.as_str()) && !is_own(name)).collect();
     kept.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());

@@ -21,10 +21,12 @@ mod reports;
 mod servers;
 mod session;
 mod spec;
+mod standing;
 mod supervisor;
 mod text;
 
 pub use agent::run;
 pub use error::Error;
 pub use options::{AgentOptions, SupervisorProgram};
+pub use standing::Standing;
 pub use supervisor::supervisor_main;

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use ordu_proto::api::NOMAD_VERSION;
 use ordu_proto::state::NodeResources;
+use tokio::sync::watch;
+
+use crate::standing::Standing;
 
 /// The program that becomes the node's supervisor, without the arguments that name its socket.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct AgentOptions {
     pub supervisor_program: SupervisorProgram,
     /// Whether a shut down agent stops its tasks (a development agent) or leaves them to the next.
     pub stop_tasks_on_shutdown: bool,
+    /// Where the agent says how it stands with its servers.
+    pub standing: watch::Sender<Standing>,
     /// Reported as the attribute `nomad.version`.
     pub version: String,
     /// The program's own version, reported as the attributes `nomad.revision` and `ordu.version`.
@@ -78,6 +83,7 @@ impl AgentOptions {
             network_interface: None,
             supervisor_program: SupervisorProgram::default(),
             stop_tasks_on_shutdown: false,
+            standing: watch::Sender::default(),
             version: NOMAD_VERSION.into(),
             revision: env!("CARGO_PKG_VERSION").into(),
         }

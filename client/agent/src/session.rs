@@ -6,7 +6,7 @@ use std::time::Duration;
 use ordu_proto::node::node_client::NodeClient;
 use ordu_proto::node::{AllocSync, AllocUpdates, FromNode, Heartbeat, Hello, ToNode, from_node, to_node};
 use ordu_proto::state::Node;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::reports::Reports;
 use crate::servers::ServerList;
+use crate::standing::Standing;
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(crate) struct SessionContext {
     pub(crate) reports: Arc<Reports>,
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
+    pub(crate) standing: watch::Sender<Standing>,
     /// Since when servers have been sending states that are older than what this node has acted on.
     pub(crate) lagging_since: Option<Instant>,
 }
@@ -60,6 +62,7 @@ pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
     };
     let mut session = Session {
         context,
+        server,
         outbound,
         ttl: WELCOME_TIMEOUT * 2,
         is_welcome: false,
@@ -98,6 +101,8 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 struct Session<'a> {
     context: &'a mut SessionContext,
+    /// Whom it is with, host:port.
+    server: &'a str,
     outbound: mpsc::Sender<FromNode>,
     /// The node counts as down after this; until the welcome, twice what the welcome may take.
     ttl: Duration,
@@ -157,6 +162,8 @@ impl Session<'_> {
         match message {
             to_node::Message::Welcome(welcome) => {
                 self.is_welcome = true;
+                let server = self.server.to_owned();
+                self.context.standing.send_replace(Standing::Registered { server });
                 self.learn(welcome.heartbeat_ttl_ms, welcome.servers);
                 self.schedule();
             }

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use clap::Args;
 use ordu_agent::AgentOptions;
-use ordu_core::limits::HTTP_STALL_MS;
+use ordu_server::limits::LimitsInForce;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
+use ordu_store::background::heavy;
 use ordu_store::urgency::Urgency;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings, Sources};
-use crate::open_files;
-use crate::reload::{self, Reload, SetFilter};
+use crate::error::AgentError;
+use crate::reload::Reload;
+use crate::service_manager::ServiceManager;
+use crate::{logging, open_files};
 
 /// The flags of `ordu agent`.
 #[derive(Debug, Clone, Default, Args)]
@@ -100,18 +100,12 @@ impl AgentArgs {
 /// Reads the configuration and runs the agent until it is told to end.
 pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
     let sources = arguments.sources();
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("Error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match run(config, sources) {
+    let config = config::load(&sources).map_err(AgentError::from);
+    match config.and_then(|config| run(config, sources)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error}");
-            ExitCode::FAILURE
+            logging::tell_end(&error);
+            ExitCode::from(error.exit_status())
         }
     }
 }
@@ -119,9 +113,9 @@ pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
 /// Runs the agent until it is told to end. Its configuration is read again from `sources` when it is told to.
 ///
 /// # Errors
-/// A sentence about why it could not start, or had to stop.
-pub fn run(config: AgentConfig, sources: Sources) -> Result<(), String> {
-    let set_filter = start_logging(&config);
+/// Why it could not start, or had to stop.
+pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
+    let set_filter = logging::start(&config);
     die_on_panic();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -130,9 +124,10 @@ pub fn run(config: AgentConfig, sources: Sources) -> Result<(), String> {
         open_files::raise().inspect_err(|error| tracing::warn!("{error}; fewer clients are served")).ok();
     let threads = Threads::start(&config)?;
     let main = threads.server.as_ref().map(|server| &server.raft).or(threads.node.as_ref());
-    let main = main.ok_or("an agent is a server, a node, or both")?;
-    let reload = Reload::new(sources, config.clone(), set_filter);
-    let result = main.block_on(run_parts(&config, open_files, &threads, reload));
+    let main = main.ok_or_else(|| "an agent is a server, a node, or both".to_owned())?;
+    let limits = LimitsInForce::new(config.server.as_ref().map(ServerSettings::limits).unwrap_or_default());
+    let reload = Reload::new(sources, config.clone(), set_filter, limits.clone());
+    let result = main.block_on(run_parts(&config, open_files, &threads, reload, limits));
     threads.end();
     if config.data_dir_is_temporary
         && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
@@ -176,6 +171,12 @@ impl Threads {
         })
     }
 
+    /// One of each kind.
+    fn handles(&self) -> Vec<Handle> {
+        let of_server = self.server.iter().flat_map(|server| [&server.raft, &server.requests]);
+        of_server.chain(&self.node).map(|runtime| runtime.handle().clone()).collect()
+    }
+
     /// Whatever still runs belongs to connections that no one waits for.
     fn end(self) {
         let of_server = self.server.into_iter().flat_map(|server| [server.requests, server.raft]);
@@ -213,16 +214,6 @@ fn hurry() {
     }
 }
 
-/// Begins to log. What it gives changes what is logged; a second agent in one process, as in tests, keeps the first one's
-/// log.
-fn start_logging(config: &AgentConfig) -> Option<SetFilter> {
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(reload::filter(config.log_level));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let lines = if config.log_json { lines.json().boxed() } else { lines.with_ansi(false).boxed() };
-    tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
-    Some(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
-}
-
 /// A panic ends the process, but where it is contained: a server with a part missing must not go on as if it
 /// were whole.
 fn die_on_panic() {
@@ -240,7 +231,10 @@ async fn run_parts(
     open_files: Option<u64>,
     threads: &Threads,
     mut reload: Reload,
-) -> Result<(), String> {
+    limits: LimitsInForce,
+) -> Result<(), AgentError> {
+    let manager = ServiceManager::default();
+    manager.starting().await;
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();
     let mut interrupt =
@@ -249,11 +243,13 @@ async fn run_parts(
         signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let mut hangup =
         signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let told = manager.clone();
     let rereading = tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            reload.read_again();
+            told.reloading(|| heavy(true, || reload.read_again())).await;
         }
     });
+    let ending = manager.clone();
     let signals = tokio::spawn(async move {
         let mut told = async || {
             tokio::select! {
@@ -264,6 +260,7 @@ async fn run_parts(
         told().await;
         tracing::info!("told to end; told once more, this process ends at once");
         signalled.cancel();
+        ending.stopping().await;
         told().await;
         // What is stored is whole at every moment: this is how a kill ends it, too.
         tracing::warn!("told again to end: nothing is waited for");
@@ -272,9 +269,9 @@ async fn run_parts(
 
     let server = match config.server.as_ref().zip(threads.server.as_ref()) {
         Some((settings, threads)) => {
-            let (options, work) = (server_options(config, settings), threads.requests.handle());
-            let started = start_server(&options, Known::default(), work).await;
-            Some((started.map_err(|error| error.to_string())?, options, work))
+            let (options, work) = (server_options(config, settings, limits), threads.requests.handle());
+            let started = start_server(&options, Known::default(), work, &manager).await;
+            Some((started.map_err(|error| AgentError::of_server(&error))?, options, work))
         }
         None => None,
     };
@@ -285,12 +282,15 @@ async fn run_parts(
         let result = match config.client.as_ref().zip(threads.node.as_ref()) {
             Some((settings, threads)) => {
                 let mut options = node_options(config, settings);
+                options.standing = manager.node();
                 if let Some(open_files) = open_files {
                     options.supervisor_program = open_files::supervisor(open_files);
                 }
                 let node = threads.spawn(ordu_agent::run(options, node_shutdown.clone()));
-                let ended = node.await.map_err(|error| format!("the node has ended: {error}"));
-                ended.and_then(|ended| ended.map_err(|error| error.to_string()))
+                match node.await {
+                    Ok(ended) => ended.map_err(|error| AgentError::of_node(&error)),
+                    Err(error) => Err(AgentError::Ended(format!("the node has ended: {error}"))),
+                }
             }
             // Also cancelled when the server ends by itself: the process must not outlive it.
             None => {
@@ -304,8 +304,8 @@ async fn run_parts(
     let server = async {
         let result = match server {
             Some((server, options, work)) => {
-                let ended = run_server(server, &options, work, &server_shutdown).await;
-                ended.map_err(|error| error.to_string())
+                let ended = run_server(server, &options, work, &manager, &server_shutdown).await;
+                ended.map_err(|error| AgentError::Ended(error.to_string()))
             }
             None => {
                 server_shutdown.cancelled().await;
@@ -315,11 +315,15 @@ async fn run_parts(
         node_shutdown.cancel();
         result
     };
+    let (has_server, has_node) = (config.server.is_some(), config.client.is_some());
+    let following = tokio::spawn(manager.clone().follow(has_server, has_node, threads.handles()));
     let (server, node) = tokio::join!(server, async {
         let result = node.await;
         shutdown.cancel();
         result
     });
+    manager.stopping().await;
+    following.abort();
     signals.abort();
     rereading.abort();
     server.and(node)
@@ -336,13 +340,17 @@ async fn start_server(
     options: &ServerOptions,
     mut known: Known,
     work: &Handle,
+    manager: &ServiceManager,
 ) -> Result<Started, ServerError> {
     loop {
         let storage = Storage::open(&options.data_dir)?;
         let in_use = storage.in_use();
         let former = Storage::former(&options.data_dir).knowing(known);
         match Server::start_after(former, options.clone(), storage, Arc::new(Tcp), work.clone()).await {
-            Ok(server) => return Ok(Started { server, in_use }),
+            Ok(server) => {
+                manager.set_server(Some(server.context().cluster.clone()));
+                return Ok(Started { server, in_use });
+            }
             Err(error) => known = prepare_next(error, in_use, options).await?,
         }
     }
@@ -353,18 +361,21 @@ async fn run_server(
     mut started: Started,
     options: &ServerOptions,
     work: &Handle,
+    manager: &ServiceManager,
     shutdown: &CancellationToken,
 ) -> Result<(), ServerError> {
     loop {
         let Started { server, in_use } = started;
-        let known = match server.run(shutdown.clone()).await {
+        let ended = server.run(shutdown.clone()).await;
+        manager.set_server(None);
+        let known = match ended {
             Ok(()) => return Ok(()),
             Err(error) => prepare_next(error, in_use, options).await?,
         };
         if shutdown.is_cancelled() {
             return Ok(());
         }
-        started = start_server(options, known, work).await?;
+        started = start_server(options, known, work, manager).await?;
     }
 }
 
@@ -391,7 +402,7 @@ async fn prepare_next(
     }
 }
 
-fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOptions {
+fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: LimitsInForce) -> ServerOptions {
     let (default, log, raft) = (RaftTiming::default(), LogBounds::default(), settings.raft);
     let scaled =
         |set: Option<u64>, default: u64| set.unwrap_or(default) * u64::from(settings.raft_multiplier);
@@ -424,12 +435,9 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
             kept_age: raft.logs_kept_age_ms.map_or(log.kept_age, Duration::from_millis),
             held_bytes: bytes(raft.logs_held_mb, log.held_bytes),
         },
-        disk_free_bytes_min: settings.disk_free_min_mb.map(|mb| mb << 20),
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
-        clock_skew_max: Duration::from_millis(settings.clock_skew_limit_ms.unwrap_or(CLOCK_SKEW_LIMIT_MS)),
-        sync_time_max: Duration::from_millis(settings.sync_limit_ms.unwrap_or(SYNC_LIMIT_MS)),
-        http_stall_max: Duration::from_millis(settings.http_stall_limit_ms.unwrap_or(HTTP_STALL_MS)),
+        limits,
         with_client: config.client.is_some(),
         workers: settings.num_schedulers.map_or(cores, |workers| workers as usize),
     }
@@ -439,11 +447,6 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings) -> ServerOpti
 const HEARTBEAT_TTL_MS: u64 = 5_000;
 /// … and is down when it is silent for this much longer.
 const HEARTBEAT_GRACE_MS: u64 = 3_000;
-/// A server whose clock differs from the others' by more tells it and does not lead.
-const CLOCK_SKEW_LIMIT_MS: u64 = 5_000;
-
-/// A server whose disk takes longer for a sync tells it and does not lead.
-const SYNC_LIMIT_MS: u64 = 2_000;
 
 fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions {
     let mut options = AgentOptions::new(config.data_dir.clone());

@@ -2,8 +2,8 @@
 
 use crate::agent::AgentArgs;
 use crate::commands::{
-    alloc_status, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers, raft_peers,
-    server_members, time_reset,
+    alloc_status, config_validate, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers,
+    raft_peers, server_members, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -31,6 +31,9 @@ pub(crate) enum Command {
     /// Look at servers
     #[command(subcommand)]
     Server(ServerCommand),
+    /// Check configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Look after the cluster
     #[command(subcommand)]
     Operator(OperatorCommand),
@@ -64,6 +67,12 @@ pub(crate) enum NodeCommand {
 pub(crate) enum ServerCommand {
     /// List the servers that the asked agent knows
     Members(server_members::MembersArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check files as an agent would that is started with them; nothing is started
+    Validate(config_validate::ValidateArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -219,6 +228,7 @@ mod tests {
             "ordu node status -verbose",
             "ordu node status 1234abcd -json",
             "ordu server members -json",
+            "ordu config validate /etc/a.hcl /etc/b",
             "ordu operator raft list-peers -stale=true",
             "ordu operator raft remove-peer -peer-id=7",
             "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",
@@ -235,6 +245,7 @@ mod tests {
             "ordu job",
             "ordu job run",
             "ordu job stop",
+            "ordu config validate",
             "ordu job run -nonsense x",
             "ordu alloc status",
         ] {

@@ -1,5 +1,6 @@
 //! What a running agent takes over of its configuration when it is told to read it again, by SIGHUP.
 
+use ordu_server::limits::{Limits, LimitsInForce};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, AgentConfig, ClientSettings, LogLevel, ServerSettings, Sources};
@@ -26,11 +27,18 @@ pub(crate) struct Reload {
     sources: Sources,
     config: AgentConfig,
     set_filter: Option<SetFilter>,
+    /// Those of the server, if there is one.
+    limits: LimitsInForce,
 }
 
 impl Reload {
-    pub(crate) fn new(sources: Sources, config: AgentConfig, set_filter: Option<SetFilter>) -> Self {
-        Self { sources, config, set_filter }
+    pub(crate) fn new(
+        sources: Sources,
+        config: AgentConfig,
+        set_filter: Option<SetFilter>,
+        limits: LimitsInForce,
+    ) -> Self {
+        Self { sources, config, set_filter, limits }
     }
 
     /// Reads the configuration again and takes over what can be; says what cannot be. A configuration with a fault
@@ -46,14 +54,20 @@ impl Reload {
         for warning in &next.warnings {
             tracing::warn!("{warning}");
         }
-        let level = next.log_level;
-        let is_of_environment = std::env::var_os(FILTER_VARIABLE).is_some();
-        let changed = if level == self.config.log_level {
-            "nothing has changed that can change now".to_owned()
-        } else if is_of_environment {
-            format!("log_level stays as {FILTER_VARIABLE} in the environment says")
-        } else {
-            format!("log_level is {} from now on", level.as_str())
+        let (level, before) = (next.log_level, self.config.log_level);
+        let mut changed = Vec::new();
+        if level != before && std::env::var_os(FILTER_VARIABLE).is_some() {
+            changed.push(format!("log_level stays as {FILTER_VARIABLE} in the environment says"));
+        } else if level != before {
+            changed.push(from_to("log_level", before.as_str(), level.as_str()));
+        }
+        if let (Some(_), Some(next)) = (&self.config.server, &next.server) {
+            changed.extend(changes_of_limits(self.limits.get(), next.limits()));
+            self.limits.set(next.limits());
+        }
+        let changed = match changed.is_empty() {
+            true => "nothing has changed that can change now".to_owned(),
+            false => changed.join(", "),
         };
         // What needs a restart is told until there is one.
         let waiting = needing_a_restart(&self.config, &next).join(", ");
@@ -66,7 +80,7 @@ impl Reload {
             }
         };
         // Told while the more is logged, of before and after.
-        let is_less = level > self.config.log_level;
+        let is_less = level > before;
         if is_less {
             tell();
         }
@@ -84,6 +98,25 @@ impl Reload {
             Err(error) => tracing::error!("the log level could not be changed: {error}"),
         }
     }
+}
+
+fn from_to(name: &str, before: &str, now: &str) -> String {
+    format!("{name} is {now} from now on (it was {before})")
+}
+
+/// In words, which limits change.
+fn changes_of_limits(before: Limits, now: Limits) -> Vec<String> {
+    let megabytes = |limits: Limits| {
+        limits.disk_free_bytes_min.map_or_else(|| "not set".to_owned(), |it| (it >> 20).to_string())
+    };
+    let all = [
+        ("server.clock_skew_limit", [before, now].map(|it| format!("{:?}", it.clock_skew_max))),
+        ("server.sync_limit", [before, now].map(|it| format!("{:?}", it.sync_time_max))),
+        ("server.http_stall_limit", [before, now].map(|it| format!("{:?}", it.http_stall_max))),
+        ("server.disk_free_min_mb", [before, now].map(megabytes)),
+    ];
+    let differing = all.iter().filter(|(_, [before, now])| before != now);
+    differing.map(|(name, [before, now])| from_to(name, before, now)).collect()
 }
 
 /// The names of what differs and is taken over by a restart alone.
@@ -111,7 +144,7 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
     all.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }
 
-fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 11] {
+fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 7] {
     [
         ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),
         ("server.retry_join", now.retry_join == next.retry_join),
@@ -120,10 +153,6 @@ fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, boo
         ("server.num_schedulers", now.num_schedulers == next.num_schedulers),
         ("server.min_heartbeat_ttl", now.min_heartbeat_ttl_ms == next.min_heartbeat_ttl_ms),
         ("server.heartbeat_grace", now.heartbeat_grace_ms == next.heartbeat_grace_ms),
-        ("server.clock_skew_limit", now.clock_skew_limit_ms == next.clock_skew_limit_ms),
-        ("server.sync_limit", now.sync_limit_ms == next.sync_limit_ms),
-        ("server.http_stall_limit", now.http_stall_limit_ms == next.http_stall_limit_ms),
-        ("server.disk_free_min_mb", now.disk_free_min_mb == next.disk_free_min_mb),
     ]
 }
 

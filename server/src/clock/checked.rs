@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::now_ns;
 use crate::cluster::HEARD_WITHIN;
+use crate::limits::LimitsInForce;
 
 /// What the comparison with the members' clocks says of this server's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Reading {
 pub struct ServerClock(Arc<Inner>);
 
 struct Inner {
-    limit_ns: i64,
+    limits: LimitsInForce,
     readings: Mutex<Readings>,
     verdict: watch::Sender<Verdict>,
 }
@@ -91,10 +92,10 @@ struct Readings {
 }
 
 impl ServerClock {
-    /// A clock that may differ from the others' by `skew_max`.
-    pub fn new(skew_max: Duration) -> Self {
+    /// A clock that may differ from the others' by what `limits` say.
+    pub fn new(limits: LimitsInForce) -> Self {
         let (verdict, _) = watch::channel(Verdict::Unknown);
-        Self(Arc::new(Inner { limit_ns: nanoseconds(skew_max), readings: Mutex::default(), verdict }))
+        Self(Arc::new(Inner { limits, readings: Mutex::default(), verdict }))
     }
 
     fn readings(&self) -> MutexGuard<'_, Readings> {
@@ -103,7 +104,7 @@ impl ServerClock {
 
     /// By how much clocks may differ.
     pub fn skew_max(&self) -> Duration {
-        Duration::from_nanos(self.0.limit_ns.unsigned_abs())
+        self.0.limits.get().clock_skew_max
     }
 
     /// Nanoseconds since 1970, as this server goes by them.
@@ -125,8 +126,12 @@ impl ServerClock {
         (wall_ns, expected_ns.filter(|expected_ns| !self.is_near(wall_ns, *expected_ns)))
     }
 
+    fn limit_ns(&self) -> u64 {
+        nanoseconds(self.skew_max()).unsigned_abs()
+    }
+
     fn is_near(&self, one_ns: i64, other_ns: i64) -> bool {
-        one_ns.abs_diff(other_ns) <= self.0.limit_ns.unsigned_abs()
+        one_ns.abs_diff(other_ns) <= self.limit_ns()
     }
 
     /// Notes what another server's clock said in the middle between `asked` and now. To be called for servers
@@ -169,7 +174,7 @@ impl ServerClock {
             readings.agreed = Some(Reading { time_ns: wall_ns, at: now });
             Verdict::Right { offset_ns }
         } else {
-            let is_certain = apart_ns <= self.0.limit_ns.unsigned_abs();
+            let is_certain = apart_ns <= self.limit_ns();
             if is_certain {
                 readings.agreed = Some(Reading { time_ns: median_ns, at: now });
             }
@@ -246,7 +251,7 @@ mod tests {
         WALL.set(START);
         SINCE.set(Some(Instant::now()));
         simulate(wall_ns);
-        ServerClock::new(Duration::from_secs(5))
+        ServerClock::new(LimitsInForce::default())
     }
 
     /// Others of ids from 2 on, whose clocks differ from the true time by this.

@@ -60,10 +60,12 @@ fn sentence(clock: &ServerClock, offset_ns: i64, clocks: usize, is_certain: bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{Limits, LimitsInForce};
 
     #[test]
     fn what_is_told_says_by_how_much_of_how_many_and_what_to_do() {
-        let clock = ServerClock::new(Duration::from_millis(2_500));
+        let limits = Limits { clock_skew_max: Duration::from_millis(2_500), ..Limits::default() };
+        let clock = ServerClock::new(LimitsInForce::new(limits));
         assert_eq!(
             "this server's clock is 3600 s ahead of the median of the clocks of 3 servers, and 2.5 s are the most: it \
              does not lead while another server can. Mend the time service of this machine",

@@ -61,12 +61,17 @@ pub fn service(context: Context) -> Router {
 
 /// Serves the API until `shutdown`. Blocking queries are then answered with what there is.
 pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, shutdown: CancellationToken) {
+    let mut limits = context.options.limits.watch();
     let router = router(context, shutdown.clone());
     let mut listener = Bounded::new("HTTP", listener, bounds);
     let mut open = JoinSet::new();
     loop {
         let connection = tokio::select! {
             connection = listener.accept_surplus() => connection,
+            Ok(()) = limits.changed() => {
+                listener.set_stall(limits.borrow_and_update().http_stall_max);
+                continue;
+            }
             () = shutdown.cancelled() => break,
         };
         while open.try_join_next().is_some() {}

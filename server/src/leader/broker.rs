@@ -234,6 +234,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
+    use crate::limits::LimitsInForce;
 
     fn eval(number: u8, job: &str, status: EvalStatus) -> Evaluation {
         let mut eval = Evaluation {
@@ -252,7 +253,7 @@ mod tests {
 
     fn broker() -> (Broker, UnboundedReceiver<Evaluation>) {
         let (over, cancelled) = unbounded_channel();
-        (Broker::new(over, ServerClock::new(Duration::from_secs(5))), cancelled)
+        (Broker::new(over, ServerClock::new(LimitsInForce::default())), cancelled)
     }
 
     const DATACENTERS: &[String] = &[];

@@ -82,6 +82,11 @@ impl Bounded {
         Self { name, listener, bounds, places, surplus, told: None }
     }
 
+    /// How long a peer may take nothing of what is written to it, on connections that are taken from now on.
+    pub fn set_stall(&mut self, stall: Duration) {
+        self.bounds.stall = stall;
+    }
+
     /// The next connection, once there is a place for it. Nothing is lost when the future is dropped.
     pub async fn accept(&mut self) -> Guarded {
         if self.places.available_permits() == 0 {
@@ -367,6 +372,22 @@ mod tests {
         let stalled = writer.write_all(&[7; 640]).await.unwrap_err();
         assert_eq!(io::ErrorKind::TimedOut, stalled.kind());
         assert!(began.elapsed() >= Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_that_is_set_bounds_the_connections_that_are_taken_from_then_on() {
+        let (sender, mut listener) = listener(2);
+        let mut ours = Vec::new();
+        for stall in [20, 2] {
+            listener.set_stall(Duration::from_secs(stall));
+            let (near, far) = duplex(64);
+            ours.push(near);
+            sender.send(Ok(far)).unwrap();
+            let mut writer = listener.accept().await;
+            let began = Instant::now();
+            writer.write_all(&[7; 640]).await.unwrap_err();
+            assert_eq!(stall, began.elapsed().as_secs());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::processes;
+use super::root::Root;
 use super::wait::eventually_blocking;
 use crate::http::Client;
 
@@ -58,6 +59,26 @@ impl Agent {
             log,
             process: None,
         }
+    }
+
+    /// One alone on loopback, with ports of HTTP, RPC and gossip. What `more` says is a file of its own, named as the
+    /// agent is, and comes over name, directory and ports.
+    pub fn on_loopback(root: &Root, name: &str, ports: [u16; 3], more: &str) -> Self {
+        let [http, rpc, serf] = ports;
+        let data = root.path().join(name).display().to_string();
+        let text = format!(
+            "name = \"{name}\"\ndata_dir = \"{data}\"\nbind_addr = \"127.0.0.1\"\n\
+             ports {{\n  http = {http}\n  rpc = {rpc}\n  serf = {serf}\n}}\n"
+        );
+        let files = [(format!("{name}-place.hcl"), text.as_str()), (format!("{name}.hcl"), more)];
+        let arguments = files.map(|(file, text)| format!("-config={}", root.write(&file, text).display()));
+        let address = SocketAddr::from(([127, 0, 0, 1], http));
+        Self::new(name, address, arguments.to_vec(), root.path(), root.log(name))
+    }
+
+    /// What stands behind `ordu agent`.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
     }
 
     /// How many files it may open from its next start on; as many as the test's process unless that is set.

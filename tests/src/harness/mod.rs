@@ -11,7 +11,9 @@ mod ports;
 mod preload;
 pub mod processes;
 mod root;
+mod service_manager;
 mod small_disk;
+mod systemd;
 mod wait;
 mod wall_clock;
 
@@ -23,6 +25,8 @@ pub use links::Links;
 pub use loss::Loss;
 pub use ports::free_port;
 pub use root::Root;
+pub use service_manager::ServiceManager;
 pub use small_disk::{SmallDisk, may_mount};
+pub use systemd::Systemd;
 pub use wait::{eventually, eventually_now, holds, look_for, say, skipped};
 pub use wall_clock::WallClock;

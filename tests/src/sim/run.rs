@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use ordu_server::limits::LimitsInForce;
 use ordu_server::membership::{Former, Known};
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
@@ -135,12 +136,9 @@ fn options(name: &str) -> ServerOptions {
         // A short log between snapshots, so that a run of seconds has some.
         raft: RaftTiming::default(),
         log: LogBounds { snapshot_entries: 60, kept_entries: 30, ..LogBounds::default() },
-        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
-        clock_skew_max: Duration::from_secs(5),
-        sync_time_max: Duration::from_secs(2),
-        http_stall_max: Duration::from_secs(10),
+        limits: LimitsInForce::default(),
         with_client: false,
         workers: 1,
     }

@@ -1,6 +1,5 @@
 //! Configurations and data directories that an agent must not start on.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,10 +7,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use ordu_tests::cli::ordu;
 use ordu_tests::harness::{
-    Agent, Cluster, DevAgent, Root, SETTLE_WITHIN, Shape, eventually_now, free_port, holds, processes,
+    Cluster, DevAgent, Root, SETTLE_WITHIN, Shape, eventually_now, free_port, holds, processes,
 };
 use ordu_tests::jobs::unplaceable;
-use ordu_tests::observe::{job_ids, register, wait_for_jobs};
+use ordu_tests::observe::{health_is_well, health_tells, job_ids, register, wait_for_jobs};
 
 /// An agent that will not start says so at once.
 const REFUSE_WITHIN: Duration = Duration::from_secs(15);
@@ -140,15 +139,15 @@ async fn a_hangup_has_the_configuration_read_again_and_a_fault_in_it_changes_not
     let pid = agent.process().pid().expect("it runs");
     let file = agent.root().path().join("dev.hcl");
     let before = std::fs::read_to_string(&file).expect("the agent was started from it");
-    let other = "server {\n  sync_limit = \"3s\"\n}\nclient {\n  node_class = \"other\"\n}\n";
-    let waiting = "nothing has changed that can change now; a restart is needed for server.sync_limit, client.node_class";
+    let other = "server {\n  raft_multiplier = 2\n}\nclient {\n  node_class = \"other\"\n}\n";
+    let waiting = "nothing has changed that can change now; a restart is needed for server.raft_multiplier, client.node_class";
     // What is told of a level is itself told at the level INFO: of WARN not any more, nor is what comes then.
     let tried = [
         ("LOUD", "", "log_level"),
-        ("INFO", "", "log_level is info from now on"),
+        ("INFO", "", "log_level is info from now on (it was warn)"),
         ("INFO", other, waiting),
         ("INFO", "", "nothing has changed that can change now"),
-        ("ERROR", "", "log_level is error from now on"),
+        ("ERROR", "", "log_level is error from now on (it was info)"),
         ("LOUD", "", "nothing has changed: "),
     ];
     let mut heard = 0;
@@ -169,37 +168,44 @@ async fn a_hangup_has_the_configuration_read_again_and_a_fault_in_it_changes_not
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_wrong_address_to_join_is_told_with_its_cause_and_who_expects_how_many() {
-    let root = Root::new();
-    let start = |name: &str, expect: u32, joined: &[&str]| {
-        let [http, rpc, serf] = [free_port(), free_port(), free_port()];
-        let data = root.path().join(name).display().to_string();
-        let text = format!(
-            "name = \"{name}\"\ndata_dir = \"{data}\"\nbind_addr = \"127.0.0.1\"\n\
-             ports {{\n  http = {http}\n  rpc = {rpc}\n  serf = {serf}\n}}\n\
-             server {{\n  enabled = true\n  bootstrap_expect = {expect}\n  retry_join = {joined:?}\n}}\n"
-        );
-        let file = root.write(&format!("{name}.hcl"), &text).display().to_string();
-        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let arguments = vec!["-config".to_owned(), file];
-        let mut agent = Agent::new(name, address(http), arguments, root.path(), root.log(name));
-        agent.start();
-        (agent, address(http).to_string(), address(rpc).to_string())
-    };
-    let (_other, http, rpc) = start("other", 5, &[]);
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let host = "no-such-host.invalid:4647";
-    let (lost, ..) = start("lost", 3, &[host, &nobody, &http, &rpc]);
-    for (address, said) in [
-        (host, "failed to lookup address"),
-        (nobody.as_str(), "Connection refused"),
-        (http.as_str(), "no server's RPC port"),
-        (rpc.as_str(), "that server expects 5 servers to form a cluster, this one 3"),
-    ] {
+async fn a_hangup_sets_the_server_s_limits_and_what_goes_by_them_follows() {
+    let agent = DevAgent::start_with("log_level = \"INFO\"\n").await;
+    let pid = agent.process().pid().expect("it runs");
+    let file = agent.root().path().join("dev.hcl");
+    let before = std::fs::read_to_string(&file).expect("the agent was started from it");
+    health_is_well(agent.client()).await;
+    let more_than_any_disk = "server {\n  disk_free_min_mb = 1000000000\n}\n";
+    let all =
+        "server {\n  clock_skew_limit = \"1500ms\"\n  sync_limit = \"3s\"\n  http_stall_limit = \"20s\"\n}\n";
+    let tried: [(&str, &str, Option<&str>); 4] = [
+        (
+            more_than_any_disk,
+            "server.disk_free_min_mb is 1000000000 from now on (it was not set)",
+            Some("MiB are free in"),
+        ),
+        ("", "server.disk_free_min_mb is not set from now on (it was 1000000000)", None),
+        (
+            all,
+            "server.clock_skew_limit is 1.5s from now on (it was 5s), server.sync_limit is 3s from now on (it was 2s), \
+             server.http_stall_limit is 20s from now on (it was 10s)",
+            None,
+        ),
+        (all, "nothing has changed that can change now", None),
+    ];
+    for (more, said, alarm) in tried {
+        std::fs::write(&file, format!("{before}{more}")).expect("the test's folder can be written to");
+        let heard = agent.log_text().len();
+        processes::signal(pid, Signal::SIGHUP);
         eventually_now(said, SETTLE_WITHIN, || {
-            let log = lost.log_text();
-            holds(log.lines().any(|line| line.contains(address) && line.contains(said)), || log)
+            let text = agent.log_text()[heard..].to_owned();
+            let is_told =
+                text.lines().any(|line| line.contains(said) && !line.contains("a restart is needed"));
+            holds(is_told, || text.clone())
         })
         .await;
+        match alarm {
+            Some(alarm) => health_tells(agent.client(), alarm).await,
+            None => health_is_well(agent.client()).await,
+        }
     }
 }

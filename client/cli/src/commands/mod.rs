@@ -1,6 +1,7 @@
 //! The commands, one a file: each takes its arguments and a screen and gives an exit status back.
 
 pub(crate) mod alloc_status;
+pub(crate) mod config_validate;
 pub(crate) mod eval_status;
 pub(crate) mod job_run;
 pub(crate) mod job_status;
@@ -15,8 +16,8 @@ pub(crate) mod time_reset;
 pub(crate) use placement::explain as explain_placement;
 
 use crate::agent;
-use crate::arguments::{AllocCommand, Cli, Command, EvalCommand, JobCommand, NodeCommand, OperatorCommand};
-use crate::arguments::{RaftCommand, ServerCommand, TimeCommand};
+use crate::arguments::{AllocCommand, Cli, Command, ConfigCommand, EvalCommand, JobCommand, NodeCommand};
+use crate::arguments::{OperatorCommand, RaftCommand, ServerCommand, TimeCommand};
 use std::process::ExitCode;
 
 /// What was asked for is done.
@@ -67,6 +68,7 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         Command::Job(JobCommand::Stop(arguments)) => job_stop::execute(arguments).await,
         Command::Node(NodeCommand::Status(arguments)) => node_status::execute(arguments).await,
         Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
+        Command::Config(ConfigCommand::Validate(arguments)) => config_validate::execute(arguments),
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
         }

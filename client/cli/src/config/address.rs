@@ -62,23 +62,36 @@ impl HostPort {
     }
 }
 
+/// Why a template has no address.
+pub(super) enum TemplateFault {
+    /// It is none.
+    Text(String),
+    /// The machine has none, or not yet.
+    NoAddress(String),
+}
+
 /// Replaces `{{ GetPrivateIP }}` and `{{ GetInterfaceIP "eth0" }}` by the address they stand for.
-pub(super) fn expand_template(text: &str) -> Result<String, String> {
+pub(super) fn expand_template(text: &str) -> Result<String, TemplateFault> {
     let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
     let Some((inside, after)) = rest.split_once("}}") else {
-        return Err(format!("the template {text:?} is never closed"));
+        return Err(TemplateFault::Text(format!("the template {text:?} is never closed")));
     };
     let address = match inside.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["GetPrivateIP"] => private_address().ok_or("this machine has no private address")?,
+        ["GetPrivateIP"] => {
+            let missing = || TemplateFault::NoAddress("this machine has no private address".to_owned());
+            private_address().ok_or_else(missing)?
+        }
         ["GetInterfaceIP", quoted] => {
             let interface = quoted.trim_matches('"');
             let found =
                 interfaces().into_iter().find(|(name, address)| name == interface && address.is_ipv4());
-            found
-                .map(|(_, address)| address)
-                .ok_or_else(|| format!("the interface {interface:?} has no address"))?
+            let missing = || TemplateFault::NoAddress(format!("the interface {interface:?} has no address"));
+            found.map(|(_, address)| address).ok_or_else(missing)?
         }
-        _ => return Err(format!("the template {{{{{inside}}}}} is not known; write the address itself")),
+        _ => {
+            let text = format!("the template {{{{{inside}}}}} is not known; write the address itself");
+            return Err(TemplateFault::Text(text));
+        }
     };
     Ok(format!("{before}{address}{after}"))
 }

@@ -1,6 +1,6 @@
 //! One file's body laid over the draft, key by key.
 
-use super::address::{HostPort, expand_template};
+use super::address::{HostPort, TemplateFault, expand_template};
 use super::draft::{Draft, ListenerDraft};
 use super::settings::LogLevel;
 use super::{ConfigError, keys};
@@ -23,12 +23,28 @@ const LOGS_KEPT_AGE_MS_MIN: u64 = 10_000;
 /// More than any disk, megabytes of 2^20 bytes.
 const MB_MAX: i64 = 1 << 40;
 
-type Outcome = Result<(), hcl::Error>;
+/// What is wrong with a file.
+enum Fault {
+    Text(hcl::Error),
+    /// Nothing: it names an address that this machine does not have, or not yet.
+    NoAddress(hcl::Error),
+}
+
+impl From<hcl::Error> for Fault {
+    fn from(error: hcl::Error) -> Self {
+        Self::Text(error)
+    }
+}
+
+type Outcome<T = ()> = Result<T, Fault>;
 
 /// Lays a file over the draft.
 pub(super) fn apply(draft: &mut Draft, path: &Path, body: &Body) -> Result<(), ConfigError> {
     let mut layer = Layer { draft, path };
-    layer.agent(body).map_err(|error| place(path, error))
+    layer.agent(body).map_err(|fault| match fault {
+        Fault::Text(error) => place(path, error),
+        Fault::NoAddress(error) => ConfigError::NoAddress(Box::new(place(path, error))),
+    })
 }
 
 /// An error of the reader as one of a file.
@@ -183,7 +199,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    fn join(&mut self, section: &str, body: &Body) -> Result<Option<Vec<String>>, hcl::Error> {
+    fn join(&mut self, section: &str, body: &Body) -> Outcome<Option<Vec<String>>> {
         let mut found: Option<Vec<String>> = None;
         for entry in &body.entries {
             match entry.key() {
@@ -218,7 +234,10 @@ impl Layer<'_> {
         if let Entry::Block(block) = entry {
             return match block.labels.as_slice() {
                 [label] => self.plugin(&label.text, &block.body, entry),
-                _ => Err(hcl::Error::at(block.position, "a plugin has one name: `plugin \"name\" { … }`")),
+                _ => {
+                    let text = "a plugin has one name: `plugin \"name\" { … }`";
+                    Err(hcl::Error::at(block.position, text).into())
+                }
             };
         }
         for body in sections(entry)? {
@@ -266,7 +285,7 @@ impl Layer<'_> {
             None => String::new(),
         };
         let text = format!("`{full}` is a key that neither Ordu nor Nomad knows{hint}");
-        Err(hcl::Error::at(entry.position(), text))
+        Err(hcl::Error::at(entry.position(), text).into())
     }
 
     fn warn(&mut self, entry: &Entry, text: &str) {
@@ -372,22 +391,25 @@ pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
     }
 }
 
-fn address(entry: &Entry) -> Result<std::net::IpAddr, hcl::Error> {
+fn address(entry: &Entry) -> Outcome<std::net::IpAddr> {
     address_of(entry.key(), &attribute(entry)?.value)
 }
 
-fn address_of(key: &str, value: &Value) -> Result<std::net::IpAddr, hcl::Error> {
+fn address_of(key: &str, value: &Value) -> Outcome<std::net::IpAddr> {
     let text = expand(value, value.to_text(key)?)?;
     let refuse =
         |_| hcl::Error::at(value.position, format!("`{key}` has to be an IP address, and is {text:?}"));
-    text.parse().map_err(refuse)
+    Ok(text.parse().map_err(refuse)?)
 }
 
-fn expand(value: &Value, text: String) -> Result<String, hcl::Error> {
-    expand_template(&text).map_err(|fault| hcl::Error::at(value.position, fault))
+fn expand(value: &Value, text: String) -> Outcome<String> {
+    expand_template(&text).map_err(|fault| match fault {
+        TemplateFault::Text(text) => Fault::Text(hcl::Error::at(value.position, text)),
+        TemplateFault::NoAddress(text) => Fault::NoAddress(hcl::Error::at(value.position, text)),
+    })
 }
 
-fn host_port(key: &str, text: &str, value: &Value) -> Outcome {
+fn host_port(key: &str, text: &str, value: &Value) -> Result<(), hcl::Error> {
     match HostPort::parse(text, 1) {
         Ok(_) => Ok(()),
         Err(fault) => Err(hcl::Error::at(value.position, format!("`{key}`: {fault}"))),

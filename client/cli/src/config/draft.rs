@@ -1,6 +1,6 @@
 //! The configuration while it is being put together, and the checks on the whole of it.
 
-use super::address::{HostPort, private_address};
+use super::address::{HostPort, TemplateFault, private_address};
 use super::settings::{
     Advertised, AgentConfig, ClientSettings, Listeners, LogLevel, RaftTiming, ReservedResources,
     ServerSettings,
@@ -124,7 +124,10 @@ impl Draft {
             self.data_dir = Some(data_dir.clone());
         }
         if let Some(text) = &flags.bind_addr {
-            let text = super::address::expand_template(text).map_err(refuse("bind"))?;
+            let text = super::address::expand_template(text).map_err(|fault| match fault {
+                TemplateFault::Text(text) => refuse("bind")(text),
+                TemplateFault::NoAddress(text) => ConfigError::NoAddress(Box::new(refuse("bind")(text))),
+            })?;
             self.bind_addr =
                 text.parse().map_err(|_| refuse("bind")(format!("{text:?} is not an IP address")))?;
         }
@@ -291,16 +294,17 @@ impl Draft {
 
     fn server_settings(&self) -> Result<ServerSettings, ConfigError> {
         let raft = self.server.raft;
-        if let (Some(min), Some(max)) = (raft.election_timeout_min_ms, raft.election_timeout_max_ms)
-            && min >= max
-        {
+        // What is not set is the server's own, and they all have to fit together.
+        let own = ordu_server::options::RaftTiming::default();
+        let heartbeat = raft.heartbeat_interval_ms.unwrap_or(own.heartbeat_interval_ms);
+        let min = raft.election_timeout_min_ms.unwrap_or(own.election_timeout_min_ms);
+        let max = raft.election_timeout_max_ms.unwrap_or(own.election_timeout_max_ms);
+        if min >= max {
             return whole(format!(
                 "server.raft: election_timeout_min_ms ({min}) has to be below election_timeout_max_ms ({max})"
             ));
         }
-        if let (Some(heartbeat), Some(min)) = (raft.heartbeat_interval_ms, raft.election_timeout_min_ms)
-            && heartbeat >= min
-        {
+        if heartbeat >= min {
             return whole(format!(
                 "server.raft: heartbeat_interval_ms ({heartbeat}) has to be below election_timeout_min_ms ({min})"
             ));

@@ -95,6 +95,9 @@ pub enum ConfigError {
         /// What is wrong.
         text: String,
     },
+    /// There, an address is named that this machine does not have, or not yet.
+    #[error("{0}")]
+    NoAddress(Box<ConfigError>),
     /// The whole of it.
     #[error("{0}")]
     Whole(String),

@@ -1,9 +1,11 @@
 //! What an agent is told, as plain values.
 
 use super::address::HostPort;
+use ordu_server::limits::Limits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The whole configuration of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +115,20 @@ pub struct ServerSettings {
     pub http_stall_limit_ms: Option<u64>,
     /// Megabytes that should be free where the data are. Ordu's own key.
     pub disk_free_min_mb: Option<u64>,
+}
+
+impl ServerSettings {
+    /// What may be changed while the server runs.
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let set = |ms: Option<u64>, default: Duration| ms.map_or(default, Duration::from_millis);
+        Limits {
+            clock_skew_max: set(self.clock_skew_limit_ms, default.clock_skew_max),
+            sync_time_max: set(self.sync_limit_ms, default.sync_time_max),
+            http_stall_max: set(self.http_stall_limit_ms, default.http_stall_max),
+            disk_free_bytes_min: self.disk_free_min_mb.map(|mb| mb << 20),
+        }
+    }
 }
 
 /// `raft { … }` in `server`: Ordu's own block.

@@ -374,6 +374,11 @@ fn faults_are_named_with_file_line_and_key() {
             "data_dir = \"/x\" server { enabled = true raft { heartbeat_interval_ms = 300 election_timeout_min_ms = 200 } }",
             "server.raft: heartbeat_interval_ms (300) has to be below election_timeout_min_ms (200)",
         ),
+        (
+            "a.hcl",
+            "data_dir = \"/x\" server { enabled = true raft { heartbeat_interval_ms = 200 } }",
+            "server.raft: heartbeat_interval_ms (200) has to be below election_timeout_min_ms (150)",
+        ),
     ];
     for (name, text, wanted) in cases {
         let error = load_text(name, text).err().unwrap_or_else(|| panic!("{text:?} was taken")).to_string();

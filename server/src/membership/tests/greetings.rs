@@ -48,7 +48,7 @@ fn greetings(known: Known, peers: Peers) -> Greetings {
         Identity { server_id: 9, cluster_id: OURS.to_vec(), settled: Vec::new(), is_prepared: true };
     let identity = ClusterId::load(Arc::new(IdentityMemory::new(identity))).unwrap();
     let options = Arc::new(options(0, "one", 3, Vec::new()));
-    let clock = crate::clock::ServerClock::new(options.clock_skew_max);
+    let clock = crate::clock::ServerClock::new(options.limits.clone());
     Greetings::new(options, identity, peers, known, Former::default(), clock)
 }
 

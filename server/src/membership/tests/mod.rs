@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::wires::Wires;
 use super::{Changes, Discovery, Former};
 use crate::context::Context;
+use crate::limits::LimitsInForce;
 use crate::net::SharedNet;
 use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::{Server, ServerError};
@@ -135,12 +136,9 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         retry_join,
         raft: RaftTiming::default(),
         log: LogBounds::default(),
-        disk_free_bytes_min: None,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
-        clock_skew_max: Duration::from_secs(5),
-        sync_time_max: Duration::from_secs(2),
-        http_stall_max: Duration::from_secs(10),
+        limits: LimitsInForce::default(),
         with_client: false,
         workers: 1,
     }

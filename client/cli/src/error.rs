@@ -1,0 +1,125 @@
+//! Why an agent ends by itself, and what its exit status tells whoever would start it again.
+
+use std::io;
+
+use ordu_server::server::ServerError;
+
+use crate::config::ConfigError;
+
+/// The exit status of an agent that an operator has to help first: `EX_CONFIG` of `sysexits.h`.
+const EX_CONFIG: u8 = 78;
+
+/// Why an agent has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Its configuration, or what it names, has to be changed first: started again, it would end again.
+    #[error("{0}")]
+    Configuration(String),
+    /// What may be over at the next start, or a fault.
+    #[error("{0}")]
+    Ended(String),
+}
+
+impl AgentError {
+    /// The process's.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => EX_CONFIG,
+            Self::Ended(_) => 1,
+        }
+    }
+
+    /// A server that does not start.
+    pub(crate) fn of_server(error: &ServerError) -> Self {
+        match error {
+            ServerError::Config(_) => Self::Configuration(error.to_string()),
+            ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Configuration(error.to_string())
+            }
+            ServerError::Io { source, .. } => Self::of_directory(error, source),
+            _ => Self::Ended(error.to_string()),
+        }
+    }
+
+    /// A node that does not start.
+    pub(crate) fn of_node(error: &ordu_agent::Error) -> Self {
+        match error {
+            ordu_agent::Error::Io { source, .. } => Self::of_directory(error, source),
+            ordu_agent::Error::DataDirInUse(_) => Self::Ended(error.to_string()),
+            ordu_agent::Error::BadIdentity { .. } | ordu_agent::Error::NoServers => {
+                Self::Configuration(error.to_string())
+            }
+        }
+    }
+
+    /// What the system refuses for want of rights it refuses the next time, too.
+    fn of_directory(error: &dyn std::error::Error, cause: &io::Error) -> Self {
+        use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        match cause.kind() {
+            NotADirectory | PermissionDenied | ReadOnlyFilesystem => Self::Configuration(format!(
+                "{error}. The user of this process must be able to write there: give it the directory and all that is \
+                 in it, or set another `data_dir`"
+            )),
+            _ => Self::Ended(error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for AgentError {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            // Interfaces come up while machines start.
+            ConfigError::NoAddress(_) => Self::Ended(error.to_string()),
+            _ => Self::Configuration(error.to_string()),
+        }
+    }
+}
+
+impl From<String> for AgentError {
+    fn from(text: String) -> Self {
+        Self::Ended(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_start_cannot_mend_has_a_status_of_its_own() {
+        let io = |kind: io::ErrorKind| ServerError::Io { what: "x".to_owned(), source: kind.into() };
+        let listen = |kind: io::ErrorKind| {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+            ServerError::Listen { key: "http", address, source: kind.into() }
+        };
+        for (error, status) in [
+            (io(io::ErrorKind::PermissionDenied), 78),
+            (io(io::ErrorKind::ReadOnlyFilesystem), 78),
+            (io(io::ErrorKind::NotADirectory), 78),
+            (io(io::ErrorKind::StorageFull), 1),
+            (listen(io::ErrorKind::PermissionDenied), 78),
+            (listen(io::ErrorKind::AddrInUse), 1),
+            (listen(io::ErrorKind::AddrNotAvailable), 1),
+            (ServerError::Locked { path: "x".to_owned() }, 1),
+            (ServerError::Config("x".to_owned()), 78),
+            (ServerError::Fatal("x".to_owned()), 1),
+        ] {
+            let ended = AgentError::of_server(&error);
+            assert_eq!(status, ended.exit_status(), "{error}");
+            assert!(ended.to_string().starts_with(&error.to_string()));
+        }
+        let whole = ConfigError::Whole("x".to_owned());
+        let no_address = ConfigError::NoAddress(Box::new(whole.clone()));
+        assert_eq!(
+            (78, 1),
+            (AgentError::from(whole).exit_status(), AgentError::from(no_address).exit_status())
+        );
+        for (error, status) in [
+            (ordu_agent::Error::NoServers, 78),
+            (ordu_agent::Error::BadIdentity { path: "x".into(), text: "y".to_owned() }, 78),
+            (ordu_agent::Error::DataDirInUse("x".into()), 1),
+        ] {
+            assert_eq!(status, AgentError::of_node(&error).exit_status(), "{error}");
+        }
+    }
+}
