@@ -1,7 +1,6 @@
 //! A server from its start to its end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,12 +59,10 @@ pub enum ServerError {
         path: String,
     },
     /// A port.
-    #[error("cannot listen on {address} (`ports.{key}`): {source}{}", what_helps(source))]
+    #[error("`ports.{key}`: {source}{}", what_helps(source))]
     Listen {
         /// Which one.
         key: &'static str,
-        /// Where.
-        address: SocketAddr,
         /// Why it failed.
         source: io::Error,
     },
@@ -192,13 +189,13 @@ impl Server {
         let (space, transfers) = (DiskSpace::default(), Transfers::default());
         let has_followed = introduce(&greetings, &identity, &known, &state, &mut log).await?;
 
-        let listen = async |key: &'static str, address| {
-            net.listen(address).await.map_err(|source| ServerError::Listen { key, address, source })
+        let listen = async |key: &'static str, addr| {
+            net.listen(addr).await.map_err(|source| ServerError::Listen { key, source })
         };
         let http = listen("http", options.http_bind).await?;
         let rpc = listen("rpc", options.rpc_bind).await?;
         let serf = match options.serf_bind {
-            Some(address) => Some(listen("serf", address).await?),
+            Some(addr) => Some(listen("serf", addr).await?),
             None => None,
         };
 

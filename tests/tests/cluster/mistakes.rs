@@ -172,7 +172,7 @@ async fn each_of_ten_typical_mistakes_is_told_in_a_sentence() {
                 server(1, &[]),
                 Some(1),
                 &[
-                    &format!("cannot listen on {other_http} (`ports.http`): Address already in use"),
+                    &format!("`ports.http`: cannot listen on {other_http}: Address already in use"),
                     "Another process listens there: stop it, or set another port",
                 ],
             )
