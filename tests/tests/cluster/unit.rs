@@ -280,8 +280,7 @@ async fn the_units_run_under_a_real_systemd() {
                    client {\n  enabled = true\n  servers = [\"127.0.0.1:4647\"]\n}\n\
                    plugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\n";
     systemd.write("/etc/ordu/node.hcl", of_node);
-    let other = "[Service]\nExecStart=\nExecStart=/usr/local/bin/ordu agent -config /etc/ordu/node.hcl\n\
-                 StateDirectory=ordu-node\n";
+    let other = "[Service]\nExecStart=\nExecStart=/usr/local/bin/ordu agent -config /etc/ordu/node.hcl\n";
     systemd.write("/etc/systemd/system/ordu-node.service.d/beside.conf", other);
     let job = ordu_tests::jobs::job("task", "service", "dc1", "/bin/sleep", &["86399"]);
     systemd.write("/etc/ordu/task.json", &serde_json::json!({"Job": job}).to_string());
