@@ -24,6 +24,7 @@ pub mod options;
 pub mod peers;
 pub mod raft;
 pub mod read_index;
+pub mod recovery;
 pub mod retention;
 pub mod rpc;
 pub mod server;

@@ -1,5 +1,7 @@
 //! A server's data directory: its databases, its lock, and what a server that starts anew sets aside.
 
+pub(crate) mod replacement;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ impl Storage {
         std::fs::create_dir_all(data_dir).map_err(failed(what("the data directory")))?;
         let lock = lock(data_dir)?;
         make_room(data_dir).map_err(failed(what("what is set aside for want of room")))?;
-        complete_setting_aside(data_dir).map_err(failed(what("what was to be set aside")))?;
+        Self::complete_what_was_begun(data_dir).map_err(failed(what("what was to be set aside")))?;
         let identity = IdentityFile::new(data_dir);
         let may_create = !identity.load().map_err(failed(what("the identity")))?.is_prepared;
         let log = RocksLog::open(&data_dir.join("raft-log"), may_create);
@@ -52,6 +54,13 @@ impl Storage {
         };
         storage.prepare(may_create).map_err(failed(what("the raft log")))?;
         Ok(storage)
+    }
+
+    /// Goes on with what was being moved in `data_dir` when it was cut short. Tells whether other data have taken the
+    /// place of the former now.
+    pub(crate) fn complete_what_was_begun(data_dir: &Path) -> io::Result<bool> {
+        complete_setting_aside(data_dir)?;
+        replacement::complete(data_dir)
     }
 
     /// Completes what a first start begins: from then on a log or tables that are missing are lost, and not new.
@@ -91,9 +100,7 @@ impl Storage {
     pub fn set_aside(data_dir: &Path) -> Result<PathBuf, ServerError> {
         let failed = || failed(format!("cannot set aside what is in {}", data_dir.display()));
         let _lock = lock(data_dir)?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let name = (now..).map(|second| format!("{ASIDE}{second}")).find(|it| !data_dir.join(it).exists());
-        let name = name.unwrap_or_default();
+        let name = format!("{ASIDE}{}", free_suffix(data_dir));
         std::fs::create_dir(data_dir.join(&name)).map_err(failed())?;
         // Cut short, it is completed before anything is opened: of a server's files, a part is worse than none.
         std::fs::write(data_dir.join(SETTING_ASIDE), &name).map_err(failed())?;
@@ -114,12 +121,19 @@ impl Storage {
 }
 
 /// The file by which a server has its data directory for itself.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// How the names of directories begin into which a server's files were moved.
 const ASIDE: &str = "aside-";
 
 /// The file that names the directory into which a server's files are being moved.
 const SETTING_ASIDE: &str = "setting-aside";
+
+/// The second that it is, or the next that no directory of what was set aside is named by.
+fn free_suffix(data_dir: &Path) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let is_free = |second: &u64| !data_dir.join(format!("{ASIDE}{second}")).exists();
+    (now..).find(is_free).unwrap_or(now)
+}
 
 fn sync_all(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
@@ -142,23 +156,25 @@ fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
         // Its writing was cut short, and nothing is moved yet.
         return std::fs::remove_file(marker);
     }
-    let aside = data_dir.join(name);
-    for entry in std::fs::read_dir(data_dir)? {
-        let name = entry?.file_name();
-        if name != LOCK
-            && name != SETTING_ASIDE
-            && name != RESERVE_FILE
-            && !name.to_string_lossy().starts_with(ASIDE)
-        {
-            std::fs::rename(data_dir.join(&name), aside.join(&name))?;
-        }
-    }
-    File::open(&aside)?.sync_all()?;
+    move_aside(data_dir, &data_dir.join(name), |name| name == SETTING_ASIDE)?;
     std::fs::remove_file(marker)?;
     File::open(data_dir)?.sync_all()
 }
 
-fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<File>, ServerError> {
+/// Moves into `aside` what a server has in `data_dir`, but what `stays`.
+fn move_aside(data_dir: &Path, aside: &Path, stays: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in std::fs::read_dir(data_dir)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if text != LOCK && text != RESERVE_FILE && !text.starts_with(ASIDE) && !stays(&text) {
+            std::fs::rename(data_dir.join(&name), aside.join(&name))?;
+        }
+    }
+    File::open(aside)?.sync_all()
+}
+
+/// Has `data_dir` for this process alone, for as long as what it gives is kept.
+pub(crate) fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<File>, ServerError> {
     let what = format!("cannot open the lock in {}", data_dir.display());
     let file = File::create(data_dir.join(LOCK)).map_err(failed(what))?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)

@@ -1,6 +1,6 @@
 //! Running the `ordu` command as a person would, with a bound on its time.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,26 @@ impl Printed {
 
 /// Runs `ordu` with these arguments and environment. One that does not end within `bound` is killed.
 pub fn ordu(arguments: &[&str], environment: &[(&str, &str)], bound: Duration) -> Printed {
-    ordu_under(&[], arguments, environment, bound)
+    run("", &[], arguments, environment, bound)
+}
+
+/// The same where something is typed.
+pub fn ordu_told(typed: &str, arguments: &[&str], environment: &[(&str, &str)], bound: Duration) -> Printed {
+    run(typed, &[], arguments, environment, bound)
 }
 
 /// The same, started by another command that becomes it.
 pub fn ordu_under(
+    starter: &[&str],
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    bound: Duration,
+) -> Printed {
+    run("", starter, arguments, environment, bound)
+}
+
+fn run(
+    typed: &str,
     starter: &[&str],
     arguments: &[&str],
     environment: &[(&str, &str)],
@@ -42,11 +57,15 @@ pub fn ordu_under(
         .args(&line[1..])
         .env_remove("NOMAD_ADDR")
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", line[0]));
+    if let Some(mut stdin) = child.stdin.take() {
+        // Whoever asks for nothing may have ended; its end is told by closing.
+        let _ = stdin.write_all(typed.as_bytes());
+    }
     let stdout = child.stdout.take().map(read_all);
     let stderr = child.stderr.take().map(read_all);
     let deadline = Instant::now() + bound;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -49,6 +49,19 @@ pub struct Record {
     pub unanswered: u64,
     /// The latest error's text.
     pub latest_error: String,
+    /// The longest time between two acknowledgements, one after the other.
+    pub longest_gap: Duration,
+    acknowledged_at: Option<Instant>,
+}
+
+impl Record {
+    fn acknowledge(&mut self, id: String) {
+        let now = Instant::now();
+        let gap =
+            self.acknowledged_at.replace(now).map_or(Duration::ZERO, |before| now.duration_since(before));
+        self.longest_gap = self.longest_gap.max(gap);
+        self.acknowledged.insert(id);
+    }
 }
 
 impl Load {
@@ -132,7 +145,7 @@ impl Writer {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
                 Ok(Ok(answer)) if answer.status == 200 => {
-                    record.acknowledged.insert(id);
+                    record.acknowledge(id);
                     continue;
                 }
                 Ok(Ok(answer)) => {

@@ -3,7 +3,7 @@
 use crate::agent::AgentArgs;
 use crate::commands::{
     alloc_status, config_validate, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers,
-    raft_peers, server_members, time_reset,
+    raft_peers, server_members, server_recover, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -67,6 +67,8 @@ pub(crate) enum NodeCommand {
 pub(crate) enum ServerCommand {
     /// List the servers that the asked agent knows
     Members(server_members::MembersArgs),
+    /// Form a new cluster from one data directory, where most servers are lost for good
+    Recover(server_recover::RecoverArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,6 +231,8 @@ mod tests {
             "ordu node status 1234abcd -json",
             "ordu server members -json",
             "ordu config validate /etc/a.hcl /etc/b",
+            "ordu server recover -config /etc/a.hcl -compare /a -compare=/b -show",
+            "ordu server recover -data-dir /x -lose-what-only-other-servers-have",
             "ordu operator raft list-peers -stale=true",
             "ordu operator raft remove-peer -peer-id=7",
             "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",

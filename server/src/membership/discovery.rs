@@ -440,7 +440,8 @@ impl Discovery {
         }
         Err(format!(
             "the data directory {} belongs to cluster {}, but the server at {target} that it is told to join belongs \
-             to cluster {}: give this server another data directory, or other servers to join",
+             to cluster {}: give this server another data directory, or other servers to join. If that cluster was \
+             recovered from another server's data, move this directory aside: with an empty one this server joins it",
             self.options.data_dir.display(),
             hex(&ours),
             hex(&reply.cluster_id)

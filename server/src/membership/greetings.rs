@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::known::{Known, Said, position, rpc_addr};
-use super::{ClusterId, Discovery};
+use super::{ClusterId, Discovery, hex};
 use crate::clock::{ServerClock, now_ns};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -40,6 +40,8 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 /// How long one such question may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between two words about servers of other clusters.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 /// Processes that began within this time began together.
 const TOGETHER_MS: u64 = 1_000;
 /// Ids that a server tells to have had before.
@@ -144,6 +146,8 @@ struct Inner {
     end: watch::Sender<Option<String>>,
     /// Why addresses could not be greeted the last time.
     failures: Mutex<BTreeMap<String, String>>,
+    /// When it was last said that a server of another cluster is there.
+    told_of_foreign: Mutex<Option<Instant>>,
 }
 
 enum Verdict {
@@ -173,6 +177,7 @@ impl Greetings {
             start: Instant::now(),
             end: watch::channel(None).0,
             failures: Mutex::default(),
+            told_of_foreign: Mutex::default(),
         }))
     }
 
@@ -343,6 +348,7 @@ impl Greetings {
         if !self.0.known.is_one_of_us(&said.cluster_id) {
             // Whoever has no cluster yet, or another, is remembered and overrides nothing.
             self.0.known.note(said.clone());
+            self.tell_of_foreign(said);
             return Verdict::Ignored;
         }
         // A stranger of that id says nothing about where this cluster's server is.
@@ -370,6 +376,22 @@ impl Greetings {
             return Verdict::Refused(copied(id, &at, said.rpc_addr()));
         }
         Verdict::Believed
+    }
+
+    /// Says, now and then, that a server of another cluster is there.
+    fn tell_of_foreign(&self, said: &Said) {
+        let mut told = self.0.told_of_foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.cluster_id.is_empty() || told.is_some_and(|told| told.elapsed() < TELL_INTERVAL) {
+            return;
+        }
+        *told = Some(Instant::now());
+        tracing::warn!(
+            name = said.name(),
+            address = said.rpc_addr(),
+            theirs = hex(&said.cluster_id),
+            ours = hex(&self.0.identity.get()),
+            "a server of another cluster greets this one, and is left alone"
+        );
     }
 
     /// A server of this server's own id.

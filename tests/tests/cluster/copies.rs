@@ -21,7 +21,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Waits until a server has ended by itself, and gives what its log says from `begin` on.
-async fn wait_for_end(cluster: &mut Cluster, server: usize, begin: usize) -> String {
+pub(crate) async fn wait_for_end(cluster: &mut Cluster, server: usize, begin: usize) -> String {
     let agent = &mut cluster.servers[server];
     eventually_now("the server ends by itself", SETTLE_WITHIN, || {
         holds(agent.ended_by_itself().is_err(), || agent.log_text()[begin..].to_owned())
@@ -31,7 +31,12 @@ async fn wait_for_end(cluster: &mut Cluster, server: usize, begin: usize) -> Str
     agent.log_text()[begin..].to_owned()
 }
 
-async fn load_of(cluster: &Cluster, servers: &[usize], prefix: &str, count: usize) -> BTreeSet<String> {
+pub(crate) async fn load_of(
+    cluster: &Cluster,
+    servers: &[usize],
+    prefix: &str,
+    count: usize,
+) -> BTreeSet<String> {
     let addresses: Vec<_> = servers.iter().map(|server| cluster.servers[*server].http).collect();
     let load = Load::start(&addresses, prefix, Pressure { connections: 2, per_second: 100 });
     eventually_now("registrations are acknowledged", SETTLE_WITHIN, || {

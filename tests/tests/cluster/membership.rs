@@ -120,7 +120,7 @@ pub(crate) async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> V
     .await
 }
 
-async fn wait_for_more(load: &Load) {
+pub(crate) async fn wait_for_more(load: &Load) {
     let before = load.acknowledged();
     eventually_now("writes go on", SETTLE_WITHIN, || {
         holds(load.acknowledged() > before + 20, || format!("{} acknowledged", load.acknowledged()))

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ordu_tests::cli::ordu;
+use ordu_tests::cli::{ordu, ordu_told};
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds, may_mount, skipped};
 use regex::Regex;
 
@@ -47,6 +47,7 @@ sections! {
     a_node_is_taken_out "Maintenance of a node"
     a_lost_server_comes_back "One server is lost"
     a_lost_quorum_comes_back "The quorum is lost"
+    a_cluster_is_formed_anew_from_one_directory "The quorum is lost for good"
     a_damaged_disk_is_replaced "A disk is damaged"
     full_disks_get_room "A disk is full"
     a_wrong_clock_is_mended "A clock is wrong"
@@ -221,6 +222,11 @@ impl Stage {
                 self.cluster.move_server(number);
                 self.moved.insert(host.to_owned(), number);
             }
+            ["rm", "-r", "/var/lib/ordu/server"] => {
+                let Host::Server(number) = self.host(host) else { panic!("{host} is no server") };
+                let data = self.cluster.data_dir(number).join("server");
+                fs::remove_dir_all(data).expect("the test's folder can be written to");
+            }
             ["mv", "/var/lib/ordu/server", to] => {
                 let Host::Server(number) = self.host(host) else { panic!("{host} is no server") };
                 let data = self.cluster.data_dir(number);
@@ -258,7 +264,9 @@ impl Stage {
     async fn shown(&mut self, host: &str, command: &str, output: &[String]) {
         assert!(!output.is_empty(), "{command:?} is to show something");
         let Host::Server(number) = self.host(host) else { panic!("{command:?} is for a server") };
-        let (command, wanted) = (self.as_here(command), output.iter().map(|line| self.as_here(line)));
+        let data_dir = self.cluster.data_dir(number).display().to_string();
+        let as_here = |line: &str| self.as_here(line).replace("/var/lib/ordu", &data_dir);
+        let (command, wanted) = (as_here(command), output.iter().map(|line| as_here(line)));
         let wanted: Vec<Regex> = wanted.map(|line| pattern(&line)).collect();
         let client = self.cluster.client(number);
         let address = format!("http://{}", client.address());
@@ -266,6 +274,7 @@ impl Stage {
         eventually(&format!("{command:?} shows what the page shows"), SETTLE_WITHIN, async || {
             let words: Vec<&str> = command.split_whitespace().collect();
             let text = match words.as_slice() {
+                ["ordu", "server", "recover", options @ ..] => recover(options)?,
                 ["ordu", arguments @ ..] => {
                     let printed = ordu(arguments, &[("NOMAD_ADDR", &address)], COMMAND_WITHIN);
                     holds(printed.code == Some(0), || printed.all())?;
@@ -297,6 +306,22 @@ impl Stage {
         }
         line
     }
+}
+
+/// Recovers as an operator does who types what he is asked for.
+fn recover(options: &[&str]) -> Result<String, String> {
+    let run = |typed: &str, more: &[&str]| {
+        let arguments = [&["server", "recover"], options, more].concat();
+        let printed = ordu_told(typed, &arguments, &[], COMMAND_WITHIN);
+        holds(printed.code == Some(0), || printed.all()).map(|()| printed.stdout)
+    };
+    if options.contains(&"-show") {
+        return run("", &[]);
+    }
+    let shown = run("", &["-show"])?;
+    let id = shown.lines().find_map(|line| line.strip_prefix("Cluster ")).unwrap_or_default();
+    let typed: String = id.trim_start_matches([' ', '=']).chars().take(8).collect();
+    run(&format!("{typed}\n"), &[])
 }
 
 /// What a line of output looks like: `…` stands for anything, and columns may be of any width.

@@ -11,6 +11,7 @@ mod placement;
 pub(crate) mod raft_list_peers;
 pub(crate) mod raft_peers;
 pub(crate) mod server_members;
+pub(crate) mod server_recover;
 pub(crate) mod time_reset;
 
 pub(crate) use placement::explain as explain_placement;
@@ -69,6 +70,7 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         Command::Node(NodeCommand::Status(arguments)) => node_status::execute(arguments).await,
         Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
         Command::Config(ConfigCommand::Validate(arguments)) => config_validate::execute(arguments),
+        Command::Server(ServerCommand::Recover(arguments)) => server_recover::execute(arguments).await,
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
         }
