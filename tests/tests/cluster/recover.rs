@@ -21,8 +21,9 @@ const WITHOUT_ASKING: &str = "-lose-what-only-other-servers-have";
 
 async fn recover(typed: &str, data_dir: &Path, more: &[&str]) -> Printed {
     let data_dir = format!("-data-dir={}", data_dir.display());
-    let arguments = ["server", "recover", &data_dir].iter().chain(more).map(|&word| word.to_owned());
-    let (typed, arguments) = (typed.to_owned(), arguments.collect::<Vec<_>>());
+    let arguments = [&["server", "recover", &data_dir], more].concat();
+    let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+    let typed = typed.to_owned();
     let running = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         ordu_told(&typed, &arguments, &[], RECOVERED_WITHIN)
