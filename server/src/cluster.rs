@@ -173,6 +173,9 @@ impl Cluster {
         let metrics = metrics.borrow_watched();
         let leads = metrics.current_leader == Some(metrics.id);
         let unanswered = if leads { self.unanswered(&metrics) } else { Duration::ZERO };
+        if let Some(acked) = metrics.last_quorum_acked.filter(|_| leads) {
+            self.contact.answered(acked.elapsed());
+        }
         // Shorter ones are those of every heartbeat.
         let told =
             if unanswered > self.lost_after / LOST_AFTER_TIMEOUTS { unanswered } else { Duration::ZERO };
@@ -347,8 +350,8 @@ impl Cluster {
     /// as this server leads, and that is long enough to say so.
     pub fn has_failed(&self, metrics: &RaftMetrics<TypeConfig>, member: &Member) -> bool {
         let is_silent = !answered_within(metrics, member.id, HEARD_WITHIN);
-        // A leader is stamped when it is elected.
-        is_silent && !member.alive && !self.contact.is_within(HEARD_WITHIN)
+        let leads_for_long = self.contact.elected_ago().is_some_and(|age| age >= HEARD_WITHIN);
+        is_silent && !member.alive && leads_for_long
     }
 
     /// Whether a server answers this one, which leads, as one that is well does.

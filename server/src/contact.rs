@@ -10,6 +10,8 @@ pub struct Contact {
     start: Instant,
     /// Milliseconds since `start`, plus one; 0 for never.
     at_ms: AtomicU64,
+    /// When this server was elected last, likewise.
+    elected_ms: AtomicU64,
     /// Whether this server may have taken entries from another leader.
     follows: AtomicBool,
     /// For how long no quorum has answered the leader, by its last word.
@@ -28,6 +30,7 @@ impl Contact {
         Self {
             start: Instant::now(),
             at_ms: AtomicU64::new(0),
+            elected_ms: AtomicU64::new(0),
             follows: AtomicBool::new(follows),
             leader_unanswered_ms: AtomicU64::new(0),
             unanswered_ms: AtomicU64::new(0),
@@ -67,7 +70,22 @@ impl Contact {
 
     /// This server was made the leader now.
     pub(crate) fn elected(&self) {
-        self.at_ms.store(self.now_ms(), Ordering::Relaxed);
+        let now_ms = self.now_ms();
+        self.elected_ms.store(now_ms, Ordering::Relaxed);
+        self.at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// A quorum has answered this server as the leader so long ago. Should it be deposed, it has not been without one
+    /// since it was elected.
+    pub(crate) fn answered(&self, ago: Duration) {
+        let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        self.at_ms.fetch_max(self.now_ms().saturating_sub(ago_ms), Ordering::Relaxed);
+    }
+
+    /// The time since this server was elected last, if it ever was.
+    pub(crate) fn elected_ago(&self) -> Option<Duration> {
+        let elected_ms = self.elected_ms.load(Ordering::Relaxed);
+        (elected_ms > 0).then(|| Duration::from_millis(self.now_ms().saturating_sub(elected_ms)))
     }
 
     /// Notes for how long no quorum has answered this server as the leader.
@@ -114,6 +132,19 @@ impl Contact {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_is_deposed_has_not_been_without_one_since_it_was_elected() {
+        let contact = Contact::new(false);
+        contact.elected();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        contact.answered(Duration::from_millis(80));
+        assert_eq!(80, contact.age_ms());
+        // What was heard earlier says nothing new.
+        contact.answered(Duration::from_secs(9));
+        assert_eq!(80, contact.age_ms());
+        assert_eq!(Some(Duration::from_secs(60)), contact.elected_ago());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_that_no_quorum_answers_is_heard_of_no_more() {

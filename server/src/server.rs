@@ -123,7 +123,10 @@ pub struct Server {
     context: Context,
     parts: JoinSet<Result<(), ServerError>>,
     http: JoinHandle<()>,
+    /// Ends what clients ask, and what runs beside.
     stop: CancellationToken,
+    /// Ends what servers ask of each other.
+    stop_rpc: CancellationToken,
     sessions: Arc<LiveSessions>,
     tables: Arc<dyn TablesDb>,
     // Dropped last: until then the data directory is this server's alone.
@@ -253,7 +256,7 @@ impl Server {
         };
         let liveness = Arc::new(Liveness::default());
         let sessions = Arc::new(LiveSessions::default());
-        let stop = CancellationToken::new();
+        let (stop, stop_rpc) = (CancellationToken::new(), CancellationToken::new());
         let mut parts = JoinSet::new();
 
         let raft_service = Arc::new(service::Service {
@@ -273,7 +276,7 @@ impl Server {
         let node_service = Arc::new(NodeService::new(context.clone(), sessions.clone()));
         for listener in [Some(rpc), serf].into_iter().flatten() {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
-            parts.spawn(part(&cluster, serve_rpc(listener, services, stop.clone())));
+            parts.spawn(part(&cluster, serve_rpc(listener, services, stop_rpc.clone())));
         }
         let bounds = Bounds::of_http(options.limits.get().http_stall_max);
         let http = work.spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
@@ -313,7 +316,7 @@ impl Server {
         }
         parts.spawn(async move { Err(ServerError::Fatal(faults.wait().await)) });
         let (tables, _lock) = (storage.tables, storage.lock);
-        Ok(Self { context, parts, http, stop, sessions, tables, _lock })
+        Ok(Self { context, parts, http, stop, stop_rpc, sessions, tables, _lock })
     }
 
     /// The server's parts, for those who live in the same process.
@@ -337,6 +340,9 @@ impl Server {
             hand_over(&self.context.cluster, |_| true).await;
         }
         self.stop.cancel();
+        if ended.is_some() {
+            self.stop_rpc.cancel();
+        }
         // Open sessions would hold the RPC service up; their agents move to another server.
         self.sessions.end_all();
         if !self.http.is_finished()
@@ -344,6 +350,8 @@ impl Server {
         {
             tracing::warn!(%error, "the HTTP service did not end in order");
         }
+        // What clients have asked is answered by now: the new leader's word was needed for it.
+        self.stop_rpc.cancel();
         let raft = self.context.cluster.raft().clone();
         if let Err(error) = raft.shutdown().await {
             tracing::warn!(%error, "raft did not end in order");

@@ -45,10 +45,12 @@ pub struct Record {
     pub acknowledged: BTreeSet<String>,
     /// Registrations answered with an error; whether they took effect is not known.
     pub refused: u64,
+    /// The latest such error, with its status.
+    pub latest_refusal: String,
     /// Registrations without an answer.
     pub unanswered: u64,
-    /// The latest error's text.
-    pub latest_error: String,
+    /// Why there was none, the last time.
+    pub latest_failure: String,
     /// The longest time between two acknowledgements, one after the other.
     pub longest_gap: Duration,
     acknowledged_at: Option<Instant>,
@@ -150,11 +152,11 @@ impl Writer {
                 }
                 Ok(Ok(answer)) => {
                     record.refused += 1;
-                    record.latest_error = answer.to_response().text();
+                    record.latest_refusal = format!("{} {}", answer.status, answer.to_response().text());
                     continue;
                 }
-                Ok(Err(error)) => record.latest_error = error.to_string(),
-                Err(_) => record.latest_error = "no answer in time".into(),
+                Ok(Err(error)) => record.latest_failure = error.to_string(),
+                Err(_) => record.latest_failure = "no answer in time".into(),
             }
             record.unanswered += 1;
             drop(record);

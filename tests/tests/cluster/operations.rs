@@ -32,7 +32,7 @@ async fn check_writes(cluster: &mut Cluster, load: Load, prefix: &str) {
         record.unanswered,
         record.longest_gap.as_secs_f32()
     ));
-    assert_eq!(0, record.refused, "{}", record.latest_error);
+    assert_eq!(0, record.refused, "{}", record.latest_refusal);
     assert!(record.longest_gap < GAP_MAX, "{:?}", record.longest_gap);
     for server in cluster.servers.iter().filter(|server| server.is_started()) {
         wait_for_jobs(server.client(), prefix, &record.acknowledged).await;
