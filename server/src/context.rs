@@ -9,6 +9,7 @@ use crate::alarms::Alarms;
 use crate::candidacy::Candidacy;
 use crate::clock::ServerClock;
 use crate::cluster::Cluster;
+use crate::counts::Counts;
 use crate::disk_space::DiskSpace;
 use crate::membership::{Changes, ClusterId};
 use crate::options::ServerOptions;
@@ -48,4 +49,6 @@ pub struct Context {
     pub space: DiskSpace,
     /// What this server takes the time from.
     pub clock: ServerClock,
+    /// What it counts of its own work.
+    pub counts: Counts,
 }

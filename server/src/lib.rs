@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod contact;
 pub mod contain;
 pub mod context;
+pub mod counts;
 pub mod disk_space;
 mod distances;
 mod divergence;

@@ -26,6 +26,7 @@ use crate::clock::{self, ServerClock};
 use crate::cluster::{Cluster, Raft};
 use crate::contact::Contact;
 use crate::context::Context;
+use crate::counts::{self, ConnectionCounts, Counts};
 use crate::disk_space::{self, DiskSpace};
 use crate::distances;
 use crate::divergence;
@@ -253,6 +254,7 @@ impl Server {
             log: extent,
             space: space.clone(),
             clock: clock.clone(),
+            counts: Counts { started_ns: clock::now_ns(), syncs: syncs.clone(), ..Counts::default() },
         };
         let liveness = Arc::new(Liveness::default());
         let sessions = Arc::new(LiveSessions::default());
@@ -276,7 +278,8 @@ impl Server {
         let node_service = Arc::new(NodeService::new(context.clone(), sessions.clone()));
         for listener in [Some(rpc), serf].into_iter().flatten() {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
-            parts.spawn(part(&cluster, serve_rpc(listener, services, stop_rpc.clone())));
+            let connections = context.counts.rpc.clone();
+            parts.spawn(part(&cluster, serve_rpc(listener, connections, services, stop_rpc.clone())));
         }
         let bounds = Bounds::of_http(options.limits.get().http_stall_max);
         let http = work.spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
@@ -307,6 +310,8 @@ impl Server {
         parts.spawn(part(&cluster, guards::tell_of_rows_set_aside(context.clone())));
         parts.spawn(part(&cluster, guards::watch_peers(context.clone())));
         parts.spawn(part(&cluster, leadership::watch(context.clone())));
+        let changes_of_leader = context.counts.leader_changes.clone();
+        parts.spawn(part(&cluster, counts::leader_changes(cluster.clone(), changes_of_leader)));
         parts.spawn(part(&cluster, lead_when_elected(context.clone(), identity, feed, liveness, work)));
         parts.spawn(part(&cluster, guards::watch_raft(raft)));
         if storage.tables.blocks() {
@@ -464,11 +469,12 @@ type Services = (Arc<service::Service>, Arc<rpc::server::Service>, Arc<NodeServi
 
 async fn serve_rpc(
     listener: Box<dyn Accept>,
+    connections: ConnectionCounts,
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let (raft, server, node) = services;
-    let listener = Bounded::new("RPC", listener, Bounds::of_rpc());
+    let listener = Bounded::new("RPC", listener, Bounds::of_rpc(), connections);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))

@@ -226,6 +226,15 @@ pub async fn figure(client: Client, name: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("no {name} in {metrics}"))
 }
 
+/// Waits until one of a server's figures is as it should be.
+pub async fn wait_for_figure(client: Client, name: &str, is_so: impl Fn(f64) -> bool) {
+    eventually(&format!("{name} of {} is as it should be", client.address()), SETTLE_WITHIN, async || {
+        let told = figure(client, name).await?;
+        holds(is_so(told), || format!("it is {told}"))
+    })
+    .await;
+}
+
 /// The log index that a server has applied last.
 pub async fn applied_index(client: Client) -> Result<f64, String> {
     figure(client, "ordu_raft_applied_index").await

@@ -29,14 +29,16 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) {
     let mut http = http1::Builder::new();
-    let is_surplus = connection.is_surplus;
+    let (is_surplus, counts) = (connection.is_surplus, connection.counts.clone());
     let silence = if is_surplus { Duration::from_millis(HTTP_SURPLUS_SILENCE_MS_MAX) } else { silence };
     http.timer(TokioTimer::new()).header_read_timeout(silence).keep_alive(!is_surplus);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
+        let counts = counts.clone();
         async move {
             let request = request.map(Body::new);
             if is_surplus && !is_of_operators(request.uri().path()) {
+                counts.refused_one();
                 let told = request.headers().get(header::CONTENT_LENGTH).is_some();
                 if told {
                     body::discard(request.into_body()).await;

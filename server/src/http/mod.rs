@@ -62,8 +62,9 @@ pub fn service(context: Context) -> Router {
 /// Serves the API until `shutdown`. Blocking queries are then answered with what there is.
 pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, shutdown: CancellationToken) {
     let mut limits = context.options.limits.watch();
+    let connections = context.counts.http.clone();
     let router = router(context, shutdown.clone());
-    let mut listener = Bounded::new("HTTP", listener, bounds);
+    let mut listener = Bounded::new("HTTP", listener, bounds, connections);
     let mut open = JoinSet::new();
     loop {
         let connection = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod lists;
+mod metrics;
 mod unreadable;
 mod watching;
 

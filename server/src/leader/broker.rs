@@ -182,10 +182,10 @@ impl Broker {
         shelves.blocked.flush();
     }
 
-    /// How many evaluations are where.
-    pub(super) fn stats(&self) -> (BrokerStats, BlockedStats) {
-        let shelves = self.shelves();
-        (shelves.ready.stats(), shelves.blocked.stats())
+    /// How many evaluations are where, and what the time is by which they wait.
+    pub(super) fn stats(&self) -> (BrokerStats, BlockedStats, i64) {
+        let (shelves, now_ns) = self.shelves_now();
+        (shelves.ready.stats(), shelves.blocked.stats(), now_ns)
     }
 
     fn cancel(&self, eval: Evaluation) {

@@ -13,7 +13,7 @@ mod periodic;
 mod plans;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ordu_core::scheduler::{BlockedStats, BrokerStats};
@@ -95,6 +95,25 @@ pub struct LeaderStats {
     pub blocked: BlockedStats,
     /// Plans that wait for the applier.
     pub plans_waiting: usize,
+    /// What the leader's clock says.
+    pub now_ns: i64,
+}
+
+/// Finds the term in which this server leads, while it does, for those who ask how much there is to do. A cheap handle.
+#[derive(Clone, Default)]
+pub struct Leading(Arc<Mutex<Weak<Duties>>>);
+
+impl Leading {
+    fn duties(&self) -> MutexGuard<'_, Weak<Duties>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much there is to do; `None` where this server does not lead.
+    pub fn stats(&self) -> Option<LeaderStats> {
+        let duties = self.duties().upgrade()?;
+        let (broker, blocked, now_ns) = duties.broker.stats();
+        Some(LeaderStats { broker, blocked, plans_waiting: duties.plans.len(), now_ns })
+    }
 }
 
 impl LeaderTerm {
@@ -139,7 +158,9 @@ impl LeaderTerm {
             writer: duties.context.writer.clone(),
             queue: duties.plans.clone(),
             in_flight: duties.in_flight.clone(),
+            counts: duties.context.counts.plans.clone(),
         };
+        *duties.context.counts.leading.duties() = Arc::downgrade(&duties);
         tasks.spawn(applier.run());
         tasks.spawn(follow::run(duties.clone(), feed));
         tasks.spawn(worker::run(duties.clone()));
@@ -155,16 +176,11 @@ impl LeaderTerm {
     pub fn term(&self) -> u64 {
         self.duties.term
     }
-
-    /// How much there is to do.
-    pub fn stats(&self) -> LeaderStats {
-        let (broker, blocked) = self.duties.broker.stats();
-        LeaderStats { broker, blocked, plans_waiting: self.duties.plans.len() }
-    }
 }
 
 impl Drop for LeaderTerm {
     fn drop(&mut self) {
+        *self.duties.context.counts.leading.duties() = Weak::new();
         self.duties.liveness.end(self.duties.term);
     }
 }

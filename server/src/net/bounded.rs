@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Accept, Connection};
+use crate::counts::{ConnectionCounts, Open};
 
 /// How often it is told that all places are taken, at most.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -68,6 +69,7 @@ pub struct Bounded {
     name: &'static str,
     listener: Box<dyn Accept>,
     bounds: Bounds,
+    counts: ConnectionCounts,
     places: Arc<Semaphore>,
     /// For connections beyond the bound.
     surplus: Arc<Semaphore>,
@@ -75,11 +77,17 @@ pub struct Bounded {
 }
 
 impl Bounded {
-    /// `name` is what is served, for the log.
-    pub fn new(name: &'static str, listener: Box<dyn Accept>, bounds: Bounds) -> Self {
+    /// `name` is what is served, for the log; connections are counted in `counts`.
+    pub fn new(
+        name: &'static str,
+        listener: Box<dyn Accept>,
+        bounds: Bounds,
+        counts: ConnectionCounts,
+    ) -> Self {
+        counts.allow(bounds.connections_max);
         let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
         let surplus = Arc::new(Semaphore::new(bounds.surplus_max));
-        Self { name, listener, bounds, places, surplus, told: None }
+        Self { name, listener, bounds, counts, places, surplus, told: None }
     }
 
     /// How long a peer may take nothing of what is written to it, on connections that are taken from now on.
@@ -119,7 +127,9 @@ impl Bounded {
     }
 
     fn guarded(&self, io: Connection, place: Option<OwnedSemaphorePermit>, is_surplus: bool) -> Guarded {
-        Guarded { io, stall: self.bounds.stall, stalled: None, greeting: None, is_surplus, _place: place }
+        let (counts, open) = (self.counts.clone(), self.counts.opened());
+        let (stall, stalled, greeting) = (self.bounds.stall, None, None);
+        Guarded { io, stall, stalled, greeting, is_surplus, counts, _open: open, _place: place }
     }
 
     fn tell_that_all_are_taken(&mut self, consequence: &str) {
@@ -167,6 +177,9 @@ pub struct Guarded {
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
     /// Whether it is one beyond the bound.
     pub(crate) is_surplus: bool,
+    /// Where it is counted.
+    pub(crate) counts: ConnectionCounts,
+    _open: Open,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -293,7 +306,7 @@ mod tests {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (silence, stall) = (Duration::from_secs(10), Duration::from_secs(60));
         let bounds = Bounds { connections_max, surplus_max: SURPLUS, silence, stall };
-        (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds))
+        (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds, ConnectionCounts::default()))
     }
 
     #[tokio::test(start_paused = true)]

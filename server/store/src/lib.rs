@@ -16,5 +16,6 @@ pub mod runtime;
 pub mod snapshot;
 pub mod state_machine;
 pub mod tables;
+pub mod timings;
 pub mod types;
 pub mod urgency;

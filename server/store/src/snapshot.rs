@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use ordu_core::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FILES_MAX};
@@ -91,6 +92,11 @@ impl SnapshotData {
             Source::Directory(directory) => Some(directory.path()),
             Source::Memory(_) => None,
         }
+    }
+
+    /// When it was taken here, or came here from another server; not known of one in memory.
+    pub fn since(&self) -> Option<SystemTime> {
+        self.directory()?.join(HEADER_FILE).metadata().ok()?.modified().ok()
     }
 
     /// Has the directory removed once no handle of this snapshot is left: a transfer to a slow server goes

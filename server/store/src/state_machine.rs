@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use ordu_core::command::{LogPosition, Machine, reads_all_of_something};
 use ordu_core::limits::APPLY_BATCH_ENTRIES_MAX;
-use ordu_core::state::{Change, Reader, Table, Tx, Write, key, read as state_read};
+use ordu_core::state::{Census, Change, Reader, Table, Tx, Write, key, read as state_read};
 use ordu_proto::raft as pb;
 use prost::Message;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::codec::{self, invalid};
 use crate::log::{Progress, Seen, bytes_of};
 use crate::snapshot::SnapshotData;
 use crate::tables::{self, TablesDb};
+use crate::timings::Timings;
 use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Follows what is applied. Called in the order of the log, after the tables have it.
@@ -46,6 +48,10 @@ struct Shared {
     position: Mutex<SnapshotMeta>,
     applied: watch::Sender<u64>,
     chains: Mutex<Chains>,
+    /// The machine's, for those who must not wait until it is free.
+    census: Mutex<Census>,
+    /// What batches of entries took to apply.
+    applies: Timings,
     observer: Arc<dyn Observer>,
 }
 
@@ -72,6 +78,7 @@ pub fn open(
     let (applied, _) = watch::channel(index);
     let mut chains = Chains::default();
     chains.note(index, machine.chain());
+    let census = Mutex::new(machine.census);
     let shared = Arc::new(Shared {
         db,
         own,
@@ -79,6 +86,8 @@ pub fn open(
         position: Mutex::new(position),
         applied,
         chains: Mutex::new(chains),
+        census,
+        applies: Timings::default(),
         observer,
     });
     Ok((StateMachine(shared.clone()), State(shared)))
@@ -149,6 +158,16 @@ impl State {
         self.0.chains().at(index)
     }
 
+    /// How many rows there are of what is counted, after what was applied last.
+    pub fn census(&self) -> Census {
+        *self.0.census()
+    }
+
+    /// What applying took, a batch of entries at a time.
+    pub fn applies(&self) -> &Timings {
+        &self.0.applies
+    }
+
     /// The tables' database.
     pub fn db(&self) -> &Arc<dyn TablesDb> {
         &self.0.db
@@ -160,12 +179,17 @@ impl Shared {
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn census(&self) -> MutexGuard<'_, Census> {
+        self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether someone looks at the machine, whom `apply` would have to wait for.
     fn machine_is_read(&self) -> bool {
         matches!(self.machine.try_write(), Err(TryLockError::WouldBlock))
     }
 
     fn apply(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let began = Instant::now();
         let mut answers = Vec::with_capacity(entries.len());
         let mut changes = Vec::new();
         let mut chains = Vec::with_capacity(entries.len());
@@ -202,7 +226,9 @@ impl Shared {
             })?;
             // One batch holds the data, the applied id and the membership.
             self.db.commit(writes)?;
+            *self.census() = machine.census;
         }
+        self.applies.note(began.elapsed());
         chains.iter().for_each(|(index, chain)| self.chains().note(*index, chain));
         let index = position.last_log_id.map_or(0, |id| id.index);
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
@@ -307,6 +333,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             shared.db.install(&snapshot)?;
             *machine = tables::read(&*shared.db, Machine::load).map_err(invalid)?;
             shared.chains().note(index, machine.chain());
+            *shared.census() = machine.census;
             Ok(())
         })
         .await?;

@@ -21,6 +21,7 @@ mod hostile_peers;
 mod lists;
 mod log_bounds;
 mod membership;
+mod metrics;
 mod mistakes;
 mod openapi;
 mod operations;

@@ -14,7 +14,7 @@ use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
 use crate::state::reader::ReaderExt;
-use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
+use crate::state::{Census, Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
 
 /// Where an entry stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,8 @@ pub struct Applied {
 pub struct Machine {
     /// The scheduler's columns.
     pub view: ClusterView,
+    /// How many rows there are of what is counted.
+    pub census: Census,
     cluster: ClusterMeta,
     chain: Chain,
     /// Request ids that were answered, with the log index of the answer; the oldest in front.
@@ -123,6 +125,7 @@ impl Machine {
     pub fn load(reader: &dyn Reader) -> Result<Self, Corrupt> {
         let mut machine = Self {
             view: ClusterView::default(),
+            census: Census::default(),
             cluster: read::cluster_meta(reader)?,
             chain: hash::chain(reader)?,
             answered: BTreeMap::new(),
@@ -130,10 +133,12 @@ impl Machine {
         };
         read::each(reader, Table::Nodes, &[], &mut |node: Node| {
             machine.view.node_upserted(&node);
+            machine.census.node_changed(None, Some(&node));
             Ok(())
         })?;
         read::each(reader, Table::Allocs, &[], &mut |alloc: Allocation| {
             machine.view.alloc_changed(None, Some(&alloc));
+            machine.census.alloc_changed(None, Some(&alloc));
             Ok(())
         })?;
         reader.scan(Table::Requests, &[], None, &mut |at, bytes| {
@@ -283,13 +288,19 @@ impl Machine {
     fn follow(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::Alloc { old, new } => self.view.alloc_changed(old.as_deref(), new.as_deref()),
-                Change::Node { new: Some(node), .. } => self.view.node_upserted(node),
-                Change::Node { old: Some(node), new: None } => self.view.node_removed(&node.id),
-                Change::Node { old: None, new: None }
-                | Change::Job { .. }
-                | Change::Eval(_)
-                | Change::Deployment(_) => {}
+                Change::Alloc { old, new } => {
+                    self.view.alloc_changed(old.as_deref(), new.as_deref());
+                    self.census.alloc_changed(old.as_deref(), new.as_deref());
+                }
+                Change::Node { old, new } => {
+                    self.census.node_changed(old.as_deref(), new.as_deref());
+                    match (old, new) {
+                        (_, Some(node)) => self.view.node_upserted(node),
+                        (Some(node), None) => self.view.node_removed(&node.id),
+                        (None, None) => {}
+                    }
+                }
+                Change::Job { .. } | Change::Eval(_) | Change::Deployment(_) => {}
             }
         }
     }

@@ -23,9 +23,7 @@ mod testing;
 mod view;
 
 pub use blocked::{BlockedEvals, BlockedStats};
-pub use broker::{
-    BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, QueueStats, Token,
-};
+pub use broker::{BrokerError, BrokerOptions, BrokerStats, Delivery, EvalBroker, FAILED_QUEUE, Token};
 pub use budget::SCHEDULE_STEPS_MAX;
 pub use check::{
     AllocLookup, PlanCheck, PlanVerdict, ReadAlloc, RefusalReason, accepted_part, touched_allocs,

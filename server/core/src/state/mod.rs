@@ -1,5 +1,6 @@
 //! Tables, keys, rows, and the transaction that `apply` writes through.
 
+pub mod census;
 pub mod error;
 pub mod hash;
 pub mod id;
@@ -12,6 +13,7 @@ pub mod table;
 pub mod token;
 pub mod tx;
 
+pub use census::Census;
 pub use error::{Corrupt, Fault, readable};
 pub use memory::MemoryTables;
 pub use page::{Direction, Place, Span, page, scan_span};

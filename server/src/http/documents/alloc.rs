@@ -23,7 +23,7 @@ fn desired_word(status: DesiredStatus) -> &'static str {
     }
 }
 
-fn client_word(status: ClientStatus) -> &'static str {
+pub(crate) fn client_word(status: ClientStatus) -> &'static str {
     match status {
         ClientStatus::Unspecified | ClientStatus::Pending => "pending",
         ClientStatus::Running => "running",

@@ -12,7 +12,7 @@ use super::resources::{Cpu, Disk, FlatResources, Memory, Network};
 use super::some_map;
 use crate::http::ids::IdText;
 
-fn status_word(status: NodeStatus) -> &'static str {
+pub(crate) fn status_word(status: NodeStatus) -> &'static str {
     match status {
         NodeStatus::Unspecified | NodeStatus::Initializing => "initializing",
         NodeStatus::Ready => "ready",

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::entry::{self, Checked};
 use super::queue::Waiting;
 use super::{InFlight, PlanOutcome, PlanQueue};
+use crate::counts::{PlanCounts, PlanFate};
 use crate::writer::Writer;
 use ordu_store::background::heavy;
 
@@ -33,6 +34,7 @@ pub(in super::super) struct Applier {
     pub(in super::super) writer: Writer,
     pub(in super::super) queue: Arc<PlanQueue>,
     pub(in super::super) in_flight: Arc<InFlight>,
+    pub(in super::super) counts: PlanCounts,
 }
 
 /// A plan that is proposed, and who waits for its outcome.
@@ -86,7 +88,7 @@ impl Applier {
             if checked.is_empty() {
                 self.in_flight.settle(waiting.number);
                 let refused = checked.refused.len();
-                answer(waiting, Ok(PlanOutcome { refused, ..PlanOutcome::default() }));
+                self.answer(waiting, Ok(PlanOutcome { refused, ..PlanOutcome::default() }));
             } else {
                 self.in_flight.proposed(waiting.number, &checked.plan);
                 proposed.push(Proposed { checked, waiting });
@@ -118,10 +120,12 @@ impl Applier {
         match written {
             Ok((index, results)) => {
                 for (Proposed { checked, waiting }, result) in proposed.into_iter().zip(results) {
-                    answer(waiting, checked.outcome(index, &result));
+                    self.answer(waiting, checked.outcome(index, &result));
                 }
             }
-            Err(reason) => proposed.into_iter().for_each(|it| answer(it.waiting, Err(reason.clone()))),
+            Err(reason) => {
+                proposed.into_iter().for_each(|it| self.answer(it.waiting, Err(reason.clone())));
+            }
         }
     }
 
@@ -153,12 +157,19 @@ impl Applier {
     fn fail(&self, batch: Vec<Waiting>, reason: &str) {
         for waiting in batch {
             self.in_flight.settle(waiting.number);
-            answer(waiting, Err(reason.to_owned()));
+            self.answer(waiting, Err(reason.to_owned()));
         }
     }
-}
 
-fn answer(waiting: Waiting, outcome: Result<PlanOutcome, String>) {
-    // The worker may have been ended with its term.
-    let _ = waiting.outcome.send(outcome);
+    fn answer(&self, waiting: Waiting, outcome: Result<PlanOutcome, String>) {
+        let fate = match &outcome {
+            Ok(PlanOutcome { refused: 0, .. }) => PlanFate::Applied,
+            Ok(PlanOutcome { progress: true, .. }) => PlanFate::Partial,
+            Ok(_) => PlanFate::Refused,
+            Err(_) => PlanFate::Failed,
+        };
+        self.counts.note(fate, waiting.submitted.elapsed());
+        // The worker may have been ended with its term.
+        let _ = waiting.outcome.send(outcome);
+    }
 }

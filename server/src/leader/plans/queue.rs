@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_proto::command::Plan;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::in_flight::PlanNumber;
 use super::{InFlight, PlanOutcome, entry};
@@ -15,6 +16,7 @@ pub(super) struct Waiting {
     pub(super) plan: Plan,
     pub(super) number: PlanNumber,
     pub(super) bytes: usize,
+    pub(super) submitted: Instant,
     pub(super) outcome: oneshot::Sender<Result<PlanOutcome, String>>,
 }
 
@@ -49,7 +51,7 @@ impl PlanQueue {
         let (outcome, receiver) = oneshot::channel();
         let number = self.in_flight.begin(&plan);
         let bytes = entry::weight(&plan);
-        self.waiting().push(Waiting { plan, number, bytes, outcome });
+        self.waiting().push(Waiting { plan, number, bytes, submitted: Instant::now(), outcome });
         self.arrived.notify_one();
         Submitted(receiver)
     }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::timings::Timings;
+
 #[derive(Debug, Default)]
 struct Times {
     began: Option<Instant>,
@@ -12,7 +14,10 @@ struct Times {
 
 /// What a log's syncs take. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub struct SyncWatch(Arc<Mutex<Times>>);
+pub struct SyncWatch {
+    times: Arc<Mutex<Times>>,
+    ended: Timings,
+}
 
 impl SyncWatch {
     pub(super) fn begin(&self) {
@@ -22,7 +27,9 @@ impl SyncWatch {
     pub(super) fn end(&self) {
         let mut times = self.times();
         if let Some(began) = times.began.take() {
-            times.longest = times.longest.max(began.elapsed());
+            let took = began.elapsed();
+            times.longest = times.longest.max(took);
+            self.ended.note(took);
         }
     }
 
@@ -33,8 +40,13 @@ impl SyncWatch {
         times.began.map_or(ended, |began| ended.max(began.elapsed()))
     }
 
+    /// What those took that have ended.
+    pub fn ended(&self) -> &Timings {
+        &self.ended
+    }
+
     fn times(&self) -> MutexGuard<'_, Times> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,5 +63,6 @@ mod tests {
         watch.end();
         assert!(watch.longest() >= Duration::from_secs(5), "ended since");
         assert_eq!(Duration::ZERO, watch.longest());
+        assert_eq!(1, watch.ended().told().count);
     }
 }

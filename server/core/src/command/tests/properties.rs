@@ -260,6 +260,7 @@ fn seen(world: &World) -> Vec<Seen> {
 }
 
 fn check_recounts(world: &World) {
+    assert_eq!(Machine::load(&world.tables).unwrap().census, world.machine.census);
     let allocs: Vec<Allocation> = decoded(&world.tables, Table::Allocs);
     let evals: Vec<Evaluation> = decoded(&world.tables, Table::Evals);
     let live =

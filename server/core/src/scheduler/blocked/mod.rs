@@ -28,6 +28,8 @@ type JobKey = (String, String);
 pub struct BlockedEvals {
     held: FxHashMap<EvalId, Held>,
     by_job: BTreeMap<JobKey, EvalId>,
+    /// By the time at which they were made.
+    by_age: BTreeSet<(i64, EvalId)>,
     /// Those that are asleep.
     by_datacenter: BTreeMap<String, BTreeSet<EvalId>>,
     /// Those that are woken and not taken yet: higher priority first, then the one that was woken first.
@@ -55,8 +57,8 @@ struct Held {
 pub struct BlockedStats {
     /// All that are blocked.
     pub blocked: usize,
-    /// Those of them that any node of their datacenters may wake.
-    pub escaped: usize,
+    /// When the oldest of them was made.
+    pub oldest_ns: Option<i64>,
 }
 
 impl BlockedEvals {
@@ -131,10 +133,10 @@ impl BlockedEvals {
         *self = BlockedEvals::default();
     }
 
-    /// How many are blocked.
+    /// How many are blocked, and for how long.
     pub fn stats(&self) -> BlockedStats {
-        let escaped = self.held.values().filter(|held| held.eval.escaped_computed_class).count();
-        BlockedStats { blocked: self.held.len(), escaped }
+        let oldest_ns = self.by_age.first().map(|(made_ns, _)| *made_ns);
+        BlockedStats { blocked: self.held.len(), oldest_ns }
     }
 
     /// Takes out the evaluation of the same job that is blocked now, unless that one is newer. (An older
@@ -154,6 +156,7 @@ impl BlockedEvals {
             self.by_datacenter.entry(datacenter.clone()).or_default().insert(id);
         }
         self.by_job.insert(job_key(&eval), id);
+        self.by_age.insert((eval.create_time_ns, id));
         self.held.insert(id, Held { eval, datacenters: datacenters.to_vec(), woken: None });
         if is_awake {
             self.wake(id);
@@ -178,6 +181,7 @@ impl BlockedEvals {
             None => self.forget_datacenters(id, &datacenters),
         }
         self.by_job.remove(&job_key(&eval));
+        self.by_age.remove(&(eval.create_time_ns, id));
         Some(eval)
     }
 

@@ -56,7 +56,6 @@ fn only_changes_that_could_help_wake() {
 fn what_asks_for_single_nodes_is_woken_by_any_in_its_datacenters() {
     let escaped = Evaluation { escaped_computed_class: true, ..eval(1, "a") };
     let mut blocked = blocked(&[escaped]);
-    assert_eq!(blocked.stats().escaped, 1);
     blocked.unblock("wrong", "dc2", 11);
     assert!(woken(&mut blocked).is_empty());
     blocked.unblock("wrong", "dc1", 12);
@@ -161,6 +160,17 @@ fn those_that_are_awake_are_taken_in_the_order_in_which_they_were_woken() {
     assert_eq!((last.len(), &last[1]), (2, &again.id));
     assert_eq!(blocked.stats(), BlockedStats::default());
     assert!(blocked.by_datacenter.is_empty() && blocked.woken.is_empty());
+}
+
+#[test]
+fn the_oldest_is_told_whether_it_sleeps_or_not_until_it_goes() {
+    let made = |number, job, seconds| Evaluation { create_time_ns: seconds, ..eval(number, job) };
+    let mut blocked = blocked(&[made(1, "a", 7), made(2, "b", 5)]);
+    assert_eq!(BlockedStats { blocked: 2, oldest_ns: Some(5) }, blocked.stats());
+    blocked.unblock("full", "dc1", 11);
+    assert_eq!(Some(5), blocked.stats().oldest_ns);
+    blocked.untrack("default", "b");
+    assert_eq!(BlockedStats { blocked: 1, oldest_ns: Some(7) }, blocked.stats());
 }
 
 #[test]

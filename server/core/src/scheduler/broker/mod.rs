@@ -15,7 +15,7 @@ use ordu_proto::state::{EvalStatus, Evaluation};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evaluations::is_open;
-pub use stats::{BrokerStats, QueueStats};
+pub use stats::BrokerStats;
 
 /// The queue of evaluations that were handed out as often as allowed. The leader takes them from it, writes
 /// them down as failed and acknowledges them.
@@ -90,6 +90,10 @@ pub struct EvalBroker {
     delayed: BTreeSet<(i64, EvalId)>,
     /// Outstanding ones by the time at which they are taken back.
     deadlines: BTreeSet<(i64, EvalId)>,
+    /// Those that are to be decided, by the time since which they are.
+    due: BTreeSet<(i64, EvalId)>,
+    /// How many are with workers.
+    outstanding: usize,
     last_token: u64,
     last_order: u64,
 }
@@ -100,6 +104,8 @@ struct Tracked {
     /// Its number in the order in which evaluations came.
     order: u64,
     place: Place,
+    /// Since when it is to be decided; none while it waits for its time.
+    due_ns: Option<i64>,
     deliveries: u32,
     /// A newer copy that came in while a worker had it: it is to be looked at again afterwards.
     again: Option<Evaluation>,
@@ -168,11 +174,12 @@ impl EvalBroker {
         self.woken.extend(is_woken.then_some(id));
         let place = Place::Delayed { until_ns, has_turn: false };
         self.last_order += 1;
-        self.evals.insert(id, Tracked { eval, order: self.last_order, place, deliveries: 0, again: None });
+        let order = self.last_order;
+        self.evals.insert(id, Tracked { eval, order, place, due_ns: None, deliveries: 0, again: None });
         if until_ns > now_ns {
             self.delayed.insert((until_ns, id));
         } else {
-            self.queue_up(id);
+            self.queue_up(id, now_ns);
         }
     }
 
@@ -192,6 +199,7 @@ impl EvalBroker {
         let tracked = self.evals.get_mut(&id)?;
         tracked.deliveries += 1;
         tracked.place = Place::Outstanding { token, deadline_ns: Some(deadline_ns) };
+        self.outstanding += 1;
         self.deadlines.insert((deadline_ns, id));
         Some(Delivery { eval: tracked.eval.clone(), token })
     }
@@ -203,6 +211,7 @@ impl EvalBroker {
         let id = self.outstanding(eval_id, token)?;
         self.lift_deadline(id);
         let Some(tracked) = self.remove(id) else { return Err(BrokerError::NotOutstanding) };
+        self.outstanding -= 1;
         let key = job_key(&tracked.eval);
         let outdated = self.pass_turn(&key, id);
         if let Some(again) = tracked.again {
@@ -277,7 +286,7 @@ impl EvalBroker {
             let has_turn = self.evals.get(&id).map(|tracked| tracked.place);
             match has_turn {
                 Some(Place::Delayed { has_turn: true, .. }) => self.make_ready(id),
-                _ => self.queue_up(id),
+                _ => self.queue_up(id, now_ns),
             }
         }
     }
@@ -325,16 +334,28 @@ impl EvalBroker {
 
     /// How many evaluations there are, and where.
     pub fn stats(&self) -> BrokerStats {
-        let mut stats = BrokerStats::default();
-        for tracked in self.evals.values() {
-            stats.count(tracked.place, self.queue_of(tracked));
+        let ready = self.ready.values().map(BTreeSet::len).sum();
+        let (outstanding, delayed) = (self.outstanding, self.delayed.len());
+        let woken = self.woken.iter().filter_map(|id| self.evals.get(id));
+        BrokerStats {
+            ready,
+            outstanding,
+            waiting: self.evals.len().saturating_sub(ready + outstanding + delayed),
+            delayed,
+            failed: self.ready.get(FAILED_QUEUE).map_or(0, BTreeSet::len),
+            woken: self.woken.len(),
+            oldest_woken_ns: woken.map(|tracked| tracked.eval.create_time_ns).min(),
+            oldest_due_ns: self.due.first().map(|(due_ns, _)| *due_ns),
         }
-        stats
     }
 
     fn remove(&mut self, id: EvalId) -> Option<Tracked> {
         self.woken.remove(&id);
-        self.evals.remove(&id)
+        let tracked = self.evals.remove(&id)?;
+        if let Some(due_ns) = tracked.due_ns {
+            self.due.remove(&(due_ns, id));
+        }
+        Some(tracked)
     }
 
     fn outstanding(&self, eval_id: &[u8], token: Token) -> Result<EvalId, BrokerError> {
@@ -358,6 +379,7 @@ impl EvalBroker {
     fn take_back(&mut self, id: EvalId, now_ns: i64) {
         self.lift_deadline(id);
         let Some(tracked) = self.evals.get_mut(&id) else { return };
+        self.outstanding -= 1;
         if let Some(newer) = tracked.again.take() {
             tracked.eval = newer;
         }
@@ -374,8 +396,18 @@ impl EvalBroker {
     }
 
     /// Ready if it is its job's turn, else it waits for that.
-    fn queue_up(&mut self, id: EvalId) {
+    fn queue_up(&mut self, id: EvalId, now_ns: i64) {
+        let is_woken = self.woken.contains(&id);
         let Some(tracked) = self.evals.get_mut(&id) else { return };
+        // What is woken was decided before; all else is due since it was made, or since the time that it waited for.
+        let waited_for_ns = match tracked.place {
+            Place::Delayed { until_ns, .. } => until_ns,
+            _ => 0,
+        };
+        let due_ns =
+            if is_woken { now_ns } else { tracked.eval.create_time_ns.max(waited_for_ns).min(now_ns) };
+        tracked.due_ns = Some(due_ns);
+        self.due.insert((due_ns, id));
         let turns = self.jobs.entry(job_key(&tracked.eval)).or_default();
         if turns.turn.is_some() {
             tracked.place = Place::Waiting;

@@ -1,9 +1,5 @@
 //! What the broker tells of itself.
 
-use std::collections::BTreeMap;
-
-use super::{FAILED_QUEUE, Place};
-
 /// How many evaluations the broker has, and where they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {
@@ -17,36 +13,15 @@ pub struct BrokerStats {
     pub delayed: usize,
     /// Those of the ready ones that were handed out as often as allowed.
     pub failed: usize,
-    /// By scheduler.
-    pub by_scheduler: BTreeMap<String, QueueStats>,
-}
-
-/// Of one scheduler.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    /// Those that a worker could have now.
-    pub ready: usize,
-    /// Those that workers have.
-    pub outstanding: usize,
+    /// Those of all of them that were blocked before they came.
+    pub woken: usize,
+    /// When the oldest of those that were woken was made.
+    pub oldest_woken_ns: Option<i64>,
+    /// Since when the one is to be decided that is for longest. One that a worker gave back is so since it first was.
+    pub oldest_due_ns: Option<i64>,
 }
 
 impl BrokerStats {
-    pub(super) fn count(&mut self, place: Place, queue: &str) {
-        match place {
-            Place::Ready => {
-                self.ready += 1;
-                self.failed += usize::from(queue == FAILED_QUEUE);
-                self.by_scheduler.entry(queue.to_owned()).or_default().ready += 1;
-            }
-            Place::Outstanding { .. } => {
-                self.outstanding += 1;
-                self.by_scheduler.entry(queue.to_owned()).or_default().outstanding += 1;
-            }
-            Place::Waiting => self.waiting += 1,
-            Place::Delayed { .. } => self.delayed += 1,
-        }
-    }
-
     /// All of them.
     pub fn total(&self) -> usize {
         self.ready + self.outstanding + self.waiting + self.delayed

@@ -128,6 +128,30 @@ fn what_comes_back_waits_longer_every_time_and_then_has_failed() {
 }
 
 #[test]
+fn an_evaluation_is_due_since_it_was_made_or_its_time_came_however_often_it_comes_back() {
+    let made = |number, job: &str, seconds: i64| Evaluation {
+        create_time_ns: seconds * SECOND,
+        ..eval(number, job, 50)
+    };
+    let oldest = |broker: &EvalBroker| broker.stats().oldest_due_ns;
+    let mut broker = EvalBroker::new(BrokerOptions::default());
+    broker.enqueue(Evaluation { wait_until_ns: 50 * SECOND, priority: 10, ..made(1, "a", 10) }, 20 * SECOND);
+    assert_eq!(None, oldest(&broker), "it is not due yet");
+    broker.enqueue(made(2, "b", 15), 20 * SECOND);
+    assert_eq!(Some(15 * SECOND), oldest(&broker));
+    let (_, token) = next(&mut broker, 60 * SECOND).unwrap();
+    broker.nack(&id(2), token, 60 * SECOND).unwrap();
+    assert_eq!(Some(15 * SECOND), oldest(&broker), "it is not decided");
+    broker.forget(&id(2));
+    assert_eq!(Some(50 * SECOND), oldest(&broker), "its time has come");
+    broker.forget(&id(1));
+    broker.enqueue(Evaluation { status: EvalStatus::Blocked.into(), ..made(3, "c", 1) }, 70 * SECOND);
+    let stats = broker.stats();
+    assert_eq!(Some(70 * SECOND), stats.oldest_due_ns, "it was decided before");
+    assert_eq!((1, Some(SECOND)), (stats.woken, stats.oldest_woken_ns));
+}
+
+#[test]
 fn a_worker_that_does_not_answer_loses_its_evaluation() {
     let mut broker = broker(&[eval(1, "a", 50)]);
     let (_, token) = next(&mut broker, 0).unwrap();
@@ -351,14 +375,20 @@ impl Model {
 impl EvalBroker {
     /// Every evaluation stands in the index of its place and in no other, and every job has one turn.
     fn verify(&self) {
-        let ready: usize = self.ready.values().map(BTreeSet::len).sum();
         let waiting: usize = self.jobs.values().map(|turns| turns.waiting.len()).sum();
         let stats = self.stats();
-        assert_eq!((ready, waiting, self.delayed.len()), (stats.ready, stats.waiting, stats.delayed));
+        let placed = |is: fn(&Place) -> bool| self.evals.values().filter(|it| is(&it.place)).count();
+        assert_eq!(placed(|place| *place == Place::Ready), stats.ready);
+        assert_eq!(placed(|place| matches!(place, Place::Outstanding { .. })), stats.outstanding);
+        assert_eq!((waiting, self.delayed.len()), (stats.waiting, stats.delayed));
+        let due = self.evals.iter().filter_map(|(id, tracked)| Some((tracked.due_ns?, *id)));
+        assert_eq!(due.collect::<BTreeSet<_>>(), self.due);
         for (id, tracked) in &self.evals {
             let rank = rank_of(*id, tracked);
             let turns = self.jobs.get(&job_key(&tracked.eval));
             let has_turn = turns.is_some_and(|turns| turns.turn == Some(*id));
+            let waits_for_its_time = matches!(tracked.place, Place::Delayed { has_turn: false, .. });
+            assert!(waits_for_its_time || tracked.due_ns.is_some());
             match tracked.place {
                 Place::Ready => assert!(has_turn && self.ready[self.queue_of(tracked)].contains(&rank)),
                 Place::Waiting => assert!(!has_turn && turns.unwrap().waiting.contains(&rank)),

@@ -1,0 +1,102 @@
+//! How many nodes and allocations there are by status: counted with every change and kept beside the tables, so that
+//! nobody has to go through them to tell.
+
+use ordu_proto::state::{Allocation, ClientStatus, Node, NodeStatus};
+
+const NODE_STATUSES: [NodeStatus; 3] = [NodeStatus::Initializing, NodeStatus::Ready, NodeStatus::Down];
+const CLIENT_STATUSES: [ClientStatus; 5] = [
+    ClientStatus::Pending,
+    ClientStatus::Running,
+    ClientStatus::Complete,
+    ClientStatus::Failed,
+    ClientStatus::Lost,
+];
+
+/// Counts of rows that can be decoded. No part of the state: it follows from the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    nodes: [u64; NODE_STATUSES.len()],
+    allocs: [u64; CLIENT_STATUSES.len()],
+    /// Nodes that take no new allocations because someone said so; those that are drained among them.
+    pub nodes_ineligible: u64,
+    /// Nodes that are drained.
+    pub nodes_draining: u64,
+}
+
+impl Census {
+    /// A node's row before and after a change; `None` stands for one that is not there.
+    pub fn node_changed(&mut self, old: Option<&Node>, new: Option<&Node>) {
+        for (node, count) in [(old, Count::Less), (new, Count::More)] {
+            let Some(node) = node else { continue };
+            // What is not said yet is the first of them, as the API tells it.
+            let at = NODE_STATUSES.iter().position(|status| *status == node.status()).unwrap_or(0);
+            count.apply(&mut self.nodes[at]);
+            if node.ineligible || node.drain {
+                count.apply(&mut self.nodes_ineligible);
+            }
+            if node.drain {
+                count.apply(&mut self.nodes_draining);
+            }
+        }
+    }
+
+    /// An allocation's row before and after a change; `None` stands for one that is not there.
+    pub fn alloc_changed(&mut self, old: Option<&Allocation>, new: Option<&Allocation>) {
+        for (alloc, count) in [(old, Count::Less), (new, Count::More)] {
+            let Some(status) = alloc.map(Allocation::client_status) else { continue };
+            let at = CLIENT_STATUSES.iter().position(|known| *known == status).unwrap_or(0);
+            count.apply(&mut self.allocs[at]);
+        }
+    }
+
+    /// How many nodes there are of each status.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeStatus, u64)> {
+        NODE_STATUSES.into_iter().zip(self.nodes)
+    }
+
+    /// How many allocations there are of each client status.
+    pub fn allocs(&self) -> impl Iterator<Item = (ClientStatus, u64)> {
+        CLIENT_STATUSES.into_iter().zip(self.allocs)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Count {
+    More,
+    Less,
+}
+
+impl Count {
+    fn apply(self, count: &mut u64) {
+        *count = match self {
+            Count::More => count.saturating_add(1),
+            Count::Less => count.saturating_sub(1),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_counts_where_it_is_and_no_longer_where_it_was() {
+        let node = |status: NodeStatus, drain| Node { status: status.into(), drain, ..Node::default() };
+        let alloc =
+            |status: ClientStatus| Allocation { client_status: status.into(), ..Allocation::default() };
+        let mut census = Census::default();
+        let (ready, down) = (node(NodeStatus::Ready, false), node(NodeStatus::Down, true));
+        census.node_changed(None, Some(&ready));
+        census.node_changed(None, Some(&ready));
+        census.node_changed(Some(&ready), Some(&down));
+        assert_eq!([0, 1, 1], census.nodes);
+        assert_eq!((1, 1), (census.nodes_ineligible, census.nodes_draining));
+        census.alloc_changed(None, Some(&alloc(ClientStatus::Pending)));
+        census.alloc_changed(Some(&alloc(ClientStatus::Pending)), Some(&alloc(ClientStatus::Lost)));
+        assert_eq!([0, 0, 0, 0, 1], census.allocs);
+        census.alloc_changed(Some(&alloc(ClientStatus::Lost)), None);
+        census.node_changed(Some(&down), None);
+        census.node_changed(Some(&ready), None);
+        assert_eq!(Census::default(), census);
+    }
+}
