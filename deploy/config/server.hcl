@@ -10,6 +10,10 @@ server {
   enabled          = true
   bootstrap_expect = 3
 
+  # Whoever reaches the RPC port may join, unless all servers have a key here that
+  # `ordu operator gossip keyring generate` has made. Then keep this file from other users.
+  # encrypt = "…"
+
   # A server whose clock differs from the other servers' clocks by more tells it, and does not lead while another can.
   clock_skew_limit = "5s"
 

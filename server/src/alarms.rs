@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A kind of trouble. There is one of a kind at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
+    /// The address that others reach this server at is none of this machine's any more.
+    AddressGone,
     /// This server's clock is not the others'.
     ClockSkew,
     /// Servers that applied the same entries hold different states, and no majority says who is right.
@@ -25,7 +27,8 @@ pub enum Alarm {
 
 impl Alarm {
     /// All kinds.
-    pub const ALL: [Alarm; 7] = [
+    pub const ALL: [Alarm; 8] = [
+        Alarm::AddressGone,
         Alarm::ClockSkew,
         Alarm::Diverged,
         Alarm::FarServers,
@@ -38,6 +41,7 @@ impl Alarm {
     /// Its name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
+            Alarm::AddressGone => "address_gone",
             Alarm::ClockSkew => "clock_skew",
             Alarm::Diverged => "diverged",
             Alarm::FarServers => "far_servers",

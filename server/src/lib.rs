@@ -1,5 +1,6 @@
 //! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
 
+pub mod addresses;
 pub mod alarms;
 pub mod candidacy;
 pub mod clock;
@@ -32,5 +33,6 @@ pub mod server;
 pub mod storage;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 pub mod watch;
 pub mod writer;

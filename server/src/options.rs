@@ -1,10 +1,11 @@
 //! What a server is told at its start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits::LimitsInForce;
+use crate::trust::Trust;
 
 /// The most that `raft_multiplier` may be; Nomad's bound.
 pub const RAFT_MULTIPLIER_MAX: u32 = 10;
@@ -98,6 +99,11 @@ pub struct ServerOptions {
     pub rpc_advertise: String,
     /// `host:port` of the second port as others reach it.
     pub serf_advertise: String,
+    /// The address of this machine in `rpc_advertise`, where it was found out and may change; none where it was
+    /// configured.
+    pub own_address: Option<IpAddr>,
+    /// What servers have to prove to one another.
+    pub trust: Trust,
     /// Servers that form the cluster when they find each other.
     pub bootstrap_expect: u32,
     /// `host:port` of servers to join, tried for as long as there is none.

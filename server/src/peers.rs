@@ -16,6 +16,7 @@ use tower::service_fn;
 
 use crate::net::SharedNet;
 use crate::options::RaftTiming;
+use crate::trust::Trust;
 
 /// What a channel is for: heartbeats must not queue behind bulk, nor anything behind a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,8 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     net: SharedNet,
+    /// What other servers have to prove, and this one to them.
+    trust: Trust,
     /// Where channels are worked on, whoever opens them: clients' requests must not hold up what servers ask.
     runtime: Handle,
     /// How far they are.
@@ -54,10 +57,11 @@ struct Inner {
 
 impl Peers {
     /// No channels yet. To be called on the runtime that is to work on them.
-    pub fn new(net: SharedNet, timing: RaftTiming) -> Self {
+    pub fn new(net: SharedNet, trust: Trust, timing: RaftTiming) -> Self {
         let runtime = Handle::current();
         Self(Arc::new(Inner {
             net,
+            trust,
             runtime,
             timing,
             channels: Mutex::default(),
@@ -68,6 +72,11 @@ impl Peers {
     /// Runs what belongs to the channels where they are worked on.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.runtime.spawn(task);
+    }
+
+    /// What other servers have to prove.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.0.trust
     }
 
     /// A server has said where it is.
@@ -114,12 +123,16 @@ impl Peers {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(4 * 1024 * 1024)
             .initial_connection_window_size(8 * 1024 * 1024);
-        let net = self.0.net.clone();
+        let (net, trust) = (self.0.net.clone(), self.0.trust.clone());
         let target = host_port.to_owned();
         let _on_it = self.0.runtime.enter();
         Ok(endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
-            let connecting = net.connect(target.clone());
-            async move { Ok::<_, std::io::Error>(TokioIo::new(connecting.await?)) }
+            let (connecting, trust, target) = (net.connect(target.clone()), trust.clone(), target.clone());
+            async move {
+                let mut connection = connecting.await?;
+                trust.introduce(&mut connection, &target).await?;
+                Ok::<_, std::io::Error>(TokioIo::new(connection))
+            }
         })))
     }
 

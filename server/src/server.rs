@@ -19,7 +19,9 @@ use ordu_store::tables::TablesDb;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
+use crate::addresses;
 use crate::alarms::Alarms;
 use crate::candidacy::{self, Candidacy};
 use crate::clock::{self, ServerClock};
@@ -45,6 +47,7 @@ use crate::retention::{self, Transfers};
 use crate::rpc;
 use crate::rpc::node_session::{LiveSessions, NodeService};
 use crate::storage::Storage;
+use crate::trust::Trust;
 use crate::watch::Watches;
 use crate::writer::Writer;
 
@@ -162,7 +165,8 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
-        let peers = Peers::new(net.clone(), options.raft);
+        let peers = Peers::new(net.clone(), options.trust.clone(), options.raft);
+        options.trust.tell();
         let clock = ServerClock::new(options.limits.clone());
         let known = former.known();
         let greetings = Greetings::new(
@@ -278,8 +282,9 @@ impl Server {
         let node_service = Arc::new(NodeService::new(context.clone(), sessions.clone()));
         for listener in [Some(rpc), serf].into_iter().flatten() {
             let services = (raft_service.clone(), server_service.clone(), node_service.clone());
-            let connections = context.counts.rpc.clone();
-            parts.spawn(part(&cluster, serve_rpc(listener, connections, services, stop_rpc.clone())));
+            let (connections, trust) = (context.counts.rpc.clone(), options.trust.clone());
+            let serving = serve_rpc(listener, connections, services, trust, stop_rpc.clone());
+            parts.spawn(part(&cluster, serving));
         }
         let bounds = Bounds::of_http(options.limits.get().http_stall_max);
         let http = work.spawn(crate::http::serve(http, bounds, context.clone(), stop.clone()));
@@ -304,6 +309,7 @@ impl Server {
         parts.spawn(part(&cluster, candidacy::keep(context.clone())));
         parts.spawn(part(&cluster, retention::keep(context.clone(), transfers, backlog)));
         parts.spawn(part(&cluster, distances::keep(context.clone())));
+        parts.spawn(part(&cluster, addresses::keep(context.clone())));
         let reporting =
             report_liveness(context.clone(), identity.clone(), peers, sessions.clone(), liveness.clone());
         parts.spawn(part(&cluster, reporting));
@@ -471,6 +477,7 @@ async fn serve_rpc(
     listener: Box<dyn Accept>,
     connections: ConnectionCounts,
     services: Services,
+    trust: Trust,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let (raft, server, node) = services;
@@ -480,22 +487,24 @@ async fn serve_rpc(
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
         .initial_stream_window_size(4 * 1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024)
-        .add_service(
+        .add_service(InterceptedService::new(
             RaftServer::from_arc(raft)
                 .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
-        )
-        .add_service(
+            trust.clone(),
+        ))
+        .add_service(InterceptedService::new(
             ServerServer::from_arc(server)
                 .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
-        )
+            trust.clone(),
+        ))
         .add_service(
             NodeServer::from_arc(node)
                 .max_decoding_message_size(NODE_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX),
         )
-        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled())
+        .serve_with_incoming_shutdown(trust.received(incoming(listener)), stop.cancelled())
         .await
         .map_err(|error| format!("the RPC service has ended: {error}"))
 }

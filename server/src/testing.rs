@@ -14,6 +14,7 @@ use crate::net::Tcp;
 use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::Server;
 use crate::storage::Storage;
+use crate::trust::Trust;
 
 /// A server that forms a cluster by itself. It may not lead yet.
 pub(crate) async fn one_server() -> Server {
@@ -39,6 +40,8 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         http_advertise: "127.0.0.1:4646".to_owned(),
         rpc_advertise: "127.0.0.1:4647".to_owned(),
         serf_advertise: "127.0.0.1:4648".to_owned(),
+        own_address: None,
+        trust: Trust::default(),
         bootstrap_expect,
         retry_join: Vec::new(),
         raft: RaftTiming::default(),

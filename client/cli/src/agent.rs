@@ -13,6 +13,7 @@ use ordu_server::net::Tcp;
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
+use ordu_server::trust::Trust;
 use ordu_store::background::heavy;
 use ordu_store::urgency::Urgency;
 use tokio::runtime::{Handle, Runtime};
@@ -117,6 +118,7 @@ pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
 pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
     let set_filter = logging::start(&config);
     die_on_panic();
+    let config = config::with_addresses(config, &sources)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -419,6 +421,8 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
         http_advertise: config.advertised.http.to_string(),
         rpc_advertise: config.advertised.rpc.to_string(),
         serf_advertise: config.advertised.serf.to_string(),
+        own_address: config.own_address,
+        trust: Trust::new(settings.encrypt.clone(), !settings.encrypt_verify),
         bootstrap_expect: settings.bootstrap_expect,
         retry_join: settings.retry_join.iter().map(ToString::to_string).collect(),
         raft: RaftTiming {

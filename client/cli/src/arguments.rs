@@ -79,12 +79,30 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorCommand {
+    /// Look after the key that servers prove to one another
+    #[command(subcommand)]
+    Gossip(GossipCommand),
+    /// Make a key, as `gossip keyring generate` does
+    Keygen,
     /// Look after raft
     #[command(subcommand)]
     Raft(RaftCommand),
     /// Look after the cluster's time
     #[command(subcommand)]
     Time(TimeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GossipCommand {
+    /// Look after keys
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyringCommand {
+    /// Make a key for `server { encrypt }`
+    Generate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,6 +251,8 @@ mod tests {
             "ordu config validate /etc/a.hcl /etc/b",
             "ordu server recover -config /etc/a.hcl -compare /a -compare=/b -show",
             "ordu server recover -data-dir /x -lose-what-only-other-servers-have",
+            "ordu operator gossip keyring generate",
+            "ordu operator keygen",
             "ordu operator raft list-peers -stale=true",
             "ordu operator raft remove-peer -peer-id=7",
             "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",

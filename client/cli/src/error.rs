@@ -67,11 +67,7 @@ impl AgentError {
 
 impl From<ConfigError> for AgentError {
     fn from(error: ConfigError) -> Self {
-        match error {
-            // Interfaces come up while machines start.
-            ConfigError::NoAddress(_) => Self::Ended(error.to_string()),
-            _ => Self::Configuration(error.to_string()),
-        }
+        Self::Configuration(error.to_string())
     }
 }
 
@@ -105,12 +101,7 @@ mod tests {
             assert_eq!(status, ended.exit_status(), "{error}");
             assert!(ended.to_string().starts_with(&error.to_string()));
         }
-        let whole = ConfigError::Whole("x".to_owned());
-        let no_address = ConfigError::NoAddress(Box::new(whole.clone()));
-        assert_eq!(
-            (78, 1),
-            (AgentError::from(whole).exit_status(), AgentError::from(no_address).exit_status())
-        );
+        assert_eq!(78, AgentError::from(ConfigError::Whole("x".to_owned())).exit_status());
         for (error, status) in [
             (ordu_agent::Error::NoServers, 78),
             (ordu_agent::Error::BadIdentity { path: "x".into(), text: "y".to_owned() }, 78),

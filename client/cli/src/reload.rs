@@ -51,6 +51,10 @@ impl Reload {
                 return;
             }
         };
+        if let Some(missing) = &next.missing_address {
+            tracing::error!("told to read the configuration again, and nothing has changed: {missing}");
+            return;
+        }
         for warning in &next.warnings {
             tracing::warn!("{warning}");
         }
@@ -144,7 +148,7 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
     all.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }
 
-fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 7] {
+fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 9] {
     [
         ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),
         ("server.retry_join", now.retry_join == next.retry_join),
@@ -153,6 +157,8 @@ fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, boo
         ("server.num_schedulers", now.num_schedulers == next.num_schedulers),
         ("server.min_heartbeat_ttl", now.min_heartbeat_ttl_ms == next.min_heartbeat_ttl_ms),
         ("server.heartbeat_grace", now.heartbeat_grace_ms == next.heartbeat_grace_ms),
+        ("server.encrypt", now.encrypt == next.encrypt),
+        ("server.encrypt_verify", now.encrypt_verify == next.encrypt_verify),
     ]
 }
 

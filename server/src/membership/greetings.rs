@@ -17,7 +17,7 @@ use ordu_store::runtime::random_bytes;
 use ordu_store::types::Server;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::known::{Known, Said, position, rpc_addr};
 use super::{ClusterId, Discovery, hex};
@@ -304,6 +304,9 @@ impl Greetings {
             Ok(Err(status)) => {
                 let cause = cause_of(&status);
                 tracing::debug!(target, cause, "a server cannot be greeted");
+                if status.code() == Code::Unauthenticated {
+                    self.0.peers.trust().tell_refusal(target, &cause);
+                }
                 Err(cause)
             }
             Err(_) => Err(format!("no answer in {} ms", within.as_millis())),

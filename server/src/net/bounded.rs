@@ -102,8 +102,8 @@ impl Bounded {
         }
         // Never closed, and it would only mean that no place is counted.
         let place = self.places.clone().acquire_owned().await.ok();
-        let (io, _) = accept_always(&mut *self.listener).await;
-        self.guarded(io, place, false)
+        let accepted = accept_always(&mut *self.listener).await;
+        self.guarded(accepted, place, false)
     }
 
     /// The next connection, whether there is a place for it or not; few of the latter at one time. Whoever holds
@@ -118,18 +118,33 @@ impl Bounded {
             place = places.acquire_owned() => (place.ok(), false),
             place = surplus.acquire_owned() => (place.ok(), true),
         };
-        let (io, _) = accept_always(&mut *self.listener).await;
+        let accepted = accept_always(&mut *self.listener).await;
         // A place may have become free while nobody came.
         match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
-            Some(freed) => self.guarded(io, Some(freed), false),
-            None => self.guarded(io, place, is_surplus),
+            Some(freed) => self.guarded(accepted, Some(freed), false),
+            None => self.guarded(accepted, place, is_surplus),
         }
     }
 
-    fn guarded(&self, io: Connection, place: Option<OwnedSemaphorePermit>, is_surplus: bool) -> Guarded {
-        let (counts, open) = (self.counts.clone(), self.counts.opened());
-        let (stall, stalled, greeting) = (self.bounds.stall, None, None);
-        Guarded { io, stall, stalled, greeting, is_surplus, counts, _open: open, _place: place }
+    fn guarded(
+        &self,
+        (io, from): (Connection, SocketAddr),
+        place: Option<OwnedSemaphorePermit>,
+        is_surplus: bool,
+    ) -> Guarded {
+        let Bounds { silence, stall, .. } = self.bounds;
+        Guarded {
+            io,
+            from,
+            silence,
+            stall,
+            stalled: None,
+            greeting: None,
+            is_surplus,
+            counts: self.counts.clone(),
+            _open: self.counts.opened(),
+            _place: place,
+        }
     }
 
     fn tell_that_all_are_taken(&mut self, consequence: &str) {
@@ -170,6 +185,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 /// A connection that holds a place and ends with an error when its peer does not keep the bounds.
 pub struct Guarded {
     io: Connection,
+    /// Who came.
+    pub(crate) from: SocketAddr,
+    /// How long its first bytes may be waited for.
+    pub(crate) silence: Duration,
     stall: Duration,
     /// Set while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -184,8 +203,9 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    fn greeting_within(mut self, silence: Duration) -> Self {
-        self.greeting = Some((Box::pin(sleep_until(Instant::now() + silence)), HTTP2_PREFACE_BYTES));
+    /// From now on, what HTTP/2 begins with may be waited for.
+    pub(crate) fn greeted_in_time(mut self) -> Self {
+        self.greeting = Some((Box::pin(sleep_until(Instant::now() + self.silence)), HTTP2_PREFACE_BYTES));
         self
     }
 
@@ -261,15 +281,10 @@ impl AsyncWrite for Guarded {
     }
 }
 
-impl tonic::transport::server::Connected for Guarded {
-    type ConnectInfo = ();
-    fn connect_info(&self) {}
-}
-
-/// The connections of a listener as a stream for tonic.
+/// The connections of a listener of gRPC.
 pub fn incoming(listener: Bounded) -> impl futures::Stream<Item = io::Result<Guarded>> {
     futures::stream::unfold(listener, |mut listener| async move {
-        let connection = listener.accept().await.greeting_within(listener.bounds.silence);
+        let connection = listener.accept().await.greeted_in_time();
         Some((Ok(connection), listener))
     })
 }

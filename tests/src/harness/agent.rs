@@ -1,5 +1,6 @@
 //! One `ordu agent` process: started, stopped in any way, and started again on its data.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -9,6 +10,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::config;
+use super::network::Network;
+use super::ports::free_port;
 use super::processes;
 use super::root::Root;
 use super::wait::eventually_blocking;
@@ -40,7 +44,8 @@ pub struct Agent {
     pub http: SocketAddr,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    open_files: Option<u32>,
+    /// What stands before the command: programs that become the agent, under one process id.
+    prefix: Vec<String>,
     folder: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -54,7 +59,7 @@ impl Agent {
             http,
             arguments,
             environment: Vec::new(),
-            open_files: None,
+            prefix: Vec::new(),
             folder: folder.into(),
             log,
             process: None,
@@ -81,9 +86,27 @@ impl Agent {
         &self.arguments
     }
 
+    /// A server that no other one is told of, not started yet, and the port of its RPC. It listens on `bind_addr`; its
+    /// `server` block has `server_block`.
+    pub fn lone_server(root: &Root, name: &str, bind_addr: &str, server_block: &str) -> (Self, u16) {
+        let ports @ [http, rpc, _] = [free_port(), free_port(), free_port()];
+        let data_dir = root.path().join(name);
+        let text = config::lone_server(name, &data_dir, bind_addr, ports, server_block);
+        let file = root.write(&format!("{name}.hcl"), &text).display().to_string();
+        let http = SocketAddr::from(([127, 0, 0, 1], http));
+        let arguments = vec!["-config".to_owned(), file];
+        (Self::new(name, http, arguments, root.path(), root.log(name)), rpc)
+    }
+
     /// How many files it may open from its next start on; as many as the test's process unless that is set.
     pub fn set_open_files(&mut self, open_files: Option<u32>) {
-        self.open_files = open_files;
+        let limited = |count| vec!["prlimit".to_owned(), format!("--nofile={count}")];
+        self.prefix = open_files.map(limited).unwrap_or_default();
+    }
+
+    /// In which network it is from its next start on.
+    pub fn set_network(&mut self, network: &Network) {
+        self.prefix = network.prefix().into();
     }
 
     /// What else is to be in its environment from its next start on.
@@ -95,15 +118,10 @@ impl Agent {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
-        let mut command = match self.open_files {
-            None => Command::new(ordu_binary()),
-            Some(count) => {
-                // It becomes the agent, under one process id.
-                let mut limited = Command::new("prlimit");
-                limited.arg(format!("--nofile={count}")).arg(ordu_binary());
-                limited
-            }
-        };
+        let binary = ordu_binary();
+        let mut words = self.prefix.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the binary is one of them"));
+        command.args(words);
         command
             .arg("agent")
             .args(&self.arguments)

@@ -39,6 +39,35 @@ server {{
     text
 }
 
+/// A file for a server that is told of no other one but by `extra`, which is put into its `server` block. Nothing says
+/// what others are to be told of it.
+pub(super) fn lone_server(
+    name: &str,
+    data_dir: &Path,
+    bind_addr: &str,
+    [http, rpc, serf]: [u16; 3],
+    extra: &str,
+) -> String {
+    format!(
+        r#"name      = "{name}"
+data_dir  = "{data_dir}"
+bind_addr = "{bind_addr}"
+
+ports {{
+  http = {http}
+  rpc  = {rpc}
+  serf = {serf}
+}}
+
+server {{
+  enabled = true
+  {extra}
+}}
+"#,
+        data_dir = data_dir.display(),
+    )
+}
+
 /// A file for a node.
 pub(super) fn node(member: &Member<'_>) -> String {
     let mut text = common(member);

@@ -80,7 +80,11 @@ pub fn may_mount(folder: &Path) -> Result<(), String> {
     SmallDisk::new(folder.join("try"), 8).map(drop)
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+/// Runs one of the system's programs.
+///
+/// # Errors
+/// What it says.
+pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let done =
         Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if done.status.success() {

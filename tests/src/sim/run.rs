@@ -15,6 +15,7 @@ use ordu_server::membership::{Former, Known};
 use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::Storage;
+use ordu_server::trust::Trust;
 use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::{MemoryLog, Site};
 use ordu_store::tables::MemoryDb;
@@ -131,6 +132,8 @@ fn options(name: &str) -> ServerOptions {
         http_advertise: format!("{name}:4646"),
         rpc_advertise: format!("{name}:4647"),
         serf_advertise: String::new(),
+        own_address: None,
+        trust: Trust::default(),
         bootstrap_expect: 3,
         retry_join: SERVERS.map(|server| format!("{server}:4647")).to_vec(),
         // A short log between snapshots, so that a run of seconds has some.

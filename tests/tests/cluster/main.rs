@@ -1,5 +1,6 @@
 //! Clusters of real processes. One program, since each would be linked with all of RocksDB.
 
+mod addresses;
 mod agent;
 mod bad_input;
 mod children;
@@ -33,6 +34,7 @@ mod quorum;
 mod readers;
 mod reconcile;
 mod recover;
+mod trust;
 mod unit;
 mod unreadable;
 mod versions;

@@ -6,6 +6,7 @@ pub(crate) mod eval_status;
 pub(crate) mod job_run;
 pub(crate) mod job_status;
 pub(crate) mod job_stop;
+mod keygen;
 pub(crate) mod node_status;
 mod placement;
 pub(crate) mod raft_list_peers;
@@ -17,8 +18,10 @@ pub(crate) mod time_reset;
 pub(crate) use placement::explain as explain_placement;
 
 use crate::agent;
-use crate::arguments::{AllocCommand, Cli, Command, ConfigCommand, EvalCommand, JobCommand, NodeCommand};
-use crate::arguments::{OperatorCommand, RaftCommand, ServerCommand, TimeCommand};
+use crate::arguments::{
+    AllocCommand, Cli, Command, ConfigCommand, EvalCommand, GossipCommand, JobCommand, KeyringCommand,
+    NodeCommand, OperatorCommand, RaftCommand, ServerCommand, TimeCommand,
+};
 use std::process::ExitCode;
 
 /// What was asked for is done.
@@ -71,6 +74,10 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         Command::Server(ServerCommand::Members(arguments)) => server_members::execute(arguments).await,
         Command::Config(ConfigCommand::Validate(arguments)) => config_validate::execute(arguments),
         Command::Server(ServerCommand::Recover(arguments)) => server_recover::execute(arguments).await,
+        Command::Operator(
+            OperatorCommand::Keygen
+            | OperatorCommand::Gossip(GossipCommand::Keyring(KeyringCommand::Generate)),
+        ) => Ok(keygen::execute()),
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
         }

@@ -1,7 +1,9 @@
 //! Addresses: `host[:port]`, Nomad's templates for an interface's address, and what to advertise.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ordu_server::addresses;
 
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,62 +64,150 @@ impl HostPort {
     }
 }
 
-/// Why a template has no address.
-pub(super) enum TemplateFault {
-    /// It is none.
-    Text(String),
-    /// The machine has none, or not yet.
-    NoAddress(String),
+/// What a template asks for.
+enum Asked<'a> {
+    /// `{{ GetPrivateIP }}`: the address that others most likely reach this machine at.
+    Private,
+    /// `{{ GetInterfaceIP "eth0" }}`: the IPv4 address of an interface.
+    OfInterface(&'a str),
 }
 
-/// Replaces `{{ GetPrivateIP }}` and `{{ GetInterfaceIP "eth0" }}` by the address they stand for.
-pub(super) fn expand_template(text: &str) -> Result<String, TemplateFault> {
-    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
+/// A text's template, with what stands before and behind it.
+fn template(text: &str) -> Result<Option<(&str, Asked<'_>, &str)>, String> {
+    let Some((before, rest)) = text.split_once("{{") else { return Ok(None) };
     let Some((inside, after)) = rest.split_once("}}") else {
-        return Err(TemplateFault::Text(format!("the template {text:?} is never closed")));
+        return Err(format!("the template {text:?} is never closed"));
     };
-    let address = match inside.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["GetPrivateIP"] => {
-            let missing = || TemplateFault::NoAddress("this machine has no private address".to_owned());
-            private_address().ok_or_else(missing)?
-        }
-        ["GetInterfaceIP", quoted] => {
-            let interface = quoted.trim_matches('"');
-            let found =
-                interfaces().into_iter().find(|(name, address)| name == interface && address.is_ipv4());
-            let missing = || TemplateFault::NoAddress(format!("the interface {interface:?} has no address"));
-            found.map(|(_, address)| address).ok_or_else(missing)?
-        }
-        _ => {
-            let text = format!("the template {{{{{inside}}}}} is not known; write the address itself");
-            return Err(TemplateFault::Text(text));
-        }
+    let asked = match inside.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["GetPrivateIP"] => Asked::Private,
+        ["GetInterfaceIP", quoted] => Asked::OfInterface(quoted.trim_matches('"')),
+        _ => return Err(format!("the template {{{{{inside}}}}} is not known; write the address itself")),
     };
-    Ok(format!("{before}{address}{after}"))
+    Ok(Some((before, asked, after)))
 }
 
-/// The address that others are likely to reach this machine at: a private one, else any but loopback.
-pub(super) fn private_address() -> Option<IpAddr> {
-    let private = |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.is_private());
-    let addresses: Vec<IpAddr> = interfaces().into_iter().map(|(_, address)| address).collect();
-    addresses.iter().find(|address| private(address)).or_else(|| addresses.first()).copied()
+/// A text as it could be with an address for its template: whether that will do is known before the address is there.
+pub(super) fn example(text: &str) -> Result<String, String> {
+    Ok(match template(text)? {
+        Some((before, _, after)) => format!("{before}192.0.2.1{after}"),
+        None => text.to_owned(),
+    })
 }
 
-/// Names and addresses of the interfaces, without loopback and link-local ones.
-fn interfaces() -> Vec<(String, IpAddr)> {
-    let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    let address_of = |interface: nix::ifaddrs::InterfaceAddress| {
-        let address = interface.address?;
-        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-            (Some(v4), _) => IpAddr::V4(v4.ip()),
-            (None, Some(v6)) => IpAddr::V6(v6.ip()),
-            (None, None) => return None,
+/// Whether a text is an IP address, or a template for one.
+pub(super) fn is_address(text: &str) -> Result<bool, String> {
+    Ok(example(text)?.parse::<IpAddr>().is_ok())
+}
+
+/// Where addresses come from that are not configured: the machine's interfaces, as they are now.
+#[derive(Debug)]
+pub(super) struct Interfaces {
+    addresses: Vec<(String, IpAddr)>,
+    /// What was looked for and is not there yet, as a sentence.
+    pub(super) missing: Option<String>,
+}
+
+impl Interfaces {
+    /// Looks at them.
+    pub(super) fn look() -> Self {
+        Self::with(addresses::of_machine().unwrap_or_default())
+    }
+
+    fn with(addresses: Vec<(String, IpAddr)>) -> Self {
+        Self { addresses, missing: None }
+    }
+
+    /// Puts an address in the place of a text's template, and gives it, too. One that is not there is noted.
+    pub(super) fn expand(&mut self, text: &str) -> Result<(String, Option<IpAddr>), String> {
+        let Some((before, asked, after)) = template(text)? else { return Ok((text.to_owned(), None)) };
+        let found = match asked {
+            Asked::Private => self.likely(|_| true).ok_or_else(|| {
+                format!("{text:?} stands for an address that others reach this machine at, and no interface has one")
+            }),
+            Asked::OfInterface(wanted) => {
+                let of_it = |(name, address): &&(String, IpAddr)| name == wanted && address.is_ipv4();
+                let found = self.addresses.iter().find(of_it).map(|(_, address)| *address);
+                found.ok_or_else(|| format!("the interface {wanted:?} has no address"))
+            }
         };
-        let link_local = match ip {
-            IpAddr::V4(v4) => v4.is_link_local(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        (!ip.is_loopback() && !link_local).then_some((interface.interface_name, ip))
-    };
-    all.filter_map(address_of).collect()
+        let address = self.or_note(found);
+        Ok((format!("{before}{address}{after}"), Some(address)))
+    }
+
+    /// The address that others most likely reach a server at that listens on `everything`.
+    pub(super) fn reached_at(&mut self, everything: IpAddr) -> IpAddr {
+        let found = self.likely(|address| everything.is_ipv6() || address.is_ipv4()).ok_or_else(|| {
+            let kind = if everything.is_ipv4() { "IPv4 " } else { "" };
+            format!(
+                "this server listens on {everything}, and no interface has an {kind}address that others reach it at \
+                 (loopback and link-local ones are none); `advertise` may name one"
+            )
+        });
+        self.or_note(found)
+    }
+
+    /// The address that others most likely reach this machine at: private ones come before public ones.
+    pub(super) fn likely(&self, is_of_use: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+        let private = |address: &&IpAddr| matches!(address, IpAddr::V4(v4) if v4.is_private());
+        let of_use =
+            || self.addresses.iter().map(|(_, address)| address).filter(|address| is_of_use(address));
+        of_use().find(private).or_else(|| of_use().next()).copied()
+    }
+
+    /// What stands for a missing address is none that could be reached.
+    fn or_note(&mut self, found: Result<IpAddr, String>) -> IpAddr {
+        found.unwrap_or_else(|missing| {
+            self.missing.get_or_insert(missing);
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+    fn having(addresses: &[&str]) -> Interfaces {
+        let named = |address: &&str| ("eth0".to_owned(), address.parse().unwrap());
+        Interfaces::with(addresses.iter().map(named).collect())
+    }
+
+    #[test]
+    fn others_are_told_an_address_that_they_may_reach_and_never_none() {
+        for (addresses, everything, wanted) in [
+            (&["203.0.113.1", "10.0.0.1"] as &[_], ANY_V4, Some("10.0.0.1")),
+            (&["2001:db8::1", "203.0.113.1"], ANY_V4, Some("203.0.113.1")),
+            (&["2001:db8::1"], ANY_V6, Some("2001:db8::1")),
+            (&["2001:db8::1"], ANY_V4, None),
+            (&[], ANY_V4, None),
+            (&[], ANY_V6, None),
+        ] {
+            let mut interfaces = having(addresses);
+            let found = interfaces.reached_at(everything);
+            assert_eq!(wanted.is_none(), interfaces.missing.is_some(), "{addresses:?}");
+            assert_eq!(wanted.unwrap_or("0.0.0.0"), found.to_string(), "{addresses:?}");
+            assert!(interfaces.missing.is_none_or(|missing| missing.contains("`advertise` may name one")));
+        }
+    }
+
+    #[test]
+    fn a_template_stands_for_an_address_or_says_what_is_missing() {
+        for (text, wanted, missing) in [
+            ("10.9.9.9:1", Some("10.9.9.9:1"), None),
+            ("{{ GetPrivateIP }}:1", Some("10.0.0.1:1"), None),
+            (r#"{{ GetInterfaceIP "eth0" }}"#, Some("10.0.0.1"), None),
+            (r#"{{ GetInterfaceIP "eth1" }}"#, None, Some(r#"the interface "eth1" has no address"#)),
+        ] {
+            let mut interfaces = having(&["10.0.0.1"]);
+            let (expanded, _) = interfaces.expand(text).unwrap();
+            assert_eq!(missing, interfaces.missing.as_deref());
+            assert!(wanted.is_none_or(|wanted| wanted == expanded), "{text}: {expanded}");
+        }
+        let mut none = having(&[]);
+        none.expand("{{ GetPrivateIP }}").unwrap();
+        assert!(none.missing.is_some_and(|missing| missing.contains("no interface has one")));
+    }
 }

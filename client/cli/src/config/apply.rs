@@ -1,11 +1,12 @@
 //! One file's body laid over the draft, key by key.
 
-use super::address::{HostPort, TemplateFault, expand_template};
+use super::address::{HostPort, example, is_address};
 use super::draft::{Draft, ListenerDraft};
 use super::settings::LogLevel;
 use super::{ConfigError, keys};
 use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
 use ordu_server::options::RAFT_MULTIPLIER_MAX;
+use ordu_server::trust::Key;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,28 +24,12 @@ const LOGS_KEPT_AGE_MS_MIN: u64 = 10_000;
 /// More than any disk, megabytes of 2^20 bytes.
 const MB_MAX: i64 = 1 << 40;
 
-/// What is wrong with a file.
-enum Fault {
-    Text(hcl::Error),
-    /// Nothing: it names an address that this machine does not have, or not yet.
-    NoAddress(hcl::Error),
-}
-
-impl From<hcl::Error> for Fault {
-    fn from(error: hcl::Error) -> Self {
-        Self::Text(error)
-    }
-}
-
-type Outcome<T = ()> = Result<T, Fault>;
+type Outcome = Result<(), hcl::Error>;
 
 /// Lays a file over the draft.
 pub(super) fn apply(draft: &mut Draft, path: &Path, body: &Body) -> Result<(), ConfigError> {
     let mut layer = Layer { draft, path };
-    layer.agent(body).map_err(|fault| match fault {
-        Fault::Text(error) => place(path, error),
-        Fault::NoAddress(error) => ConfigError::NoAddress(Box::new(place(path, error))),
-    })
+    layer.agent(body).map_err(|error| place(path, error))
 }
 
 /// An error of the reader as one of a file.
@@ -65,7 +50,7 @@ impl Layer<'_> {
                 "name" => self.draft.name = Some(text(entry)?),
                 "region" => self.draft.region = word(entry)?,
                 "datacenter" => self.draft.datacenter = word(entry)?,
-                "bind_addr" => self.draft.bind_addr = address(entry)?,
+                "bind_addr" => self.draft.bind_addr = bind(entry.key(), &attribute(entry)?.value)?,
                 "log_level" => self.draft.log_level = log_level(entry)?,
                 "log_json" => self.draft.log_json = flag(entry)?,
                 "ports" => self.listeners(entry, |draft, key, value| {
@@ -73,12 +58,14 @@ impl Layer<'_> {
                     Ok(())
                 })?,
                 "addresses" => self.listeners(entry, |draft, key, value| {
-                    draft.bind_addr = Some(address_of(key, value)?);
+                    draft.bind_addr = Some(bind(key, value)?);
                     Ok(())
                 })?,
                 "advertise" => self.listeners(entry, |draft, key, value| {
-                    let text = expand(value, value.to_text(key)?)?;
-                    host_port(key, &text, value)?;
+                    let text = value.to_text(key)?;
+                    let as_it_may_be =
+                        example(&text).map_err(|fault| hcl::Error::at(value.position, fault))?;
+                    host_port(key, &as_it_may_be, value)?;
                     draft.advertise = Some(text);
                     Ok(())
                 })?,
@@ -119,13 +106,21 @@ impl Layer<'_> {
                     server.http_stall_limit_ms = Some(milliseconds_from(entry, HTTP_STALL_MS_MIN)?)
                 }
                 "disk_free_min_mb" => server.disk_free_min_mb = Some(integer(entry, 1, MB_MAX)? as u64),
+                "encrypt" => server.encrypt = Some(key(entry)?),
+                "encrypt_verify" => server.encrypt_verify = Some(flag(entry)?),
                 "raft_multiplier" => {
                     server.raft_multiplier = Some(integer(entry, 0, i64::from(RAFT_MULTIPLIER_MAX))? as u32)
                 }
                 "raft" => sections(entry)?.iter().try_for_each(|body| self.raft(body))?,
                 _ => {
-                    let own =
-                        &["clock_skew_limit", "disk_free_min_mb", "http_stall_limit", "raft", "sync_limit"];
+                    let own = &[
+                        "clock_skew_limit",
+                        "disk_free_min_mb",
+                        "encrypt_verify",
+                        "http_stall_limit",
+                        "raft",
+                        "sync_limit",
+                    ];
                     self.without_effect("server", keys::SERVER, own, entry)?;
                 }
             }
@@ -199,7 +194,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    fn join(&mut self, section: &str, body: &Body) -> Outcome<Option<Vec<String>>> {
+    fn join(&mut self, section: &str, body: &Body) -> Result<Option<Vec<String>>, hcl::Error> {
         let mut found: Option<Vec<String>> = None;
         for entry in &body.entries {
             match entry.key() {
@@ -234,10 +229,7 @@ impl Layer<'_> {
         if let Entry::Block(block) = entry {
             return match block.labels.as_slice() {
                 [label] => self.plugin(&label.text, &block.body, entry),
-                _ => {
-                    let text = "a plugin has one name: `plugin \"name\" { … }`";
-                    Err(hcl::Error::at(block.position, text).into())
-                }
+                _ => Err(hcl::Error::at(block.position, "a plugin has one name: `plugin \"name\" { … }`")),
             };
         }
         for body in sections(entry)? {
@@ -285,7 +277,7 @@ impl Layer<'_> {
             None => String::new(),
         };
         let text = format!("`{full}` is a key that neither Ordu nor Nomad knows{hint}");
-        Err(hcl::Error::at(entry.position(), text).into())
+        Err(hcl::Error::at(entry.position(), text))
     }
 
     fn warn(&mut self, entry: &Entry, text: &str) {
@@ -391,25 +383,24 @@ pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
     }
 }
 
-fn address(entry: &Entry) -> Outcome<std::net::IpAddr> {
-    address_of(entry.key(), &attribute(entry)?.value)
+/// An IP address, or a template for one, as it is written.
+fn bind(key: &str, value: &Value) -> Result<String, hcl::Error> {
+    let text = value.to_text(key)?;
+    let refuse = |fault| hcl::Error::at(value.position, fault);
+    match is_address(&text).map_err(refuse)? {
+        true => Ok(text),
+        false => Err(refuse(format!("`{key}` has to be an IP address, and is {text:?}"))),
+    }
 }
 
-fn address_of(key: &str, value: &Value) -> Outcome<std::net::IpAddr> {
-    let text = expand(value, value.to_text(key)?)?;
-    let refuse =
-        |_| hcl::Error::at(value.position, format!("`{key}` has to be an IP address, and is {text:?}"));
-    Ok(text.parse().map_err(refuse)?)
+/// A key. What is wrong with it is told without it.
+fn key(entry: &Entry) -> Result<Key, hcl::Error> {
+    let value = &attribute(entry)?.value;
+    let key = Key::parse(&value.to_text(entry.key())?);
+    key.map_err(|fault| hcl::Error::at(value.position, format!("`{}`: {fault}", entry.key())))
 }
 
-fn expand(value: &Value, text: String) -> Outcome<String> {
-    expand_template(&text).map_err(|fault| match fault {
-        TemplateFault::Text(text) => Fault::Text(hcl::Error::at(value.position, text)),
-        TemplateFault::NoAddress(text) => Fault::NoAddress(hcl::Error::at(value.position, text)),
-    })
-}
-
-fn host_port(key: &str, text: &str, value: &Value) -> Result<(), hcl::Error> {
+fn host_port(key: &str, text: &str, value: &Value) -> Outcome {
     match HostPort::parse(text, 1) {
         Ok(_) => Ok(()),
         Err(fault) => Err(hcl::Error::at(value.position, format!("`{key}`: {fault}"))),

@@ -1,11 +1,12 @@
 //! The configuration while it is being put together, and the checks on the whole of it.
 
-use super::address::{HostPort, TemplateFault, private_address};
+use super::address::{HostPort, Interfaces, is_address};
 use super::settings::{
     Advertised, AgentConfig, ClientSettings, Listeners, LogLevel, RaftTiming, ReservedResources,
     ServerSettings,
 };
 use super::{ConfigError, Overrides, apply};
+use ordu_server::trust::Key;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub(super) struct ListenerDraft {
     pub(super) port: u16,
-    pub(super) bind_addr: Option<IpAddr>,
+    /// As it is written: with a template, whose address may not be there yet.
+    pub(super) bind_addr: Option<String>,
+    /// The same.
     pub(super) advertise: Option<String>,
 }
 
@@ -22,6 +25,14 @@ impl ListenerDraft {
     fn new(port: u16) -> ListenerDraft {
         ListenerDraft { port, bind_addr: None, advertise: None }
     }
+}
+
+/// Where one of the agent's ports is.
+struct Place {
+    bound: SocketAddr,
+    told: HostPort,
+    /// The address in `told`, where it was found out.
+    own: Option<IpAddr>,
 }
 
 /// What `server { … }` says.
@@ -37,6 +48,8 @@ pub(super) struct ServerDraft {
     pub(super) http_stall_limit_ms: Option<u64>,
     pub(super) disk_free_min_mb: Option<u64>,
     pub(super) raft_multiplier: Option<u32>,
+    pub(super) encrypt: Option<Key>,
+    pub(super) encrypt_verify: Option<bool>,
 }
 
 /// What `client { … }` says.
@@ -58,7 +71,7 @@ pub(super) struct Draft {
     pub(super) region: String,
     pub(super) datacenter: String,
     pub(super) data_dir: Option<PathBuf>,
-    pub(super) bind_addr: IpAddr,
+    pub(super) bind_addr: String,
     pub(super) http: ListenerDraft,
     pub(super) rpc: ListenerDraft,
     pub(super) serf: ListenerDraft,
@@ -83,7 +96,7 @@ impl Default for Draft {
             region: "global".to_owned(),
             datacenter: "dc1".to_owned(),
             data_dir: None,
-            bind_addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            bind_addr: Ipv4Addr::UNSPECIFIED.to_string(),
             http: ListenerDraft::new(4646),
             rpc: ListenerDraft::new(4647),
             serf: ListenerDraft::new(4648),
@@ -107,7 +120,7 @@ impl Draft {
     pub(super) fn development() -> Draft {
         Draft {
             dev: true,
-            bind_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            bind_addr: Ipv4Addr::LOCALHOST.to_string(),
             log_level: LogLevel::Debug,
             raw_exec_enabled: true,
             server_enabled: true,
@@ -124,12 +137,10 @@ impl Draft {
             self.data_dir = Some(data_dir.clone());
         }
         if let Some(text) = &flags.bind_addr {
-            let text = super::address::expand_template(text).map_err(|fault| match fault {
-                TemplateFault::Text(text) => refuse("bind")(text),
-                TemplateFault::NoAddress(text) => ConfigError::NoAddress(Box::new(refuse("bind")(text))),
-            })?;
-            self.bind_addr =
-                text.parse().map_err(|_| refuse("bind")(format!("{text:?} is not an IP address")))?;
+            if !is_address(text).map_err(refuse("bind"))? {
+                return Err(refuse("bind")(format!("{text:?} is not an IP address")));
+            }
+            self.bind_addr.clone_from(text);
         }
         for (flag, value, slot) in
             [("region", &flags.region, &mut self.region), ("dc", &flags.datacenter, &mut self.datacenter)]
@@ -180,13 +191,12 @@ impl Draft {
         self.check_ports()?;
         let (data_dir, data_dir_is_temporary) = self.data_directory()?;
         let name = self.agent_name()?;
-        let listeners =
-            Listeners { http: self.bind(&self.http), rpc: self.bind(&self.rpc), serf: self.bind(&self.serf) };
-        let advertised = Advertised {
-            http: self.advertise(&self.http)?,
-            rpc: self.advertise(&self.rpc)?,
-            serf: self.advertise(&self.serf)?,
-        };
+        let mut interfaces = Interfaces::look();
+        let mut place =
+            |listener: &ListenerDraft| self.place(listener, &mut interfaces).map_err(ConfigError::Whole);
+        let (http, rpc, serf) = (place(&self.http)?, place(&self.rpc)?, place(&self.serf)?);
+        let listeners = Listeners { http: http.bound, rpc: rpc.bound, serf: serf.bound };
+        let advertised = Advertised { http: http.told, rpc: rpc.told, serf: serf.told };
         if self.server_enabled
             && self.server.bootstrap_expect.unwrap_or(0) == 0
             && self.server_join.is_empty()
@@ -197,6 +207,10 @@ impl Draft {
                  it waits until another server is told to join it"
                     .to_owned(),
             );
+        }
+        if self.server.encrypt.is_none() && self.server.encrypt_verify.is_some() {
+            self.warnings
+                .push("`server.encrypt_verify` says nothing without a key in `server.encrypt`".to_owned());
         }
         let server = if self.server_enabled { Some(self.server_settings()?) } else { None };
         let client = if self.client_enabled { Some(self.client_settings(&advertised)?) } else { None };
@@ -213,6 +227,8 @@ impl Draft {
             data_dir_is_temporary,
             listeners,
             advertised,
+            own_address: rpc.own,
+            missing_address: interfaces.missing,
             log_level: self.log_level,
             log_json: self.log_json,
             raw_exec_enabled: self.raw_exec_enabled,
@@ -262,23 +278,32 @@ impl Draft {
         }
     }
 
-    fn bind(&self, listener: &ListenerDraft) -> SocketAddr {
-        SocketAddr::new(listener.bind_addr.unwrap_or(self.bind_addr), listener.port)
-    }
-
-    /// What was set; else the address that is listened on; else, where that is every address of the
-    /// machine, the one that others most likely reach.
-    fn advertise(&self, listener: &ListenerDraft) -> Result<HostPort, ConfigError> {
-        if let Some(text) = &listener.advertise {
-            return HostPort::parse(text, listener.port).map_err(ConfigError::Whole);
-        }
-        let bound = self.bind(listener);
-        let address = if bound.ip().is_unspecified() {
-            private_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        } else {
-            bound.ip()
+    /// Others are told what was set; else the address that is listened on; else, where that is every address of the
+    /// machine, the one that they most likely reach.
+    fn place(&self, listener: &ListenerDraft, interfaces: &mut Interfaces) -> Result<Place, String> {
+        let port = listener.port;
+        let (bound, found) = interfaces.expand(listener.bind_addr.as_ref().unwrap_or(&self.bind_addr))?;
+        let bound: IpAddr = bound.parse().map_err(|_| format!("{bound:?} is not an IP address"))?;
+        let (told, own) = match &listener.advertise {
+            Some(text) => {
+                let (text, found) = interfaces.expand(text)?;
+                (HostPort::parse(&text, port)?, found)
+            }
+            None => {
+                let found = match found {
+                    None if bound.is_unspecified() && self.server_enabled => {
+                        Some(interfaces.reached_at(bound))
+                    }
+                    // A node listens on none.
+                    None if bound.is_unspecified() => {
+                        Some(interfaces.likely(|_| true).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+                    }
+                    found => found,
+                };
+                (HostPort { host: found.unwrap_or(bound).to_string(), port }, found)
+            }
         };
-        Ok(HostPort { host: address.to_string(), port: listener.port })
+        Ok(Place { bound: SocketAddr::new(bound, port), told, own })
     }
 
     fn hosts(&self, hosts: &[String]) -> Result<Vec<HostPort>, ConfigError> {
@@ -324,6 +349,8 @@ impl Draft {
             disk_free_min_mb: self.server.disk_free_min_mb,
             // Nomad takes 0 for the default.
             raft_multiplier: self.server.raft_multiplier.unwrap_or(1).max(1),
+            encrypt: self.server.encrypt.clone(),
+            encrypt_verify: self.server.encrypt_verify.unwrap_or(true),
         })
     }
 

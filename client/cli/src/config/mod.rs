@@ -11,12 +11,15 @@ mod keys;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use address::HostPort;
 pub use settings::{
     Advertised, AgentConfig, ClientSettings, Listeners, LogLevel, RaftTiming, ReservedResources,
     ServerSettings,
 };
+
+pub(crate) use waiting::with_addresses;
 
 use draft::Draft;
 use std::path::PathBuf;
@@ -95,16 +98,13 @@ pub enum ConfigError {
         /// What is wrong.
         text: String,
     },
-    /// There, an address is named that this machine does not have, or not yet.
-    #[error("{0}")]
-    NoAddress(Box<ConfigError>),
     /// The whole of it.
     #[error("{0}")]
     Whole(String),
 }
 
-/// Reads all sources into one configuration. The network interfaces are looked at where an address
-/// to advertise has to be found; nothing is created.
+/// Reads all sources into one configuration. The network interfaces are looked at, since an address to advertise may
+/// have to be found; nothing is created.
 ///
 /// # Errors
 /// The first thing that is wrong.

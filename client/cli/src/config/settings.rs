@@ -2,8 +2,9 @@
 
 use super::address::HostPort;
 use ordu_server::limits::Limits;
+use ordu_server::trust::Key;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ pub struct AgentConfig {
     pub listeners: Listeners,
     /// What it tells others to reach it at.
     pub advertised: Advertised,
+    /// The address of this machine in `advertised.rpc`, where it was found out; none where it was configured.
+    pub own_address: Option<IpAddr>,
+    /// An address of this machine that is not there yet, as a sentence. Until a configuration without is read, the
+    /// agent cannot start: what stands for that address is none.
+    pub missing_address: Option<String>,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
     /// Log lines are JSON objects.
@@ -115,6 +121,10 @@ pub struct ServerSettings {
     pub http_stall_limit_ms: Option<u64>,
     /// Megabytes that should be free where the data are. Ordu's own key.
     pub disk_free_min_mb: Option<u64>,
+    /// The key that servers prove to one another.
+    pub encrypt: Option<Key>,
+    /// Servers without the key are refused. Ordu's own key.
+    pub encrypt_verify: bool,
 }
 
 impl ServerSettings {

@@ -1,6 +1,7 @@
 //! Configuration files good and faulty, and how files, flags and defaults lie over each other.
 
 use super::{AgentConfig, ConfigError, HostPort, LogLevel, Overrides, Sources, load};
+use ordu_server::trust::Key;
 use std::path::Path;
 
 fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
@@ -43,6 +44,8 @@ server {
   http_stall_limit = "20s"
   disk_free_min_mb = 512
   raft_multiplier  = 3
+  encrypt          = "MDEyMzQ1Njc4OWFiY2RlZg=="
+  encrypt_verify   = false
   server_join {
     retry_join     = ["s2", "s3.example:9000", "[fe80::1]:9"]
     retry_interval = "5s"
@@ -89,14 +92,17 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!((server.raft.snapshot_mb, server.raft.logs_kept_mb), (Some(64), Some(32)));
     assert_eq!((server.raft.logs_kept_age_ms, server.raft.logs_held_mb), (Some(600_000), Some(1024)));
     assert_eq!((server.raft_multiplier, server.disk_free_min_mb), (3, Some(512)));
+    assert_eq!(server.encrypt, Key::parse("MDEyMzQ1Njc4OWFiY2RlZg==").ok());
+    assert!(server.encrypt.is_some() && !server.encrypt_verify);
+    assert_eq!((config.own_address, config.missing_address), (None, None));
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:28: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:30: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:40: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:42: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -340,6 +346,23 @@ fn faults_are_named_with_file_line_and_key() {
         ),
         (
             "a.hcl",
+            "server { encrypt = \"secret\" }",
+            "a.hcl:1:20: `encrypt`: this is no base64: a key is base64 of 16, 24 or 32 bytes; `ordu operator gossip \
+             keyring generate` makes one",
+        ),
+        (
+            "a.hcl",
+            "server { encrypt = \"c2VjcmV0\" }",
+            "a.hcl:1:20: `encrypt`: invalid key size: a key is base64 of 16, 24 or 32 bytes; `ordu operator gossip \
+             keyring generate` makes one, and this is one of 6",
+        ),
+        (
+            "a.hcl",
+            "server { encrypt_verfy = true }",
+            "a.hcl:1:10: `server.encrypt_verfy` is a key that neither Ordu nor Nomad knows; is `encrypt_verify` meant?",
+        ),
+        (
+            "a.hcl",
             "data_dir = \"/x\"",
             "the agent is neither a server nor a client: enable one of them, or start it with -dev",
         ),
@@ -413,6 +436,26 @@ fn faults_outside_of_files_are_named_too() {
 fn a_server_that_nobody_will_find_is_warned_of() {
     let config = load_text("a.hcl", "data_dir = \"/x\" server { enabled = true }").unwrap();
     assert!(config.warnings[0].contains("neither bootstrap_expect nor retry_join"), "{:?}", config.warnings);
+    let config = load_text(
+        "a.hcl",
+        "data_dir = \"/x\" server { enabled = true bootstrap_expect = 1 encrypt_verify = true }",
+    );
+    assert!(config.unwrap().warnings[0].contains("says nothing without a key"));
+}
+
+#[test]
+fn an_interface_without_an_address_is_waited_for_and_is_no_fault() {
+    let text =
+        "data_dir = \"/x\" bind_addr = \"{{ GetInterfaceIP \\\"none0\\\" }}\" server { enabled = true }";
+    let config = load_text("a.hcl", text).unwrap();
+    assert_eq!(config.missing_address.as_deref(), Some("the interface \"none0\" has no address"));
+}
+
+#[test]
+fn a_key_is_not_printed_with_the_configuration() {
+    let config = load_text("s1.hcl", SERVER).unwrap();
+    let printed = format!("{config:?}");
+    assert!(printed.contains("Key(…)") && !printed.contains("MDEyMzQ1"), "{printed}");
 }
 
 #[test]

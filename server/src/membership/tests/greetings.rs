@@ -13,6 +13,7 @@ use super::options;
 use super::wires::Wires;
 use crate::membership::{ClusterId, Former, Greetings, Has, Known, Said};
 use crate::peers::Peers;
+use crate::trust::Trust;
 
 const OURS: &[u8] = b"ours";
 
@@ -54,7 +55,8 @@ fn greetings(known: Known, peers: Peers) -> Greetings {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_are_taken_from_servers_of_this_cluster_only() {
-    let (known, peers) = (Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
+    let (known, peers) =
+        (Known::default(), Peers::new(Wires::default().of(0), Trust::default(), RaftTiming::default()));
     known.belong_to(OURS.to_vec());
     let greetings = greetings(known, peers.clone());
     let member = Server { rpc_addr: "127.0.0.1:3001".to_owned(), ..Server::default() };
@@ -71,7 +73,10 @@ async fn addresses_are_taken_from_servers_of_this_cluster_only() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_processes_of_one_id_the_younger_is_refused() {
-    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
+    let greetings = greetings(
+        Known::default(),
+        Peers::new(Wires::default().of(0), Trust::default(), RaftTiming::default()),
+    );
     tokio::time::sleep(Duration::from_secs(60)).await;
     let copy = Said { uptime_ms: 5_000, ..said(9, "127.0.0.1:3005", OURS) };
     let sentence = greetings.hear(copy.clone(), None).await.unwrap();
@@ -85,7 +90,10 @@ async fn of_two_processes_of_one_id_the_younger_is_refused() {
 
 #[tokio::test]
 async fn a_log_went_back_if_it_lacks_what_was_committed_acknowledged_or_promised() {
-    let greetings = greetings(Known::default(), Peers::new(Wires::default().of(0), RaftTiming::default()));
+    let greetings = greetings(
+        Known::default(),
+        Peers::new(Wires::default().of(0), Trust::default(), RaftTiming::default()),
+    );
     let has = Has { term: 5, last: Some((5, 100)) };
     let at = |term, index| Some(LogId { term, index });
     let reply = |term, had_term, committed, acknowledged| GreetReply {

@@ -31,6 +31,7 @@ use crate::net::SharedNet;
 use crate::options::{LogBounds, RaftTiming, ServerOptions};
 use crate::server::{Server, ServerError};
 use crate::storage::Storage;
+use crate::trust::Trust;
 
 /// Of the tests' own time, which does not pass while there is anything to do.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -132,6 +133,8 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         http_advertise: at(2_000).to_string(),
         rpc_advertise: at(3_000).to_string(),
         serf_advertise: String::new(),
+        own_address: None,
+        trust: Trust::default(),
         bootstrap_expect,
         retry_join,
         raft: RaftTiming::default(),
