@@ -3,7 +3,7 @@
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
 use ordu_tests::http::Client;
 use ordu_tests::jobs::unplaceable;
-use ordu_tests::observe::register;
+use ordu_tests::observe::{register, wait_for_figure};
 use tokio::net::TcpStream;
 
 /// Of these a server takes half for connections of its API.
@@ -33,6 +33,8 @@ async fn a_server_whose_connections_are_taken_says_so_answers_its_operator_and_k
     answers(client, "/v1/jobs", 503, "all connections that this server holds open at one time are taken")
         .await;
     answers(client, "/v1/agent/health", 200, "ok").await;
+    wait_for_figure(client, r#"ordu_connections_refused_total{listener="http"}"#, |told| told >= 1.0).await;
+    wait_for_figure(client, r#"ordu_connections{listener="http"}"#, |told| told >= 200.0).await;
     answers(client, "/v1/operator/raft/configuration", 200, "Servers").await;
     // Those who come by another server are served by the leader all the same.
     register(cluster.client(follower), &unplaceable("meanwhile")).await;

@@ -41,20 +41,25 @@ async fn helps(client: Client) -> BTreeMap<String, String> {
 
 #[test]
 fn alert_rules_are_well_formed_and_fire_on_their_input_and_on_nothing_else() {
-    let (rules, tests, manual) = (deployed("alerts.yml"), deployed("alerts_test.yml"), deployed("README.md"));
+    let (rules, tests) = (deployed("alerts.yml"), deployed("alerts_test.yml"));
     let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 10, "the rules were not found: {alerts:?}");
     for alert in &alerts {
         assert!(tests.contains(&format!("alertname=\"{alert}\"")), "no test has {alert} fire");
     }
     let slug = |heading: &str| heading.trim().to_lowercase().replace(' ', "-");
+    let headings_of = |page: &str| -> BTreeSet<String> {
+        let text = deployed(page);
+        text.lines()
+            .filter_map(|line| Some(format!("deploy/{page}#{}", slug(line.strip_prefix("## ")?))))
+            .collect()
+    };
     let headings: BTreeSet<String> =
-        manual.lines().filter_map(|line| Some(slug(line.strip_prefix("## ")?))).collect();
+        ["README.md", "operations.md"].into_iter().flat_map(headings_of).collect();
     let pages: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("page: ")).collect();
     assert_eq!(alerts.len(), pages.len(), "each alert names a page of the manual");
     for page in pages {
-        let heading = page.strip_prefix("deploy/README.md#");
-        assert!(heading.is_some_and(|heading| headings.contains(heading)), "there is no page {page}");
+        assert!(headings.contains(page), "there is no page {page}");
     }
     if Command::new("promtool").arg("--version").output().is_err() {
         return skipped(
@@ -138,8 +143,13 @@ async fn metrics_tell_the_truth_of_a_live_cluster_and_have_all_that_alerts_and_m
     for client in &all {
         changes.push(figure(*client, "ordu_raft_leader_changes_total").await.expect("it is told"));
     }
-    let handed = client.send("PUT", "/v1/operator/raft/transfer-leadership", None).await;
-    assert_eq!(200, handed.expect("the server answers").status);
+    eventually("leadership is handed on", SETTLE_WITHIN, async || {
+        // On a busy machine no one may have taken it over in time.
+        let handed = client.send("PUT", "/v1/operator/raft/transfer-leadership", None).await;
+        let handed = handed.map_err(|error| error.to_string())?;
+        holds(handed.status == 200, || handed.text())
+    })
+    .await;
     for (client, before) in all.iter().zip(changes) {
         wait_for_figure(*client, "ordu_raft_leader_changes_total", |told| told >= before + 1.0).await;
     }
