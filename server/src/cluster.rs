@@ -416,8 +416,13 @@ impl Cluster {
     }
 }
 
+/// How long ago a server was sent what it has answered this one last, which leads; `None` where it never has.
+pub(crate) fn answered_ago(metrics: &RaftMetrics<TypeConfig>, id: u64) -> Option<Duration> {
+    let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
+    acked.map(|acked| acked.elapsed())
+}
+
 /// Whether a server has answered this one, which leads, within `age`.
 fn answered_within(metrics: &RaftMetrics<TypeConfig>, id: u64, age: Duration) -> bool {
-    let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
-    acked.is_some_and(|acked| acked.elapsed() < age)
+    answered_ago(metrics, id).is_some_and(|ago| ago < age)
 }

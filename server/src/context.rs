@@ -11,7 +11,7 @@ use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::counts::Counts;
 use crate::disk_space::DiskSpace;
-use crate::membership::{Changes, ClusterId};
+use crate::membership::{Changes, ClusterId, HealthRecord};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::read_index::ReadIndex;
@@ -35,6 +35,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// Changes who belongs, at the leader.
     pub changes: Changes,
+    /// Since when servers are well, or are not, as the leader has seen it.
+    pub health: HealthRecord,
     /// Asks other servers.
     pub peers: Peers,
     /// Which cluster this is.

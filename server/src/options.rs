@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::limits::LimitsInForce;
 use crate::trust::Trust;
+use ordu_proto::state::AutopilotConfig;
 
 /// The most that `raft_multiplier` may be; Nomad's bound.
 pub const RAFT_MULTIPLIER_MAX: u32 = 10;
@@ -112,6 +113,8 @@ pub struct ServerOptions {
     pub raft: RaftTiming,
     /// How much of the raft log is kept.
     pub log: LogBounds,
+    /// How the leader looks after the servers, until that is set for the cluster: its first leader sets it to this.
+    pub autopilot: AutopilotConfig,
     /// How long a node may be silent; it shows itself three times in this time.
     pub heartbeat_ttl: Duration,
     /// How much longer a silent node is waited for before it is down.

@@ -37,7 +37,9 @@ use crate::guards;
 use crate::leader::Liveness;
 use crate::leader::duties::{hand_over, lead_when_elected};
 use crate::leadership;
-use crate::membership::{Changes, ClusterId, Discovery, Former, Greetings, Has, Known, Telling, autopilot};
+use crate::membership::{
+    Changes, ClusterId, Discovery, Former, Greetings, Has, HealthRecord, Known, Telling, autopilot,
+};
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
@@ -251,6 +253,7 @@ impl Server {
             ),
             cluster: cluster.clone(),
             changes: changes.clone(),
+            health: HealthRecord::default(),
             peers: peers.clone(),
             identity: identity.clone(),
             alarms: Alarms::default(),
@@ -302,7 +305,7 @@ impl Server {
             alarms: context.alarms.clone(),
         };
         parts.spawn(discovery.run());
-        parts.spawn(part(&cluster, autopilot::keep(cluster.clone(), changes.clone())));
+        parts.spawn(part(&cluster, autopilot::keep(context.clone())));
         parts.spawn(part(&cluster, changes.keep_uniform()));
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));

@@ -46,6 +46,7 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         retry_join: Vec::new(),
         raft: RaftTiming::default(),
         log: LogBounds::default(),
+        autopilot: ordu_core::autopilot::DEFAULT,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),

@@ -439,6 +439,7 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
             kept_age: raft.logs_kept_age_ms.map_or(log.kept_age, Duration::from_millis),
             held_bytes: bytes(raft.logs_held_mb, log.held_bytes),
         },
+        autopilot: settings.autopilot,
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         limits,

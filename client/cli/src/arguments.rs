@@ -2,8 +2,8 @@
 
 use crate::agent::AgentArgs;
 use crate::commands::{
-    alloc_status, config_validate, eval_status, job_run, job_status, job_stop, node_status, raft_list_peers,
-    raft_peers, server_members, server_recover, time_reset,
+    alloc_status, autopilot, config_validate, eval_status, job_run, job_status, job_stop, node_status,
+    raft_list_peers, raft_peers, server_members, server_recover, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -84,6 +84,9 @@ pub(crate) enum OperatorCommand {
     Gossip(GossipCommand),
     /// Make a key, as `gossip keyring generate` does
     Keygen,
+    /// Look at how the leader looks after the servers, and set it
+    #[command(subcommand)]
+    Autopilot(AutopilotCommand),
     /// Look after raft
     #[command(subcommand)]
     Raft(RaftCommand),
@@ -106,6 +109,16 @@ pub(crate) enum KeyringCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AutopilotCommand {
+    /// Show how the leader looks after the servers
+    GetConfig(autopilot::GetArgs),
+    /// Set how the leader looks after the servers
+    SetConfig(autopilot::SetArgs),
+    /// Show how the servers are, by the leader's word
+    Health(autopilot::HealthArgs),
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TimeCommand {
     /// Mend what a wrong clock wrote: time and periodic launches go on from now
     Reset(time_reset::ResetArgs),
@@ -115,7 +128,7 @@ pub(crate) enum TimeCommand {
 pub(crate) enum RaftCommand {
     /// List who has a voice in raft
     ListPeers(raft_list_peers::ListPeersArgs),
-    /// Remove a server that has failed
+    /// Remove a server that has failed, or another one by force
     RemovePeer(raft_peers::RemoveArgs),
     /// Hand leadership to another server
     TransferLeadership(raft_peers::TransferArgs),
@@ -253,8 +266,14 @@ mod tests {
             "ordu server recover -data-dir /x -lose-what-only-other-servers-have",
             "ordu operator gossip keyring generate",
             "ordu operator keygen",
+            "ordu operator autopilot get-config",
+            "ordu operator autopilot set-config -cleanup-dead-servers=false -max-trailing-logs=500 \
+             -last-contact-threshold=1s -server-stabilization-time=30s -min-quorum=3 -enable-redundancy-zones=1 \
+             -disable-upgrade-migration=true -enable-custom-upgrades=F",
+            "ordu operator autopilot set-config -cleanup-dead-servers",
+            "ordu operator autopilot health -json",
             "ordu operator raft list-peers -stale=true",
-            "ordu operator raft remove-peer -peer-id=7",
+            "ordu operator raft remove-peer -peer-id=7 -force-living=true -force-without-majority",
             "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",
             "ordu alloc status -short -verbose 1234",
             "ordu eval status 1234 -json",
@@ -271,6 +290,8 @@ mod tests {
             "ordu job stop",
             "ordu config validate",
             "ordu job run -nonsense x",
+            "ordu operator autopilot set-config -cleanup-dead-servers=perhaps",
+            "ordu operator autopilot set-config -min-quorum=-1",
             "ordu alloc status",
         ] {
             let arguments = line.split_whitespace().map(OsString::from);

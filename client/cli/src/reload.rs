@@ -148,6 +148,7 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
     all.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }
 
+/// But for autopilot's, which a cluster takes when it is formed.
 fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 9] {
     [
         ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),

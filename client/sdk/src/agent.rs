@@ -72,6 +72,15 @@ impl RaftPeer<'_> {
     }
 }
 
+/// What the removal of a server from raft is forced against.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ForcedRemoval {
+    /// That it lives; unless it is stopped, it joins again.
+    pub living: bool,
+    /// That no majority of the voters that are left lives; nothing is decided then before some are back.
+    pub without_majority: bool,
+}
+
 /// From whom to whom leadership went.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -183,13 +192,17 @@ impl Client {
         self.get("/v1/operator/raft/configuration", query).await
     }
 
-    /// Removes a server that has failed from raft.
+    /// Removes a server that has failed from raft, or another one by force.
     ///
     /// # Errors
     /// See [`Error`]; refused with status 409 while the server lives, or where the rest would have no majority of living
-    /// voters.
-    pub async fn remove_raft_peer(&self, peer: RaftPeer<'_>) -> Result<(), Error> {
-        self.act(Method::DELETE, "/v1/operator/raft/peer", &[peer.parameter()]).await
+    /// voters, unless that is forced.
+    pub async fn remove_raft_peer(&self, peer: RaftPeer<'_>, force: ForcedRemoval) -> Result<(), Error> {
+        let forced = [("force_living", force.living), ("force_without_majority", force.without_majority)];
+        let forced = forced.into_iter().filter(|(_, is_forced)| *is_forced);
+        let mut parameters = vec![peer.parameter()];
+        parameters.extend(forced.map(|(name, _)| (name, "true".to_owned())));
+        self.act(Method::DELETE, "/v1/operator/raft/peer", &parameters).await
     }
 
     /// Hands leadership to a voter: that one, or whoever has most of the log.

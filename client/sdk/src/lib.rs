@@ -17,6 +17,7 @@
 
 mod agent;
 mod allocations;
+mod autopilot;
 mod client;
 mod error;
 mod evaluations;
@@ -28,10 +29,11 @@ mod query;
 mod tests;
 
 pub use agent::{
-    AgentMembers, AgentSelf, LeadershipTransfer, Member, RaftAddress, RaftConfiguration, RaftPeer,
-    RaftServer, TimeReset,
+    AgentMembers, AgentSelf, ForcedRemoval, LeadershipTransfer, Member, RaftAddress, RaftConfiguration,
+    RaftPeer, RaftServer, TimeReset,
 };
 pub use allocations::{AllocMetric, Allocation, AllocationStub, NodeScore, TaskEvent, TaskState};
+pub use autopilot::{AutopilotConfiguration, AutopilotHealth, ServerHealth};
 pub use client::{Client, Options, segment};
 pub use error::Error;
 pub use evaluations::Evaluation;

@@ -99,6 +99,21 @@ pub(super) const PEER: &[Param] = &[
     param("id", Text, "The server's raft id."),
     param("address", Text, "The server's address and RPC port, instead of its id."),
 ];
+/// Of the removal of a server.
+pub(super) const FORCE: &[Param] = &[
+    param(
+        "force_living",
+        Flag,
+        "Removes the server although it lives; unless it is stopped, it joins again.",
+    ),
+    param(
+        "force_without_majority",
+        Flag,
+        "Removes it although no majority of the voters that are left lives: nothing is decided before some are back.",
+    ),
+];
+pub(super) const CAS: &[Param] =
+    &[param("cas", Index, "Does nothing, and answers false, unless ModifyIndex is this.")];
 pub(super) const METRICS_FORMAT: &[Param] =
     &[param("format", Text, "`prometheus` answers in the text format of Prometheus.")];
 
@@ -111,8 +126,8 @@ pub enum Contents {
     Json(SchemaOf),
     /// A document, or a text for those who ask for one.
     JsonOrText(SchemaOf),
-    /// A document, and the same with status 500 where it tells of something that is not well.
-    Health(SchemaOf),
+    /// A document, and the same with this status where it tells of something that is not well.
+    Health(SchemaOf, &'static str),
 }
 
 /// The body that a request brings.

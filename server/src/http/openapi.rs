@@ -218,15 +218,15 @@ impl Describer {
             answered["content"] = content;
         }
         responses.insert("200".to_owned(), answered);
-        if let Some(content) = unwell {
+        if let Some((status, content)) = unwell {
             let meaning = "Something is not well, or was refused.";
-            responses.insert("500".to_owned(), json!({ "description": meaning, "content": content }));
+            responses.insert(status.to_owned(), json!({ "description": meaning, "content": content }));
         }
         responses.into()
     }
 
-    /// The contents of a successful answer, and of one with status 500 where that is no mere text.
-    fn contents(&mut self, answer: Contents) -> (Option<Value>, Option<Value>) {
+    /// The contents of a successful answer, and of one that tells of something unwell, with its status.
+    fn contents(&mut self, answer: Contents) -> (Option<Value>, Option<(&'static str, Value)>) {
         let text = json!({ "schema": { "type": "string" } });
         let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
         match answer {
@@ -237,11 +237,11 @@ impl Describer {
                 content["text/plain"] = text;
                 (Some(content), None)
             }
-            Contents::Health(schema) => {
+            Contents::Health(schema, status) => {
                 let content = json(schema(&mut self.written));
                 let mut unwell = content.clone();
                 unwell["text/plain"] = text;
-                (Some(content), Some(unwell))
+                (Some(content), Some((status, unwell)))
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use axum::http::Method;
 use futures::future::BoxFuture;
+use ordu_core::autopilot::AutopilotConfigRequest;
 use ordu_core::job::{
     DeploymentDocument, JobDispatchRequest, JobEvaluateRequest, JobPlanRequest, JobRegisterRequest,
     JobRevertRequest, JobStabilityRequest, JobStub, JobValidateRequest, SummaryDocument, ValidationDocument,
@@ -16,7 +17,7 @@ use super::Api;
 use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
 use super::description::{
-    ALL, ALLOC_MEMBERS, BLOCKING, Body, CONSISTENCY, Contents, DIFFS, Description, HEALTH_OF,
+    ALL, ALLOC_MEMBERS, BLOCKING, Body, CAS, CONSISTENCY, Contents, DIFFS, Description, FORCE, HEALTH_OF,
     IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, PAGES, PEER, PREFIX, PURGE, Param, REGION,
     RESOURCES, SchemaOf, of,
 };
@@ -25,6 +26,7 @@ use super::documents::agent::{
     AgentSelf, Health, LeadershipTransfer, Members, RaftConfiguration, StateHash, TimeResetAnswer,
 };
 use super::documents::alloc::{self, AllocStub};
+use super::documents::autopilot::{AutopilotConfiguration, AutopilotHealth};
 use super::documents::eval::EvalDocument;
 use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
 use super::documents::metrics::MetricsDocument;
@@ -32,8 +34,8 @@ use super::documents::node::{NodeDocument, NodeStub};
 use super::documents::plan::PlanAnswer;
 use super::error::HttpError;
 use super::handlers::{
-    agent, allocations, children, deployments, dry_runs, evaluations, jobs, nodes, operator, registrations,
-    system, versions,
+    agent, allocations, autopilot, children, deployments, dry_runs, evaluations, jobs, nodes, operator,
+    registrations, system, versions,
 };
 use super::openapi;
 use super::request::Request;
@@ -243,10 +245,10 @@ impl Route {
         self
     }
 
-    /// Answers the same document with status 500 where something is not well.
-    const fn or_unwell(mut self) -> Self {
+    /// Answers the same document with `status` where something is not well.
+    const fn or_unwell(mut self, status: &'static str) -> Self {
         if let Contents::Json(document) = self.info.description.answer {
-            self.info.description.answer = Contents::Health(document);
+            self.info.description.answer = Contents::Health(document, status);
         }
         self
     }
@@ -272,7 +274,7 @@ use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 44] = [
+pub(super) static ROUTES: [Route; 47] = [
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
         .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
         .takes(&[NAMESPACE, PREFIX, PAGES]),
@@ -366,7 +368,7 @@ pub(super) static ROUTES: [Route; 44] = [
     local("/v1/agent/servers", AGENT_READ, agent::servers)
         .answers("The servers that a node may turn to", of::<Vec<String>>),
     local("/v1/agent/health", NONE, agent::health)
-        .answers("Whether the agent's parts do their work", of::<Health>).takes(&[HEALTH_OF]).or_unwell(),
+        .answers("Whether the agent's parts do their work", of::<Health>).takes(&[HEALTH_OF]).or_unwell("500"),
     local("/v1/metrics", AGENT_READ, operator::metrics)
         .answers("Figures of the agent that answers", of::<MetricsDocument>)
         .takes(&[METRICS_FORMAT]).or_text(),
@@ -375,10 +377,18 @@ pub(super) static ROUTES: [Route; 44] = [
     act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration)
         .answers("Who has a voice in raft", of::<RaftConfiguration>).takes(&[CONSISTENCY]),
     act(Delete, "/v1/operator/raft/peer", 0, OPERATOR_WRITE, operator::remove_peer)
-        .does("Remove a server that has failed").takes(&[PEER]).or_404().or_409(),
+        .does("Remove a server that has failed, or another one by force").takes(&[PEER, FORCE])
+        .or_404().or_409(),
     act(Write, "/v1/operator/raft/transfer-leadership", 0, OPERATOR_WRITE, operator::transfer_leadership)
         .answers("Hand leadership to another voter", of::<LeadershipTransfer>).takes(&[PEER])
         .or_404().or_409(),
+    act(Get, "/v1/operator/autopilot/configuration", 0, OPERATOR_READ, autopilot::configuration)
+        .answers("How the leader looks after the servers", of::<AutopilotConfiguration>).takes(&[CONSISTENCY]),
+    act(Write, "/v1/operator/autopilot/configuration", BODY_BYTES_MAX, OPERATOR_WRITE, autopilot::configure)
+        .answers("Set how the leader looks after the servers; true where that was done", of::<bool>)
+        .reads(of::<AutopilotConfigRequest>).takes(&[CAS]).indexed(),
+    act(Get, "/v1/operator/autopilot/health", 0, OPERATOR_READ, autopilot::health)
+        .answers("How the servers are, by the leader's word", of::<AutopilotHealth>).or_unwell("429"),
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),

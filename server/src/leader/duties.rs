@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use ordu_proto::command::ClusterInit;
 use ordu_proto::command::envelope::Command;
+use ordu_proto::command::{AutopilotSet, ClusterInit};
 use tokio::runtime::Handle;
 
 use crate::cluster::Cluster;
@@ -67,11 +67,17 @@ pub(crate) async fn lead_when_elected(
     }
 }
 
-/// Waits until the state here holds all entries of earlier terms, and names the cluster if it has no name.
+/// Waits until the state here holds all entries of earlier terms, and names the cluster, with a configuration of
+/// autopilot, if it has no name.
 async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Result<(), String> {
     let read = openraft::ReadPolicy::ReadIndex;
     context.cluster.raft().ensure_linearizable(read).await.map_err(|error| error.to_string())?;
     if context.state.machine().cluster().cluster_id.is_empty() {
+        // Before the name, so that a cluster that has one has both. One that was named by an earlier release, which may
+        // still run on other servers, keeps to what its leader was told until an operator sets it.
+        let config = Some(context.options.autopilot);
+        let autopilot = Command::AutopilotSet(AutopilotSet { config, enforced_modify_index: Some(0) });
+        context.writer.write_as_leader(term, autopilot).await.map_err(|error| error.to_string())?;
         let init = Command::ClusterInit(ClusterInit { cluster_id: identity.get() });
         context.writer.write_as_leader(term, init).await.map_err(|error| error.to_string())?;
     }

@@ -8,19 +8,38 @@ use std::time::Duration;
 
 use openraft::metrics::RaftMetrics;
 use ordu_core::limits::VOTER_LAG_ENTRIES_MAX;
+use ordu_core::state::{Corrupt, read};
+use ordu_proto::server::ServerHealth;
+use ordu_proto::state::AutopilotConfig;
+use ordu_store::state_machine::State;
 use ordu_store::types::TypeConfig;
 use tokio::time::{Instant, sleep};
 
-use super::changes::{Changes, replicated};
+use super::changes::replicated;
 use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::options::ServerOptions;
 
 /// How often the members are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// A server votes once it has been well for so long without a break, as Nomad's `server_stabilization_time` has it.
-pub(super) const SERVER_STABILIZATION_TIME: Duration = Duration::from_secs(10);
+
+/// The configuration in force: the cluster's, or what this server was told at its start where the cluster has none.
+pub(crate) fn config(state: &State, options: &ServerOptions) -> Result<AutopilotConfig, Corrupt> {
+    Ok(state.read(read::autopilot)?.unwrap_or(options.autopilot))
+}
+
+/// How the servers are, by this server's word, which leads.
+pub(crate) fn health(context: &Context) -> Result<Vec<ServerHealth>, Corrupt> {
+    Ok(look(context, &config(&context.state, &context.options)?))
+}
+
+fn look(context: &Context, config: &AutopilotConfig) -> Vec<ServerHealth> {
+    context.health.look(&context.cluster, &context.options.raft, config, crate::clock::now_ns())
+}
 
 /// Looks after the members for as long as this server runs, while it leads.
-pub(crate) async fn keep(cluster: Cluster, changes: Changes) -> Result<(), String> {
+pub(crate) async fn keep(context: Context) -> Result<(), String> {
+    let Context { cluster, changes, .. } = &context;
     // Learners that are well, each with since when; and why one does not vote for all that.
     let mut well: BTreeMap<u64, Instant> = BTreeMap::new();
     let mut told: BTreeMap<u64, String> = BTreeMap::new();
@@ -29,8 +48,13 @@ pub(crate) async fn keep(cluster: Cluster, changes: Changes) -> Result<(), Strin
         if !cluster.is_leader() {
             // Another one looks, and begins anew.
             well.clear();
+            context.health.clear();
             continue;
         }
+        // A fault of the disk ends this server where it arises.
+        let Ok(config) = config(&context.state, &context.options) else { continue };
+        look(&context, &config);
+        let stabilization = Duration::from_nanos(config.server_stabilization_time_ns.max(0).unsigned_abs());
         let metrics = cluster.metrics();
         let mut learners = cluster.members_of(&metrics);
         learners.retain(|member| !member.voter);
@@ -38,7 +62,7 @@ pub(crate) async fn keep(cluster: Cluster, changes: Changes) -> Result<(), Strin
         well.retain(|id, _| learners.iter().any(|learner| learner.id == *id));
         for learner in learners {
             let id = learner.id;
-            if !is_well(&cluster, &metrics, id) {
+            if !is_well(cluster, &metrics, id) {
                 well.remove(&id);
                 if cluster.has_failed(&metrics, &learner)
                     && let Err(status) = changes.forget(id).await
@@ -47,10 +71,10 @@ pub(crate) async fn keep(cluster: Cluster, changes: Changes) -> Result<(), Strin
                 }
                 continue;
             }
-            if well.entry(id).or_insert_with(Instant::now).elapsed() < SERVER_STABILIZATION_TIME {
+            if well.entry(id).or_insert_with(Instant::now).elapsed() < stabilization {
                 continue;
             }
-            if let Err(status) = changes.promote(id).await
+            if let Err(status) = changes.promote(id, &config).await
                 && told.get(&id).is_none_or(|told| told != status.message())
             {
                 tracing::warn!(name = learner.server.name, "a server cannot vote yet: {}", status.message());

@@ -14,6 +14,7 @@ use openraft::metrics::RaftMetrics;
 use openraft::raft::Precondition;
 use ordu_core::limits::ADMISSIONS_MAX;
 use ordu_proto::server::{Peer, PeerChoice, peer_choice};
+use ordu_proto::state::AutopilotConfig;
 use ordu_store::types::{Server, TypeConfig};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
@@ -37,6 +38,20 @@ pub struct Changes {
 }
 
 type Change = ChangeMembers<u64, Server>;
+
+/// What an operator has done although it is advised against, each in so many words.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Force {
+    /// Remove a server that lives: unless it is stopped, it asks to join again.
+    pub living: bool,
+    /// Remove one although the voters that are left have no majority of living ones. Nothing is decided then before
+    /// enough of those that are away are back.
+    pub without_majority: bool,
+}
+
+/// No change of the membership is decided without a majority of the voters that there are.
+pub(crate) const QUORUM_LOST: &str = "no server can be removed, since that takes a majority of the present voters: start \
+    those that are away again. Where they are lost for good, `ordu server recover` makes a new cluster of what one server has";
 
 fn failed(error: impl std::fmt::Display) -> Status {
     Status::unavailable(format!("the membership cannot be changed now: {error}"))
@@ -123,11 +138,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes a learner a voter, in the place of its former self where there is one, or of another that has failed.
+    /// Makes a learner a voter, in the place of its former self where there is one, or of another that has failed where
+    /// `config` lets that one go.
     ///
     /// # Errors
     /// When the change does not get through, or would leave the living without a majority.
-    pub(super) async fn promote(&self, id: u64) -> Result<(), Status> {
+    pub(super) async fn promote(&self, id: u64, config: &AutopilotConfig) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         self.make_uniform().await?;
         let metrics = self.cluster.metrics();
@@ -140,8 +156,12 @@ impl Changes {
         }
         let (namesake, learners) = self.former(&metrics, &members, id, &me.server)?;
         let has_failed = |it: &&Member| it.voter && self.cluster.has_failed(&metrics, it);
-        // One for one: who has failed may come back, and a quorum must be left then as well.
-        let former = namesake.or_else(|| members.iter().find(has_failed).map(|it| it.id));
+        // Its own former self never comes back. Of others one goes for one: who has failed may come back, and a quorum
+        // must be left then as well.
+        let left = members.iter().filter(|it| it.voter).count() as u64;
+        let may_go = config.cleanup_dead_servers && left >= config.min_quorum;
+        let failed = || members.iter().filter(|_| may_go).find(has_failed).map(|it| it.id);
+        let former = namesake.or_else(failed);
         let voters = members.iter().filter(|it| it.voter && Some(it.id) != former).chain([me]);
         self.must_have_a_majority(&metrics, voters)?;
         let mut steps = vec![Change::AddVoterIds([id].into())];
@@ -188,37 +208,60 @@ impl Changes {
         Ok(())
     }
 
-    /// Removes a server that has failed. What has begun is carried through, whether the caller waits for it or not.
+    /// Removes a server that has failed, or another one by force. What has begun is carried through, whether the caller
+    /// waits for it or not.
     ///
     /// # Errors
-    /// When there is no such server, when it lives, when the rest would be left without a majority of the living, and
-    /// when the change does not get through.
-    pub async fn remove(&self, choice: PeerChoice) -> Result<(), Status> {
+    /// When there is no such server, when it lives or the rest would be left without a majority of the living and that
+    /// is not forced, when it leads, and when the change does not get through.
+    pub async fn remove(&self, choice: PeerChoice, force: Force) -> Result<(), Status> {
         let changes = self.clone();
-        let removal = tokio::spawn(async move { changes.remove_failed(&choice).await });
+        let removal = tokio::spawn(async move { changes.remove_chosen(&choice, force).await });
         removal.await.map_err(|error| Status::internal(format!("the removal was not worked on: {error}")))?
     }
 
-    async fn remove_failed(&self, choice: &PeerChoice) -> Result<(), Status> {
+    async fn remove_chosen(&self, choice: &PeerChoice, force: Force) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
+        let metrics = self.cluster.metrics();
+        let members = self.cluster.members_of(&metrics);
+        if self.must_have_a_majority(&metrics, members.iter().filter(|it| it.voter)).is_err() {
+            return Err(Status::failed_precondition(QUORUM_LOST));
+        }
         self.make_uniform().await?;
         let metrics = self.cluster.metrics();
         let members = self.cluster.members_of(&metrics);
         let chosen = chosen(&members, choice)?;
         let name = &chosen.server.name;
-        if !self.cluster.has_failed(&metrics, chosen) {
+        let has_failed = self.cluster.has_failed(&metrics, chosen);
+        if !has_failed && !force.living {
             return Err(Status::failed_precondition(format!(
                 "{name} was heard of in the last {} s or so, or this leader is younger than that: one that lives asks to \
-                 join again, so stop it, wait, and ask again",
+                 join again, so stop it, wait, and ask again, or have it removed living by force (force_living, \
+                 -force-living)",
                 HEARD_WITHIN.as_secs()
             )));
         }
+        if chosen.id == metrics.id {
+            return Err(Status::failed_precondition(format!(
+                "{name} leads: hand leadership to another server before it is removed"
+            )));
+        }
         let rest = members.iter().filter(|it| it.voter && it.id != chosen.id);
-        self.must_have_a_majority(&metrics, rest)?;
+        if let Err(status) = self.must_have_a_majority(&metrics, rest) {
+            let why = status.message();
+            if !force.without_majority {
+                return Err(Status::failed_precondition(format!(
+                    "{why}: start the others again first. By force (force_without_majority, -force-without-majority) it \
+                     is removed all the same, and nothing is decided any more before enough of them are back"
+                )));
+            }
+            tracing::warn!(name, "an operator has a server removed by force: {why}");
+        }
         let gone = [chosen.id].into();
         let change = if chosen.voter { Change::RemoveVoters(gone) } else { Change::RemoveNodes(gone) };
         self.change(&metrics, change, false).await?;
-        tracing::info!(name, id = chosen.id, "an operator has removed a server that has failed");
+        let what = if has_failed { "a server that has failed" } else { "a server that lives" };
+        tracing::info!(name, id = chosen.id, "an operator has removed {what}");
         Ok(())
     }
 

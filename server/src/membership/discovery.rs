@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openraft::errors::{InitializeError, RaftError};
+use ordu_core::job::Span;
 use ordu_proto::server::{GreetReply, JoinRequest, Peer};
 use ordu_store::identity::cluster_id_of;
 use ordu_store::log::LogDb;
@@ -14,7 +15,7 @@ use ordu_store::state_machine::{State, position};
 use ordu_store::types::Server;
 use tokio::time::{Instant, timeout};
 
-use super::autopilot::SERVER_STABILIZATION_TIME;
+use super::autopilot;
 use super::forming::{self, Gone, Heard, Next, Outlook, Own};
 use super::greetings::{Greetings, Loss};
 use super::known::{Known, Met, Said, rpc_addr};
@@ -457,10 +458,11 @@ impl Discovery {
         let has_cluster = settled.is_empty() && !self.identity.get().is_empty();
         let id = self.identity.server_id();
         if self.cluster.known_leader() && self.cluster.members().iter().any(|member| member.id == id) {
+            let config = autopilot::config(&self.state, &self.options).unwrap_or(self.options.autopilot);
             tracing::warn!(
                 "this server does not vote yet: it does once it has the log and has answered the leader without a break \
-                 for {} s",
-                SERVER_STABILIZATION_TIME.as_secs()
+                 for {}",
+                Span(config.server_stabilization_time_ns)
             );
             return;
         }

@@ -1,17 +1,19 @@
 //! How a server finds its cluster, forms it once, joins it, and keeps its address known.
 
 pub(crate) mod autopilot;
-mod changes;
+pub(crate) mod changes;
 mod discovery;
 mod forming;
 mod greetings;
+mod health;
 mod known;
 #[cfg(test)]
 mod tests;
 
-pub use changes::Changes;
+pub use changes::{Changes, Force};
 pub use discovery::Discovery;
 pub use greetings::{Former, Greetings, Has, Loss, Telling};
+pub use health::HealthRecord;
 pub use known::{Known, Said};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

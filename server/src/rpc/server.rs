@@ -11,7 +11,8 @@ use ordu_core::state::Id;
 use ordu_proto::server::{
     Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, HandOverReply, HandOverRequest, JoinReply,
     JoinRequest, NodeLivenessReply, NodeLivenessRequest, Peer, ProposeReply, ProposeRequest, ProposeResult,
-    ReadIndexReply, ReadIndexRequest, RemovePeerReply, RemovePeerRequest, propose_result, server_server,
+    ReadIndexReply, ReadIndexRequest, RemovePeerReply, RemovePeerRequest, ServersHealthReply,
+    ServersHealthRequest, propose_result, server_server,
 };
 use ordu_store::types::Command;
 use prost::Message;
@@ -23,7 +24,7 @@ use crate::cluster::{Member, Raft, runs};
 use crate::context::Context;
 use crate::disk_space::DiskSpace;
 use crate::leader::Liveness;
-use crate::membership::{Greetings, Known, Said};
+use crate::membership::{Force, Greetings, Known, Said, autopilot};
 use crate::rpc::bounds;
 
 /// The service.
@@ -124,7 +125,8 @@ impl server_server::Server for Service {
     ) -> Result<Response<RemovePeerReply>, Status> {
         let request = request.into_inner();
         self.must_lead(&request.cluster_id)?;
-        self.context.changes.remove(bounds::choice(request.peer.unwrap_or_default())?).await?;
+        let force = Force { living: request.force_living, without_majority: request.force_without_majority };
+        self.context.changes.remove(bounds::choice(request.peer.unwrap_or_default())?, force).await?;
         Ok(Response::new(RemovePeerReply {}))
     }
 
@@ -135,6 +137,16 @@ impl server_server::Server for Service {
         let (from, to) = self.context.changes.hand_over(choice).await?;
         let peer = |of: Member| Some(Peer { id: of.id, server: Some(of.server), region: String::new() });
         Ok(Response::new(HandOverReply { from: peer(from), to: peer(to) }))
+    }
+
+    async fn servers_health(
+        &self,
+        request: Request<ServersHealthRequest>,
+    ) -> Result<Response<ServersHealthReply>, Status> {
+        self.must_lead(&request.into_inner().cluster_id)?;
+        let servers =
+            autopilot::health(&self.context).map_err(|fault| Status::internal(fault.to_string()))?;
+        Ok(Response::new(ServersHealthReply { servers }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {

@@ -139,6 +139,7 @@ fn options(name: &str) -> ServerOptions {
         // A short log between snapshots, so that a run of seconds has some.
         raft: RaftTiming::default(),
         log: LogBounds { snapshot_entries: 60, kept_entries: 30, ..LogBounds::default() },
+        autopilot: ordu_core::autopilot::DEFAULT,
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         limits: LimitsInForce::default(),

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod agent;
+mod autopilot;
 mod bad_input;
 mod children;
 mod cli;

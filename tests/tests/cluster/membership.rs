@@ -248,6 +248,8 @@ async fn leadership_goes_where_an_operator_wants_it_and_who_lives_is_not_removed
     let cases = [
         (format!("?address={}", cluster.rpc_address(other)), 409, "stop it"),
         (format!("?address={to}"), 409, "stop it"),
+        (format!("?address={to}&force_living=true"), 409, "hand leadership to another server"),
+        (format!("?address={to}&force_living=perhaps"), 400, "force_living"),
         ("?id=7".to_owned(), 404, "no server has the id 7; there are "),
         ("?id=a".to_owned(), 400, "is no server's id"),
         ("?id=7&address=a".to_owned(), 400, "not by both"),

@@ -1,6 +1,7 @@
 //! The commands, one a file: each takes its arguments and a screen and gives an exit status back.
 
 pub(crate) mod alloc_status;
+pub(crate) mod autopilot;
 pub(crate) mod config_validate;
 pub(crate) mod eval_status;
 pub(crate) mod job_run;
@@ -19,8 +20,8 @@ pub(crate) use placement::explain as explain_placement;
 
 use crate::agent;
 use crate::arguments::{
-    AllocCommand, Cli, Command, ConfigCommand, EvalCommand, GossipCommand, JobCommand, KeyringCommand,
-    NodeCommand, OperatorCommand, RaftCommand, ServerCommand, TimeCommand,
+    AllocCommand, AutopilotCommand, Cli, Command, ConfigCommand, EvalCommand, GossipCommand, JobCommand,
+    KeyringCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand, TimeCommand,
 };
 use std::process::ExitCode;
 
@@ -78,6 +79,15 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
             OperatorCommand::Keygen
             | OperatorCommand::Gossip(GossipCommand::Keyring(KeyringCommand::Generate)),
         ) => Ok(keygen::execute()),
+        Command::Operator(OperatorCommand::Autopilot(AutopilotCommand::GetConfig(arguments))) => {
+            autopilot::get(arguments).await
+        }
+        Command::Operator(OperatorCommand::Autopilot(AutopilotCommand::SetConfig(arguments))) => {
+            autopilot::set(arguments).await
+        }
+        Command::Operator(OperatorCommand::Autopilot(AutopilotCommand::Health(arguments))) => {
+            autopilot::health(arguments).await
+        }
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await
         }

@@ -4,7 +4,7 @@ use super::{CommandError, DONE};
 use crate::arguments::ApiArgs;
 use crate::output::Screen;
 use clap::Args;
-use ordu_client::RaftPeer;
+use ordu_client::{ForcedRemoval, RaftPeer};
 
 /// How a server is named.
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ impl PeerArgs {
 pub(crate) struct RemoveArgs {
     #[command(flatten)]
     peer: PeerArgs,
+    /// Remove it although it lives; unless it is stopped, it joins again
+    #[arg(long)]
+    force_living: bool,
+    /// Remove it although no majority of the voters that are left lives; nothing is decided before some are back
+    #[arg(long)]
+    force_without_majority: bool,
     #[command(flatten)]
     api: ApiArgs,
 }
@@ -49,7 +55,9 @@ pub(crate) async fn remove(arguments: &RemoveArgs) -> Result<u8, CommandError> {
 async fn run_removal(arguments: &RemoveArgs, screen: &mut Screen) -> Result<u8, CommandError> {
     let none = || CommandError::Told("name the server by -peer-id or by -peer-address".to_owned());
     let peer = arguments.peer.peer().ok_or_else(none)?;
-    arguments.api.client()?.remove_raft_peer(peer).await?;
+    let force =
+        ForcedRemoval { living: arguments.force_living, without_majority: arguments.force_without_majority };
+    arguments.api.client()?.remove_raft_peer(peer, force).await?;
     let (RaftPeer::Id(name) | RaftPeer::Address(name)) = peer;
     screen.line(format!("Removed {name} from raft"));
     Ok(DONE)
@@ -85,9 +93,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_is_removed_by_its_id_or_its_address_and_by_neither_none_is() {
-        for (named, asked, said) in
-            [("-peer-id=7", "id=7", "7"), ("-peer-address=a:4647", "address=a%3A4647", "a:4647")]
-        {
+        for (named, asked, said) in [
+            ("-peer-id=7", "id=7", "7"),
+            ("-peer-address=a:4647", "address=a%3A4647", "a:4647"),
+            ("-peer-id=7 -force-living", "id=7&force_living=true", "7"),
+            ("-peer-id=7 -force-without-majority", "id=7&force_without_majority=true", "7"),
+        ] {
             let on = "DELETE /v1/operator/raft/peer";
             let (address, seen) = serve(Answers::new().on(on, [json!(null)])).await;
             let line = format!("ordu operator raft remove-peer {named} -address={address}");

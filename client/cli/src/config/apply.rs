@@ -69,10 +69,37 @@ impl Layer<'_> {
                     draft.advertise = Some(text);
                     Ok(())
                 })?,
+                "autopilot" => sections(entry)?.iter().try_for_each(|body| self.autopilot(body))?,
                 "server" => sections(entry)?.iter().try_for_each(|body| self.server(body))?,
                 "client" => sections(entry)?.iter().try_for_each(|body| self.client(body))?,
                 "plugin" => self.plugins(entry)?,
                 _ => self.without_effect("", keys::AGENT, &["raft"], entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn autopilot(&mut self, body: &Body) -> Outcome {
+        for entry in &body.entries {
+            let autopilot = &mut self.draft.autopilot;
+            match entry.key() {
+                "cleanup_dead_servers" => autopilot.cleanup_dead_servers = flag(entry)?,
+                "last_contact_threshold" => autopilot.last_contact_threshold_ns = nanoseconds(entry)?,
+                "max_trailing_logs" => autopilot.max_trailing_logs = integer(entry, 0, i64::MAX)? as u64,
+                "min_quorum" => autopilot.min_quorum = integer(entry, 0, i64::MAX)? as u64,
+                "server_stabilization_time" => {
+                    autopilot.server_stabilization_time_ns = nanoseconds(entry)?;
+                }
+                key => {
+                    // They are told by the API although they have no effect.
+                    match key {
+                        "disable_upgrade_migration" => autopilot.disable_upgrade_migration = flag(entry)?,
+                        "enable_custom_upgrades" => autopilot.enable_custom_upgrades = flag(entry)?,
+                        "enable_redundancy_zones" => autopilot.enable_redundancy_zones = flag(entry)?,
+                        _ => {}
+                    }
+                    self.without_effect("autopilot", keys::AUTOPILOT, &[], entry)?;
+                }
             }
         }
         Ok(())
@@ -339,11 +366,17 @@ fn integer(entry: &Entry, least: i64, most: i64) -> Result<i64, hcl::Error> {
     attribute(entry)?.value.to_integer_in(entry.key(), least, most)
 }
 
-fn milliseconds(entry: &Entry) -> Result<u64, hcl::Error> {
+fn nanoseconds(entry: &Entry) -> Result<i64, hcl::Error> {
     let value = &attribute(entry)?.value;
     let nanoseconds = value.to_duration_ns(entry.key())?;
-    u64::try_from(nanoseconds / 1_000_000)
-        .map_err(|_| hcl::Error::at(value.position, format!("`{}` cannot be negative", entry.key())))
+    if nanoseconds < 0 {
+        return Err(hcl::Error::at(value.position, format!("`{}` cannot be negative", entry.key())));
+    }
+    Ok(nanoseconds)
+}
+
+fn milliseconds(entry: &Entry) -> Result<u64, hcl::Error> {
+    Ok(nanoseconds(entry)?.unsigned_abs() / 1_000_000)
 }
 
 fn milliseconds_from(entry: &Entry, least: u64) -> Result<u64, hcl::Error> {

@@ -6,6 +6,7 @@ use super::settings::{
     ServerSettings,
 };
 use super::{ConfigError, Overrides, apply};
+use ordu_proto::state::AutopilotConfig;
 use ordu_server::trust::Key;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -81,6 +82,7 @@ pub(super) struct Draft {
     pub(super) server_enabled: bool,
     pub(super) server: ServerDraft,
     pub(super) server_join: Vec<String>,
+    pub(super) autopilot: AutopilotConfig,
     pub(super) client_enabled: bool,
     pub(super) client: ClientDraft,
     pub(super) client_servers: Vec<String>,
@@ -106,6 +108,7 @@ impl Default for Draft {
             server_enabled: false,
             server: ServerDraft::default(),
             server_join: Vec::new(),
+            autopilot: ordu_core::autopilot::DEFAULT,
             client_enabled: false,
             client: ClientDraft::default(),
             client_servers: Vec::new(),
@@ -351,6 +354,7 @@ impl Draft {
             raft_multiplier: self.server.raft_multiplier.unwrap_or(1).max(1),
             encrypt: self.server.encrypt.clone(),
             encrypt_verify: self.server.encrypt_verify.unwrap_or(true),
+            autopilot: self.autopilot,
         })
     }
 

@@ -46,6 +46,18 @@ pub(super) const AGENT: &[&str] = &[
     "vault",
 ];
 
+/// `autopilot`.
+pub(super) const AUTOPILOT: &[&str] = &[
+    "cleanup_dead_servers",
+    "disable_upgrade_migration",
+    "enable_custom_upgrades",
+    "enable_redundancy_zones",
+    "last_contact_threshold",
+    "max_trailing_logs",
+    "min_quorum",
+    "server_stabilization_time",
+];
+
 /// `ports`, `addresses` and `advertise`.
 pub(super) const LISTENERS: &[&str] = &["http", "rpc", "serf"];
 

@@ -1,6 +1,7 @@
 //! What an agent is told, as plain values.
 
 use super::address::HostPort;
+use ordu_proto::state::AutopilotConfig;
 use ordu_server::limits::Limits;
 use ordu_server::trust::Key;
 use std::collections::BTreeMap;
@@ -121,6 +122,8 @@ pub struct ServerSettings {
     pub http_stall_limit_ms: Option<u64>,
     /// Megabytes that should be free where the data are. Ordu's own key.
     pub disk_free_min_mb: Option<u64>,
+    /// `autopilot { … }`: what a cluster begins with; from then on the API alone changes it.
+    pub autopilot: AutopilotConfig,
     /// The key that servers prove to one another.
     pub encrypt: Option<Key>,
     /// Servers without the key are refused. Ordu's own key.

@@ -1,6 +1,7 @@
 //! Configuration files good and faulty, and how files, flags and defaults lie over each other.
 
 use super::{AgentConfig, ConfigError, HostPort, LogLevel, Overrides, Sources, load};
+use ordu_proto::state::AutopilotConfig;
 use ordu_server::trust::Key;
 use std::path::Path;
 
@@ -156,6 +157,41 @@ plugin "docker" { config { anything = true } }
         assert_eq!(config.warnings.len(), 1, "{name}: {:?}", config.warnings);
         assert!(config.warnings[0].contains("\"docker\""), "{name}: {:?}", config.warnings);
     }
+}
+
+#[test]
+fn autopilot_has_nomads_keys_and_nomads_defaults() {
+    let text =
+        |block: &str| format!("data_dir = \"/x\" server {{ enabled = true bootstrap_expect = 1 }} {block}");
+    let autopilot = |block: &str| {
+        let config = load_text("a.hcl", &text(block)).unwrap();
+        (config.server.unwrap().autopilot, config.warnings)
+    };
+    let default = ordu_core::autopilot::DEFAULT;
+    assert_eq!((default, vec![]), autopilot(""));
+    assert_eq!((default, vec![]), autopilot("autopilot {}"));
+    let (set, warnings) = autopilot(
+        r#"autopilot {
+            cleanup_dead_servers = false
+            last_contact_threshold = "1.5s"
+            max_trailing_logs = 500
+            min_quorum = 3
+            server_stabilization_time = "1m"
+            enable_redundancy_zones = true
+        }"#,
+    );
+    let expected = AutopilotConfig {
+        cleanup_dead_servers: false,
+        last_contact_threshold_ns: 1_500_000_000,
+        max_trailing_logs: 500,
+        min_quorum: 3,
+        server_stabilization_time_ns: 60_000_000_000,
+        enable_redundancy_zones: true,
+        ..default
+    };
+    assert_eq!(expected, set);
+    assert_eq!(1, warnings.len(), "{warnings:?}");
+    assert!(warnings[0].contains("`autopilot.enable_redundancy_zones`"), "{warnings:?}");
 }
 
 #[test]
@@ -321,6 +357,16 @@ fn faults_are_named_with_file_line_and_key() {
             "a.hcl",
             "server { raft { heartbeat_ms = 50 } }",
             "a.hcl:1:17: `server.raft.heartbeat_ms` is a key that neither Ordu nor Nomad knows",
+        ),
+        (
+            "a.hcl",
+            "autopilot { server_stabilization_time = \"-1s\" }",
+            "a.hcl:1:41: `server_stabilization_time` cannot be negative",
+        ),
+        (
+            "a.hcl",
+            "autopilot { min_quorm = 3 }",
+            "a.hcl:1:13: `autopilot.min_quorm` is a key that neither Ordu nor Nomad knows; is `min_quorum` meant?",
         ),
         (
             "a.hcl",

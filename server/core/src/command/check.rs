@@ -41,7 +41,8 @@ pub(super) fn check(command: &Command) -> Result<(), Refusal> {
         | Command::NodeRegister(_)
         | Command::NodeStatusUpdate(_)
         | Command::SummariesReconcile(_)
-        | Command::TimeReset(_) => Ok(()),
+        | Command::TimeReset(_)
+        | Command::AutopilotSet(_) => Ok(()),
     }
 }
 

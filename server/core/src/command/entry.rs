@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::state::{
-    Allocation, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node, PeriodicLaunchRecord,
+    Allocation, AutopilotConfig, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node,
+    PeriodicLaunchRecord,
 };
 use sha2::{Digest, Sha256};
 
@@ -268,6 +269,13 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.put(Table::Nodes, new.id.clone(), &new);
         self.tx.touch(Table::Nodes, self.index);
         self.tx.note(Change::Node { old: old.map(Box::new), new: Some(Box::new(new)) });
+    }
+
+    /// Writes how the leader looks after the servers, which stood as `old` before; its indexes are set here.
+    pub(super) fn put_autopilot(&mut self, old: Option<AutopilotConfig>, mut new: AutopilotConfig) {
+        new.create_index = old.map_or(self.index, |old| old.create_index);
+        new.modify_index = self.index;
+        self.tx.put(Table::Meta, key::meta::AUTOPILOT.to_vec(), &new);
     }
 
     /// The summary of a job, to be changed; written when the entry ends.

@@ -260,6 +260,7 @@ impl Machine {
             Command::PeriodicLaunch(command) => super::periodic_launch::apply(&mut entry, command)?,
             Command::SummariesReconcile(command) => super::summaries_reconcile::apply(&mut entry, command)?,
             Command::TimeReset(command) => super::time_reset::apply(&mut entry, &mut self.cluster, command)?,
+            Command::AutopilotSet(command) => super::autopilot_set::apply(&mut entry, command)?,
             Command::ClusterInit(_) => unreachable!("handled above"),
         };
         if answer.is_ok() {

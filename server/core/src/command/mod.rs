@@ -1,6 +1,7 @@
 //! The state machine's commands, one a file: everything that can change the state.
 
 mod alloc_client_update;
+mod autopilot_set;
 mod check;
 mod cluster_init;
 mod entry;

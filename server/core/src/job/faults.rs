@@ -112,7 +112,7 @@ impl fmt::Display for Warnings {
 }
 
 /// A span of nanoseconds as the API's texts write it: `5s`, `1m30s`, `100ms`, `1.5µs`.
-pub(super) struct Span(pub(super) i64);
+pub struct Span(pub i64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,7 +29,7 @@ pub use canonicalise::canonicalise;
 pub use deployment::{DeploymentDocument, deployment_document};
 pub use diff::{DiffSide, annotate, job_diff};
 pub use document::{JobStub, SummaryDocument, job_document, job_stub, summary_document};
-pub use faults::{Faults, Warnings};
+pub use faults::{Faults, Span, Warnings};
 pub use spec::{group_counts, job_row, parse_spec, spec_json};
 pub use time::rfc3339;
 pub(crate) use validate::check_total;

@@ -8,6 +8,8 @@ use super::Id;
 pub mod meta {
     /// `ClusterMeta`.
     pub const CLUSTER: &[u8] = b"cluster";
+    /// [`ordu_proto::state::AutopilotConfig`]; not there before it was set.
+    pub const AUTOPILOT: &[u8] = b"autopilot";
     /// The raft log id applied last (`ordu.raft.LogId`); written by the store with every batch.
     pub const APPLIED: &[u8] = b"applied";
     /// The membership applied last (`ordu.raft.StoredMembership`).

@@ -2,8 +2,8 @@
 
 use ordu_proto::api;
 use ordu_proto::state::{
-    Allocation, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary, Node, NodeAlloc,
-    PeriodicLaunchRecord,
+    Allocation, AutopilotConfig, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary,
+    Node, NodeAlloc, PeriodicLaunchRecord,
 };
 
 use super::reader::ReaderExt;
@@ -16,6 +16,11 @@ const TASK_DEAD: &str = "dead";
 /// The cluster's own facts; those of a cluster that has none yet are empty.
 pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
     Ok(reader.row(Table::Meta, key::meta::CLUSTER)?.unwrap_or_default())
+}
+
+/// How the leader looks after the servers, once that was set.
+pub fn autopilot(reader: &dyn Reader) -> Result<Option<AutopilotConfig>, Corrupt> {
+    reader.row(Table::Meta, key::meta::AUTOPILOT)
 }
 
 /// The index of the last change to each table.

@@ -3,6 +3,7 @@
 
 pub(super) mod agent;
 pub(super) mod alloc;
+pub(super) mod autopilot;
 pub(super) mod eval;
 pub(super) mod job;
 pub(super) mod metric;

@@ -2,6 +2,7 @@
 
 pub(super) mod agent;
 pub(super) mod allocations;
+pub(super) mod autopilot;
 pub(super) mod children;
 pub(super) mod deployments;
 pub(super) mod dry_runs;

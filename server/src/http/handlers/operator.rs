@@ -28,6 +28,8 @@ use crate::http::dispatch::Call;
 use crate::http::documents::agent::{LeadershipTransfer, RaftConfiguration, StateHash, TimeResetAnswer};
 use crate::http::error::HttpError;
 use crate::http::request::Request;
+use crate::membership::Force;
+use crate::membership::changes::QUORUM_LOST;
 
 pub(crate) fn metrics(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let families = api.telemetry.gather(&api.context, &api.waiting, &api.room);
@@ -74,7 +76,7 @@ fn refusal(status: &Status) -> HttpError {
 }
 
 /// Asks the leader: `here` if it is this server, else `there`.
-async fn of_leader<T>(
+pub(super) async fn of_leader<T>(
     context: &Context,
     here: impl Future<Output = Result<T, Status>>,
     there: impl AsyncFnOnce(ServerClient<Channel>) -> Result<T, Status>,
@@ -98,9 +100,21 @@ pub(crate) fn remove_peer(call: Call) -> BoxFuture<'static, Result<Answer, HttpE
         let peer = choice(&call.request)?.ok_or_else(|| {
             HttpError::bad_request("which server is to be removed is named by ?id or by ?address")
         })?;
-        let request = RemovePeerRequest { cluster_id: context.identity.get(), peer: Some(peer.clone()) };
+        let force = Force {
+            living: call.request.flag("force_living")?,
+            without_majority: call.request.flag("force_without_majority")?,
+        };
+        if !context.cluster.known_leader() {
+            return Err(HttpError::internal(format!("{}: {QUORUM_LOST}", WriteError::NoLeader)));
+        }
+        let request = RemovePeerRequest {
+            cluster_id: context.identity.get(),
+            peer: Some(peer.clone()),
+            force_living: force.living,
+            force_without_majority: force.without_majority,
+        };
         let there = async |mut leader: ServerClient<Channel>| leader.remove_peer(request).await.map(drop);
-        of_leader(context, context.changes.remove(peer), there).await?;
+        of_leader(context, context.changes.remove(peer, force), there).await?;
         Ok(Answer::done(None))
     })
 }
@@ -187,7 +201,7 @@ pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
     })
 }
 
-async fn confirm(call: &Call) -> Result<(), HttpError> {
+pub(super) async fn confirm(call: &Call) -> Result<(), HttpError> {
     let (api, request): (&Arc<Api>, &Request) = (&call.api, &call.request);
     if !request.stale {
         api.context.reads.confirm().await?;

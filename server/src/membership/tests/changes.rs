@@ -9,8 +9,7 @@ use ordu_proto::server::Peer;
 use ordu_store::types::{Membership, Server};
 use tokio::time::timeout;
 
-use super::super::autopilot::SERVER_STABILIZATION_TIME;
-use super::{Servers, eventually, rpc};
+use super::{SERVER_STABILIZATION_TIME, Servers, eventually, rpc};
 
 #[tokio::test(start_paused = true)]
 async fn an_admission_goes_on_when_the_one_who_asked_has_gone() {

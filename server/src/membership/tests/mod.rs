@@ -1,5 +1,6 @@
 //! Servers of one process, on wires that can be cut and a clock that runs as fast as they let it.
 
+mod autopilot;
 mod changes;
 mod discovery;
 mod faults;
@@ -15,7 +16,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ordu_core::autopilot as autopilot_config;
 use ordu_proto::server::Peer;
+use ordu_proto::state::AutopilotConfig;
 use ordu_store::identity::{Identity, IdentityMemory, IdentityStore};
 use ordu_store::log::MemoryLog;
 use ordu_store::tables::MemoryDb;
@@ -35,6 +38,10 @@ use crate::trust::Trust;
 
 /// Of the tests' own time, which does not pass while there is anything to do.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// For how long a server is well before it votes, unless that is set.
+const SERVER_STABILIZATION_TIME: Duration =
+    Duration::from_nanos(autopilot_config::DEFAULT.server_stabilization_time_ns.unsigned_abs());
 
 /// How often the tests look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -74,6 +81,8 @@ struct Servers {
     running: Vec<Running>,
     /// The logs of those that run, unless they have started anew.
     logs: Vec<Arc<MemoryLog>>,
+    /// What those that start are told of autopilot; the defaults unless set.
+    autopilot: Option<AutopilotConfig>,
     /// Ends all of them.
     stop: CancellationToken,
 }
@@ -139,6 +148,7 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         retry_join,
         raft: RaftTiming::default(),
         log: LogBounds::default(),
+        autopilot: autopilot_config::DEFAULT,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),
@@ -162,7 +172,13 @@ impl Servers {
 
     /// A cluster of so many servers.
     async fn form(count: usize) -> Self {
+        Self::form_with(count, autopilot_config::DEFAULT).await
+    }
+
+    /// A cluster of so many servers that were told this of autopilot.
+    async fn form_with(count: usize, autopilot: AutopilotConfig) -> Self {
         let mut servers = Self::seeded(7);
+        servers.autopilot = Some(autopilot);
         let expect = u32::try_from(count).unwrap();
         for place in 0..count {
             let all = (0..count).map(rpc).collect();
@@ -179,7 +195,8 @@ impl Servers {
             BEGAN.set(Some(Instant::now()));
             crate::clock::simulate(wall_ns);
         }
-        let options = options(place, name, bootstrap_expect, retry_join);
+        let mut options = options(place, name, bootstrap_expect, retry_join);
+        options.autopilot = self.autopilot.unwrap_or(options.autopilot);
         let net = self.wires.of(place);
         let mut disk = Disk::default();
         let mut server = disk.start(&options, &net, Former::default()).await;

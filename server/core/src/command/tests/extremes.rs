@@ -4,7 +4,7 @@ use ordu_proto::command::{
     ClusterInit, DeploymentUpdate, Envelope, JobDispatch, JobEvaluate, JobRevert, JobStability,
     PeriodicLaunch, PlanUpdate, SummariesReconcile,
 };
-use ordu_proto::state::{Deployment, DeploymentState, NetworkResource, RescheduleEvent};
+use ordu_proto::state::{AutopilotConfig, Deployment, DeploymentState, NetworkResource, RescheduleEvent};
 use proptest::prelude::*;
 
 use super::*;
@@ -341,6 +341,14 @@ impl Dice {
                 forced: self.is(2),
                 eval_id: self.id(),
             }),
+            _ if self.is(3) => {
+                let config = AutopilotConfig {
+                    last_contact_threshold_ns: self.i64(),
+                    min_quorum: self.u64(),
+                    ..AutopilotConfig::default()
+                };
+                super::autopilot::set(config, self.is(2).then(|| self.u64()))
+            }
             _ if self.is(2) => Command::SummariesReconcile(SummariesReconcile::default()),
             _ => Command::ClusterInit(ClusterInit { cluster_id: self.id() }),
         }

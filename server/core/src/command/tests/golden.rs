@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use ordu_proto::command::{
-    ClusterInit, Continued, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert, JobStability,
-    Outcome, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset, TimeWasReset, outcome,
+    AutopilotWasSet, ClusterInit, Continued, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert,
+    JobStability, Outcome, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset,
+    TimeWasReset, outcome,
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
-    AllocMetric, AnsweredRequest, ClusterMeta, DriverInfo, JobSpec, NetworkResource, NodeAlloc, NodeEvent,
-    NodeScore, PeriodicLaunchRecord, RescheduleEvent, TaskEvent, TaskState,
+    AllocMetric, AnsweredRequest, AutopilotConfig, ClusterMeta, DriverInfo, JobSpec, NetworkResource,
+    NodeAlloc, NodeEvent, NodeScore, PeriodicLaunchRecord, RescheduleEvent, TaskEvent, TaskState,
 };
 
 use self::deployments::{full_deployment, rollout};
@@ -315,10 +316,27 @@ fn commands(pinned: &mut Pinned) {
     pinned.command("command.summaries_reconcile_behind", Command::SummariesReconcile(rest));
     let rest = TimeReset { after: vec![1, 2], ..TimeReset::default() };
     pinned.command("command.time_reset_behind", Command::TimeReset(rest));
+    pinned.command("command.autopilot_set", super::autopilot::set(full_autopilot(), Some(7)));
     pinned.command("command.cluster_init", Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
 }
 
+fn full_autopilot() -> AutopilotConfig {
+    AutopilotConfig {
+        cleanup_dead_servers: true,
+        last_contact_threshold_ns: 1,
+        max_trailing_logs: 2,
+        min_quorum: 3,
+        server_stabilization_time_ns: 4,
+        enable_redundancy_zones: true,
+        disable_upgrade_migration: true,
+        enable_custom_upgrades: true,
+        create_index: 5,
+        modify_index: 6,
+    }
+}
+
 fn rows(pinned: &mut Pinned) {
+    pinned.message("row.autopilot", &full_autopilot());
     pinned.message("row.job", &full_job());
     pinned.message("row.job_spec", &JobSpec { json: b"{\"ID\":\"app/web\"}".to_vec(), ..Default::default() });
     pinned.message("row.job.child", &Job { idempotency_token: "token".into(), ..full_job() });
@@ -392,6 +410,9 @@ fn rows(pinned: &mut Pinned) {
     let continued = Continued { index: 11, after: b"default\0app".to_vec() };
     let answer_of_a_part = Outcome { outcome: Some(outcome::Outcome::Continued(continued)) };
     pinned.message("outcome.continued", &answer_of_a_part);
+    let set = AutopilotWasSet { index: 11, updated: true };
+    let answer_of_autopilot = Outcome { outcome: Some(outcome::Outcome::AutopilotWasSet(set)) };
+    pinned.message("outcome.autopilot_was_set", &answer_of_autopilot);
     let refusal =
         Outcome { outcome: Some(outcome::Outcome::Refused(Refusal { status: 500, text: "no".into() })) };
     pinned.message("outcome.refused", &refusal);

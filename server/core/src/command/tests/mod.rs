@@ -1,6 +1,7 @@
 //! Commands as the log has them: envelopes applied in batches over tables in memory.
 
 mod allocations;
+mod autopilot;
 mod children;
 mod deployments;
 mod envelopes;
