@@ -97,16 +97,16 @@ impl Watch<'_> {
         }
     }
 
-    /// Waits until every allocation of the evaluation runs, has ended or has failed.
+    /// Waits until every allocation of the evaluation runs or has ended, or one has failed or is lost, and tells how
+    /// they are then.
     async fn allocations(&mut self, screen: &mut Screen) -> Result<u8, Error> {
         let mut query = self.query().for_at_most(WAIT);
         loop {
             let (index, allocations) = self.look_at_allocations(screen, &query).await?;
             let total = allocations.len();
             let bad: Vec<&AllocationStub> = allocations.iter().filter(|one| has_failed(one)).collect();
-            let good = allocations.iter().filter(|one| runs_or_is_over(one)).count();
-            if bad.is_empty() && good < total {
-                screen.waiting_for(Some(format!("{good} of {total} allocations run")));
+            if bad.is_empty() && !allocations.iter().all(runs_or_is_over) {
+                screen.waiting_for(Some(summary(&allocations)));
                 query.index = index;
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -115,7 +115,7 @@ impl Watch<'_> {
                 tell_failure(screen, allocation);
             }
             if total > 0 {
-                screen.line(format!("==> {good} of {total} allocations run"));
+                screen.line(format!("==> {}", summary(&allocations)));
             }
             return Ok(if bad.is_empty() { DONE } else { FAILED });
         }
@@ -209,8 +209,24 @@ fn tell_end_of_evaluation(screen: &mut Screen, evaluation: &Evaluation) -> u8 {
     NOT_PLACED
 }
 
+/// It failed or is lost, whether or not another one takes its place.
 fn has_failed(allocation: &AllocationStub) -> bool {
-    matches!(allocation.client_status.as_str(), "failed" | "lost") && allocation.desired_status == "run"
+    matches!(allocation.client_status.as_str(), "failed" | "lost")
+}
+
+/// How many run, and what the others do.
+fn summary(allocations: &[AllocationStub]) -> String {
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    for allocation in allocations.iter().filter(|one| one.client_status != "running") {
+        *others.entry(&allocation.client_status).or_default() += 1;
+    }
+    let total = allocations.len();
+    let running = total - others.values().sum::<usize>();
+    let others: Vec<String> = others.into_iter().map(|(status, count)| format!("{count} {status}")).collect();
+    match others.as_slice() {
+        [] => format!("{running} of {total} allocations run"),
+        others => format!("{running} of {total} allocations run, {}", others.join(", ")),
+    }
 }
 
 /// It does what it is there for, or nothing more will come of it.

@@ -204,6 +204,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn allocations_that_are_lost_or_over_are_not_told_to_run() {
+        let one = |number: u8, client_status: &str, desired_status: &str| {
+            json!({"ID": format!("aaaaaaa{number}-1"), "EvalID": "eeeeeeee-1", "NodeID": "nnnnnnnn-1", "TaskGroup": "g",
+                "DesiredStatus": desired_status, "ClientStatus": client_status,
+                "ClientDescription": if client_status == "lost" { "its node is down" } else { "" }})
+        };
+        let cases = [
+            (
+                json!([one(1, "lost", "stop"), one(2, "lost", "stop")]),
+                1,
+                "==> 0 of 2 allocations run, 2 lost",
+            ),
+            (
+                json!([one(1, "running", "run"), one(2, "lost", "run")]),
+                1,
+                "==> 1 of 2 allocations run, 1 lost",
+            ),
+            (json!([one(1, "failed", "stop"), one(2, "pending", "run")]), 1, "run, 1 failed, 1 pending"),
+            (json!([one(1, "complete", "run"), one(2, "running", "run")]), 0, "run, 1 complete"),
+            (json!([one(1, "running", "run"), one(2, "running", "run")]), 0, "==> 2 of 2 allocations run\n"),
+        ];
+        for (at_the_end, expected, words) in cases {
+            let answers = Answers::new()
+                .on("PUT /v1/jobs", [registered("eeeeeeee-1")])
+                .on(EVALUATION, [json!({"ID": "eeeeeeee-1", "Status": "complete", "JobID": "j"})])
+                .on(
+                    ALLOCATIONS,
+                    [json!([one(1, "pending", "run"), one(2, "pending", "run")]), at_the_end.clone()],
+                );
+            let (status, text, _) = run_line("", JOB, answers).await;
+            assert_eq!(status, Ok(expected), "{text}");
+            assert!(text.contains(words), "{words:?} is missing in:\n{text}");
+            let is_lost = at_the_end[0]["ClientStatus"] == "lost";
+            assert_eq!(
+                text.contains("==> Allocation \"aaaaaaa1\" lost: its node is down"),
+                is_lost,
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn what_happens_to_tasks_on_the_way_is_told_once() {
         let with_events = |client_status: &str, events: Json| {
             json!([{"ID": "aaaaaaaa-1", "EvalID": "eeeeeeee-1", "ClientStatus": client_status, "DesiredStatus": "run",
