@@ -36,6 +36,7 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
     let place = data.supervisor();
     let supervisor = SupervisorHandle::begin(SupervisorPlace {
         program: options.supervisor_program.clone(),
+        version: options.revision.clone(),
         socket: place.join("socket"),
         log: place.join("log"),
         state: place,
@@ -50,12 +51,20 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         allocs_directory: data.allocs(),
     };
     let table = TableHandle::begin(Arc::new(context)).map_err(Error::io("read", &data.alloc_states()))?;
+    supervisor.connected().await;
+    let secret_id = identity.secret.to_string();
+    let fingerprint = {
+        let (options, alloc_dir, supervisor) = (options.clone(), data.allocs(), supervisor.clone());
+        move || {
+            let mut node = fingerprint::node(&options, &identity, &alloc_dir);
+            supervisor.release().iter().for_each(|release| release.describe(&mut node.attributes));
+            node
+        }
+    };
     let session = SessionContext {
-        hello: Hello { node: Some(node), secret_id: identity.secret.to_string() },
-        fingerprint: {
-            let (options, alloc_dir) = (options.clone(), data.allocs());
-            Box::new(move || fingerprint::node(&options, &identity, &alloc_dir))
-        },
+        hello: Hello { node: Some(fingerprint()), secret_id },
+        fingerprint: Box::new(fingerprint),
+        supervisor: supervisor.releases(),
         reports,
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),

@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::reports::Reports;
 use crate::servers::ServerList;
 use crate::standing::Standing;
+use crate::supervisor::release::Release;
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct SessionContext {
     pub(crate) hello: Hello,
     /// Looks at the node again. It reads files of the kernel, which does not take long.
     pub(crate) fingerprint: Box<dyn Fn() -> Node + Send + Sync>,
+    /// Tells of supervisors: with each the node is another.
+    pub(crate) supervisor: watch::Receiver<Option<Release>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
@@ -156,6 +159,7 @@ impl Session<'_> {
                 () = sleep_until(send_at), if self.is_welcome && self.send_at.is_some() => self.send_updates()?,
             }
         }
+        let mut supervisor = self.context.supervisor.clone();
     }
 
     async fn receive(&mut self, message: to_node::Message) -> Result<(), End> {
@@ -185,6 +189,7 @@ impl Session<'_> {
         Ok(())
     }
 
+                Ok(()) = supervisor.changed(), if self.is_welcome => self.introduce_again()?,
     fn learn(&mut self, heartbeat_ttl_ms: u32, servers: Vec<String>) {
         self.acknowledged_at = Instant::now();
         if heartbeat_ttl_ms > 0 {

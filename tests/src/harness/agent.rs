@@ -46,6 +46,7 @@ pub struct Agent {
     environment: Vec<(String, String)>,
     /// What stands before the command: programs that become the agent, under one process id.
     prefix: Vec<String>,
+    program: Option<PathBuf>,
     folder: PathBuf,
     log: PathBuf,
     process: Option<Child>,
@@ -60,6 +61,7 @@ impl Agent {
             arguments,
             environment: Vec::new(),
             prefix: Vec::new(),
+            program: None,
             folder: folder.into(),
             log,
             process: None,
@@ -109,6 +111,11 @@ impl Agent {
         self.prefix = network.prefix().into();
     }
 
+    /// What it runs from its next start on, in the place of the binary under test.
+    pub fn set_program(&mut self, program: PathBuf) {
+        self.program = Some(program);
+    }
+
     /// What else is to be in its environment from its next start on.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
@@ -118,7 +125,7 @@ impl Agent {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
-        let binary = ordu_binary();
+        let binary = self.program.clone().unwrap_or_else(ordu_binary);
         let mut words = self.prefix.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut command = Command::new(words.next().expect("the binary is one of them"));
         command.args(words);
@@ -135,7 +142,7 @@ impl Agent {
             .stderr(log)
             // A signal to the test's terminal is not one to the agent.
             .process_group(0);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", ordu_binary().display()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         self.process = Some(child);
     }
 

@@ -1,11 +1,14 @@
 //! Tasks outlive the node agent; nodes that fall silent are replaced.
 
+use std::io::Write;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use ordu_tests::harness::{
-    Cluster, DevAgent, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, processes, skipped,
+    Cluster, DevAgent, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, ordu_binary, processes,
+    skipped,
 };
+use ordu_tests::http::Client;
 use ordu_tests::jobs::{job, sleeper};
 use ordu_tests::observe::{
     Keeper, allocation_with_status, no_process, only_process, register, running_allocations,
@@ -75,6 +78,56 @@ async fn an_agent_that_was_away_knows_the_exit_codes_of_what_ended_meanwhile() {
         assert_eq!(ended["ExitCode"].as_i64().unwrap_or(0), code, "{ended}");
         assert_eq!(allocation["TaskStates"]["task"]["Restarts"].as_u64().unwrap_or(0), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_from_before_an_upgrade_is_told_and_tasks_outlive_its_replacement() {
+    let mut cluster = Cluster::prepare(Shape { servers: 1, ..Shape::default() }).await;
+    let (program, upgraded) = (cluster.root().path().join("ordu"), cluster.root().path().join("ordu.new"));
+    std::fs::copy(ordu_binary(), &program).expect("the test's folder can be written to");
+    cluster.nodes[0].set_program(program.clone());
+    cluster.start_server(0);
+    cluster.start_node(0);
+    cluster.wait_for_nodes(1).await;
+    let client = cluster.client(0);
+    let keeper = Keeper::start(client, sleeper("keeper")).await;
+    wait_for_supervisor(client, true).await;
+
+    // As an installation does: a new file takes the place of the old one.
+    std::fs::copy(&program, &upgraded).expect("the test's folder can be written to");
+    let mut file = std::fs::File::options().append(true).open(&upgraded).expect("the copy can be opened");
+    file.write_all(b"a later release").expect("the copy can be written to");
+    drop(file);
+    std::fs::rename(&upgraded, &program).expect("the test's folder can be written to");
+    cluster.nodes[0].stop();
+    cluster.start_node(0);
+    wait_for_supervisor(client, false).await;
+    keeper.check_never_restarted(client).await;
+    // It still starts what comes.
+    Keeper::start(client, sleeper("next")).await;
+    let log = cluster.nodes[0].log_text();
+    let told = log.split_once("the node supervisor (process ").unwrap_or_else(|| panic!("{log}")).1;
+    let (pid, told) = told.split_once(',').expect("the line goes on");
+    assert!(told.contains("started before an upgrade"), "{log}");
+
+    // Ended by hand, it leaves its tasks to one of the new program.
+    processes::signal(pid.parse().expect("a process has a number"), Signal::SIGKILL);
+    wait_for_supervisor(client, true).await;
+    keeper.check_never_restarted(client).await;
+}
+
+/// Waits until the only node says that its supervisor is, or is not, of the program that its agent is of.
+async fn wait_for_supervisor(client: Client, is_current: bool) {
+    let current = &is_current.to_string();
+    eventually("the node tells of its supervisor", SETTLE_WITHIN, async || {
+        let nodes = client.json("/v1/nodes").await.map_err(|error| error.to_string())?;
+        let path = format!("/v1/node/{}", nodes[0]["ID"].as_str().unwrap_or_default());
+        let attributes = client.json(&path).await.map_err(|error| error.to_string())?["Attributes"].clone();
+        let version = attributes["ordu.supervisor.version"] == attributes["ordu.version"];
+        let told = attributes["ordu.supervisor.current"] == *current;
+        holds(version && told, || attributes.to_string())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

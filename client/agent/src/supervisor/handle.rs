@@ -12,11 +12,12 @@ use futures::SinkExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::protocol::{
     self, Answer, Exit, Request, RequestFrame, StartTask, SupervisorFrame, TaskKey, TaskReport,
 };
+use super::release::{Release, VERSION_VARIABLE};
 use crate::limits::{EXIT_QUEUE_MAX, OUTBOUND_QUEUE_MAX, SUPERVISOR_START_TIMEOUT};
 use crate::options::SupervisorProgram;
 
@@ -24,12 +25,16 @@ use crate::options::SupervisorProgram;
 const CONNECT_POLL: Duration = Duration::from_millis(10);
 /// Between two starts of a supervisor that ends at once.
 const SPAWN_PAUSE: Duration = Duration::from_millis(200);
+/// An agent that begins waits this long for its supervisor, to tell the servers which one it is.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
 /// Pause after a supervisor could not be started at all.
 const START_AGAIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the supervisor is, and what starts it.
 pub(crate) struct SupervisorPlace {
     pub(crate) program: SupervisorProgram,
+    /// The version that one is told which this agent starts.
+    pub(crate) version: String,
     pub(crate) socket: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) log: PathBuf,
@@ -58,6 +63,8 @@ pub(crate) struct SupervisorHandle {
     exits: broadcast::Sender<(TaskKey, Exit)>,
     /// Rises with every new connection: what was announced in between was not heard.
     connection: watch::Receiver<u64>,
+    /// Of the supervisor that was connected last.
+    release: watch::Receiver<Option<Release>>,
 }
 
 impl SupervisorHandle {
@@ -66,8 +73,26 @@ impl SupervisorHandle {
         let (calls, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let (exits, _) = broadcast::channel(EXIT_QUEUE_MAX);
         let (connected, connection) = watch::channel(0);
-        tokio::spawn(keep(place, received, exits.clone(), connected));
-        Self { calls, exits, connection }
+        let (told, release) = watch::channel(None);
+        tokio::spawn(keep(place, received, exits.clone(), connected, told));
+        Self { calls, exits, connection, release }
+    }
+
+    /// Which program the supervisor is, as far as that is known.
+    pub(crate) fn release(&self) -> Option<Release> {
+        self.release.borrow().clone()
+    }
+
+    /// Which program each supervisor is that is found.
+    pub(crate) fn releases(&self) -> watch::Receiver<Option<Release>> {
+        self.release.clone()
+    }
+
+    /// Waits until there is a supervisor, and not for long.
+    pub(crate) async fn connected(&self) {
+        let mut connection = self.connection.clone();
+        // Without one the agent goes on: what is asked of it waits.
+        let _ = timeout(CONNECTED_WITHIN, connection.wait_for(|count| *count > 0)).await;
     }
 
     async fn ask(&self, request: Request) -> Answer {
@@ -155,10 +180,21 @@ async fn keep(
     mut calls: mpsc::Receiver<Call>,
     exits: broadcast::Sender<(TaskKey, Exit)>,
     connected: watch::Sender<u64>,
+    release: watch::Sender<Option<Release>>,
 ) {
     loop {
         match connect(&place).await {
             Ok(stream) => {
+                let found = Release::of(&stream);
+                if let Some(found) = found.as_ref().filter(|found| !found.is_current) {
+                    tracing::warn!(
+                        "the node supervisor (process {}, version {}) is of another program than this agent: it was \
+                         started before an upgrade and owns the tasks until it ends",
+                        found.pid,
+                        found.version()
+                    );
+                }
+                release.send_replace(found);
                 connected.send_modify(|count| *count += 1);
                 if converse(stream, &mut calls, &exits).await {
                     return;
@@ -268,6 +304,7 @@ fn spawn(place: &SupervisorPlace) -> io::Result<Child> {
     tracing::info!("starting the node supervisor");
     Command::new(&place.program.program)
         .arg0("ordu-node-supervisor")
+        .env(VERSION_VARIABLE, &place.version)
         .args(&place.program.args)
         .arg("--socket")
         .arg(&place.socket)

@@ -13,6 +13,7 @@ pub(crate) mod logs;
 pub(crate) mod process;
 pub(crate) mod protocol;
 pub(crate) mod record;
+pub(crate) mod release;
 mod serve;
 mod tasks;
 

@@ -83,7 +83,7 @@ fn facts(screen: &mut Screen, node: &Node) {
     let healthy = node.drivers.iter().filter(|(_, driver)| driver.detected && driver.healthy);
     let drivers: Vec<&str> = healthy.map(|(name, _)| name.as_str()).collect();
     let resources = node.node_resources.clone().unwrap_or_default();
-    screen.facts([
+    let mut facts = vec![
         ("ID", screen.id(&node.id)),
         ("Name", node.name.clone()),
         ("Class", node.node_class.clone()),
@@ -95,7 +95,19 @@ fn facts(screen: &mut Screen, node: &Node) {
         ("CPU", format!("{} MHz", resources.cpu_mhz())),
         ("Memory", format!("{} MiB", resources.memory_mb())),
         ("Disk", format!("{} MiB", resources.disk_mb())),
-    ]);
+    ];
+    facts.extend(supervisor(node).map(|text| ("Supervisor", text)));
+    screen.facts(facts);
+}
+
+/// What owns the node's tasks, where the node tells: after an upgrade that may be another program than its agent.
+fn supervisor(node: &Node) -> Option<String> {
+    let version = node.attributes.get("ordu.supervisor.version")?;
+    let is_current = node.attributes.get("ordu.supervisor.current").is_none_or(|current| current == "true");
+    Some(match is_current {
+        true => version.clone(),
+        false => format!("{version} (another program than the agent: started before an upgrade)"),
+    })
 }
 
 fn events(screen: &mut Screen, node: &Node) {
@@ -148,7 +160,7 @@ mod tests {
                 &format!("GET /v1/node/{id}"),
                 [json!({"ID": id, "Name": "n1", "Status": "ready", "NodeResources": {"Cpu": {"CpuShares": 4000}, "Memory": {"MemoryMB": 2048}},
                     "Drivers": {"raw_exec": {"Detected": true, "Healthy": true}, "docker": {"Detected": false}},
-                    "Attributes": {"kernel.name": "linux"}, "Events": [{"Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "t"}]})],
+                    "Attributes": {"kernel.name": "linux", "ordu.supervisor.version": "0.1.0", "ordu.supervisor.current": "false"}, "Events": [{"Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "t"}]})],
             )
             .on("GET /v1/allocations", [json!([{"ID": "aaaaaaaa-1", "NodeID": id, "JobID": "j"}, {"ID": "bbbbbbbb-1", "NodeID": "x"}])]);
         let (address, _) = serve(answers).await;
@@ -178,7 +190,8 @@ mod tests {
             "CPU         = 4000 MHz\n",
             "Node registered",
             "aaaaaaaa-1",
-            "kernel.name = linux",
+            "kernel.name             = linux",
+            "Supervisor  = 0.1.0 (another program than the agent: started before an upgrade)\n",
         ] {
             assert!(text.contains(wanted), "{wanted:?} is missing in:\n{text}");
         }
