@@ -22,6 +22,7 @@ pub mod limits;
 mod low_priority;
 pub mod membership;
 pub mod net;
+mod node_label;
 pub mod options;
 pub mod peers;
 pub mod raft;

@@ -62,14 +62,14 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         }
     };
     let session = SessionContext {
-        hello: Hello { node: Some(fingerprint()), secret_id },
+        hello: Hello { node: Some(fingerprint()), secret_id, acted_on_index: 0 },
         fingerprint: Box::new(fingerprint),
         supervisor: supervisor.releases(),
         reports,
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),
         standing: options.standing.clone(),
-        lagging_since: None,
+        lagging: None,
     };
     options.standing.send_replace(Standing::Alone);
     tokio::select! {

@@ -34,7 +34,11 @@ pub(crate) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(crate) const FINGERPRINT_INTERVAL: Duration = Duration::from_secs(60);
 /// A session that lasted this long was a good one: the pauses begin anew.
 pub(crate) const SESSION_GOOD: Duration = Duration::from_secs(5);
-/// How long the node looks for a server whose state is not older than what it has acted on.
+/// How long a node is not ready before it takes a state that is older than what it has acted on and that a quorum
+/// of the servers has confirmed: whoever restored the wrong copy can stop the servers before tasks end.
+pub(crate) const RESTORED_SERVERS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the node looks for a server whose state is not older than what it has acted on, where no server says
+/// that a quorum has confirmed it.
 pub(crate) const LAGGING_SERVER_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause after a server refused the session: asking again soon would not change its mind.
 pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(5);

@@ -16,8 +16,8 @@ use crate::alloc::table::TableHandle;
 use crate::fingerprint;
 use crate::limits::{
     CONNECT_TIMEOUT, FINGERPRINT_INTERVAL, HEARTBEAT_TTL_MIN, LAGGING_SERVER_PATIENCE, OUTBOUND_QUEUE_MAX,
-    SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_BYTES_MAX, UPDATES_PER_MESSAGE_MAX,
-    WELCOME_TIMEOUT,
+    RESTORED_SERVERS_PATIENCE, SERVER_MESSAGE_BYTES_MAX, UPDATE_LEAD, UPDATE_WINDOW, UPDATES_BYTES_MAX,
+    UPDATES_PER_MESSAGE_MAX, WELCOME_TIMEOUT,
 };
 use crate::reports::Reports;
 use crate::servers::ServerList;
@@ -44,8 +44,41 @@ pub(crate) struct SessionContext {
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
     pub(crate) standing: watch::Sender<Standing>,
-    /// Since when servers have been sending states that are older than what this node has acted on.
-    pub(crate) lagging_since: Option<Instant>,
+    /// Where the servers' state is older than what this node has acted on.
+    pub(crate) lagging: Option<Lagging>,
+}
+
+impl SessionContext {
+    /// What the node says of itself first.
+    fn introduction(&self) -> from_node::Message {
+        let takes_any = self.lagging.as_ref().is_some_and(Lagging::is_believed);
+        let acted_on_index = if takes_any { 0 } else { self.table.acted_on() };
+        from_node::Message::Hello(Hello { acted_on_index, ..self.hello.clone() })
+    }
+}
+
+/// Servers whose state is older than what this node has acted on: each may lag behind the others, or all were
+/// restored from a copy. In the end they are believed.
+#[derive(Debug)]
+pub(crate) struct Lagging {
+    since: Instant,
+    /// A server has had its state confirmed by a quorum: none of them has a newer one.
+    is_confirmed: bool,
+}
+
+impl Lagging {
+    fn begins() -> Self {
+        Self { since: Instant::now(), is_confirmed: false }
+    }
+
+    fn believed_at(&self) -> Instant {
+        let patience = if self.is_confirmed { RESTORED_SERVERS_PATIENCE } else { LAGGING_SERVER_PATIENCE };
+        self.since + patience
+    }
+
+    fn is_believed(&self) -> bool {
+        Instant::now() >= self.believed_at()
+    }
 }
 
 /// Speaks with a server until one of them has had enough. May be cancelled at any point.
@@ -53,8 +86,7 @@ pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
     // What went out on an earlier session is not acknowledged on this one.
     context.reports.give_up(Duration::ZERO);
     let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
-    let hello = from_node::Message::Hello(context.hello.clone());
-    if outbound.try_send(FromNode { message: Some(hello) }).is_err() {
+    if outbound.try_send(FromNode { message: Some(context.introduction()) }).is_err() {
         return End::Lost("the session cannot begin".into());
     }
     let welcomed = timeout(WELCOME_TIMEOUT, open(server, queued)).await;
@@ -69,6 +101,7 @@ pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
         outbound,
         ttl: WELCOME_TIMEOUT * 2,
         is_welcome: false,
+        believes_at: None,
         acknowledged_at: Instant::now(),
         sequence: 0,
         sent_at: None,
@@ -110,6 +143,8 @@ struct Session<'a> {
     /// The node counts as down after this; until the welcome, twice what the welcome may take.
     ttl: Duration,
     is_welcome: bool,
+    /// When the servers' older state is taken; until then this node is not ready and told nothing.
+    believes_at: Option<Instant>,
     /// When the server last showed that it takes what is sent.
     acknowledged_at: Instant,
     sequence: u64,
@@ -124,11 +159,13 @@ enum Never {}
 impl Session<'_> {
     async fn run(&mut self, mut inbound: Streaming<ToNode>) -> Result<Never, End> {
         let reports = Arc::clone(&self.context.reports);
+        let mut supervisor = self.context.supervisor.clone();
         let mut heartbeat = heartbeats(self.ttl);
         let mut looks = interval_at(Instant::now() + FINGERPRINT_INTERVAL, FINGERPRINT_INTERVAL);
         loop {
             let silent_after = self.acknowledged_at + self.ttl / 2;
             let send_at = self.send_at.unwrap_or(silent_after);
+            let believes_at = self.believes_at.unwrap_or(silent_after);
             tokio::select! {
                 // After a stall of this process everything is due at once. What the server has said meanwhile
                 // is heard before it counts as silent, and a flood of it keeps no heartbeat back.
@@ -152,6 +189,8 @@ impl Session<'_> {
                     }
                 }
                 _ = looks.tick(), if self.is_welcome => self.introduce_again()?,
+                Ok(()) = supervisor.changed(), if self.is_welcome => self.introduce_again()?,
+                () = sleep_until(believes_at), if self.believes_at.is_some() => self.take_older_state()?,
                 () = sleep_until(silent_after) => {
                     return Err(End::Lost("it has not answered for half the time to live".into()));
                 }
@@ -159,7 +198,6 @@ impl Session<'_> {
                 () = sleep_until(send_at), if self.is_welcome && self.send_at.is_some() => self.send_updates()?,
             }
         }
-        let mut supervisor = self.context.supervisor.clone();
     }
 
     async fn receive(&mut self, message: to_node::Message) -> Result<(), End> {
@@ -167,7 +205,14 @@ impl Session<'_> {
             to_node::Message::Welcome(welcome) => {
                 self.is_welcome = true;
                 let server = self.server.to_owned();
-                self.context.standing.send_replace(Standing::Registered { server });
+                self.believes_at = match welcome.older_state_index {
+                    0 => None,
+                    index => Some(self.doubt(index)),
+                };
+                self.context.standing.send_replace(match self.believes_at {
+                    None => Standing::Registered { server },
+                    Some(_) => Standing::Held { server },
+                });
                 self.learn(welcome.heartbeat_ttl_ms, welcome.servers);
                 self.schedule();
             }
@@ -189,7 +234,6 @@ impl Session<'_> {
         Ok(())
     }
 
-                Ok(()) = supervisor.changed(), if self.is_welcome => self.introduce_again()?,
     fn learn(&mut self, heartbeat_ttl_ms: u32, servers: Vec<String>) {
         self.acknowledged_at = Instant::now();
         if heartbeat_ttl_ms > 0 {
@@ -206,9 +250,32 @@ impl Session<'_> {
         if is_news {
             tracing::info!("this node has changed and introduces itself again");
             self.context.hello.node = Some(now);
-            self.send(from_node::Message::Hello(self.context.hello.clone()))?;
+            self.send(self.context.introduction())?;
         }
         Ok(())
+    }
+
+    /// The servers say that all they have is an older state. Gives the time at which it is taken.
+    fn doubt(&mut self, state_index: u64) -> Instant {
+        let lagging = self.context.lagging.get_or_insert_with(Lagging::begins);
+        let is_news = !std::mem::replace(&mut lagging.is_confirmed, true);
+        let believed_at = lagging.believed_at();
+        if is_news {
+            tracing::warn!(
+                "the servers' state (index {state_index}), which a quorum has confirmed, is older than what this node \
+                 has acted on (index {}): they were restored from an older copy. This node is not ready; in {} s it \
+                 takes that state, and what the state does not name ends here",
+                self.context.table.acted_on(),
+                believed_at.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000),
+            );
+        }
+        believed_at
+    }
+
+    /// The time is over in which this node might have been told otherwise.
+    fn take_older_state(&mut self) -> Result<(), End> {
+        self.believes_at = None;
+        self.send(self.context.introduction())
     }
 
     /// A server that lags behind another names too few allocations; acting on that would kill tasks.
@@ -216,19 +283,19 @@ impl Session<'_> {
     fn check_freshness(&mut self, sync: &AllocSync) -> Result<(), End> {
         let acted_on = self.context.table.acted_on();
         if !sync.full || sync.state_index == 0 || sync.state_index >= acted_on {
-            self.context.lagging_since = None;
+            self.context.lagging = None;
             return Ok(());
         }
-        let since = *self.context.lagging_since.get_or_insert_with(Instant::now);
+        let lagging = self.context.lagging.get_or_insert_with(Lagging::begins);
         let text = format!(
             "its state (index {}) is older than what this node has acted on (index {acted_on})",
             sync.state_index
         );
-        if since.elapsed() < LAGGING_SERVER_PATIENCE {
+        if !lagging.is_believed() {
             return Err(End::Lost(text));
         }
-        tracing::warn!("{text}, and no other server has had a newer one for a while: it is believed");
-        self.context.lagging_since = None;
+        tracing::warn!("{text}, and no other server has had a newer one for a while: it is taken");
+        self.context.lagging = None;
         Ok(())
     }
 

@@ -13,4 +13,9 @@ pub enum Standing {
         /// That server's RPC address.
         server: String,
     },
+    /// The servers' state is older than what it has acted on, and it is not ready until it takes that.
+    Held {
+        /// The RPC address of the server that says so.
+        server: String,
+    },
 }

@@ -310,6 +310,52 @@ async fn a_server_that_lags_behind_does_not_make_the_node_stop_what_it_has_not_h
 }
 
 #[tokio::test]
+async fn a_node_takes_the_state_of_restored_servers_after_a_while_and_what_that_names_goes_on() {
+    let server = TestServer::start().await;
+    server.state().state_index = 200;
+    server.state().holds_nodes = true;
+    let mut node = TestNode::new();
+    let [named, unknown] = [(); 2].map(|()| Assigned::new("service", vec![shell("t", LONG)]));
+    for job in [&named, &unknown] {
+        server.assign(job);
+    }
+    node.run(&[&server.address]);
+    let mut pids = Vec::new();
+    for job in [&named, &unknown] {
+        server.reported(job, ClientStatus::Running).await;
+        pids.push(node.pid(job, "t").await);
+    }
+    // In the copy the allocation has another, older index, and the other one is not there yet.
+    let mut restored = named.clone();
+    restored.allocation.alloc_modify_index = 5;
+    server.remove(&named, false);
+    server.remove(&unknown, false);
+    server.state().state_index = 150;
+    server.go_back(&restored);
+    server.end_sessions();
+    let told = eventually("the node takes the older state", || {
+        let state = server.state();
+        let indexes: Vec<u64> = state.hellos.iter().map(|hello| hello.acted_on_index).collect();
+        (indexes.len() > 1 && indexes.last() == Some(&0)).then_some(indexes)
+    })
+    .await;
+    assert_eq!(told, [0, 200, 0], "what the node had acted on");
+    server.reported(&restored, ClientStatus::Running).await;
+    eventually("the end of what the state does not name", || (!is_alive(pids[1])).then_some(())).await;
+    assert!(is_alive(pids[0]));
+
+    // What the restored servers change later counts, at whatever index.
+    server.end_sessions();
+    eventually("the node is welcome at once", || {
+        (server.state().hellos.last().map(|hello| hello.acted_on_index) == Some(150)).then_some(())
+    })
+    .await;
+    server.change(&mut restored, |job| job.allocation.desired_status = DesiredStatus::Stop.into());
+    server.reported(&restored, ClientStatus::Complete).await;
+    assert!(!is_alive(pids[0]));
+}
+
+#[tokio::test]
 async fn an_older_version_of_an_allocation_changes_nothing() {
     let server = TestServer::start().await;
     let mut node = TestNode::new();

@@ -127,6 +127,9 @@ fn of_node(standing: &Standing) -> String {
         Standing::Starting => "node: starting".to_owned(),
         Standing::Alone => "node: looking for a server".to_owned(),
         Standing::Registered { server } => format!("node: registered at {server}"),
+        Standing::Held { server } => {
+            format!("node: not ready, the servers' state is older than its own (told by {server})")
+        }
     }
 }
 

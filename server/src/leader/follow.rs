@@ -49,8 +49,8 @@ fn load(duties: &Duties) -> u64 {
 fn take_in(duties: &Duties) -> Result<u64, Corrupt> {
     let open = duties.context.state.read(Open::read)?;
     let view = duties.context.state.machine().view.snapshot();
-    let (pending, blocked, nodes) = (open.pending.len(), open.blocked.len(), open.ready_nodes.len());
-    open.ready_nodes.into_iter().for_each(|id| duties.liveness.node_changed(id, true));
+    let (pending, blocked, nodes) = (open.pending.len(), open.blocked.len(), open.awaited_nodes.len());
+    open.awaited_nodes.into_iter().for_each(|id| duties.liveness.node_changed(id, true));
     duties.broker.enqueue(open.pending);
     for (eval, datacenters) in open.blocked {
         duties.broker.restore(eval, &datacenters, &view);
@@ -77,7 +77,7 @@ struct Open {
     pending: Vec<Evaluation>,
     /// With the datacenters of their jobs.
     blocked: Vec<(Evaluation, Vec<String>)>,
-    ready_nodes: Vec<Id>,
+    awaited_nodes: Vec<Id>,
 }
 
 /// An evaluation's status alone: most evaluations are over, and decoding the rest of them would take most
@@ -107,8 +107,8 @@ impl Open {
             Ok(true)
         })?;
         read::each(reader, Table::Nodes, &[], &mut |node: Node| {
-            if node.status() == NodeStatus::Ready {
-                open.ready_nodes.extend(Id::try_from(node.id.as_slice()));
+            if is_awaited(&node) {
+                open.awaited_nodes.extend(Id::try_from(node.id.as_slice()));
             }
             Ok(())
         })?;
@@ -151,8 +151,7 @@ fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
             Change::Node { old, new } => {
                 let Some(node) = new.as_ref().or(old.as_ref()) else { continue };
                 if let Ok(id) = Id::try_from(node.id.as_slice()) {
-                    let is_ready = new.as_ref().is_some_and(|new| new.status() == NodeStatus::Ready);
-                    duties.liveness.node_changed(id, is_ready);
+                    duties.liveness.node_changed(id, new.as_deref().is_some_and(is_awaited));
                 }
                 if let Some(new) = new
                     && has_more_to_offer(old.as_deref(), new)
@@ -174,6 +173,11 @@ fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
         unblock(duties, &freed);
     }
     Ok(())
+}
+
+/// Whether the node goes down when it falls silent: one that is not ready yet speaks, too.
+fn is_awaited(node: &Node) -> bool {
+    matches!(node.status(), NodeStatus::Ready | NodeStatus::Initializing)
 }
 
 /// Whether something may fit on the node that did not before.
@@ -272,7 +276,7 @@ mod tests {
         let blocked: Vec<_> =
             open.blocked.iter().map(|(eval, datacenters)| (eval.id[0], datacenters.concat())).collect();
         assert_eq!(blocked, [(3, "dc1".to_owned()), (4, String::new())]);
-        assert_eq!(open.ready_nodes, [[1; 16]]);
+        assert_eq!(open.awaited_nodes, [[1; 16]]);
     }
 
     #[test]
@@ -285,6 +289,7 @@ mod tests {
         };
         let job = Job { id: "j".to_owned(), datacenters: vec!["dc1".to_owned()], ..Job::default() };
         let down = Node { id: vec![2; 16], status: NodeStatus::Down.into(), ..Node::default() };
+        let held = Node { id: vec![3; 16], status: NodeStatus::Initializing.into(), ..Node::default() };
         let row = |table, key: &[u8], value: Vec<u8>| Write { table, key: key.to_vec(), value: Some(value) };
         let mut tables = MemoryTables::default();
         tables.commit([
@@ -295,6 +300,7 @@ mod tests {
             row(Table::Jobs, &key::job("", "j"), job.encode_to_vec()),
             row(Table::Nodes, &[1; 16], node().encode_to_vec()),
             row(Table::Nodes, &[2; 16], down.encode_to_vec()),
+            row(Table::Nodes, &[3; 16], held.encode_to_vec()),
             row(Table::Meta, key::meta::APPLIED, LogId { term: 1, index: 7 }.encode_to_vec()),
         ]);
         let open = Open::read(&tables).unwrap();
@@ -303,6 +309,6 @@ mod tests {
         let blocked: Vec<_> =
             open.blocked.iter().map(|(eval, datacenters)| (eval.id[0], datacenters.concat())).collect();
         assert_eq!(blocked, [(3, "dc1".to_owned())]);
-        assert_eq!(open.ready_nodes, [[1; 16]]);
+        assert_eq!(open.awaited_nodes, [[1; 16], [3; 16]]);
     }
 }

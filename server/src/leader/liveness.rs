@@ -7,16 +7,17 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use ordu_core::limits::ENTRY_ROWS_READ_MAX;
 use ordu_core::state::reader::ReaderExt;
-use ordu_core::state::{Corrupt, Id, Reader, Table};
+use ordu_core::state::{Corrupt, Id, Reader, Table, read, readable};
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{NodeStatusChange, NodeStatusUpdate};
-use ordu_proto::state::NodeStatus;
+use ordu_proto::state::{Node, NodeStatus};
 use ordu_store::background::heavy;
 use ordu_store::runtime::random_bytes;
 use rustc_hash::FxHashMap;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::context::Context;
+use crate::node_label;
 
 /// Nodes that go down in one entry.
 const NODES_DOWN_PER_ENTRY_MAX: usize = 256;
@@ -34,7 +35,7 @@ pub struct Liveness(Mutex<Option<Tracked>>);
 #[derive(Debug)]
 struct Tracked {
     term: u64,
-    /// Nodes that are ready, by id.
+    /// Nodes that are to speak, by id: those that are ready, or will be.
     heard: FxHashMap<Id, Instant>,
 }
 
@@ -64,10 +65,10 @@ impl Liveness {
         }
     }
 
-    /// A node's row was written: a ready one has just been heard of, any other is not waited for.
-    pub(super) fn node_changed(&self, id: Id, is_ready: bool) {
+    /// A node's row was written: one that is to speak has just been heard of, any other is not waited for.
+    pub(super) fn node_changed(&self, id: Id, is_awaited: bool) {
         if let Some(tracked) = &mut *self.tracked() {
-            if is_ready {
+            if is_awaited {
                 tracked.heard.insert(id, Instant::now());
             } else {
                 tracked.heard.remove(&id);
@@ -148,13 +149,16 @@ pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
     // What is proposed cannot be taken back, and would wait in the log for a quorum that is lost by now.
     let leads = context.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex);
     if !matches!(timeout(CONFIRM_TIMEOUT, leads).await, Ok(Ok(_))) {
-        return tracing::warn!(
-            "{} nodes are silent, but no quorum confirms that this server leads",
-            nodes.len()
-        );
+        let named = context.state.read(|reader| named(reader, &nodes)).unwrap_or_default();
+        return tracing::warn!("{named}: silent, but no quorum confirms that this server leads");
     }
-    let nodes = match heavy(true, || context.state.read(|reader| for_one_entry(reader, nodes))) {
-        Ok(nodes) => nodes,
+    let read = |reader: &dyn Reader| {
+        let nodes = for_one_entry(reader, nodes)?;
+        let named = named(reader, &nodes)?;
+        Ok::<_, Corrupt>((nodes, named))
+    };
+    let (nodes, named) = match heavy(true, || context.state.read(read)) {
+        Ok(found) => found,
         Err(error) => return tracing::error!(%error, "it cannot be read what runs on silent nodes"),
     };
     let change = |id: &Id| NodeStatusChange {
@@ -166,11 +170,20 @@ pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
     let command =
         Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
     match context.writer.write_as_leader(term, command).await {
-        Ok(_) => tracing::warn!("{} nodes were silent for too long and are down now", nodes.len()),
-        Err(error) => {
-            tracing::warn!("{} silent nodes could not be written down as down: {error}", nodes.len())
-        }
+        Ok(_) => tracing::warn!("{named}: silent for too long and down now"),
+        Err(error) => tracing::warn!("{named}: silent, and not written down as down: {error}"),
     }
+}
+
+/// The nodes as the log names them.
+fn named(reader: &dyn Reader, nodes: &[Id]) -> Result<String, Corrupt> {
+    let mut rows = Vec::new();
+    for id in nodes {
+        // One that cannot be decoded is named by its id.
+        let row = readable(read::node(reader, id))?.flatten();
+        rows.push(row.unwrap_or_else(|| Node { id: id.to_vec(), ..Node::default() }));
+    }
+    Ok(node_label::several(&rows))
 }
 
 /// The first of these nodes, as many as have no more allocations than one entry reads, and at least one. The others

@@ -1,6 +1,7 @@
 //! The sessions of node agents: each a stream on which a node says what it is and how its allocations do,
 //! and is told what to run.
 
+mod admission;
 mod assignments;
 mod hello;
 mod live;

@@ -35,6 +35,7 @@ mod quorum;
 mod readers;
 mod reconcile;
 mod recover;
+mod restored;
 mod trust;
 mod unit;
 mod unreadable;

@@ -207,7 +207,7 @@ async fn a_node_that_reaches_only_a_cut_off_follower_keeps_what_it_runs() {
     for other in &others {
         links.cut(node, *other);
     }
-    let (opened, ended) = (r#"node "node-1" has a session"#, r#"the session of node "node-1" from"#);
+    let (opened, ended) = (" has a session from", r#"the session of node "node-1" ("#);
     let count = |cluster: &Cluster, words: &str| cluster.servers[cut_off].log_text().matches(words).count();
     let before = (count(&cluster, opened), count(&cluster, ended));
     // Whole sessions, from the welcome to where the agent has had enough of a server that knows no leader.

@@ -282,11 +282,14 @@ impl Table {
             });
         }
         let present = handle.context.assignment();
-        if allocation.alloc_modify_index < present.allocation.alloc_modify_index {
+        // A full set is all that the servers say, even where they were restored from an older copy.
+        if !full && allocation.alloc_modify_index < present.allocation.alloc_modify_index {
             return;
         }
         handle.set_desired(desired(&allocation));
-        if allocation.alloc_modify_index == present.allocation.alloc_modify_index {
+        // Written down anew by an older state too: this node's successor is to find none that is newer than theirs.
+        let went_back = full && state_index < present.state_index;
+        if allocation.alloc_modify_index == present.allocation.alloc_modify_index && !went_back {
             return;
         }
         let same_spec = spec_key(&allocation) == spec_key(&present.allocation);

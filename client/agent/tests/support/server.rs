@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) acknowledges_updates: bool,
     pub(crate) acknowledges_heartbeats: bool,
     pub(crate) state_index: u64,
+    /// Whether a node that has acted on a newer state is told so and not what to run.
+    pub(crate) holds_nodes: bool,
     pub(crate) hellos: Vec<Hello>,
     /// When they came.
     pub(crate) hellos_at: Vec<Instant>,
@@ -67,6 +69,7 @@ impl TestServer {
             acknowledges_updates: true,
             acknowledges_heartbeats: true,
             state_index: 100,
+            holds_nodes: false,
             hellos: Vec::new(),
             hellos_at: Vec::new(),
             heartbeats: 0,
@@ -272,9 +275,15 @@ fn answer(state: &mut State, message: from_node::Message) -> Vec<to_node::Messag
             if let Some(text) = &state.refuses {
                 return vec![to_node::Message::Refused(Refused { text: text.clone() })];
             }
-            let welcome =
-                Welcome { heartbeat_ttl_ms: state.heartbeat_ttl_ms, servers: state.servers.clone() };
-            [vec![to_node::Message::Welcome(welcome)], state.full()].concat()
+            let is_held = state.holds_nodes
+                && state.hellos.last().is_some_and(|hello| hello.acted_on_index > state.state_index);
+            let welcome = Welcome {
+                heartbeat_ttl_ms: state.heartbeat_ttl_ms,
+                servers: state.servers.clone(),
+                older_state_index: if is_held { state.state_index } else { 0 },
+            };
+            let full = if is_held { Vec::new() } else { state.full() };
+            [vec![to_node::Message::Welcome(welcome)], full].concat()
         }
         from_node::Message::Heartbeat(_) => {
             state.heartbeats += 1;

@@ -1,10 +1,14 @@
 //! What a node says of itself, checked, and whether the state already says the same.
 
+use std::fmt;
+
 use ordu_core::state::Id;
 use ordu_proto::node::Hello;
 use ordu_proto::state::{Node, NodeStatus};
 use prost::Message;
 use sha2::{Digest, Sha256};
+
+use crate::node_label::NodeLabel;
 
 /// What a node may say of itself, bytes.
 const NODE_BYTES_MAX: usize = 256 * 1024;
@@ -21,6 +25,14 @@ pub(super) struct Introduction {
     pub(super) id: Id,
     /// The row to be registered.
     pub(super) node: Node,
+    /// The newest index of the servers' state that the node has acted on, or zero.
+    pub(super) acted_on_index: u64,
+}
+
+impl fmt::Display for Introduction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NodeLabel(&self.node).fmt(formatter)
+    }
 }
 
 /// Checks an introduction. An error is a sentence for the operator of the node.
@@ -55,7 +67,7 @@ pub(super) fn check(hello: Hello) -> Result<Introduction, String> {
     }
     forget_what_servers_decide(&mut node);
     node.secret_hash = Sha256::digest(hello.secret_id.as_bytes()).to_vec();
-    Ok(Introduction { id, node })
+    Ok(Introduction { id, node, acted_on_index: hello.acted_on_index })
 }
 
 /// Whether registering the node again would change nothing. Thousands of agents come over when a server
@@ -93,7 +105,7 @@ mod tests {
             ineligible: true,
             ..Node::default()
         };
-        Hello { node: Some(node), secret_id: "secret".to_owned() }
+        Hello { node: Some(node), secret_id: "secret".to_owned(), acted_on_index: 0 }
     }
 
     type Edit = fn(&mut Hello);

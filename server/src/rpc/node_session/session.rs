@@ -8,23 +8,20 @@ use std::time::Duration;
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use ordu_core::state::read;
-use ordu_proto::command::NodeRegister;
-use ordu_proto::command::envelope::Command;
 use ordu_proto::node::{
     AllocUpdates, AllocUpdatesAck, FromNode, HeartbeatAck, Hello, Refused, ToNode, Welcome, from_node,
     to_node,
 };
 use ordu_proto::state::NodeStatus;
-use ordu_store::runtime::random_bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Code, Status};
 
+use super::admission::Admission;
 use super::assignments::Assignments;
 use super::hello::{self, Introduction};
 use super::live::LiveSession;
 use super::{Shared, WRITE_RETRY_PAUSE};
-use crate::error::WriteError;
 use crate::leader::batcher::NotWritten;
 use crate::read_index::ReadIndex;
 use crate::watch::{Key, Watch};
@@ -38,9 +35,12 @@ const UPDATES_PER_REPORT_MAX: usize = 4096;
 /// Between two readings of the node's allocations. The first change after a rest is read at once.
 const SYNC_SPACING: Duration = Duration::from_millis(50);
 
+/// An agent reports within this time of a full set what it has otherwise.
+const REPORTED_AFTER: Duration = Duration::from_secs(1);
+
 /// Why a session ends.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// The agent has gone, or takes nothing.
     Gone,
     /// The node has another session, or the server leaves service.
@@ -53,9 +53,9 @@ enum End {
 
 /// A stream that an agent has opened.
 pub(super) struct Session<S> {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     inbound: S,
-    outbound: mpsc::Sender<Result<ToNode, Status>>,
+    pub(super) outbound: mpsc::Sender<Result<ToNode, Status>>,
     from: String,
 }
 
@@ -72,8 +72,11 @@ struct Welcomed {
     /// Reports on their way into the log.
     acks: FuturesUnordered<Ack>,
     heard_at: Instant,
-    /// The state says that the node is not ready, though it speaks.
+    /// The state says otherwise of the node than its admission does, though it speaks.
     is_down: bool,
+    admission: Admission,
+    /// It was held, and what it had ended before is to be looked at once it has reported it.
+    was_held: bool,
     /// When the node's allocations are to be read, if they are.
     sync_at: Option<Instant>,
     synced_at: Option<Instant>,
@@ -98,10 +101,9 @@ where
     pub(super) async fn run(mut self) {
         let end = match self.welcome().await {
             Ok(mut welcomed) => {
-                let node = welcomed.introduction.node.name.clone();
-                tracing::info!("node {node:?} has a session from {}", self.from);
+                tracing::info!("{} has a session from {}", welcomed.introduction, self.from);
                 let end = self.speak(&mut welcomed).await.err().unwrap_or(End::Gone);
-                tracing::info!("the session of node {node:?} from {} has ended", self.from);
+                tracing::info!("the session of {} from {} has ended", welcomed.introduction, self.from);
                 end
             }
             Err(end) => end,
@@ -130,7 +132,7 @@ where
             )));
         };
         let introduction = hello::check(hello).map_err(End::Refused)?;
-        self.register(&introduction).await?;
+        let admission = self.admit(&introduction).await?;
         let id = introduction.id;
         let context = &self.shared.context;
         let watch = context.watches.watch(vec![Key::NodeAllocs(id), Key::Node(id)]);
@@ -142,16 +144,14 @@ where
             acks: FuturesUnordered::new(),
             heard_at: Instant::now(),
             is_down: false,
+            admission,
+            was_held: false,
             sync_at: Some(Instant::now()),
             synced_at: None,
             confirming: FuturesUnordered::new(),
             introduction,
         };
-        self.send(to_node::Message::Welcome(Welcome {
-            heartbeat_ttl_ms: self.heartbeat_ttl_ms(),
-            servers: self.servers(),
-        }))
-        .await?;
+        self.send_welcome(None).await?;
         self.look_at_node(&mut welcomed)?;
         Ok(welcomed)
     }
@@ -161,7 +161,8 @@ where
         loop {
             let silent_at = welcomed.heard_at + self.heartbeat_ttl() * 2;
             let sync_at = welcomed.sync_at.unwrap_or(silent_at);
-            let syncs = welcomed.sync_at.is_some() && welcomed.confirming.is_empty();
+            let is_held = matches!(welcomed.admission, Admission::Held { .. });
+            let syncs = welcomed.sync_at.is_some() && welcomed.confirming.is_empty() && !is_held;
             let listens = welcomed.acks.len() < REPORTS_IN_HAND_MAX;
             tokio::select! {
                 message = next_message(&mut self.inbound), if listens => self.receive(welcomed, message?).await?,
@@ -200,6 +201,12 @@ where
             from_node::Message::Heartbeat(_) => {
                 let ack = HeartbeatAck { heartbeat_ttl_ms: self.heartbeat_ttl_ms(), servers: self.servers() };
                 self.send(to_node::Message::HeartbeatAck(ack)).await?;
+                let has_reported = welcomed.acks.is_empty()
+                    && welcomed.synced_at.is_some_and(|told_at| told_at.elapsed() > REPORTED_AFTER);
+                if welcomed.was_held && has_reported {
+                    welcomed.was_held = false;
+                    self.replace_what_has_ended(&welcomed.introduction).await?;
+                }
             }
             from_node::Message::AllocUpdates(updates) => self.take_report(welcomed, updates)?,
         }
@@ -211,13 +218,27 @@ where
         if introduction.id != welcomed.introduction.id {
             return Err(End::Refused("a node keeps its id for as long as its session lasts".to_owned()));
         }
-        self.register(&introduction).await?;
+        let admission = self.admit(&introduction).await?;
+        if admission == Admission::Undecided {
+            // It is decided before the next full set.
+            welcomed.assignments = Assignments::new(introduction.id);
+            welcomed.sync_at.get_or_insert_with(Instant::now);
+        }
+        let is_held = matches!(welcomed.admission, Admission::Held { .. });
+        welcomed.was_held |= is_held && admission == Admission::Registered;
+        welcomed.admission = admission;
         welcomed.introduction = introduction;
-        self.send(to_node::Message::Welcome(Welcome {
+        self.send_welcome(None).await?;
+        self.look_at_node(welcomed)
+    }
+
+    async fn send_welcome(&self, older_state_index: Option<u64>) -> Result<(), End> {
+        let welcome = Welcome {
             heartbeat_ttl_ms: self.heartbeat_ttl_ms(),
             servers: self.servers(),
-        }))
-        .await
+            older_state_index: older_state_index.unwrap_or_default(),
+        };
+        self.send(to_node::Message::Welcome(welcome)).await
     }
 
     fn take_report(&self, welcomed: &Welcomed, report: AllocUpdates) -> Result<(), End> {
@@ -252,50 +273,26 @@ where
     fn look_at_node(&self, welcomed: &mut Welcomed) -> Result<(), End> {
         let node = self.shared.context.state.read(|reader| read::node(reader, &welcomed.introduction.id));
         let node = node.map_err(|corrupt| End::Broken(Status::internal(corrupt.to_string())))?;
-        welcomed.is_down = node.is_none_or(|node| node.status() != NodeStatus::Ready);
+        let expected = match welcomed.admission {
+            Admission::Registered => Some(NodeStatus::Ready),
+            Admission::Undecided => None,
+            Admission::Held { .. } => Some(NodeStatus::Initializing),
+        };
+        welcomed.is_down = expected.is_some_and(|expected| node.is_none_or(|node| node.status() != expected));
         Ok(())
     }
 
     /// A node that speaks and is down for the servers comes back by registering.
     async fn bring_back(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         if welcomed.is_down && welcomed.heard_at.elapsed() < self.heartbeat_ttl() {
-            tracing::info!("node {:?} was down and speaks again", welcomed.introduction.node.name);
-            self.register(&welcomed.introduction).await?;
+            tracing::info!("{} was down and speaks again", welcomed.introduction);
+            match welcomed.admission {
+                Admission::Held { state_index } => self.hold(&welcomed.introduction, state_index).await?,
+                _ => self.register(&welcomed.introduction).await?,
+            }
             welcomed.is_down = false;
         }
         Ok(())
-    }
-
-    /// Has the node registered, however long there is no leader, while the agent waits.
-    async fn register(&self, introduction: &Introduction) -> Result<(), End> {
-        let context = &self.shared.context;
-        let known = context.state.read(|reader| read::node(reader, &introduction.id));
-        if let Ok(Some(row)) = &known
-            && hello::is_registered(row, &introduction.node)
-        {
-            return Ok(());
-        }
-        let written = async {
-            loop {
-                let command = Command::NodeRegister(NodeRegister {
-                    node: Some(introduction.node.clone()),
-                    eval_seed: random_bytes::<16>().to_vec(),
-                });
-                match context.writer.write(command).await {
-                    Ok(_) => return Ok(()),
-                    Err(WriteError::Refused { text, .. }) => return Err(End::Refused(text)),
-                    Err(WriteError::Stopped) => return Err(End::Over),
-                    Err(WriteError::NoRoom(_) | WriteError::NoLeader | WriteError::Unknown(_)) => {
-                        tokio::time::sleep(WRITE_RETRY_PAUSE).await;
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            written = written => written,
-            () = self.outbound.closed() => Err(End::Gone),
-            () = self.shared.live.closing() => Err(End::Over),
-        }
     }
 
     /// Has the agent told what it was not told yet of what it is to run.
@@ -306,13 +303,22 @@ where
         if !welcomed.assignments.begins_anew() {
             return self.tell(welcomed).await;
         }
-        welcomed.confirming.push(Box::pin(confirm(self.shared.context.reads.clone())));
+        welcomed
+            .confirming
+            .push(Box::pin(confirm(self.shared.context.reads.clone(), welcomed.introduction.to_string())));
         Ok(())
     }
 
     /// Tells what was not told yet.
     async fn tell(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         welcomed.sync_at = None;
+        if welcomed.admission == Admission::Undecided {
+            welcomed.admission = self.decide(&welcomed.introduction).await?;
+            self.look_at_node(welcomed)?;
+        }
+        if let Admission::Held { state_index } = welcomed.admission {
+            return self.send_welcome(Some(state_index)).await;
+        }
         welcomed.synced_at = Some(Instant::now());
         let assignments = &mut welcomed.assignments;
         let messages = self.shared.context.state.read(|reader| assignments.next(reader));
@@ -342,10 +348,10 @@ where
     }
 }
 
-/// Completes when this server's state holds all that was acknowledged when it was called.
-async fn confirm(reads: ReadIndex) {
+/// Completes when this server's state holds all that was acknowledged when it was called. `node` is who waits.
+async fn confirm(reads: ReadIndex, node: String) {
     while let Err(error) = reads.confirm().await {
-        tracing::debug!("a node is not told yet what to run: {error}");
+        tracing::debug!("{node} is not told yet what to run: {error}");
         tokio::time::sleep(WRITE_RETRY_PAUSE).await;
     }
 }
@@ -405,7 +411,7 @@ mod tests {
     fn introduction() -> Hello {
         let node =
             Node { id: vec![1; 16], name: "n".to_owned(), datacenter: "dc1".to_owned(), ..Node::default() };
-        Hello { node: Some(node), secret_id: "secret".to_owned() }
+        Hello { node: Some(node), secret_id: "secret".to_owned(), acted_on_index: 0 }
     }
 
     /// A server that finds no other, and knows the node from an earlier time.
@@ -418,15 +424,22 @@ mod tests {
         crate::testing::start(3, Arc::new(MemoryLog::default()), tables).await
     }
 
-    async fn told_by(server: &Server, messages: Vec<from_node::Message>) -> Vec<Result<ToNode, Status>> {
+    /// What a session tells an agent that says these messages.
+    fn session(
+        server: &Server,
+        messages: impl Stream<Item = from_node::Message> + Unpin + Send + Sync + 'static,
+    ) -> mpsc::Receiver<Result<ToNode, Status>> {
         let context = server.context().clone();
         let reports = super::super::reports::start(context.writer.clone(), &mut JoinSet::new());
         let shared = Arc::new(Shared { context, live: Arc::default(), reports });
-        let inbound = futures::stream::iter(messages)
-            .map(|message| Ok(FromNode { message: Some(message) }))
-            .chain(futures::stream::pending());
-        let (outbound, mut told) = mpsc::channel(64);
-        tokio::spawn(Session::new(shared, Box::pin(inbound), outbound, "a test".to_owned()).run());
+        let inbound = messages.map(|message| Ok(FromNode { message: Some(message) }));
+        let (outbound, told) = mpsc::channel(64);
+        tokio::spawn(Session::new(shared, inbound, outbound, "a test".to_owned()).run());
+        told
+    }
+
+    async fn told_by(server: &Server, messages: Vec<from_node::Message>) -> Vec<Result<ToNode, Status>> {
+        let mut told = session(server, futures::stream::iter(messages).chain(futures::stream::pending()));
         let mut all = Vec::new();
         while let Some(message) = timeout(Duration::from_secs(20), told.recv()).await.expect("it goes on") {
             let is_full = matches!(&message, Ok(ToNode { message: Some(to_node::Message::AllocSync(sync)) }) if sync.full);
@@ -470,5 +483,46 @@ mod tests {
             })
             .collect();
         assert_eq!([false, true].as_slice(), kinds, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_knows_a_newer_state_is_not_ready_and_told_nothing_until_it_takes_the_older_one() {
+        let server = crate::testing::one_server().await;
+        told_by(&server, vec![from_node::Message::Hello(introduction())]).await;
+        let status = || {
+            let row = server.context().state.read(|reader| read::node(reader, &[1; 16])).unwrap().unwrap();
+            row.status()
+        };
+        assert_eq!(status(), NodeStatus::Ready);
+        let (says, said) = mpsc::channel(8);
+        let mut told = session(&server, tokio_stream::wrappers::ReceiverStream::new(said));
+        let mut next_index = async || match told.recv().await {
+            Some(Ok(ToNode { message: Some(to_node::Message::Welcome(welcome)) })) => {
+                Some(welcome.older_state_index)
+            }
+            Some(Ok(ToNode { message: Some(to_node::Message::AllocSync(sync)) })) if sync.full => None,
+            other => panic!("{other:?}"),
+        };
+        let newer = Hello { acted_on_index: 1_000_000, ..introduction() };
+        says.send(from_node::Message::Hello(newer)).await.unwrap();
+        assert_eq!(next_index().await, Some(0));
+        let index = next_index().await.unwrap();
+        assert!((1..1_000_000).contains(&index), "{index}");
+        assert_eq!(status(), NodeStatus::Initializing);
+        says.send(from_node::Message::Hello(introduction())).await.unwrap();
+        assert_eq!((next_index().await, next_index().await), (Some(0), None));
+        assert_eq!(status(), NodeStatus::Ready);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_knows_a_newer_state_and_not_its_secret_is_refused() {
+        let server = crate::testing::one_server().await;
+        told_by(&server, vec![from_node::Message::Hello(introduction())]).await;
+        let stranger = Hello { acted_on_index: 1_000_000, secret_id: "another".to_owned(), ..introduction() };
+        let told = told_by(&server, vec![from_node::Message::Hello(stranger)]).await;
+        assert!(
+            matches!(told.as_slice(), [Ok(ToNode { message: Some(to_node::Message::Refused(_)) })]),
+            "{told:?}"
+        );
     }
 }
