@@ -316,10 +316,13 @@ async fn a_node_takes_the_state_of_restored_servers_after_a_while_and_what_that_
     server.state().holds_nodes = true;
     let mut node = TestNode::new();
     let [named, unknown] = [(); 2].map(|()| Assigned::new("service", vec![shell("t", LONG)]));
-    for job in [&named, &unknown] {
+    let over = Assigned::new("batch", vec![shell("t", "true")]);
+    for job in [&named, &unknown, &over] {
         server.assign(job);
     }
     node.run(&[&server.address]);
+    server.reported(&over, ClientStatus::Complete).await;
+    server.finish(&over);
     let mut pids = Vec::new();
     for job in [&named, &unknown] {
         server.reported(job, ClientStatus::Running).await;
@@ -344,12 +347,20 @@ async fn a_node_takes_the_state_of_restored_servers_after_a_while_and_what_that_
     eventually("the end of what the state does not name", || (!is_alive(pids[1])).then_some(())).await;
     assert!(is_alive(pids[0]));
 
-    // What the restored servers change later counts, at whatever index.
+    // The node goes by that state from then on, and so does its next agent.
+    let welcome_at_once = async || {
+        eventually("the node is welcome at once", || {
+            (server.state().hellos.last().map(|hello| hello.acted_on_index) == Some(150)).then_some(())
+        })
+        .await;
+    };
     server.end_sessions();
-    eventually("the node is welcome at once", || {
-        (server.state().hellos.last().map(|hello| hello.acted_on_index) == Some(150)).then_some(())
-    })
-    .await;
+    welcome_at_once().await;
+    node.shut_down().await;
+    server.state().hellos.clear();
+    node.run(&[&server.address]);
+    welcome_at_once().await;
+    assert!(is_alive(pids[0]));
     server.change(&mut restored, |job| job.allocation.desired_status = DesiredStatus::Stop.into());
     server.reported(&restored, ClientStatus::Complete).await;
     assert!(!is_alive(pids[0]));

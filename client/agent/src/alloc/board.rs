@@ -105,7 +105,7 @@ impl Board {
     /// Whether nothing will run again.
     pub(crate) fn is_over(&self) -> bool {
         let tasks = self.lock();
-        !tasks.refused.is_empty() || tasks.tasks.values().all(|task| task.phase() == Phase::Dead)
+        tasks.tasks.is_empty() || tasks.is_over()
     }
 
     /// The versions, for whoever writes them down and reports them.

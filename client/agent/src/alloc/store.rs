@@ -90,6 +90,14 @@ pub(crate) struct StoredTasks {
     pub(crate) stamp: i64,
 }
 
+impl StoredTasks {
+    /// Whether it has begun and nothing of it will run again.
+    pub(crate) fn is_over(&self) -> bool {
+        let has_ended = || self.tasks.values().all(|task| task.phase() == Phase::Dead);
+        !self.refused.is_empty() || (!self.tasks.is_empty() && has_ended())
+    }
+}
+
 /// The directory of these files.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {

@@ -133,11 +133,14 @@ impl Table {
         }
     }
 
-    /// What the predecessor wrote down. Answers the newest state index among it.
+    /// What the predecessor wrote down. Answers the newest state index among what may run: what is over is not written
+    /// anew when the servers were restored from an older copy, and no older state makes it run.
     fn restore(&mut self) -> io::Result<u64> {
         let mut acted_on = 0;
         for (id, stored, tasks) in self.node.store.load()? {
-            acted_on = acted_on.max(stored.state_index);
+            if !tasks.is_over() {
+                acted_on = acted_on.max(stored.state_index);
+            }
             self.go_on(id, stored, tasks);
         }
         if !self.allocs.is_empty() {
