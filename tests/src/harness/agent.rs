@@ -142,7 +142,7 @@ impl Agent {
             .stderr(log)
             // A signal to the test's terminal is not one to the agent.
             .process_group(0);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         self.process = Some(child);
     }
 
