@@ -89,6 +89,21 @@ async fn a_server_is_replaced_by_one_of_another_name_while_clients_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_comes_back_with_an_empty_disk_and_holds_no_client_of_the_others_up() {
+    let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
+    let of_three = wait_for_voters(&mut cluster, &Voters::new()).await;
+    let wiped = cluster.follower().await;
+    let others: Vec<_> = (0..3).filter(|number| *number != wiped).collect();
+    let addresses: Vec<_> = others.iter().map(|number| cluster.servers[*number].http).collect();
+    let load = Load::start(&addresses, "wiped", Pressure { connections: 2, per_second: 40 });
+    cluster.servers[wiped].kill();
+    cluster.wipe_server(wiped);
+    cluster.start_server(wiped);
+    wait_for_voters(&mut cluster, &of_three).await;
+    check_writes(&mut cluster, load, "wiped").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_moves_to_another_address_with_its_data_while_clients_write() {
     let (mut cluster, load, of_three) = three_under_load("moved").await;
     let moved = cluster.leader().await;
