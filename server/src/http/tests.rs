@@ -21,6 +21,18 @@ use crate::testing::one_server;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Looks until it finds something, or the time is over and it says what is missing.
+async fn eventually<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(missing) => assert!(Instant::now() < deadline, "{missing}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 struct Asked {
     status: StatusCode,
     headers: HeaderMap,
@@ -51,11 +63,11 @@ impl Fixture {
         let server = one_server().await;
         let api = super::service(server.context().clone());
         let fixture = Self { server, api };
-        let deadline = Instant::now() + DEADLINE;
-        while fixture.get("/v1/status/leader").await.json() == "" {
-            assert!(Instant::now() < deadline, "no leader");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        eventually(async || {
+            let leader = fixture.get("/v1/status/leader").await.json();
+            (leader != "").then_some(()).ok_or_else(|| "no leader".to_owned())
+        })
+        .await;
         fixture
     }
 
@@ -83,32 +95,26 @@ impl Fixture {
     /// Until the evaluations of a job are over but for the one that waits for room, so that nothing moves its
     /// index any more: of several that wait, all but the newest are cancelled in time.
     async fn settled(&self, id: &str) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        eventually(async || {
             let evals = self.get(&format!("/v1/job/{id}/evaluations")).await.json();
             let with =
                 |status: &str| evals.as_array().unwrap().iter().filter(|it| it["Status"] == status).count();
-            if with("pending") == 0 && with("blocked") <= 1 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{evals}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            let is_settled = with("pending") == 0 && with("blocked") <= 1;
+            is_settled.then_some(()).ok_or_else(|| evals.to_string())
+        })
+        .await;
     }
 
     /// Until so many blocking queries wait.
     async fn waiting(&self, queries: usize) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        eventually(async || {
             let metrics = self.get("/v1/metrics").await.json();
             let mut gauges = metrics["Gauges"].as_array().unwrap().iter();
             let held = gauges.find(|gauge| gauge["Name"] == "ordu_http_blocking_queries").unwrap();
-            if held["Value"] == json!(queries as f64) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{held} of {queries} blocking queries wait");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            let wait = held["Value"] == json!(queries as f64);
+            wait.then_some(()).ok_or_else(|| format!("{held} of {queries} blocking queries wait"))
+        })
+        .await;
     }
 }
 

@@ -7,16 +7,12 @@ async fn a_leader_tells_what_there_is_to_do_and_a_server_without_a_disk_nothing_
     let fixture = Fixture::start().await;
     fixture.register("waits", 50).await;
     fixture.settled("waits").await;
-    let deadline = Instant::now() + DEADLINE;
-    let text = loop {
+    // The evaluation is written before the broker has heard of it.
+    let text = eventually(async || {
         let text = fixture.get("/v1/metrics?format=prometheus").await.text();
-        // The evaluation is written before the broker has heard of it.
-        if text.contains(r#"ordu_evaluations{state="blocked"} 1"#) {
-            break text;
-        }
-        assert!(Instant::now() < deadline, "{text}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+        if text.contains(r#"ordu_evaluations{state="blocked"} 1"#) { Ok(text) } else { Err(text) }
+    })
+    .await;
     for line in [
         r#"ordu_evaluations{state="ready"} 0"#,
         r#"ordu_evaluation_oldest_seconds{state="due"} 0"#,

@@ -12,7 +12,7 @@ use ordu_proto::state::AutopilotConfig;
 use tokio::time::timeout;
 
 use super::super::{Force, autopilot};
-use super::{SERVER_STABILIZATION_TIME, Servers, eventually, rpc};
+use super::{SERVER_STABILIZATION_TIME, Servers, eventually, lastingly, rpc};
 
 /// Longer than a leader takes to know who has failed, and than a learner of the default time takes to vote.
 const LONG: Duration = Duration::from_secs(30);
@@ -30,6 +30,19 @@ impl Servers {
         eventually(&format!("the servers {places:?} are the voters"), || {
             let leader = self.running.iter().find(|server| server.context().cluster.is_leader())?;
             (leader.uniform_voters()? == self.ids(places)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the leader holds the server in `place` for failed, which takes one that has led for a while.
+    async fn wait_until_failed(&self, place: usize) {
+        let id = self.running[place].id();
+        eventually(&format!("server {place} has failed by the leader's word"), || {
+            let contexts = self.running.iter().map(|server| server.context());
+            let cluster = contexts.map(|context| context.cluster).find(|cluster| cluster.is_leader())?;
+            let metrics = cluster.metrics();
+            let members = cluster.members_of(&metrics);
+            members.iter().any(|it| it.id == id && cluster.has_failed(&metrics, it)).then_some(())
         })
         .await;
     }
@@ -94,8 +107,7 @@ async fn a_voter_that_has_failed_stays_where_the_configuration_says_so() {
         servers.wires.cut(dead);
         let living: Vec<usize> = (0..3).filter(|place| *place != dead).collect();
         let join: Vec<String> = living.iter().map(|place| rpc(*place)).collect();
-        // Only a leader that has led for a while knows who has failed.
-        tokio::time::sleep(LONG).await;
+        servers.wait_until_failed(dead).await;
         servers.start("replacement", 3, join.clone()).await;
         let with_the_dead = [living[0], living[1], 3, dead];
         let voters = if stays { &with_the_dead[..] } else { &with_the_dead[..3] };
@@ -202,7 +214,7 @@ async fn the_living_are_left_in_a_minority_by_force_alone_and_go_on_when_others_
     let (leader, changes) = (servers.leader().await, servers.changes().await);
     let (away, living) = ((leader + 1) % 3, (leader + 2) % 3);
     servers.wires.cut(away);
-    tokio::time::sleep(LONG).await;
+    servers.wait_until_failed(away).await;
     let living_alone = Force { living: true, ..Force::default() };
     let refused = changes.remove(servers.choice(living), living_alone).await.unwrap_err();
     let words = refused.message();
@@ -215,8 +227,7 @@ async fn the_living_are_left_in_a_minority_by_force_alone_and_go_on_when_others_
     let choice = servers.choice(living);
     let force = Force { living: true, without_majority: true };
     let removal = tokio::spawn(async move { changes.remove(choice, force).await });
-    tokio::time::sleep(LONG).await;
-    assert!(!removal.is_finished(), "nothing is decided without a majority");
+    lastingly("nothing is decided without a majority", LONG, || !removal.is_finished()).await;
     servers.wires.heal();
     eventually("it is removed, or another server leads", || removal.is_finished().then_some(())).await;
     // The one that was removed lives, and asks to join.
@@ -229,7 +240,8 @@ async fn a_quorum_that_is_lost_is_not_mended_by_a_removal_and_the_way_out_is_tol
     let (leader, changes) = (servers.leader().await, servers.changes().await);
     let dead = [(leader + 1) % 3, (leader + 2) % 3];
     dead.iter().for_each(|place| servers.wires.cut(*place));
-    tokio::time::sleep(LONG).await;
+    let cluster = servers.running[leader].context().cluster;
+    eventually("it has lost its quorum", || (!cluster.known_leader()).then_some(())).await;
     for force in [Force::default(), Force { living: true, without_majority: true }] {
         let refused = changes.remove(servers.choice(dead[0]), force).await.unwrap_err();
         assert!(refused.message().contains("`ordu server recover`"), "{}", refused.message());
