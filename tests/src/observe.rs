@@ -132,11 +132,20 @@ impl Keeper {
     }
 }
 
-/// Waits until exactly one process has this command line and gives its id.
+/// The one process that has this command line now.
 pub fn only_process(command_line: &str) -> i32 {
     let found = processes::with_command_line(command_line);
     assert_eq!(found.len(), 1, "processes of `{command_line}`: {found:?}");
     found[0]
+}
+
+/// Waits until exactly one process has this command line.
+pub async fn one_process(command_line: &str) {
+    eventually_now(&format!("one process runs `{command_line}`"), RUN_WITHIN, || {
+        let found = processes::with_command_line(command_line);
+        holds(found.len() == 1, || format!("processes {found:?} run it"))
+    })
+    .await;
 }
 
 /// Waits until no process has this command line.

@@ -6,7 +6,7 @@ use std::process::Command;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, eventually, holds, processes};
 use ordu_tests::jobs::{sleeper, unplaceable};
 use ordu_tests::observe::{
-    Keeper, allocation_with_status, list, no_process, only_process, register, running_allocations,
+    Keeper, allocation_with_status, list, no_process, one_process, register, running_allocations,
 };
 use serde_json::json;
 
@@ -98,9 +98,10 @@ async fn a_node_of_restored_servers_is_not_ready_until_it_has_taken_their_state_
         assert!(allocations.iter().all(|one| one["ClientStatus"] == "running"), "{job}: {allocations:?}");
     }
 
-    // What was stopped after the copy was made is to run again.
+    // What was stopped after the copy was made is to run again. The copy says that it runs, until the node has told
+    // that it has ended, so it is the process that is waited for.
+    one_process(&stopped.command_line).await;
     running_allocations(client, "stopped", 1).await;
-    only_process(&stopped.command_line);
 
     // The node takes news of the state that went back: what is registered runs, what is stopped ends.
     Keeper::start(client, sleeper("later")).await;
