@@ -5,36 +5,39 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ordu_core::state::{Change, Id, Table};
+use ordu_core::state::{Change, Id, Rows, Table, key};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-/// What a watcher waits for.
+/// What a watcher waits for: any change of a table, a row of it, or the rows of an owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// Any change of a table: `Jobs`, `JobSummaries`, `Evals`, `Allocs`, `Nodes` or `Deployments`.
-    Table(Table),
-    /// A job and its versions: namespace, id.
-    Job(String, String),
-    /// A job's summary.
-    Summary(String, String),
-    /// The evaluations of a job.
-    JobEvals(String, String),
-    /// The allocations of a job.
-    JobAllocs(String, String),
-    /// An evaluation.
-    Eval(Id),
-    /// An allocation.
-    Alloc(Id),
-    /// A node.
-    Node(Id),
-    /// The allocations of a node.
-    NodeAllocs(Id),
-    /// A deployment.
-    Deployment(Id),
-    /// The deployments of a job.
-    JobDeployments(String, String),
+pub struct Key {
+    table: Table,
+    /// Empty for the table as a whole.
+    bytes: Vec<u8>,
+}
+
+impl Key {
+    /// Any change of a table.
+    pub fn table(table: Table) -> Self {
+        Self { table, bytes: Vec::new() }
+    }
+
+    /// A row of the table `T`.
+    pub fn row<T: Rows>(key: T::Key<'_>) -> Self {
+        Self { table: T::TABLE, bytes: T::key(key) }
+    }
+
+    /// All rows that a job owns, by the secondary table that names them.
+    pub fn of_job(by_job: Table, namespace: &str, job_id: &str) -> Self {
+        Self { table: by_job, bytes: key::of_job(namespace, job_id) }
+    }
+
+    /// All rows that something with an id owns, by the secondary table that names them.
+    pub fn of_owner(by_owner: Table, owner: Id) -> Self {
+        Self { table: by_owner, bytes: owner.to_vec() }
+    }
 }
 
 const SHARDS: usize = 64;
@@ -95,41 +98,7 @@ impl Watches {
             return;
         }
         for (_, change) in changes {
-            match change {
-                Change::Job { namespace, id, job, summary, schedule: _ } => {
-                    if *job {
-                        self.notify(&Key::Table(Table::Jobs));
-                        self.notify(&Key::Job(namespace.clone(), id.clone()));
-                    }
-                    if *summary {
-                        self.notify(&Key::Table(Table::JobSummaries));
-                        self.notify(&Key::Summary(namespace.clone(), id.clone()));
-                    }
-                }
-                Change::Eval(eval) => {
-                    self.notify(&Key::Table(Table::Evals));
-                    self.notify(&Key::JobEvals(eval.namespace.clone(), eval.job_id.clone()));
-                    self.notify_id(Key::Eval, &eval.id);
-                }
-                Change::Alloc { old, new } => {
-                    let Some(alloc) = new.as_ref().or(old.as_ref()) else { continue };
-                    self.notify(&Key::Table(Table::Allocs));
-                    self.notify(&Key::JobAllocs(alloc.namespace.clone(), alloc.job_id.clone()));
-                    self.notify_id(Key::Alloc, &alloc.id);
-                    self.notify_id(Key::NodeAllocs, &alloc.node_id);
-                }
-                Change::Node { old, new } => {
-                    let Some(node) = new.as_ref().or(old.as_ref()) else { continue };
-                    self.notify(&Key::Table(Table::Nodes));
-                    self.notify_id(Key::Node, &node.id);
-                }
-                Change::Deployment(deployment) => {
-                    let (namespace, job_id) = (deployment.namespace.clone(), deployment.job_id.clone());
-                    self.notify(&Key::Table(Table::Deployments));
-                    self.notify(&Key::JobDeployments(namespace, job_id));
-                    self.notify_id(Key::Deployment, &deployment.id);
-                }
-            }
+            change.touched(&mut |table, bytes| self.notify(&Key { table, bytes: bytes.to_vec() }));
         }
     }
 
@@ -139,12 +108,6 @@ impl Watches {
             for watched in lock(shard).values() {
                 watched.notify.notify_waiters();
             }
-        }
-    }
-
-    fn notify_id(&self, key: fn(Id) -> Key, id: &[u8]) {
-        if let Ok(id) = Id::try_from(id) {
-            self.notify(&key(id));
         }
     }
 
@@ -206,16 +169,27 @@ impl Armed {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use futures::FutureExt;
+    use ordu_core::state::RowChange;
+    use ordu_core::state::rows::{
+        Allocs, Deployments, Evals, JobSummaries, Jobs, Nodes, PeriodicLaunches,
+    };
+    use ordu_proto::state::{
+        Allocation, Deployment, Evaluation, Job, JobSummary, Node, PeriodicLaunchRecord,
+    };
+
+    use super::*;
+
+    fn change<T: Rows>(key: T::Key<'_>, old: Option<T::Row>, new: Option<T::Row>) -> (u64, Change) {
+        (1, Change::new::<T>(RowChange { key: T::key(key), old, new }))
+    }
 
     fn job_change(id: &str) -> (u64, Change) {
-        let (namespace, id) = ("default".to_owned(), id.to_owned());
-        (1, Change::Job { namespace, id, job: true, summary: false, schedule: false })
+        change::<Jobs>(("default", id), None, Some(Job::default()))
     }
 
     fn job_key(id: &str) -> Key {
-        Key::Job("default".to_owned(), id.to_owned())
+        Key::row::<Jobs>(("default", id))
     }
 
     #[test]
@@ -231,7 +205,7 @@ mod tests {
     fn another_job_wakes_no_one_and_the_table_wakes_all_its_watchers() {
         let watches = Arc::new(Watches::default());
         let one = watches.watch(vec![job_key("a")]);
-        let table = watches.watch(vec![Key::Table(Table::Jobs)]);
+        let table = watches.watch(vec![Key::table(Table::Jobs)]);
         let (armed_one, armed_table) = (one.armed(), table.armed());
         watches.wake(&[job_change("b")]);
         assert!(armed_one.changed().now_or_never().is_none());
@@ -243,33 +217,22 @@ mod tests {
 
     /// Every key that anything here could touch, and one of each kind that nothing does.
     fn keys() -> Vec<Key> {
-        let tables =
-            [Table::Jobs, Table::JobSummaries, Table::Evals, Table::Allocs, Table::Nodes, Table::Deployments];
-        let of_jobs: [fn(String, String) -> Key; 5] =
-            [Key::Job, Key::Summary, Key::JobEvals, Key::JobAllocs, Key::JobDeployments];
-        let of_ids: [fn(Id) -> Key; 5] = [Key::Eval, Key::Alloc, Key::Node, Key::NodeAllocs, Key::Deployment];
-        let mut keys: Vec<Key> = tables.into_iter().map(Key::Table).collect();
+        let mut keys: Vec<Key> = Table::ALL.into_iter().map(Key::table).collect();
         for job in ["a", "other"] {
-            keys.extend(of_jobs.map(|of| of("default".to_owned(), job.to_owned())));
+            keys.extend([Key::row::<Jobs>(("default", job)), Key::row::<JobSummaries>(("default", job))]);
+            let by_job = [Table::EvalsByJob, Table::AllocsByJob, Table::DeploymentsByJob];
+            keys.extend(by_job.map(|table| Key::of_job(table, "default", job)));
         }
         for id in [ID, NODE, [9; 16]] {
-            keys.extend(of_ids.map(|of| of(id)));
+            keys.extend([Key::row::<Evals>(&id), Key::row::<Allocs>(&id), Key::row::<Nodes>(&id)]);
+            keys.extend([Key::row::<Deployments>(&id), Key::of_owner(Table::AllocsByNode, id)]);
         }
         keys
     }
 
     #[test]
     fn a_change_wakes_those_who_wait_for_it_and_no_one_else() {
-        use ordu_proto::state::{Allocation, Deployment, Evaluation, Node};
         let (namespace, job_id) = ("default".to_owned(), "a".to_owned());
-        let job = |job, summary| Change::Job {
-            namespace: namespace.clone(),
-            id: job_id.clone(),
-            job,
-            summary,
-            schedule: true,
-        };
-        let of_job = |of: fn(String, String) -> Key| of(namespace.clone(), job_id.clone());
         let (id, node_id) = (ID.to_vec(), NODE.to_vec());
         let eval = Evaluation {
             id: id.clone(),
@@ -284,28 +247,40 @@ mod tests {
             node_id: node_id.clone(),
             ..Allocation::default()
         };
-        let deployment =
-            Deployment { id, namespace: namespace.clone(), job_id: job_id.clone(), ..Deployment::default() };
+        let moved = Allocation { node_id: vec![9; 16], ..alloc.clone() };
+        let deployment = Deployment { id, namespace, job_id, ..Deployment::default() };
         let node = Node { id: node_id, ..Node::default() };
-        let jobs = vec![Key::Table(Table::Jobs), of_job(Key::Job)];
-        let summaries = vec![Key::Table(Table::JobSummaries), of_job(Key::Summary)];
-        let of_alloc =
-            vec![Key::Table(Table::Allocs), of_job(Key::JobAllocs), Key::Alloc(ID), Key::NodeAllocs(NODE)];
-        let of_node = vec![Key::Table(Table::Nodes), Key::Node(NODE)];
+        let by_job = |table| Key::of_job(table, "default", "a");
+        let jobs = vec![Key::table(Table::Jobs), job_key("a")];
+        let of_summary = vec![Key::table(Table::JobSummaries), Key::row::<JobSummaries>(("default", "a"))];
+        let of_alloc = vec![
+            Key::table(Table::Allocs),
+            by_job(Table::AllocsByJob),
+            Key::row::<Allocs>(&ID),
+            Key::of_owner(Table::AllocsByNode, NODE),
+        ];
+        let of_moved = [of_alloc.clone(), vec![Key::of_owner(Table::AllocsByNode, [9; 16])]].concat();
+        let of_node = vec![Key::table(Table::Nodes), Key::row::<Nodes>(&NODE)];
+        let launches = vec![Key::table(Table::PeriodicLaunches)];
+        let of_eval = vec![Key::table(Table::Evals), by_job(Table::EvalsByJob), Key::row::<Evals>(&ID)];
+        let of_deployment = vec![
+            Key::table(Table::Deployments),
+            by_job(Table::DeploymentsByJob),
+            Key::row::<Deployments>(&ID),
+        ];
+        let job = ("default", "a");
         let cases = [
-            (job(true, false), jobs.clone()),
-            (job(false, true), summaries.clone()),
-            (job(true, true), [jobs, summaries].concat()),
-            (job(false, false), vec![]),
-            (Change::Eval(eval.into()), vec![Key::Table(Table::Evals), of_job(Key::JobEvals), Key::Eval(ID)]),
-            (Change::Alloc { old: None, new: Some(alloc.clone().into()) }, of_alloc.clone()),
-            (Change::Alloc { old: Some(alloc.into()), new: None }, of_alloc),
-            (Change::Node { old: None, new: Some(node.clone().into()) }, of_node.clone()),
-            (Change::Node { old: Some(node.into()), new: None }, of_node),
-            (
-                Change::Deployment(deployment.into()),
-                vec![Key::Table(Table::Deployments), of_job(Key::JobDeployments), Key::Deployment(ID)],
-            ),
+            (change::<Jobs>(job, None, Some(Job::default())), jobs.clone()),
+            (change::<Jobs>(job, Some(Job::default()), None), jobs),
+            (change::<JobSummaries>(job, None, Some(JobSummary::default())), of_summary),
+            (change::<PeriodicLaunches>(job, None, Some(PeriodicLaunchRecord::default())), launches),
+            (change::<Evals>(&ID, None, Some(eval)), of_eval),
+            (change::<Allocs>(&ID, None, Some(alloc.clone())), of_alloc.clone()),
+            (change::<Allocs>(&ID, Some(alloc.clone()), None), of_alloc),
+            (change::<Allocs>(&ID, Some(alloc), Some(moved)), of_moved),
+            (change::<Nodes>(&NODE, None, Some(node.clone())), of_node.clone()),
+            (change::<Nodes>(&NODE, Some(node), None), of_node),
+            (change::<Deployments>(&ID, None, Some(deployment)), of_deployment),
         ];
         for (change, expected) in cases {
             let watches = Arc::new(Watches::default());
@@ -313,7 +288,7 @@ mod tests {
                 keys().into_iter().map(|key| (key.clone(), watches.watch(vec![key]))).collect();
             let armed: Vec<(Key, Armed)> =
                 held.iter().map(|(key, watch)| (key.clone(), watch.armed())).collect();
-            watches.wake(&[(1, change.clone())]);
+            watches.wake(std::slice::from_ref(&change));
             let woken: Vec<Key> = armed
                 .into_iter()
                 .filter_map(|(key, armed)| armed.changed().now_or_never().map(|()| key))

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ordu_core::scheduler::is_terminal;
-use ordu_core::state::{Change, Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
+use ordu_core::state::rows::{Allocs, Evals, Jobs, Nodes, PeriodicLaunches};
+use ordu_core::state::{
+    Change, Corrupt, Id, Reader, RowChange, Table, key, read, readable, reader::ReaderExt,
+};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{EvalStatus, Evaluation, Node, NodeStatus};
 use ordu_store::background::heavy;
@@ -132,38 +135,33 @@ fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
     let mut freed = Freed::new();
     let mut pending = Vec::new();
     for (index, change) in changes {
-        match change {
-            Change::Eval(eval) => match eval.status() {
-                EvalStatus::Pending => pending.push((**eval).clone()),
+        if let Some(RowChange { new: Some(eval), .. }) = change.of::<Evals>() {
+            match eval.status() {
+                EvalStatus::Pending => pending.push(eval.clone()),
                 EvalStatus::Blocked => {
                     let datacenters = duties.context.state.read(|reader| datacenters(reader, eval))?;
-                    duties.broker.block((**eval).clone(), &datacenters);
+                    duties.broker.block(eval.clone(), &datacenters);
                 }
                 EvalStatus::Complete => duties.broker.finished(eval, eval.failed_groups.is_empty()),
                 EvalStatus::Failed | EvalStatus::Canceled => duties.broker.finished(eval, false),
                 EvalStatus::Unspecified => {}
-            },
-            Change::Alloc { old: Some(old), new } => {
-                if !is_terminal(old) && new.as_ref().is_none_or(|new| is_terminal(new)) {
-                    freed.insert(&old.node_id, *index);
-                }
             }
-            Change::Node { old, new } => {
-                let Some(node) = new.as_ref().or(old.as_ref()) else { continue };
-                if let Ok(id) = Id::try_from(node.id.as_slice()) {
-                    duties.liveness.node_changed(id, new.as_deref().is_some_and(is_awaited));
-                }
-                if let Some(new) = new
-                    && has_more_to_offer(old.as_deref(), new)
-                {
-                    freed.insert(&new.id, *index);
-                }
+        } else if let Some(RowChange { old: Some(old), new, .. }) = change.of::<Allocs>() {
+            if !is_terminal(old) && new.as_ref().is_none_or(is_terminal) {
+                freed.insert(&old.node_id, *index);
             }
-            Change::Job { namespace, id, schedule: true, .. } => {
-                // Without the launcher the term is over.
-                let _ = duties.periodic.send((namespace.clone(), id.clone()));
+        } else if let Some(RowChange { key, old, new }) = change.of::<Nodes>() {
+            if let Ok(id) = Id::try_from(key.as_slice()) {
+                duties.liveness.node_changed(id, new.as_ref().is_some_and(is_awaited));
             }
-            Change::Job { .. } | Change::Alloc { old: None, .. } | Change::Deployment(_) => {}
+            if let Some(new) = new
+                && has_more_to_offer(old.as_ref(), new)
+            {
+                freed.insert(&new.id, *index);
+            }
+        } else if let Some((namespace, id)) = rescheduled(change) {
+            // Without the launcher the term is over.
+            let _ = duties.periodic.send((namespace.to_owned(), id.to_owned()));
         }
     }
     if !pending.is_empty() {
@@ -173,6 +171,15 @@ fn follow(duties: &Duties, changes: &[&(u64, Change)]) -> Result<(), Corrupt> {
         unblock(duties, &freed);
     }
     Ok(())
+}
+
+/// The periodic job, by namespace and id, whose next launch may be another one after this change.
+fn rescheduled(change: &Change) -> Option<(&str, &str)> {
+    if let Some(launch) = change.of::<PeriodicLaunches>() {
+        return key::job_names(&launch.key);
+    }
+    let job = change.of::<Jobs>()?.latest()?;
+    job.periodic.then_some((&*job.namespace, &*job.id))
 }
 
 /// Whether the node goes down when it falls silent: one that is not ready yet speaks, too.

@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 use super::job_state;
 pub(super) use crate::scheduler::evaluations::is_open;
 use crate::state::reader::ReaderExt;
-use crate::state::{Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
+use crate::state::rows::{
+    Allocs, Deployments, Evals, JobSummaries, JobVersions, Jobs, Nodes, PeriodicLaunches,
+};
+use crate::state::{Change, Corrupt, Id, Reader, RowChange, Rows, Table, Tx, key, read, readable};
 
 /// The summary of a job as the entry found it and as it will leave it.
 struct SummaryDraft {
@@ -45,11 +48,28 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx
     }
 
-    /// Writes the live job.
-    pub(super) fn put_job(&mut self, job: &Job) {
-        self.tx.put(Table::Jobs, key::job(&job.namespace, &job.id), job);
-        self.tx.touch(Table::Jobs, self.index);
-        self.note_job(job);
+    /// Writes a row that stood as `old` before, and tells those who follow the state.
+    fn put<T: Rows>(&mut self, key: Vec<u8>, old: Option<T::Row>, new: T::Row) {
+        self.tx.put_row::<T>(&key, old.as_ref(), &new);
+        self.tell::<T>(RowChange { key, old, new: Some(new) });
+    }
+
+    /// Removes a row, and tells those who follow the state.
+    fn remove<T: Rows>(&mut self, key: Vec<u8>, old: T::Row) {
+        self.tx.delete_row::<T>(&key, &old);
+        self.tell::<T>(RowChange { key, old: Some(old), new: None });
+    }
+
+    fn tell<T: Rows>(&mut self, change: RowChange<T::Row>) {
+        if T::INDEXED {
+            self.tx.touch(T::TABLE, self.index);
+        }
+        self.tx.note(Change::new::<T>(change));
+    }
+
+    /// Writes the live job, which stood as `old` before.
+    pub(super) fn put_job(&mut self, old: Option<Job>, job: &Job) {
+        self.put::<Jobs>(Jobs::key((&job.namespace, &job.id)), old, job.clone());
     }
 
     /// Writes a version of a job with its specification, and drops versions beyond `kept_max`.
@@ -59,7 +79,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         spec: JobSpec,
         kept_max: usize,
     ) -> Result<(), Corrupt> {
-        self.put_job_version_row(job);
+        let before = read::job_version(self.reader(), &job.namespace, &job.id, job.version);
+        self.put_job_version_row(readable(before)?.flatten(), job);
         let at = key::job_spec(&job.namespace, &job.id, job.create_index, job.version);
         self.tx.put(Table::JobSpecs, at, &spec);
         if job.version < kept_max as u64 {
@@ -82,10 +103,10 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes a version's row; its specification is there.
-    pub(super) fn put_job_version_row(&mut self, job: &Job) {
-        self.tx.put(Table::JobVersions, key::job_version(&job.namespace, &job.id, job.version), job);
-        self.tx.touch(Table::JobVersions, self.index);
+    /// Writes a version's row, which stood as `old` before; its specification is there.
+    pub(super) fn put_job_version_row(&mut self, old: Option<Job>, job: &Job) {
+        let at = JobVersions::key((&job.namespace, &job.id, job.version));
+        self.put::<JobVersions>(at, old, job.clone());
     }
 
     /// Writes which of a job's launches have been decided on.
@@ -97,9 +118,8 @@ impl<'t, 'b> Entry<'t, 'b> {
     ) {
         let create_index = record.map_or(self.index, |record| record.create_index);
         let reset_index = record.map_or(0, |record| record.reset_index);
-        let record = PeriodicLaunchRecord { launch_ns, create_index, modify_index: self.index, reset_index };
-        self.tx.put(Table::PeriodicLaunches, key::job(&job.namespace, &job.id), &record);
-        self.note_job(job);
+        let now = PeriodicLaunchRecord { launch_ns, create_index, modify_index: self.index, reset_index };
+        self.put::<PeriodicLaunches>(PeriodicLaunches::key((&job.namespace, &job.id)), record, now);
     }
 
     /// Writes by which token a child is found.
@@ -131,24 +151,23 @@ impl<'t, 'b> Entry<'t, 'b> {
         for version in read::job_versions(self.reader(), &job.namespace, &job.id)? {
             self.drop_job_version(&version)?;
         }
-        self.tx.delete(Table::Jobs, key::job(&job.namespace, &job.id));
-        self.tx.touch(Table::Jobs, self.index);
         self.tx.touch(Table::JobVersions, self.index);
-        self.tx.delete(Table::PeriodicLaunches, key::job(&job.namespace, &job.id));
+        let at = Jobs::key((&job.namespace, &job.id));
+        self.tx.delete(Table::PeriodicLaunches, at.clone());
+        self.remove::<Jobs>(at, job.clone());
         if !job.idempotency_token.is_empty() {
             let at = key::by_token(&job.namespace, &job.parent_id, &job.idempotency_token);
             self.tx.delete(Table::ChildrenByToken, at);
         }
         self.count_child(job, Some(&job.status), Some("dead"))?;
         self.summary(&job.namespace, &job.id)?.purged = true;
-        self.note_job(job);
         Ok(())
     }
 
     /// A version goes; its specification stays for as long as an allocation runs by it.
-    fn drop_job_version(&mut self, version: &Job) -> Result<(), Corrupt> {
-        let Job { namespace, id, create_index, version, .. } = version;
-        self.tx.delete(Table::JobVersions, key::job_version(namespace, id, *version));
+    fn drop_job_version(&mut self, dropped: &Job) -> Result<(), Corrupt> {
+        let Job { namespace, id, create_index, version, .. } = dropped;
+        self.remove::<JobVersions>(JobVersions::key((namespace, id, *version)), dropped.clone());
         if !read::is_spec_used(self.reader(), namespace, id, *create_index, *version)? {
             self.tx.delete(Table::JobSpecs, key::job_spec(namespace, id, *create_index, *version));
         }
@@ -194,20 +213,16 @@ impl<'t, 'b> Entry<'t, 'b> {
             None => {
                 eval.create_index = self.index;
                 eval.create_time_ns = self.time_ns;
-                let by_job = key::by_job(&eval.namespace, &eval.job_id, &eval.id);
-                self.tx.put_bytes(Table::EvalsByJob, by_job, Vec::new());
             }
         }
         eval.modify_index = self.index;
         eval.modify_time_ns = self.time_ns;
-        let was_open = old.is_some_and(|old| is_open(old.status()));
+        let was_open = old.as_ref().is_some_and(|old| is_open(old.status()));
         let change = i64::from(is_open(eval.status())) - i64::from(was_open);
         let summary = self.summary(&eval.namespace, &eval.job_id)?;
         summary.open_evaluations += change;
         job_state::count_queued(summary, &eval);
-        self.tx.put(Table::Evals, eval.id.clone(), &eval);
-        self.tx.touch(Table::Evals, self.index);
-        self.tx.note(Change::Eval(Box::new(eval)));
+        self.put::<Evals>(Evals::key(&eval.id), old, eval);
         Ok(())
     }
 
@@ -221,12 +236,6 @@ impl<'t, 'b> Entry<'t, 'b> {
         if old.is_none() {
             new.create_index = self.index;
             new.create_time_ns = self.time_ns;
-            let by_job = key::by_job(&new.namespace, &new.job_id, &new.id);
-            self.tx.put_bytes(Table::AllocsByJob, by_job, Vec::new());
-        }
-        let of_node = read::node_alloc(&new);
-        if old.as_ref().map(read::node_alloc) != Some(of_node) {
-            self.tx.put(Table::AllocsByNode, key::by_id(&new.node_id, &new.id), &of_node);
         }
         if old.as_ref().is_none_or(|old| old.job_version != new.job_version) {
             *self.spec_uses.entry(spec_of(&new)).or_default() += 1;
@@ -234,41 +243,26 @@ impl<'t, 'b> Entry<'t, 'b> {
                 *self.spec_uses.entry(spec_of(old)).or_default() -= 1;
             }
         }
-        if old.as_ref().is_none_or(|old| old.eval_id != new.eval_id) {
-            if let Some(old) = &old {
-                self.tx.delete(Table::AllocsByEval, key::by_id(&old.eval_id, &old.id));
-            }
-            self.tx.put_bytes(Table::AllocsByEval, key::by_id(&new.eval_id, &new.id), Vec::new());
-        }
-        self.tx.put(Table::Allocs, new.id.clone(), &new);
-        self.tx.touch(Table::Allocs, self.index);
-        self.tx.note(Change::Alloc { old: old.map(Box::new), new: Some(Box::new(new)) });
+        self.put::<Allocs>(Allocs::key(&new.id), old, new);
         Ok(())
     }
 
-    /// Writes a deployment; its indexes and times are set here. `is_new`: it was not there before.
-    pub(super) fn put_deployment(&mut self, mut deployment: Deployment, is_new: bool) {
-        deployment.modify_index = self.index;
-        deployment.modify_time_ns = self.time_ns;
-        if is_new {
-            deployment.create_index = self.index;
-            deployment.create_time_ns = self.time_ns;
-            let Deployment { namespace, job_id, create_index, id, .. } = &deployment;
-            let by_job = key::deployment_by_job(namespace, job_id, *create_index, id);
-            self.tx.put_bytes(Table::DeploymentsByJob, by_job, Vec::new());
+    /// Writes a deployment that stood as `old` before; its indexes and times are set here.
+    pub(super) fn put_deployment(&mut self, old: Option<Deployment>, mut new: Deployment) {
+        new.modify_index = self.index;
+        new.modify_time_ns = self.time_ns;
+        if old.is_none() {
+            new.create_index = self.index;
+            new.create_time_ns = self.time_ns;
         }
-        self.tx.put(Table::Deployments, deployment.id.clone(), &deployment);
-        self.tx.touch(Table::Deployments, self.index);
-        self.tx.note(Change::Deployment(Box::new(deployment)));
+        self.put::<Deployments>(Deployments::key(&new.id), old, new);
     }
 
     /// Writes a node that stood as `old` before.
     pub(super) fn put_node(&mut self, old: Option<Node>, mut new: Node) {
         new.create_index = old.as_ref().map_or(self.index, |old| old.create_index);
         new.modify_index = self.index;
-        self.tx.put(Table::Nodes, new.id.clone(), &new);
-        self.tx.touch(Table::Nodes, self.index);
-        self.tx.note(Change::Node { old: old.map(Box::new), new: Some(Box::new(new)) });
+        self.put::<Nodes>(Nodes::key(&new.id), old, new);
     }
 
     /// Writes how the leader looks after the servers, which stood as `old` before; its indexes are set here.
@@ -309,23 +303,22 @@ impl<'t, 'b> Entry<'t, 'b> {
             self.settle_status(&namespace, &job_id)?;
         }
         for ((namespace, job_id), mut draft) in std::mem::take(&mut self.summaries) {
-            let at = key::job(&namespace, &job_id);
+            let at = JobSummaries::key((&namespace, &job_id));
             let shown = job_state::shown(&draft.now);
-            if draft.before.as_ref().and_then(job_state::shown) != shown {
+            let shows_news = draft.before.as_ref().and_then(job_state::shown) != shown;
+            if shows_news {
                 draft.now.modify_index = self.index;
-                self.tx.touch(Table::JobSummaries, self.index);
-                self.tx.note(Change::Job {
-                    namespace,
-                    id: job_id,
-                    job: false,
-                    summary: true,
-                    schedule: false,
-                });
             }
-            if draft.now.purged && draft.now.live_allocations == 0 && draft.now.open_evaluations == 0 {
-                self.tx.delete(Table::JobSummaries, at);
+            let is_over =
+                draft.now.purged && draft.now.live_allocations == 0 && draft.now.open_evaluations == 0;
+            if is_over {
+                self.tx.delete(Table::JobSummaries, at.clone());
             } else if draft.before.as_ref() != Some(&draft.now) {
-                self.tx.put(Table::JobSummaries, at, &draft.now);
+                self.tx.put(Table::JobSummaries, at.clone(), &draft.now);
+            }
+            if shows_news {
+                let new = (!is_over).then_some(draft.now);
+                self.tell::<JobSummaries>(RowChange { key: at, old: draft.before, new });
             }
         }
         Ok(())
@@ -342,17 +335,13 @@ impl<'t, 'b> Entry<'t, 'b> {
         }
         let status = job_state::status(&job, summary);
         if job.status != status {
-            let before = std::mem::replace(&mut job.status, status.to_owned());
-            self.count_child(&job, Some(&before), Some(status))?;
+            let before = job.clone();
+            status.clone_into(&mut job.status);
+            self.count_child(&job, Some(&before.status), Some(status))?;
             job.modify_index = self.index;
-            self.put_job(&job);
+            self.put_job(Some(before), &job);
         }
         Ok(())
-    }
-
-    fn note_job(&mut self, job: &Job) {
-        let (namespace, id) = (job.namespace.clone(), job.id.clone());
-        self.tx.note(Change::Job { namespace, id, job: true, summary: false, schedule: job.periodic });
     }
 }
 

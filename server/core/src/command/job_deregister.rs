@@ -50,7 +50,8 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
     })))
 }
 
-fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Corrupt> {
+fn stop(entry: &mut Entry<'_, '_>, existing: Job) -> Result<(), crate::state::Corrupt> {
+    let mut job = existing.clone();
     let spec = read::spec_of(entry.reader(), &job)?;
     job.version = next_version(entry.reader(), &job)?;
     job.stop = true;
@@ -61,6 +62,6 @@ fn stop(entry: &mut Entry<'_, '_>, mut job: Job) -> Result<(), crate::state::Cor
     // Its summary decides the status; load it so that the entry's end looks at this job.
     entry.summary(&job.namespace, &job.id)?;
     entry.put_job_version(&job, spec, JOB_VERSIONS_KEPT_MAX)?;
-    entry.put_job(&job);
+    entry.put_job(Some(existing), &job);
     Ok(())
 }

@@ -19,17 +19,18 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobStability) -> Step {
         return Ok(Err(super::no_such_version(&namespace, &job_id, version)));
     };
     if job.stable != stable {
+        let before = job.clone();
         job.stable = stable;
         job.modify_index = entry.index;
-        entry.put_job_version_row(&job);
-        job.status = existing.status;
+        entry.put_job_version_row(Some(before), &job);
+        job.status.clone_from(&existing.status);
         let groups = group_names(entry.reader(), &job, &read::spec_of(entry.reader(), &job)?)?;
         // Loaded, so that the entry's end looks at the job's status, too.
         let summary = entry.summary(&namespace, &job_id)?;
         for group in groups {
             summary.groups.entry(group).or_default();
         }
-        entry.put_job(&job);
+        entry.put_job(Some(existing), &job);
     }
     Ok(Ok(Answer::Done(Done { index: entry.index })))
 }

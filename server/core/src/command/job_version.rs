@@ -89,8 +89,9 @@ fn write(
     }
     note_schedule(entry, existing.as_ref(), &job, &spec)?;
     entry.put_job_version(&job, spec, JOB_VERSIONS_KEPT_MAX)?;
-    entry.put_job(&job);
-    if existing.is_none() {
+    let is_new = existing.is_none();
+    entry.put_job(existing, &job);
+    if is_new {
         entry.count_child(&job, None, Some(&job.status))?;
     }
     Ok(job)

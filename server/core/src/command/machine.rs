@@ -14,7 +14,8 @@ use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
 use crate::state::reader::ReaderExt;
-use crate::state::{Census, Change, Corrupt, Id, Reader, Table, Tx, key, read, readable};
+use crate::state::rows::{Allocs, Nodes};
+use crate::state::{Census, Change, Corrupt, Id, Reader, RowChange, Table, Tx, key, read, readable};
 
 /// Where an entry stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,20 +289,16 @@ impl Machine {
 
     fn follow(&mut self, changes: &[Change]) {
         for change in changes {
-            match change {
-                Change::Alloc { old, new } => {
-                    self.view.alloc_changed(old.as_deref(), new.as_deref());
-                    self.census.alloc_changed(old.as_deref(), new.as_deref());
+            if let Some(RowChange { old, new, .. }) = change.of::<Allocs>() {
+                self.view.alloc_changed(old.as_ref(), new.as_ref());
+                self.census.alloc_changed(old.as_ref(), new.as_ref());
+            } else if let Some(RowChange { old, new, .. }) = change.of::<Nodes>() {
+                self.census.node_changed(old.as_ref(), new.as_ref());
+                match (old, new) {
+                    (_, Some(node)) => self.view.node_upserted(node),
+                    (Some(node), None) => self.view.node_removed(&node.id),
+                    (None, None) => {}
                 }
-                Change::Node { old, new } => {
-                    self.census.node_changed(old.as_deref(), new.as_deref());
-                    match (old, new) {
-                        (_, Some(node)) => self.view.node_upserted(node),
-                        (Some(node), None) => self.view.node_removed(&node.id),
-                        (None, None) => {}
-                    }
-                }
-                Change::Job { .. } | Change::Eval(_) | Change::Deployment(_) => {}
             }
         }
     }

@@ -82,7 +82,7 @@ impl PlanDeployments {
     pub(super) fn finish(self, entry: &mut Entry<'_, '_>) {
         for Draft { before, now } in self.drafts.into_values().flatten() {
             if before.as_ref() != Some(&now) {
-                entry.put_deployment(now, before.is_none());
+                entry.put_deployment(before, now);
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: SummariesReconcile) -> S
 
 /// Counts what there is of the job whose key this is. Answers how many rows it has read.
 fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
-    let Some((namespace, id)) = names(job) else { return Ok(ROWS_OF_ANY_JOB) };
+    let Some((namespace, id)) = key::job_names(job) else { return Ok(ROWS_OF_ANY_JOB) };
     let (counted, rows) = counted(entry.reader(), namespace, id)?;
     if readable(read::job_summary(entry.reader(), namespace, id))?.is_none() {
         // What it said is not needed to count anew.
@@ -127,9 +127,4 @@ fn job_of(mut owned: Vec<u8>) -> Vec<u8> {
     const END_AND_ID_BYTES: usize = 17;
     owned.truncate(owned.len().saturating_sub(END_AND_ID_BYTES));
     owned
-}
-
-/// The namespace and the id in a job's key.
-fn names(job: &[u8]) -> Option<(&str, &str)> {
-    std::str::from_utf8(job).ok()?.split_once('\0')
 }

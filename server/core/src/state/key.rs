@@ -43,6 +43,11 @@ pub fn job(namespace: &str, job_id: &str) -> Vec<u8> {
     key
 }
 
+/// The namespace and the id in a job's key; `None` where it is none.
+pub fn job_names(key: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(key).ok()?.split_once('\0')
+}
+
 /// All that a job owns, in the tables where something follows the job id.
 pub fn of_job(namespace: &str, job_id: &str) -> Vec<u8> {
     let mut key = job(namespace, job_id);

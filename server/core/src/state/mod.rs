@@ -9,6 +9,7 @@ pub mod memory;
 pub mod page;
 pub mod read;
 pub mod reader;
+pub mod rows;
 pub mod table;
 pub mod token;
 pub mod tx;
@@ -20,7 +21,8 @@ pub use page::{Direction, Place, Span, page, scan_span};
 pub use reader::{Reader, Row, Visit};
 pub use table::{Table, TableIndexes};
 pub use token::{IdToken, InvalidToken, JobToken};
-pub use tx::{Change, Tx, Write};
+pub use rows::{Change, RowChange, Rows};
+pub use tx::{Tx, Write};
 
 /// A UUID's sixteen bytes, as rows and keys hold it.
 pub type Id = [u8; 16];

@@ -1,71 +1,78 @@
-//! The tables of the state: each a column family, each with an index of its last change.
+//! The list of tables: each is a column family, most with an index of its last change.
+
+use strum::{EnumCount, VariantArray};
 
 use super::Corrupt;
 
-/// A table of the state. The numbers are stored; they are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A table of the state: one line for each, and its rows are declared in [`super::rows`].
+///
+/// The numbers are stored and never reused, and follow each other. The column family's name is the variant's in snake
+/// case.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::EnumCount,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum Table {
     /// Facts about the whole: see [`super::key::meta`].
     Meta = 0,
-    /// namespace, job id → `Job`: the live job.
+    /// The live jobs.
     Jobs = 1,
-    /// namespace, job id, version (newest first) → `Job` as it was then.
+    /// Jobs as they were in each version that is kept.
     JobVersions = 2,
-    /// namespace, job id, job create index, version → `JobSpec`.
+    /// The specification of each version.
     JobSpecs = 3,
-    /// namespace, job id → `JobSummary`.
+    /// What allocations and evaluations a job has, counted.
     JobSummaries = 4,
-    /// id → `Evaluation`.
+    /// Evaluations.
     Evals = 5,
-    /// namespace, job id, evaluation id → nothing.
+    /// The evaluations of a job.
     EvalsByJob = 6,
-    /// id → `Allocation`.
+    /// Allocations.
     Allocs = 7,
-    /// namespace, job id, allocation id → nothing.
+    /// The allocations of a job.
     AllocsByJob = 8,
-    /// node id, allocation id → nothing.
+    /// The allocations on a node.
     AllocsByNode = 9,
-    /// evaluation id, allocation id → nothing.
+    /// The allocations that an evaluation made.
     AllocsByEval = 10,
-    /// id → `Node`.
+    /// Nodes.
     Nodes = 11,
-    /// log index → request id and `AnsweredRequest`.
+    /// Answered requests.
     Requests = 12,
-    /// namespace, parent id, token → child id: dispatched children that were given a token.
+    /// Dispatched children that were given a token.
     ChildrenByToken = 13,
-    /// namespace, job id → `PeriodicLaunchRecord`.
+    /// Which launches of a periodic job have been decided on.
     PeriodicLaunches = 14,
-    /// id → `Deployment`.
+    /// Deployments.
     Deployments = 15,
-    /// namespace, job id, create index, deployment id → nothing.
+    /// The deployments of a job.
     DeploymentsByJob = 16,
-    /// namespace, job id, job create index, version → how many allocations run or ran by it, big-endian.
+    /// How many allocations run or ran by a specification.
     SpecUses = 17,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 18] = [
-        Table::Meta,
-        Table::Jobs,
-        Table::JobVersions,
-        Table::JobSpecs,
-        Table::JobSummaries,
-        Table::Evals,
-        Table::EvalsByJob,
-        Table::Allocs,
-        Table::AllocsByJob,
-        Table::AllocsByNode,
-        Table::AllocsByEval,
-        Table::Nodes,
-        Table::Requests,
-        Table::ChildrenByToken,
-        Table::PeriodicLaunches,
-        Table::Deployments,
-        Table::DeploymentsByJob,
-        Table::SpecUses,
-    ];
+    pub const ALL: [Table; Table::COUNT] = {
+        let mut all = [Table::Meta; Table::COUNT];
+        let mut place = 0;
+        while place < all.len() {
+            all[place] = Table::VARIANTS[place];
+            place += 1;
+        }
+        all
+    };
 
     /// The table after this one, where there is one.
     pub fn next(self) -> Option<Table> {
@@ -73,41 +80,8 @@ impl Table {
     }
 
     /// The column family's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Table::Meta => "meta",
-            Table::Jobs => "jobs",
-            Table::JobVersions => "job_versions",
-            Table::JobSpecs => "job_specs",
-            Table::JobSummaries => "job_summaries",
-            Table::Evals => "evals",
-            Table::EvalsByJob => "evals_by_job",
-            Table::Allocs => "allocs",
-            Table::AllocsByJob => "allocs_by_job",
-            Table::AllocsByNode => "allocs_by_node",
-            Table::AllocsByEval => "allocs_by_eval",
-            Table::Nodes => "nodes",
-            Table::Requests => "requests",
-            Table::ChildrenByToken => "children_by_token",
-            Table::PeriodicLaunches => "periodic_launches",
-            Table::Deployments => "deployments",
-            Table::DeploymentsByJob => "deployments_by_job",
-            Table::SpecUses => "spec_uses",
-        }
-    }
-
-    /// Whether clients see an index of this table (`X-Nomad-Index`, blocking queries).
-    pub const fn is_indexed(self) -> bool {
-        matches!(
-            self,
-            Table::Jobs
-                | Table::JobVersions
-                | Table::JobSummaries
-                | Table::Evals
-                | Table::Allocs
-                | Table::Nodes
-                | Table::Deployments
-        )
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use ordu_proto::state::{Allocation, Deployment, Evaluation, Node};
 use prost::Message;
 
 use super::reader::Visit;
-use super::{Corrupt, Direction, Reader, Table, TableIndexes};
+use super::{Change, Corrupt, Direction, Reader, Rows, Table, TableIndexes};
 
 /// One row to be written, or removed where there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,43 +17,6 @@ pub struct Write {
     pub key: Vec<u8>,
     /// The value; `None` removes the row.
     pub value: Option<Vec<u8>>,
-}
-
-/// What an entry changed, for those who keep something in step with the state: the scheduler's view,
-/// watchers, the leader's broker.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A job, one of its versions or its summary was written or removed.
-    Job {
-        /// The job's namespace.
-        namespace: String,
-        /// The job's id.
-        id: String,
-        /// The job itself changed or was removed.
-        job: bool,
-        /// The summary changed.
-        summary: bool,
-        /// It is run by a schedule, and what decides on its next launch may have changed.
-        schedule: bool,
-    },
-    /// An evaluation as it is now.
-    Eval(Box<Evaluation>),
-    /// An allocation before and after.
-    Alloc {
-        /// Before the entry; `None` for a new one.
-        old: Option<Box<Allocation>>,
-        /// After the entry; `None` for a removed one.
-        new: Option<Box<Allocation>>,
-    },
-    /// A node before and after.
-    Node {
-        /// Before the entry; `None` for a new one.
-        old: Option<Box<Node>>,
-        /// After the entry; `None` for a removed one.
-        new: Option<Box<Node>>,
-    },
-    /// A deployment as it is now.
-    Deployment(Box<Deployment>),
 }
 
 type Overlay = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
@@ -99,6 +61,34 @@ impl<'a> Tx<'a> {
         self.entry.insert((table, key), None);
     }
 
+    /// Writes a row, which stood as `old` before, with the secondary rows that lead to it.
+    pub fn put_row<T: Rows>(&mut self, key: &[u8], old: Option<&T::Row>, new: &T::Row) {
+        self.put(T::TABLE, key.to_vec(), new);
+        self.replace_secondary::<T>(old, Some(new));
+    }
+
+    /// Removes a row with the secondary rows that led to it.
+    pub fn delete_row<T: Rows>(&mut self, key: &[u8], old: &T::Row) {
+        self.delete(T::TABLE, key.to_vec());
+        self.replace_secondary::<T>(Some(old), None);
+    }
+
+    /// Writes the secondary rows of `new` that are not those of `old`, and removes the others of `old`.
+    fn replace_secondary<T: Rows>(&mut self, old: Option<&T::Row>, new: Option<&T::Row>) {
+        let of = |row: Option<&T::Row>| row.map(T::secondary).unwrap_or_default();
+        let (before, now) = (of(old), of(new));
+        for gone in &before {
+            if !now.iter().any(|kept| kept.table == gone.table && kept.key() == gone.key()) {
+                self.delete(gone.table, gone.key());
+            }
+        }
+        for row in now {
+            if !before.contains(&row) {
+                self.put_bytes(row.table, row.key(), row.value);
+            }
+        }
+    }
+
     /// Notes a change for those who follow the state.
     pub fn note(&mut self, change: Change) {
         self.entry_changes.push(change);
@@ -106,7 +96,6 @@ impl<'a> Tx<'a> {
 
     /// Notes that clients' view of `table` changed at log index `index`.
     pub fn touch(&mut self, table: Table, index: u64) {
-        debug_assert!(table.is_indexed());
         self.entry_indexes.set(table, index);
     }
 

@@ -2,6 +2,7 @@
 
 use ordu_core::filter::Filter;
 use ordu_core::job::job_document;
+use ordu_core::state::rows::Allocs;
 use ordu_core::state::{Corrupt, Reader, Table, read, readable};
 use ordu_proto::state::{Allocation, Job};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::http::request::{Request, parse_bool};
 use crate::watch::Key;
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Table(Table::Allocs)])
+    Ok(vec![Key::table(Table::Allocs)])
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -33,7 +34,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::JobAllocs(request.namespace().to_owned(), request.id.clone())])
+    Ok(vec![Key::of_job(Table::AllocsByJob, request.namespace(), &request.id)])
 }
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
@@ -53,7 +54,7 @@ pub(crate) fn of_evaluation(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::NodeAllocs(id_of(request, "node")?)])
+    Ok(vec![Key::of_owner(Table::AllocsByNode, id_of(request, "node")?)])
 }
 
 pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
@@ -70,7 +71,7 @@ pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Alloc(id_of(request, "alloc")?)])
+    Ok(vec![Key::row::<Allocs>(&id_of(request, "alloc")?)])
 }
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {

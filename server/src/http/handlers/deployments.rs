@@ -1,6 +1,7 @@
 //! Reads of deployments.
 
 use ordu_core::job::{DeploymentDocument, deployment_document};
+use ordu_core::state::rows::Deployments;
 use ordu_core::state::{Table, read, readable};
 use ordu_proto::state::Deployment;
 
@@ -12,7 +13,7 @@ use crate::http::request::Request;
 use crate::watch::Key;
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Table(Table::Deployments)])
+    Ok(vec![Key::table(Table::Deployments)])
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -32,7 +33,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::JobDeployments(request.namespace().to_owned(), request.id.clone())])
+    Ok(vec![Key::of_job(Table::DeploymentsByJob, request.namespace(), &request.id)])
 }
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
@@ -60,7 +61,7 @@ pub(crate) fn latest_of_job(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Deployment(id_of(request, "deployment")?)])
+    Ok(vec![Key::row::<Deployments>(&id_of(request, "deployment")?)])
 }
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {

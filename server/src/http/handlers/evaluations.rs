@@ -1,5 +1,6 @@
 //! Reads of evaluations.
 
+use ordu_core::state::rows::Evals;
 use ordu_core::state::{Table, read};
 use ordu_proto::state::Evaluation;
 
@@ -13,7 +14,7 @@ use crate::http::request::Request;
 use crate::watch::Key;
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Table(Table::Evals)])
+    Ok(vec![Key::table(Table::Evals)])
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -31,7 +32,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::JobEvals(request.namespace().to_owned(), request.id.clone())])
+    Ok(vec![Key::of_job(Table::EvalsByJob, request.namespace(), &request.id)])
 }
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
@@ -42,7 +43,7 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Eval(id_of(request, "eval")?)])
+    Ok(vec![Key::row::<Evals>(&id_of(request, "eval")?)])
 }
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {

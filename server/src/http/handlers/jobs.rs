@@ -2,6 +2,7 @@
 
 use ordu_core::filter::Filter;
 use ordu_core::job::{JobStub, job_document, summary_document};
+use ordu_core::state::rows::{JobSummaries, Jobs};
 use ordu_core::state::{JobToken, Reader, Table, key, read, readable};
 use ordu_proto::state::{Job, JobSummary};
 use serde_json::Value;
@@ -18,7 +19,7 @@ const JOB_NOT_FOUND: &str = "job not found";
 const LIST_TABLES: [Table; 2] = [Table::Jobs, Table::JobSummaries];
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(LIST_TABLES.map(Key::Table).to_vec())
+    Ok(LIST_TABLES.map(Key::table).to_vec())
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -76,7 +77,7 @@ impl ListEntry for Listed<'_> {
 }
 
 pub(crate) fn job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Job(request.namespace().to_owned(), request.id.clone())])
+    Ok(vec![Key::row::<Jobs>((request.namespace(), &request.id))])
 }
 
 pub(crate) fn job(view: &View<'_>) -> Result<Found, HttpError> {
@@ -89,9 +90,8 @@ pub(crate) fn job(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn summary_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    let job = || (request.namespace().to_owned(), request.id.clone());
-    let ((namespace, id), (same_namespace, same_id)) = (job(), job());
-    Ok(vec![Key::Summary(namespace, id), Key::Job(same_namespace, same_id)])
+    let job = (request.namespace(), request.id.as_str());
+    Ok(vec![Key::row::<JobSummaries>(job), Key::row::<Jobs>(job)])
 }
 
 pub(crate) fn summary(view: &View<'_>) -> Result<Found, HttpError> {

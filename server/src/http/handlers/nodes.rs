@@ -1,5 +1,6 @@
 //! Reads of nodes.
 
+use ordu_core::state::rows::Nodes;
 use ordu_core::state::{Table, read};
 use ordu_proto::state::Node;
 
@@ -13,7 +14,7 @@ use crate::http::request::Request;
 use crate::watch::Key;
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Table(Table::Nodes)])
+    Ok(vec![Key::table(Table::Nodes)])
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -31,7 +32,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn one_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
-    Ok(vec![Key::Node(id_of(request, "node")?)])
+    Ok(vec![Key::row::<Nodes>(&id_of(request, "node")?)])
 }
 
 pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {

@@ -63,7 +63,7 @@ async fn what_is_not_there_can_be_waited_for() {
 async fn only_blocking_queries_are_counted_as_such() {
     let api = Fixture::start().await;
     // As a node's session does.
-    let _session = api.server.context().watches.watch(vec![Key::Table(Table::Jobs)]);
+    let _session = api.server.context().watches.watch(vec![Key::table(Table::Jobs)]);
     api.waiting(0).await;
     let query = api.get("/v1/jobs?index=1000000&wait=60s");
     let counted = async {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use ordu_core::state::read;
+use ordu_core::state::rows::Nodes;
+use ordu_core::state::{Table, read};
 use ordu_proto::node::{
     AllocUpdates, AllocUpdatesAck, FromNode, HeartbeatAck, Hello, Refused, ToNode, Welcome, from_node,
     to_node,
@@ -135,7 +136,7 @@ where
         let admission = self.admit(&introduction).await?;
         let id = introduction.id;
         let context = &self.shared.context;
-        let watch = context.watches.watch(vec![Key::NodeAllocs(id), Key::Node(id)]);
+        let watch = context.watches.watch(vec![Key::of_owner(Table::AllocsByNode, id), Key::row::<Nodes>(&id)]);
         let mut welcomed = Welcomed {
             changed: Box::pin(watch.armed().changed()),
             live: self.shared.live.open(id),
@@ -381,7 +382,7 @@ async fn next_message(
 
 #[cfg(test)]
 mod tests {
-    use ordu_core::state::{Table, Write};
+    use ordu_core::state::Write;
     use ordu_proto::command::AllocClientState;
     use ordu_proto::node::Heartbeat;
     use ordu_proto::state::Node;

@@ -4,7 +4,7 @@ use ordu_proto::command::{DeploymentUpdate, PlanUpdate};
 use ordu_proto::state::{Deployment, DeploymentState, DeploymentStatus};
 
 use super::*;
-use crate::state::Change;
+use crate::state::rows::Deployments;
 
 const DEADLINE_NS: i64 = 600_000_000_000;
 
@@ -88,9 +88,9 @@ fn one_plan_writes_a_deployment_once() {
     let command = plans(vec![begins(world.new_deployment(7, "a"), place)]);
     let bytes = envelope(None, 0, 1, command).encode_to_vec();
     let changes = world.batch(&[bytes]).remove(0).changes;
-    let rows = changes.iter().filter_map(|change| match change {
-        Change::Deployment(row) => Some(row.groups["g"].placed_allocs),
-        _ => None,
+    let rows = changes.iter().filter_map(|change| {
+        let row = change.of::<Deployments>()?.new.as_ref()?;
+        Some(row.groups["g"].placed_allocs)
     });
     assert_eq!(vec![2], rows.collect::<Vec<_>>());
 }

@@ -7,7 +7,7 @@ use super::super::stamped;
 use super::children::{launch, periodic};
 use super::*;
 use crate::limits::ENTRY_ROWS_READ_MAX;
-use crate::state::Change;
+use crate::state::rows::{Evals, PeriodicLaunches};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
@@ -138,15 +138,11 @@ fn the_launcher_and_the_broker_are_told_of_what_a_reset_mends() {
         NOW,
     );
     let changes = world.batch(&[bytes]).remove(0).changes;
-    let scheduled = |change: &&Change| matches!(change, Change::Job { id, schedule: true, .. } if id == "p");
-    assert_eq!(1, changes.iter().filter(scheduled).count(), "{changes:?}");
-    let due: Vec<(u8, i64)> = changes
-        .iter()
-        .filter_map(|change| match change {
-            Change::Eval(eval) => Some((eval.id[15], eval.wait_until_ns)),
-            _ => None,
-        })
-        .collect();
+    let launches: Vec<&[u8]> =
+        changes.iter().filter_map(|change| Some(&*change.of::<PeriodicLaunches>()?.key)).collect();
+    assert_eq!(launches, [key::job("default", "p")]);
+    let evals = changes.iter().filter_map(|change| change.of::<Evals>()?.new.as_ref());
+    let due: Vec<(u8, i64)> = evals.map(|eval| (eval.id[15], eval.wait_until_ns)).collect();
     assert_eq!(vec![(1, 0)], due);
     assert_eq!(
         (NOW + HOUR).abs_diff(world.eval(1).create_time_ns) / HOUR as u64,
