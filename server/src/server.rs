@@ -15,7 +15,7 @@ use ordu_proto::server::{NodeLivenessRequest, Standing};
 use ordu_store::background::in_background;
 use ordu_store::log::LogStore;
 use ordu_store::state_machine::{self, State};
-use ordu_store::tables::TablesDb;
+use ordu_store::tables::{self, TablesDb};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,8 @@ use crate::leader::Liveness;
 use crate::leader::duties::{hand_over, lead_when_elected};
 use crate::leadership;
 use crate::membership::{
-    Changes, ClusterId, Discovery, Former, Greetings, Has, HealthRecord, Known, Telling, autopilot,
+    Changes, ClusterId, Discovery, Former, Greetings, Has, HealthRecord, Known, KnownLevels, Telling,
+    autopilot, levels,
 };
 use crate::net::{Accept, Bounded, Bounds, SharedNet, incoming};
 use crate::options::ServerOptions;
@@ -86,6 +87,9 @@ pub enum ServerError {
     /// Something that must not go on.
     #[error("{0}")]
     Fatal(String),
+    /// The release that this server is of: the cluster's feature level is above what it knows.
+    #[error("{0}")]
+    TooOld(String),
     /// This server must not go on under its id. It may start anew, with an empty data directory, once what it
     /// has is set aside (see [`crate::storage::Storage::set_aside`]).
     #[error("{reason}: this server has to start anew, with an empty data directory")]
@@ -165,6 +169,11 @@ impl Server {
         net: SharedNet,
         work: Handle,
     ) -> Result<Self, ServerError> {
+        if let Err(error) = tables::read(&*storage.tables, tables::must_be_known)
+            && error.kind() == io::ErrorKind::Unsupported
+        {
+            return Err(ServerError::TooOld(format!("{}: {error}", options.data_dir.display())));
+        }
         let options = Arc::new(options);
         let identity = ClusterId::load(storage.identity).map_err(failed("cannot read who this server is"))?;
         let peers = Peers::new(net.clone(), options.trust.clone(), options.raft);
@@ -231,7 +240,7 @@ impl Server {
         );
 
         let cluster = Cluster::new(raft.clone(), contact.clone(), known.clone(), space.clone());
-        let changes = Changes::new(cluster.clone());
+        let changes = Changes::new(cluster.clone(), state.clone());
         let context = Context {
             options: options.clone(),
             state: state.clone(),
@@ -254,6 +263,7 @@ impl Server {
             cluster: cluster.clone(),
             changes: changes.clone(),
             health: HealthRecord::default(),
+            known_levels: KnownLevels::default(),
             peers: peers.clone(),
             identity: identity.clone(),
             alarms: Alarms::default(),
@@ -306,6 +316,7 @@ impl Server {
         };
         parts.spawn(discovery.run());
         parts.spawn(part(&cluster, autopilot::keep(context.clone())));
+        parts.spawn(part(&cluster, levels::keep(context.clone())));
         parts.spawn(part(&cluster, changes.keep_uniform()));
         parts.spawn(part(&cluster, divergence::run(context.clone(), identity.clone(), peers.clone())));
         parts.spawn(part(&cluster, clock::keep(context.clone())));
@@ -441,7 +452,7 @@ async fn introduce(
     let telling =
         Telling { formed: follows, standing: Standing { term, committed: None }, ..Telling::default() };
     let introduced = greetings.introduce(&members, telling, Has { term, last }).await;
-    match introduced.map_err(ServerError::Fatal)? {
+    match introduced? {
         Some(loss) => {
             tracing::error!("{}", loss.sentence());
             Err(greetings.end_of(&loss).await)

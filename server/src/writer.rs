@@ -28,7 +28,7 @@ use crate::clock::ServerClock;
 use crate::cluster::{Cluster, Member};
 use crate::disk_space::DiskSpace;
 use crate::error::WriteError;
-use crate::membership::ClusterId;
+use crate::membership::{ClusterId, levels};
 use crate::peers::Peers;
 
 /// A write that was decided.
@@ -59,6 +59,8 @@ enum Attempt {
     Unreadable(String),
     /// Nor will it be: the leader's disk, or too many others, have no room for it.
     NoRoom(String),
+    /// Nor will it be: the cluster has not reached its feature level.
+    AboveLevel(String),
     /// It may be.
     Unknown(String),
     /// It is in no log, nor will this server ask for it: its raft has ended.
@@ -91,6 +93,7 @@ impl Writer {
     pub async fn write(&self, command: Payload) -> Result<Written, WriteError> {
         let mut request = envelope(Some(random_bytes()), 0, 0, command);
         request.earliest_index = self.state.applied_index() + 1;
+        let needed = request.feature_level;
         let mut bytes = encoded(&request)?;
         let start = Instant::now();
         let deadline = start + Duration::from_millis(WRITE_WAIT_MS_MAX);
@@ -104,7 +107,7 @@ impl Writer {
                 None => Attempt::NotProposed,
                 Some(leader) => {
                     tokio::select! {
-                        attempt = self.attempt(&leader, &bytes, deadline) => attempt,
+                        attempt = self.attempt(&leader, &bytes, needed, deadline) => attempt,
                         // One that is frozen, or cut off, answers late or never. The request's id makes it safe to
                         // ask its successor meanwhile.
                         () = self.cluster.another_leads(leader.id) => {
@@ -132,10 +135,18 @@ impl Writer {
                     return decided(index, outcome);
                 }
                 Attempt::Unreadable(reason) => {
-                    return Err(unknown.map_or_else(|| unreadable(&reason), WriteError::Unknown));
+                    // By what this server knows, it may be the leader that holds the level back.
+                    let refused = || match levels::refusal_of(&self.cluster, &self.state, needed) {
+                        Some(text) => above_level(text),
+                        None => unreadable(&reason),
+                    };
+                    return Err(unknown.map_or_else(refused, WriteError::Unknown));
                 }
                 Attempt::NoRoom(reason) => {
                     return Err(unknown.map_or(WriteError::NoRoom(reason), WriteError::Unknown));
+                }
+                Attempt::AboveLevel(reason) => {
+                    return Err(unknown.map_or_else(|| above_level(reason), WriteError::Unknown));
                 }
                 Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
                 Attempt::NotProposed => {}
@@ -146,36 +157,40 @@ impl Writer {
         Err(unknown.map_or(WriteError::NoLeader, WriteError::Unknown))
     }
 
-    /// Asks `leader` once.
-    async fn attempt(&self, leader: &Member, bytes: &Bytes, deadline: Instant) -> Attempt {
+    /// Asks `leader` once; what is asked needs a feature level.
+    async fn attempt(&self, leader: &Member, bytes: &Bytes, needed: u32, deadline: Instant) -> Attempt {
         if leader.id != self.cluster.id() {
             let address = self.forward.peers.address_of(leader.id, &leader.server);
             return self.forward.send(address, bytes.clone(), deadline).await;
         }
         // A leader that has lost its quorum waits for it without an end.
-        let proposed = timeout_at(deadline, self.propose(bytes)).await;
+        let proposed = timeout_at(deadline, self.propose(bytes, needed)).await;
         proposed.unwrap_or_else(|_| Attempt::Unknown("it was not committed in time".to_owned()))
     }
 
     /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
     /// again.
     pub async fn write_as_leader(&self, term: u64, command: Payload) -> Result<Written, WriteError> {
-        let bytes = encoded(&envelope(None, term, 0, command))?;
-        match self.propose(&bytes).await {
+        let request = envelope(None, term, 0, command);
+        match self.propose(&encoded(&request)?, request.feature_level).await {
             Attempt::Decided(index, outcome) => decided(index, outcome),
             Attempt::NotProposed => Err(WriteError::NoLeader),
             Attempt::Unreadable(reason) => Err(unreadable(&reason)),
             Attempt::NoRoom(reason) => Err(WriteError::NoRoom(reason)),
+            Attempt::AboveLevel(reason) => Err(above_level(reason)),
             Attempt::Unknown(reason) => Err(WriteError::Unknown(reason)),
             Attempt::Stopped => Err(WriteError::Stopped),
         }
     }
 
-    /// Proposes here. The time is this server's: if it leads, it alone tells it.
-    async fn propose(&self, envelope: &[u8]) -> Attempt {
+    /// Proposes here what needs a feature level. The time is this server's: if it leads, it alone tells it.
+    async fn propose(&self, envelope: &[u8], needed: u32) -> Attempt {
         // Asked before: once raft has been given the write, its end says nothing of what became of that.
         if !self.cluster.raft_runs() {
             return Attempt::Stopped;
+        }
+        if let Some(reason) = levels::refusal_of(&self.cluster, &self.state, needed) {
+            return Attempt::AboveLevel(reason);
         }
         if let Some(reason) = self.space.refusal_of(envelope) {
             return Attempt::NoRoom(reason);
@@ -222,6 +237,10 @@ fn unreadable(reason: &str) -> WriteError {
     let text =
         format!("the leader cannot take this server's request: {reason}. Run one release on all servers");
     WriteError::Refused { status: 503, text }
+}
+
+fn above_level(text: String) -> WriteError {
+    WriteError::Refused { status: 409, text }
 }
 
 fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
@@ -331,6 +350,7 @@ async fn send_batch(peers: Peers, cluster_id: Vec<u8>, address: String, batch: V
                 },
                 Some(propose_result::Result::NotProposed(_)) => Attempt::NotProposed,
                 Some(propose_result::Result::NoRoom(reason)) => Attempt::NoRoom(reason),
+                Some(propose_result::Result::AboveLevel(reason)) => Attempt::AboveLevel(reason),
                 Some(propose_result::Result::Unreadable(reason)) => Attempt::Unreadable(reason),
                 Some(propose_result::Result::Unknown(reason)) => Attempt::Unknown(reason),
                 None => Attempt::Unknown("the leader's answer has no result for it".to_owned()),

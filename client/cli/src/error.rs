@@ -32,11 +32,19 @@ impl AgentError {
     /// A server that does not start.
     pub(crate) fn of_server(error: &ServerError) -> Self {
         match error {
-            ServerError::Config(_) => Self::Configuration(error.to_string()),
+            ServerError::Config(_) | ServerError::TooOld(_) => Self::Configuration(error.to_string()),
             ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Self::Configuration(error.to_string())
             }
             ServerError::Io { source, .. } => Self::of_directory(error, source),
+            _ => Self::Ended(error.to_string()),
+        }
+    }
+
+    /// A server that has ended by itself.
+    pub(crate) fn of_running_server(error: &ServerError) -> Self {
+        match error {
+            ServerError::TooOld(_) => Self::Configuration(error.to_string()),
             _ => Self::Ended(error.to_string()),
         }
     }
@@ -95,12 +103,17 @@ mod tests {
             (listen(io::ErrorKind::AddrNotAvailable), 1),
             (ServerError::Locked { path: "x".to_owned() }, 1),
             (ServerError::Config("x".to_owned()), 78),
+            (ServerError::TooOld("x".to_owned()), 78),
             (ServerError::Fatal("x".to_owned()), 1),
         ] {
             let ended = AgentError::of_server(&error);
             assert_eq!(status, ended.exit_status(), "{error}");
             assert!(ended.to_string().starts_with(&error.to_string()));
         }
+        let old = ServerError::TooOld("x".to_owned());
+        assert_eq!(78, AgentError::of_running_server(&old).exit_status());
+        let denied = io(io::ErrorKind::PermissionDenied);
+        assert_eq!(1, AgentError::of_running_server(&denied).exit_status());
         assert_eq!(78, AgentError::from(ConfigError::Whole("x".to_owned())).exit_status());
         for (error, status) in [
             (ordu_agent::Error::NoServers, 78),

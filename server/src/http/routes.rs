@@ -28,14 +28,15 @@ use super::documents::agent::{
 use super::documents::alloc::{self, AllocStub};
 use super::documents::autopilot::{AutopilotConfiguration, AutopilotHealth};
 use super::documents::eval::EvalDocument;
+use super::documents::feature_level::{FeatureLevels, RaisedLevel};
 use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
 use super::documents::metrics::MetricsDocument;
 use super::documents::node::{NodeDocument, NodeStub};
 use super::documents::plan::PlanAnswer;
 use super::error::HttpError;
 use super::handlers::{
-    agent, allocations, autopilot, children, deployments, dry_runs, evaluations, jobs, nodes, operator,
-    registrations, system, versions,
+    agent, allocations, autopilot, children, deployments, dry_runs, evaluations, feature_level, jobs, nodes,
+    operator, registrations, system, versions,
 };
 use super::openapi;
 use super::request::Request;
@@ -274,7 +275,7 @@ use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 47] = [
+pub(super) static ROUTES: [Route; 49 + cfg!(feature = "next-level") as usize] = [
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
         .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
         .takes(&[NAMESPACE, PREFIX, PAGES]),
@@ -392,6 +393,13 @@ pub(super) static ROUTES: [Route; 47] = [
     act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),
+    act(Get, "/v1/operator/ordu/feature-level", 0, OPERATOR_READ, feature_level::levels)
+        .answers("The cluster's feature level, and what each server knows, by the leader's word", of::<FeatureLevels>),
+    act(Put, "/v1/operator/ordu/feature-level/raise", 0, OPERATOR_WRITE, feature_level::raise)
+        .answers("Raise the feature level to the highest that every server knows", of::<RaisedLevel>).or_409(),
+    #[cfg(feature = "next-level")]
+    act(Put, "/v1/operator/ordu/note", 0, OPERATOR_WRITE, super::handlers::notes::put)
+        .does("Store a note, of the feature level that no release has").indexed().or_409(),
     act(Put, "/v1/operator/ordu/time/reset", 0, OPERATOR_WRITE, operator::reset_time)
         .answers("Mend what a wrong clock wrote: time and periodic launches go on from now", of::<TimeResetAnswer>)
         .indexed().or_409(),

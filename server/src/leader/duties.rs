@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::feed::Feed;
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
 use crate::membership::ClusterId;
+use crate::membership::levels::first_level;
 
 /// Does a leader's duties while this server leads, on `work`.
 pub(crate) async fn lead_when_elected(
@@ -68,7 +69,7 @@ pub(crate) async fn lead_when_elected(
 }
 
 /// Waits until the state here holds all entries of earlier terms, and names the cluster, with a configuration of
-/// autopilot, if it has no name.
+/// autopilot and a feature level, if it has no name.
 async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Result<(), String> {
     let read = openraft::ReadPolicy::ReadIndex;
     context.cluster.raft().ensure_linearizable(read).await.map_err(|error| error.to_string())?;
@@ -78,7 +79,8 @@ async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Resul
         let config = Some(context.options.autopilot);
         let autopilot = Command::AutopilotSet(AutopilotSet { config, enforced_modify_index: Some(0) });
         context.writer.write_as_leader(term, autopilot).await.map_err(|error| error.to_string())?;
-        let init = Command::ClusterInit(ClusterInit { cluster_id: identity.get() });
+        let feature_level = first_level(&context.cluster);
+        let init = Command::ClusterInit(ClusterInit { cluster_id: identity.get(), feature_level });
         context.writer.write_as_leader(term, init).await.map_err(|error| error.to_string())?;
     }
     Ok(())

@@ -51,7 +51,7 @@ fn entries(id: u64, cluster_id: &[u8]) -> Vec<Entry> {
         };
         command(index, Command::JobRegister(register))
     };
-    let init = Command::ClusterInit(ClusterInit { cluster_id: cluster_id.to_vec() });
+    let init = Command::ClusterInit(ClusterInit { cluster_id: cluster_id.to_vec(), feature_level: 0 });
     let first = [Entry::new(log_id(0), EntryPayload::Membership(membership)), command(1, init)];
     first.into_iter().chain((2..=LAST).map(register)).collect()
 }

@@ -172,7 +172,7 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
                 match crate::rpc::server::propose_all(
                     raft,
                     &server.context().clock,
-                    &server.context().space,
+                    |_, _| None,
                     vec![bytes.clone().into(), bytes.into()],
                 )
                 .await
@@ -199,13 +199,9 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
         let late = writer.write_as_leader(term, command()).await.map(|_| ());
         assert!(matches!(late, Err(WriteError::Stopped)), "{path}: {late:?}");
         let bytes = envelope(None, 0, 1, command()).encode_to_vec();
-        let late = crate::rpc::server::propose_all(
-            raft,
-            &server.context().clock,
-            &server.context().space,
-            vec![bytes.into()],
-        )
-        .await;
+        let late =
+            crate::rpc::server::propose_all(raft, &server.context().clock, |_, _| None, vec![bytes.into()])
+                .await;
         assert!(matches!(late[0].result, Some(propose_result::Result::NotProposed(_))), "{path}: {late:?}");
     }
 }

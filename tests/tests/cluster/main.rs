@@ -39,4 +39,5 @@ mod restored;
 mod trust;
 mod unit;
 mod unreadable;
+mod upgrades;
 mod versions;

@@ -42,7 +42,10 @@ pub(super) fn check(command: &Command) -> Result<(), Refusal> {
         | Command::NodeStatusUpdate(_)
         | Command::SummariesReconcile(_)
         | Command::TimeReset(_)
-        | Command::AutopilotSet(_) => Ok(()),
+        | Command::AutopilotSet(_)
+        | Command::FeatureLevelRaise(_) => Ok(()),
+        #[cfg(feature = "next-level")]
+        Command::NotePut(it) => names([&it.name, &it.text]),
     }
 }
 

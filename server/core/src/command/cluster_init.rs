@@ -4,20 +4,16 @@ use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{ClusterInit, Done, Refusal};
 use ordu_proto::state::ClusterMeta;
 
+use super::level::FIRST_LEVEL;
 use super::refuse;
 
-pub(super) fn apply(
-    cluster: &mut ClusterMeta,
-    index: u64,
-    feature_level: u32,
-    command: ClusterInit,
-) -> Result<Answer, Refusal> {
+pub(super) fn apply(cluster: &mut ClusterMeta, index: u64, command: ClusterInit) -> Result<Answer, Refusal> {
     if cluster.cluster_id.is_empty() {
         cluster.cluster_id = command.cluster_id;
     } else if cluster.cluster_id != command.cluster_id {
         return Err(refuse(409, "the cluster has another id"));
     }
-    // The entry's level, not this release's: servers of two releases must write the same row.
-    cluster.feature_level = cluster.feature_level.max(feature_level);
+    // What the command says, not what this release knows: servers of two releases must write the same row.
+    cluster.feature_level = cluster.feature_level.max(command.feature_level).max(FIRST_LEVEL);
     Ok(Answer::Done(Done { index }))
 }

@@ -278,6 +278,12 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.put(Table::Meta, key::meta::AUTOPILOT.to_vec(), &new);
     }
 
+    /// Writes a note.
+    #[cfg(feature = "next-level")]
+    pub(super) fn put_note(&mut self, name: String, text: String) {
+        self.tx.put_bytes(Table::Notes, name.into_bytes(), text.into_bytes());
+    }
+
     /// The summary of a job, to be changed; written when the entry ends.
     pub(super) fn summary(&mut self, namespace: &str, job_id: &str) -> Result<&mut JobSummary, Corrupt> {
         let at = (namespace.to_owned(), job_id.to_owned());

@@ -8,8 +8,9 @@ use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
 use prost::Message;
 use prost::bytes::Buf;
 
+use super::Step;
 use super::entry::Entry;
-use super::{FEATURE_LEVEL, Step};
+use super::level::{self, FEATURE_LEVEL, FIRST_LEVEL};
 use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
@@ -84,9 +85,11 @@ impl Unreadable {
 /// What is logged although it cannot be read ends every server that meets it.
 pub fn read_envelope(bytes: impl Buf) -> Result<(Envelope, Command), Unreadable> {
     let mut envelope = Envelope::decode(bytes)?;
-    match envelope.command.take() {
-        Some(command) if envelope.feature_level <= FEATURE_LEVEL => Ok((envelope, command)),
-        _ => Err(Unreadable::TooNew { needed: envelope.feature_level }),
+    let command = envelope.command.take();
+    let needed = level::level_to_read(&envelope, command.as_ref());
+    match command {
+        Some(command) if needed <= FEATURE_LEVEL => Ok((envelope, command)),
+        _ => Err(Unreadable::TooNew { needed }),
     }
 }
 
@@ -163,6 +166,11 @@ impl Machine {
         &self.cluster
     }
 
+    /// The cluster's feature level: what a command belongs to that is above it is refused.
+    pub fn feature_level(&self) -> u32 {
+        self.cluster.feature_level.max(FIRST_LEVEL)
+    }
+
     /// The hash of all that was written by the entries applied so far.
     pub fn chain(&self) -> &Chain {
         &self.chain
@@ -202,7 +210,7 @@ impl Machine {
         let step = if fenced {
             Ok(Err(super::refuse(409, "the leader that proposed this no longer leads")))
         } else {
-            self.dispatch(tx, at, envelope.feature_level, stamp_ns, command)
+            self.dispatch(tx, at, level::needed_level(envelope, &command), stamp_ns, command)
         };
         let step = match step {
             // All servers hold the same bytes, so that it is refused by all of them.
@@ -232,15 +240,19 @@ impl Machine {
         &mut self,
         tx: &mut Tx<'_>,
         at: LogPosition,
-        feature_level: u32,
+        needed_level: u32,
         stamp_ns: i64,
         command: Command,
     ) -> Step {
-        if let Err(refusal) = super::check::check(&command) {
+        let reached = level::must_have_reached(needed_level, self.feature_level());
+        if let Err(refusal) = reached.and_then(|()| super::check::check(&command)) {
             return Ok(Err(refusal));
         }
         if let Command::ClusterInit(command) = command {
-            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, feature_level, command));
+            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, command));
+        }
+        if let Command::FeatureLevelRaise(command) = command {
+            return Ok(Ok(super::feature_level_raise::apply(&mut self.cluster, at.index, &command)));
         }
         // A reset is of the time that it resets to.
         let time_ns = if matches!(command, Command::TimeReset(_)) { stamp_ns } else { self.cluster.time_ns };
@@ -261,7 +273,9 @@ impl Machine {
             Command::SummariesReconcile(command) => super::summaries_reconcile::apply(&mut entry, command)?,
             Command::TimeReset(command) => super::time_reset::apply(&mut entry, &mut self.cluster, command)?,
             Command::AutopilotSet(command) => super::autopilot_set::apply(&mut entry, command)?,
-            Command::ClusterInit(_) => unreachable!("handled above"),
+            #[cfg(feature = "next-level")]
+            Command::NotePut(command) => super::note_put::apply(&mut entry, command)?,
+            Command::ClusterInit(_) | Command::FeatureLevelRaise(_) => unreachable!("handled above"),
         };
         if answer.is_ok() {
             entry.finish()?;

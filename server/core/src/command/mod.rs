@@ -6,6 +6,7 @@ mod check;
 mod cluster_init;
 mod entry;
 mod eval_update;
+mod feature_level_raise;
 mod job_child;
 mod job_deregister;
 mod job_dispatch;
@@ -15,9 +16,12 @@ mod job_revert;
 mod job_stability;
 mod job_state;
 mod job_version;
+mod level;
 mod machine;
 mod node_register;
 mod node_status_update;
+#[cfg(feature = "next-level")]
+mod note_put;
 mod periodic_launch;
 mod plan_apply;
 mod plan_deployments;
@@ -28,6 +32,7 @@ mod time_reset;
 
 pub use entry::new_eval;
 pub use job_version::version_of_submission;
+pub use level::{FEATURE_LEVEL, FIRST_LEVEL, level_of, needed_level};
 pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope, reads_all_of_something};
 
 use ordu_proto::command::outcome::Outcome as Answer;
@@ -35,10 +40,6 @@ use ordu_proto::command::{Envelope, Refusal, envelope::Command};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use crate::state::{Corrupt, Id};
-
-/// The feature level of this release: what it may find in an envelope. A new command or a new meaning
-/// of an old one raises it; it is proposed only when every server knows it.
-pub const FEATURE_LEVEL: u32 = 1;
 
 /// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state. Where
 /// that is a single row the command is refused; else the server stops.
@@ -62,7 +63,8 @@ fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {
     refuse(500, format!("job {job_id:?} in namespace {namespace:?} at version {version} not found"))
 }
 
-/// An envelope around a command. `time_ns` is zero but in tests: the leader stamps it, see [`stamped`].
+/// An envelope around a command, with the level of the command: of a newer release's envelopes, an older one can read all
+/// whose command it knows. `time_ns` is zero but in tests: the leader stamps it, see [`stamped`].
 ///
 /// `request_id` names the request so that a retry finds the first answer; commands that may be applied
 /// twice without harm go without. Who tries again also sets `earliest_index`.
@@ -70,7 +72,7 @@ pub fn envelope(request_id: Option<Id>, fence_term: u64, time_ns: i64, command: 
     Envelope {
         request_id: request_id.map(Vec::from).unwrap_or_default(),
         time_ns,
-        feature_level: FEATURE_LEVEL,
+        feature_level: level_of(&command),
         fence_term,
         earliest_index: 0,
         command: Some(command),

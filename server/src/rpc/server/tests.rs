@@ -19,7 +19,7 @@ async fn what_cannot_be_read_is_not_logged_and_the_rest_of_its_batch_is() {
     let batch = || [Bytes::new(), known.encode_to_vec().into(), newer.encode_to_vec().into()].to_vec();
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let results = propose_all(raft, &server.context().clock, &DiskSpace::default(), batch()).await;
+        let results = propose_all(raft, &server.context().clock, |_, _| None, batch()).await;
         let results: Vec<_> = results.into_iter().map(|result| result.result.unwrap()).collect();
         let [propose_result::Result::Unreadable(empty), decided, propose_result::Result::Unreadable(newer)] =
             &results[..]

@@ -1,6 +1,6 @@
 //! What holds for every command: request ids, fences, time, feature levels.
 
-use ordu_proto::command::{ClusterInit, Envelope, TooLate};
+use ordu_proto::command::{ClusterInit, Envelope, FeatureLevelRaise, TooLate};
 
 use super::super::{FEATURE_LEVEL, Fatal};
 use super::*;
@@ -132,7 +132,19 @@ fn what_this_release_does_not_know_is_fatal() {
     let newer = Envelope { feature_level: FEATURE_LEVEL + 1, ..known.clone() };
     // A command of a number that no release has yet: field 999, an empty message.
     let unknown = [Envelope { command: None, ..known }.encode_to_vec(), vec![0xba, 0x3e, 0]].concat();
-    let cases = [(newer.encode_to_vec(), true), (unknown, true), (Vec::new(), true), (vec![0xff], false)];
+    // A level that the cluster rises to, and that this release does not know.
+    let level = FEATURE_LEVEL + 1;
+    let raise = Command::FeatureLevelRaise(FeatureLevelRaise { level });
+    let begin = Command::ClusterInit(ClusterInit { cluster_id: vec![1; 16], feature_level: level });
+    let [raise, begin] = [raise, begin].map(|command| envelope(None, 0, 5, command).encode_to_vec());
+    let cases = [
+        (raise, true),
+        (begin, true),
+        (newer.encode_to_vec(), true),
+        (unknown, true),
+        (Vec::new(), true),
+        (vec![0xff], false),
+    ];
     for (bytes, is_too_new) in cases {
         let mut tx = Tx::new(&world.tables, Default::default());
         let at = LogPosition { term: 1, index: 11 };
@@ -146,7 +158,7 @@ fn what_this_release_does_not_know_is_fatal() {
 #[test]
 fn the_first_cluster_id_stays() {
     let mut world = World::new();
-    let init = |byte| Command::ClusterInit(ClusterInit { cluster_id: vec![byte; 16] });
+    let init = |byte| Command::ClusterInit(ClusterInit { cluster_id: vec![byte; 16], feature_level: 0 });
     world.accept(init(1));
     world.accept(init(1));
     assert_eq!(409, world.refused(init(2)).0);
@@ -155,4 +167,32 @@ fn the_first_cluster_id_stays() {
         (vec![1; 16], 1),
         (world.machine.cluster().cluster_id.clone(), world.machine.cluster().feature_level)
     );
+}
+
+#[test]
+fn the_cluster_s_level_rises_and_never_falls() {
+    let mut world = World::new();
+    assert_eq!(1, world.machine.feature_level());
+    let raise = |level| Command::FeatureLevelRaise(FeatureLevelRaise { level });
+    for (level, reached) in [(FEATURE_LEVEL, FEATURE_LEVEL), (0, FEATURE_LEVEL), (1, FEATURE_LEVEL)] {
+        world.accept(raise(level));
+        world.reload();
+        assert_eq!(reached, world.machine.feature_level(), "after {level}");
+    }
+    // One that begins at a level is at it from the first, and says so to every server alike.
+    let mut world = World::new();
+    world.accept(Command::ClusterInit(ClusterInit { cluster_id: vec![1; 16], feature_level: FEATURE_LEVEL }));
+    assert_eq!(FEATURE_LEVEL, world.machine.cluster().feature_level);
+}
+
+#[cfg(feature = "next-level")]
+#[test]
+fn a_command_above_the_cluster_s_level_is_refused_and_leaves_no_trace() {
+    use ordu_proto::command::NotePut;
+    let note = || Command::NotePut(NotePut { name: "a".into(), text: "b".into() });
+    let mut world = World::new();
+    let (status, text) = world.refused(note());
+    assert_eq!((409, "this needs feature level 2, and the cluster's is 1"), (status, text.as_str()));
+    world.accept(Command::FeatureLevelRaise(FeatureLevelRaise { level: 2 }));
+    world.accept(note());
 }

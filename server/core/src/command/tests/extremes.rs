@@ -1,8 +1,8 @@
 //! Commands that no server proposes and any peer may send: whatever their fields say, `apply` answers.
 
 use ordu_proto::command::{
-    ClusterInit, DeploymentUpdate, Envelope, JobDispatch, JobEvaluate, JobRevert, JobStability,
-    PeriodicLaunch, PlanUpdate, SummariesReconcile,
+    ClusterInit, DeploymentUpdate, Envelope, FeatureLevelRaise, JobDispatch, JobEvaluate, JobRevert,
+    JobStability, PeriodicLaunch, PlanUpdate, SummariesReconcile,
 };
 use ordu_proto::state::{AutopilotConfig, Deployment, DeploymentState, NetworkResource, RescheduleEvent};
 use proptest::prelude::*;
@@ -350,7 +350,11 @@ impl Dice {
                 super::autopilot::set(config, self.is(2).then(|| self.u64()))
             }
             _ if self.is(2) => Command::SummariesReconcile(SummariesReconcile::default()),
-            _ => Command::ClusterInit(ClusterInit { cluster_id: self.id() }),
+            _ if self.is(2) => Command::FeatureLevelRaise(FeatureLevelRaise { level: self.below(2) as u32 }),
+            _ => Command::ClusterInit(ClusterInit {
+                cluster_id: self.id(),
+                feature_level: self.below(2) as u32,
+            }),
         }
     }
 

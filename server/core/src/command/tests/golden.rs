@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use ordu_proto::command::{
-    AutopilotWasSet, ClusterInit, Continued, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert,
-    JobStability, Outcome, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset,
-    TimeWasReset, outcome,
+    AutopilotWasSet, ClusterInit, Continued, Envelope, FeatureLevelRaise, JobDispatched, JobEvaluate,
+    JobRegistered, JobRevert, JobStability, Outcome, PeriodicLaunched, PlanUpdate, Refusal,
+    SummariesReconcile, TimeReset, TimeWasReset, outcome,
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
@@ -317,7 +317,11 @@ fn commands(pinned: &mut Pinned) {
     let rest = TimeReset { after: vec![1, 2], ..TimeReset::default() };
     pinned.command("command.time_reset_behind", Command::TimeReset(rest));
     pinned.command("command.autopilot_set", super::autopilot::set(full_autopilot(), Some(7)));
-    pinned.command("command.cluster_init", Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
+    let init =
+        |feature_level| Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec(), feature_level });
+    pinned.command("command.cluster_init", init(0));
+    pinned.command("command.cluster_init_at_a_level", init(1));
+    pinned.command("command.feature_level_raise", Command::FeatureLevelRaise(FeatureLevelRaise { level: 1 }));
 }
 
 fn full_autopilot() -> AutopilotConfig {
@@ -503,7 +507,7 @@ fn what_is_logged_and_stored_is_what_the_release_wrote_byte_for_byte() {
 #[test]
 fn a_given_log_leads_to_the_state_that_the_release_reached() {
     let mut world = World::new();
-    world.accept(Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
+    world.accept(Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec(), feature_level: 0 }));
     world.accept(node_register(node(100, 1000)));
     world.accept(registered("a", "{1}", 1));
     world.accept(plans(vec![plan(vec![
