@@ -280,6 +280,7 @@ async fn look(storage: Storage, data_dir: PathBuf) -> io::Result<Found> {
     }
     let tables = storage.tables.clone();
     tables.scrub(&mut |_| true)?;
+    ordu_store::tables::read(&*tables, ordu_store::tables::must_be_known)?;
     let mut log = LogStore::open(storage.log.clone(), server_id, &state_machine::seen(&*tables, server_id)?)?;
     let vote = log.read_vote().await?;
     let end = log.get_log_state().await?.last_log_id;

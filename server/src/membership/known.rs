@@ -243,10 +243,12 @@ impl Known {
         self.met().get(&id).map_or(DiskRoom::Enough, |met| met.said.disk_room)
     }
 
-    /// The highest feature level that a server of this cluster has said last that it knows, and its release.
+    /// The highest feature level that a server of this cluster has said last that it knows, and its release. What it said
+    /// before the cluster was formed counts, too.
     pub fn feature_level(&self, id: u64) -> Option<(u32, String)> {
         let met = self.met();
-        let met = met.get(&id).filter(|met| self.is_one_of_us(&met.said.cluster_id))?;
+        let is_ours = |said: &Said| said.cluster_id.is_empty() || self.is_one_of_us(&said.cluster_id);
+        let met = met.get(&id).filter(|met| is_ours(&met.said))?;
         Some((met.said.feature_level, met.said.release.clone()))
     }
 

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use crate::membership::{Voters, wait_for_more, wait_for_voters};
 
 const LEVELS: &str = "/v1/operator/ordu/feature-level";
+/// Why the tests are skipped where the other release was not built.
+const NO_NEXT: &str = "ORDU_NEXT_BIN names no binary of the next feature level; `make test` builds one";
 /// A write that belongs to the next level.
 const NOTE: &str = "/v1/operator/ordu/note?name=a&text=b";
 
@@ -48,7 +50,7 @@ impl Stage {
     /// None where the other release was not built. The level rises by itself after so long.
     async fn set(feature_level_after: &str) -> Option<Self> {
         let Some(next) = next_binary() else {
-            skipped("ORDU_NEXT_BIN names no binary of the next feature level; `make test` builds one");
+            skipped(NO_NEXT);
             return None;
         };
         let server_block = format!("feature_level_after = \"{feature_level_after}\"");
@@ -158,6 +160,27 @@ impl Stage {
 async fn put(client: Client, path: &str) -> (u16, String) {
     let answer = client.send("PUT", path, None).await.expect("the server answers");
     (answer.status, answer.text())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_cluster_begins_at_the_level_that_all_its_servers_know() {
+    let Some(next) = next_binary() else { return skipped(NO_NEXT) };
+    for (old, level) in [(0, 2), (1, 1)] {
+        let mut cluster = Cluster::prepare(Shape { nodes: 0, ..Shape::default() }).await;
+        for server in &mut cluster.servers[old..] {
+            server.set_program(next.clone());
+        }
+        (0..3).for_each(|server| cluster.start_server(server));
+        cluster.leader().await;
+        let client = cluster.client(2);
+        eventually(&format!("level {level} where {old} are old"), SETTLE_WITHIN, async || {
+            let told = client.json(LEVELS).await.map_err(|error| error.to_string())?;
+            holds(told["Level"] == level && told["Highest"] == 2, || told.to_string())
+        })
+        .await;
+        let status = if level == 2 { 200 } else { 409 };
+        assert_eq!(status, put(client, NOTE).await.0, "{old} are old");
+    }
 }
 
 /// All servers are upgraded in this order, and an operator has the level raised. What belongs to it is refused before

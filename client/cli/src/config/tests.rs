@@ -101,11 +101,11 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:30: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:31: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:42: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:43: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -63,3 +63,32 @@ pub(super) fn must_have_reached(needed: u32, level: u32) -> Result<(), Refusal> 
     }
     Err(refuse(409, format!("this needs feature level {needed}, and the cluster's is {level}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use ordu_proto::command::FeatureLevelRaise;
+
+    use super::*;
+
+    #[test]
+    fn a_command_needs_its_level_and_what_its_envelope_says_and_its_reader_what_it_leads_to() {
+        let raise = |level| Command::FeatureLevelRaise(FeatureLevelRaise { level });
+        let stamped = |feature_level| Envelope { feature_level, ..Envelope::default() };
+        for (stamp, level, needed, to_read) in [(0, 1, 1, 1), (1, 3, 1, 3), (4, 3, 4, 4)] {
+            assert_eq!(needed, needed_level(&stamped(stamp), &raise(level)), "{stamp} {level}");
+            assert_eq!(to_read, level_to_read(&stamped(stamp), Some(&raise(level))), "{stamp} {level}");
+        }
+        assert_eq!(7, level_to_read(&stamped(7), None), "of a command that is not known");
+    }
+
+    #[test]
+    fn what_the_cluster_has_not_reached_is_refused() {
+        assert_eq!(Ok(()), must_have_reached(1, 1));
+        assert_eq!(Ok(()), must_have_reached(1, 2));
+        let refusal = must_have_reached(2, 1).expect_err("it is refused");
+        assert_eq!(
+            (409, "this needs feature level 2, and the cluster's is 1"),
+            (refusal.status, refusal.text.as_str())
+        );
+    }
+}

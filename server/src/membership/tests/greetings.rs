@@ -46,6 +46,21 @@ fn a_stranger_is_remembered_but_in_the_place_of_no_one_of_this_cluster() {
     assert_eq!((None, Some("one:1".to_owned())), (address_of(&known, 1), address_of(&known, 3)));
 }
 
+#[test]
+fn what_a_server_told_last_of_its_level_stands_until_it_tells_another_and_a_stranger_tells_nothing() {
+    let known = Known::default();
+    known.belong_to(OURS.to_vec());
+    let tell = |feature_level, cluster_id: &[u8]| {
+        known.note(Said { feature_level, ..said(1, "one:1", cluster_id) });
+        known.feature_level(1).map(|(level, _)| level)
+    };
+    assert_eq!(None, known.feature_level(1));
+    assert_eq!(Some(2), tell(2, b""));
+    assert_eq!(Some(2), tell(2, OURS));
+    assert_eq!(Some(2), tell(7, b"theirs"), "a stranger at its address");
+    assert_eq!(Some(1), tell(1, OURS), "it went back to an older release");
+}
+
 fn greetings(known: Known, peers: Peers) -> Greetings {
     let identity =
         Identity { server_id: 9, cluster_id: OURS.to_vec(), settled: Vec::new(), is_prepared: true };

@@ -184,15 +184,3 @@ fn the_cluster_s_level_rises_and_never_falls() {
     world.accept(Command::ClusterInit(ClusterInit { cluster_id: vec![1; 16], feature_level: FEATURE_LEVEL }));
     assert_eq!(FEATURE_LEVEL, world.machine.cluster().feature_level);
 }
-
-#[cfg(feature = "next-level")]
-#[test]
-fn a_command_above_the_cluster_s_level_is_refused_and_leaves_no_trace() {
-    use ordu_proto::command::NotePut;
-    let note = || Command::NotePut(NotePut { name: "a".into(), text: "b".into() });
-    let mut world = World::new();
-    let (status, text) = world.refused(note());
-    assert_eq!((409, "this needs feature level 2, and the cluster's is 1"), (status, text.as_str()));
-    world.accept(Command::FeatureLevelRaise(FeatureLevelRaise { level: 2 }));
-    world.accept(note());
-}
