@@ -1,18 +1,13 @@
 //! One decision of the scheduler: reads everything of one state, puts the plans under way into the view,
 //! and lets the core decide.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use ordu_core::scheduler::evaluations::is_open;
-use ordu_core::scheduler::{Decision, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
-use ordu_core::state::{Corrupt, Reader, Table, key, read, readable, reader::ReaderExt};
-use ordu_proto::raft::LogId;
-use ordu_proto::state::{Allocation, Deployment, Evaluation, Job};
+use ordu_core::scheduler::{Decision, GatheredInput, ScheduledJob, Subject, schedule};
+use ordu_core::state::{Corrupt, read};
+use ordu_proto::state::Evaluation;
 
 use super::Duties;
 use super::ids::fresh_id;
-use super::jobs::Parsed;
 use crate::contain::contained_now;
 use ordu_store::background::heavy;
 
@@ -33,13 +28,7 @@ pub(super) struct Decided {
 /// Everything that a decision looks at, of one state.
 struct Sight {
     eval: Evaluation,
-    job_row: Option<Job>,
-    job: Option<Parsed>,
-    older: BTreeMap<(u64, u64), Arc<ScheduledJob>>,
-    allocs: Vec<Allocation>,
-    deployment: Option<Deployment>,
-    view: ViewSnapshot,
-    index: u64,
+    input: GatheredInput,
     placed_around: Option<u64>,
 }
 
@@ -49,24 +38,8 @@ impl Duties {
     pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, String> {
         let sight = self.look(eval_id, around_plans).map_err(|corrupt| corrupt.to_string())?;
         let Some(mut sight) = sight else { return Ok(None) };
-        let wanted = sight.job.as_ref().map_or(0, |job| job.wanted);
-        let pairs = (sight.allocs.len() + wanted).saturating_mul(sight.view.node_count());
-        let bytes = sight.job.as_ref().map_or(0, |parsed| parsed.job.constraint_bytes());
-        let bytes = bytes.saturating_mul(sight.view.node_count());
-        let decision = heavy(pairs >= HEAVY_PAIRS || bytes >= HEAVY_BYTES, || {
-            let older = &sight.older;
-            let input = ScheduleInput {
-                eval: &sight.eval,
-                job_row: sight.job_row.as_ref(),
-                job: sight.job.as_ref().map(|parsed| &*parsed.job),
-                versions: &|create_index, version| older.get(&(create_index, version)).cloned(),
-                allocs: &sight.allocs,
-                deployment: sight.deployment.as_ref(),
-                view: &mut sight.view,
-                snapshot_index: sight.index,
-                now_ns: self.context.clock.now_ns(),
-                dry_run: false,
-            };
+        let decision = heavy(is_heavy(&sight.input), || {
+            let input = sight.input.input(&sight.eval, self.context.clock.now_ns());
             // What no one foresaw in one job must not end the leader, and then the next one.
             contained_now(|| schedule(input, &mut fresh_id))
         });
@@ -90,44 +63,21 @@ impl Duties {
             let Some(eval) = read::eval(reader, eval_id)?.filter(|eval| is_open(eval.status())) else {
                 return Ok(None);
             };
-            let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
-            let job_row = read::job(reader, &eval.namespace, &eval.job_id)?;
-            let job = match &job_row {
-                Some(row) => self.jobs.get(reader, row)?,
-                None => None,
-            };
-            let allocs = read::allocs_of_job(reader, &eval.namespace, &eval.job_id)?;
-            // One that cannot be decoded is not there: it must not hold up its job for ever.
-            let deployment =
-                readable(read::latest_deployment(reader, &eval.namespace, &eval.job_id))?.flatten();
-            let older = self.older_versions(reader, job_row.as_ref(), &allocs)?;
             let placed_around = if around_plans { self.in_flight.overlay(&mut view, reader)? } else { None };
-            let index = position.map_or(0, |position| position.index);
-            Ok(Some(Sight { eval, job_row, job, older, allocs, deployment, view, index, placed_around }))
+            let subject = Subject::Stored(&eval.namespace, &eval.job_id);
+            let input =
+                GatheredInput::gather(reader, view, subject, &|reader, row| self.jobs.get(reader, row))?;
+            Ok(Some(Sight { eval, input, placed_around }))
         })
     }
+}
 
-    /// The versions by which allocations of the job run.
-    fn older_versions(
-        &self,
-        reader: &dyn Reader,
-        job_row: Option<&Job>,
-        allocs: &[Allocation],
-    ) -> Result<BTreeMap<(u64, u64), Arc<ScheduledJob>>, Corrupt> {
-        let mut older = BTreeMap::new();
-        let Some(row) = job_row else { return Ok(older) };
-        for alloc in allocs {
-            let version = (alloc.job_create_index, alloc.job_version);
-            if older.contains_key(&version) {
-                continue;
-            }
-            // The specification outlives the row of its version, and the scheduler needs no more of it.
-            let (create_index, version_number) = version;
-            let row = Job { create_index, version: version_number, ..row.clone() };
-            if let Some(parsed) = readable(self.jobs.get(reader, &row))?.flatten() {
-                older.insert(version, parsed.job);
-            }
-        }
-        Ok(older)
-    }
+/// Whether the decision is worth a thread of its own.
+fn is_heavy(input: &GatheredInput) -> bool {
+    let nodes = input.view.node_count();
+    let job = input.job.as_deref();
+    let wanted = job.map_or(0, ScheduledJob::allocs_wanted);
+    let pairs = input.allocs.len().saturating_add(wanted).saturating_mul(nodes);
+    let bytes = job.map_or(0, ScheduledJob::constraint_bytes).saturating_mul(nodes);
+    pairs >= HEAVY_PAIRS || bytes >= HEAVY_BYTES
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordu_core::job::JobKind;
 use ordu_core::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
 use ordu_proto::state::Evaluation;
@@ -21,7 +22,8 @@ use super::ids::fresh_id;
 const EVALS_IN_HAND_MAX: usize = 1024;
 
 /// What evaluations name as their scheduler. Those that have none here fail with a sentence that says so.
-const SCHEDULERS: [&str; 4] = ["service", "batch", "system", "sysbatch"];
+const SCHEDULERS: [&str; 4] =
+    [JobKind::Service.as_str(), JobKind::Batch.as_str(), JobKind::System.as_str(), "sysbatch"];
 
 /// How often an evaluation is handed out, as its failure tells it.
 const DELIVERY_LIMIT: u32 = 3;
@@ -63,7 +65,7 @@ async fn evaluate(duties: &Duties, delivery: Delivery) {
 
 /// Decides the evaluation and has everything written that follows, or tells why that cannot be.
 async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
-    let mut attempts = evaluations::PlanAttempts::new(&delivery.eval.r#type);
+    let mut attempts = evaluations::PlanAttempts::new(JobKind::parse(&delivery.eval.r#type));
     let mut around_plans = true;
     duties.context.state.wait_applied(delivery.eval.modify_index).await;
     loop {

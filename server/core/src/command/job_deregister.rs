@@ -7,6 +7,7 @@ use ordu_proto::state::Job;
 use super::Step;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, new_eval};
 use super::job_version::next_version;
+use crate::job::JobKind;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Id, read};
 
@@ -18,7 +19,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
         namespace: command.namespace.clone(),
         id: command.job_id.clone(),
         priority: UNKNOWN_JOB_PRIORITY,
-        r#type: "service".to_owned(),
+        r#type: JobKind::Service.as_str().to_owned(),
         ..Job::default()
     });
     let job_modify_index = match &existing {

@@ -1,6 +1,7 @@
 //! Named look-ups in the tables, so that no caller spells a key.
 
 use ordu_proto::api;
+use ordu_proto::raft::LogId;
 use ordu_proto::state::{
     Allocation, AutopilotConfig, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary,
     Node, NodeAlloc, PeriodicLaunchRecord,
@@ -21,6 +22,12 @@ pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
 /// How the leader looks after the servers, once that was set.
 pub fn autopilot(reader: &dyn Reader) -> Result<Option<AutopilotConfig>, Corrupt> {
     reader.row(Table::Meta, key::meta::AUTOPILOT)
+}
+
+/// The index of the log up to which the tables have everything; 0 where they have nothing.
+pub fn applied_index(reader: &dyn Reader) -> Result<u64, Corrupt> {
+    let applied: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
+    Ok(applied.map_or(0, |applied| applied.index))
 }
 
 /// The index of the last change to each table.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::Stream;
+use ordu_core::job::JobKind;
 use ordu_core::state::reader::ReaderExt;
 use ordu_core::state::{Reader, Table, key, read};
 use ordu_proto::command::envelope::Command;
@@ -147,7 +148,7 @@ where
         let has_ended = |alloc: &Allocation| {
             alloc.desired_status() == DesiredStatus::Run
                 && alloc.client_status() == ClientStatus::Complete
-                && alloc.job_type != "batch"
+                && JobKind::parse(&alloc.job_type) != Some(JobKind::Batch)
         };
         let jobs: BTreeSet<(String, String)> =
             allocs.into_iter().filter(has_ended).map(|alloc| (alloc.namespace, alloc.job_id)).collect();

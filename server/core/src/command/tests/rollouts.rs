@@ -9,7 +9,7 @@ use super::*;
 use crate::job::{
     DeploymentDocument, canonicalise, decode_register, group_counts, job_row, parse_spec, spec_json,
 };
-use crate::scheduler::{Decision, ScheduleInput, ScheduledJob, schedule};
+use crate::scheduler::{Decision, JobVersions, ScheduleInput, ScheduledJob, schedule};
 
 /// A cluster with a scheduler.
 struct Stage {
@@ -60,7 +60,7 @@ impl Stage {
             eval: &eval,
             job_row: row.as_ref(),
             job: job.as_ref(),
-            versions: &|_, _| None,
+            versions: &JobVersions::new(),
             allocs: &allocs,
             deployment: deployment.as_ref(),
             view: &mut self.world.machine.view.snapshot(),
