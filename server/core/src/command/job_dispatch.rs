@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ordu_proto::api::job::ParameterizedJobConfig;
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{JobDispatch, JobDispatched, Refusal};
 use ordu_proto::state::Job;
 
 use super::entry::Entry;
-use super::job_child::{Child, spec_of_parent, submit_child};
+use super::job_child::{Child, Parent, submit_child};
 use super::{Step, refuse};
+use crate::job::ParameterFacts;
 use crate::limits::DISPATCH_PAYLOAD_BYTES_MAX;
 use crate::state::{Corrupt, read};
 
@@ -24,9 +24,9 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
     if parent.stop {
         return Ok(Err(refuse(500, format!("Specified job {job_id:?} is stopped"))));
     }
-    let mut spec = spec_of_parent(entry.reader(), &parent)?;
-    let Some(parameters) = &spec.parameterized_job else {
-        return Err(read::corrupt_spec(entry.reader(), &parent, &"it says nothing of parameters"));
+    let parent = Parent::read(entry.reader(), parent)?;
+    let Some(parameters) = &parent.facts.parameterized_job else {
+        return Err(read::corrupt_spec(entry.reader(), &parent.job, &"it says nothing of parameters"));
     };
     if let Err(refusal) = check(parameters, &meta, &payload) {
         return Ok(Err(refusal));
@@ -43,10 +43,10 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
         // Drawn twice in one second.
         return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
     }
-    spec.meta.extend(meta);
     let child = Child {
         id,
-        spec,
+        spec: parent.edited(entry.reader(), |spec| spec.add_meta(&meta))?,
+        periodic: parent.facts.periodic.is_some(),
         payload,
         idempotency_token: idempotency_token.clone(),
         dispatched: true,
@@ -82,7 +82,7 @@ fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt>
 
 /// What the job lets a dispatch hand in.
 fn check(
-    parameters: &ParameterizedJobConfig,
+    parameters: &ParameterFacts,
     meta: &BTreeMap<String, String>,
     payload: &[u8],
 ) -> Result<(), Refusal> {

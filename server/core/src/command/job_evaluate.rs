@@ -36,10 +36,10 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobEvaluate) -> Step {
 /// Marks the failed allocations of the groups that may be rescheduled at all.
 fn place_failed_anew(entry: &mut Entry<'_, '_>, job: &Job) -> Result<(), Corrupt> {
     let spec = read::spec_of(entry.reader(), job)?;
-    let spec = read::parsed_spec(entry.reader(), job, &spec)?;
+    let facts = read::spec_facts(entry.reader(), job, &spec)?;
     let reschedules = |name: &str| {
-        let policy = spec.task_groups.iter().find(|group| group.name == name)?.reschedule_policy.as_ref()?;
-        Some(policy.unlimited() || policy.attempts() > 0)
+        let policy = facts.task_groups.iter().find(|group| group.name == name)?.reschedule_policy.as_ref()?;
+        Some(policy.unlimited == Some(true) || policy.attempts.is_some_and(|attempts| attempts > 0))
     };
     for alloc in read::allocs_of_job(entry.reader(), &job.namespace, &job.id)? {
         let is_failed = alloc.client_status() == ClientStatus::Failed

@@ -1,5 +1,7 @@
 //! Command 16, since 0.1: a job is registered or changed, and evaluated, in one entry.
 
+use std::collections::BTreeMap;
+
 use ordu_proto::command::JobRegister;
 use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::state::{Job, JobSpec};
@@ -7,8 +9,11 @@ use ordu_proto::state::{Job, JobSpec};
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
 use super::{Step, refuse};
-use crate::job::{check_total, parse_spec, spec_json as spec_json_of};
+use crate::job::{SpecEdit, SpecFacts, check_total};
 use crate::state::read;
+
+/// The count of a group that says none.
+const DEFAULT_COUNT: i64 = 1;
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
     let Some(job) = command.job else { return Ok(Err(refuse(400, "Job must be specified"))) };
@@ -44,15 +49,18 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
 
 /// The specification with the counts that its groups have in the other one.
 fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, String> {
-    let parsed = |json: &[u8]| parse_spec(json).map_err(|error| error.to_string());
-    let (mut spec, existing) = (parsed(spec_json)?, parsed(existing_json)?);
-    for group in &mut spec.task_groups {
-        if let Some(same) = existing.task_groups.iter().find(|same| same.name == group.name) {
-            group.count = same.count;
-        }
-    }
-    check_total(&spec)?;
-    Ok(spec_json_of(&spec))
+    let facts = |json: &[u8]| SpecFacts::read(json).map_err(|error| error.to_string());
+    let (spec, existing) = (facts(spec_json)?, facts(existing_json)?);
+    // Of several groups of one name the first counts.
+    let kept: BTreeMap<&str, Option<i64>> =
+        existing.task_groups.iter().rev().map(|group| (&*group.name, group.count)).collect();
+    let counts = spec.task_groups.iter().map(|group| kept.get(&*group.name).copied().unwrap_or(group.count));
+    check_total(counts.map(|count| count.unwrap_or(DEFAULT_COUNT)))?;
+    let edited = SpecEdit::of(spec_json).and_then(|mut spec| {
+        spec.set_counts(&kept)?;
+        Ok(spec.to_json())
+    });
+    edited.map_err(|error| error.to_string())
 }
 
 /// The caller says which `JobModifyIndex` it has seen; 0 stands for "there is no such job".

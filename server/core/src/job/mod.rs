@@ -15,6 +15,8 @@ mod document;
 mod faults;
 mod kind;
 mod spec;
+mod splice;
+mod stored;
 mod time;
 mod validate;
 mod validation;
@@ -33,6 +35,7 @@ pub use document::{JobStub, SummaryDocument, job_document, job_stub, summary_doc
 pub use faults::{Faults, Span, Warnings};
 pub use kind::JobKind;
 pub use spec::{group_counts, job_row, parse_spec, spec_json};
+pub(crate) use stored::{ParameterFacts, SpecEdit, SpecFacts, written_schedule};
 pub use time::rfc3339;
 pub(crate) use validate::check_total;
 pub use validate::{InvalidNamespace, check_namespace, validate};

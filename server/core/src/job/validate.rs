@@ -15,7 +15,7 @@ mod version_constraint;
 
 use std::collections::BTreeMap;
 
-use ordu_proto::api::job::JobSpec;
+use ordu_proto::api::job::{JobSpec, TaskGroup};
 
 use super::JobKind;
 use super::faults::Faults;
@@ -143,15 +143,14 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
             ));
         }
     }
-    if let Err(fault) = check_total(job) {
+    if let Err(fault) = check_total(job.task_groups.iter().map(TaskGroup::count)) {
         faults.add(fault);
     }
 }
 
-/// Refuses a job that asks for too many allocations.
-pub(crate) fn check_total(job: &JobSpec) -> Result<(), String> {
-    let total =
-        job.task_groups.iter().fold(0, |total: i64, group| total.saturating_add(group.count().max(0)));
+/// Refuses a job whose groups, of these counts, ask for too many allocations.
+pub(crate) fn check_total(counts: impl Iterator<Item = i64>) -> Result<(), String> {
+    let total = counts.fold(0, |total: i64, count| total.saturating_add(count.max(0)));
     if total > JOB_ALLOCATIONS_MAX {
         return Err(format!(
             "total count was greater than configured job_max_count: {total} > {JOB_ALLOCATIONS_MAX}"

@@ -9,7 +9,7 @@ use ordu_proto::state::{
 
 use super::reader::ReaderExt;
 use super::{Corrupt, Id, Reader, Table, TableIndexes, key, readable};
-use crate::job::parse_spec;
+use crate::job::{SpecFacts, parse_spec};
 
 /// What a node says of a task that will not run again.
 const TASK_DEAD: &str = "dead";
@@ -107,6 +107,14 @@ pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
 /// Where this release cannot read it, though an earlier one wrote it.
 pub fn parsed_spec(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<api::job::JobSpec, Corrupt> {
     parse_spec(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
+}
+
+/// The members of a job's specification by which `apply` decides.
+///
+/// # Errors
+/// Where one of these members is not what it must be.
+pub(crate) fn spec_facts(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<SpecFacts, Corrupt> {
+    SpecFacts::read(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
 }
 
 /// The specification of a job row is not what it must be; whoever finds that out says why.

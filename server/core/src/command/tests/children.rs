@@ -45,7 +45,7 @@ pub(super) fn launch(job_id: &str, launch_ns: i64, eval: u64) -> Command {
     })
 }
 
-fn forced(job_id: &str, eval: u64) -> Command {
+pub(super) fn forced(job_id: &str, eval: u64) -> Command {
     let Command::PeriodicLaunch(launch) = launch(job_id, 0, eval) else { unreachable!("see above") };
     Command::PeriodicLaunch(PeriodicLaunch { forced: true, ..launch })
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ordu_proto::api::job::{JobSpec as Spec, ParameterizedJobConfig};
+use ordu_proto::api::job::{JobSpec as Spec, ParameterizedJobConfig, TaskGroup};
 use ordu_proto::command::{JobDispatch, SummariesReconcile};
 
 use super::*;
@@ -43,16 +43,27 @@ fn the_heaviest_registrations_and_dispatches_are_taken() {
     world.accept("the largest job", registered("big", &large, 1));
     world.accept("the same again", registered("big", &large, 2));
     world.accept("its next version", registered("big", &format!("{large} "), 3));
+    let counted = spec(6 * JOB_BODY_BYTES_MAX, |spec| {
+        spec.task_groups = vec![TaskGroup { name: "g".into(), count: Some(3), ..TaskGroup::default() }];
+    });
+    world.accept("one with a group", registered("big", &counted, 4));
+    let kept = counted.replace(r#""Count":3"#, r#""Count":4"#);
+    assert_ne!(kept, counted);
+    let kept = JobRegister { preserve_counts: true, ..register(job("big"), &kept, Some(5)) };
+    world.accept("it again, its counts kept", Command::JobRegister(kept));
+    assert_eq!(counted, world.0.spec_text("big"));
 
     let mut parent = job("parent");
     parent.parameterized = true;
     let spec = spec(JOB_PARENT_BYTES_MAX, |spec| {
-        spec.parameterized_job = Some(ParameterizedJobConfig::default());
+        let meta_optional = vec!["key-00000001".into(), "key-new".into()];
+        spec.parameterized_job = Some(ParameterizedJobConfig { meta_optional, ..Default::default() });
     });
     world.accept("the largest parent", Command::JobRegister(register(parent, &spec, None)));
     let dispatch = JobDispatch {
         namespace: "default".into(),
         job_id: "parent".into(),
+        meta: [("key-00000001".into(), "other".into()), ("key-new".into(), "new".into())].into(),
         id_suffix: vec![7; 4],
         eval_id: id(9).to_vec(),
         ..JobDispatch::default()

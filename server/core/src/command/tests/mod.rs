@@ -6,6 +6,7 @@ mod children;
 mod deployments;
 mod envelopes;
 mod extremes;
+mod foreign_members;
 mod golden;
 mod heaviest;
 mod jobs;

@@ -188,7 +188,7 @@ fn a_job_whose_row_cannot_be_decoded_is_refused_whatever_is_asked_of_it() {
 
 #[test]
 fn what_would_run_by_a_specification_that_cannot_be_parsed_is_refused() {
-    let not_a_specification = JobSpec { json: br#"{"ID":7}"#.to_vec(), payload: Vec::new() };
+    let not_a_specification = JobSpec { json: br#"{"TaskGroups":7}"#.to_vec(), payload: Vec::new() };
     let mut world = populated();
     for job in ["a", "d", "p"] {
         let row = world.job(job);

@@ -24,7 +24,7 @@ pub(super) fn stability(job_id: &str, version: u64, stable: bool) -> Command {
 }
 
 impl World {
-    fn spec_text(&self, job_id: &str) -> String {
+    pub(super) fn spec_text(&self, job_id: &str) -> String {
         String::from_utf8(read::spec_of(&self.tables, &self.job(job_id)).unwrap().json).unwrap()
     }
 
