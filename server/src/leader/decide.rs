@@ -7,9 +7,9 @@ use ordu_core::state::{Corrupt, read};
 use ordu_proto::state::Evaluation;
 
 use super::Duties;
-use super::ids::fresh_id;
 use crate::contain::contained_now;
 use ordu_store::background::heavy;
+use ordu_store::runtime::random_id;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
 const HEAVY_PAIRS: usize = 20_000;
@@ -41,7 +41,7 @@ impl Duties {
         let decision = heavy(is_heavy(&sight.input), || {
             let input = sight.input.input(&sight.eval, self.context.clock.now_ns());
             // What no one foresaw in one job must not end the leader, and then the next one.
-            contained_now(|| schedule(input, &mut fresh_id))
+            contained_now(|| schedule(input, &mut random_id))
         });
         let decision = decision.map_err(|said| format!("the scheduler met a fault of its own: {said}"))?;
         let stays_as_written = decision.stays_as_written(&sight.eval);

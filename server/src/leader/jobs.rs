@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ordu_core::scheduler::ScheduledJob;
-use ordu_core::state::{Corrupt, Reader, read};
+use ordu_core::state::{Corrupt, JobKey, Reader, read};
 use ordu_proto::state::Job;
 use rustc_hash::FxHashMap;
 
@@ -13,8 +13,8 @@ const PARSED_JOBS_MAX: usize = 1024;
 /// Bytes of the specifications that they were parsed from.
 const PARSED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Namespace, id, create index, version.
-type Version = (String, String, u64, u64);
+/// The job, its create index and the version.
+type Version = (JobKey, u64, u64);
 
 /// The versions read last.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl JobCache {
     /// A version's number can be given again while nothing runs by it, so what was parsed counts only for
     /// the bytes that it was parsed from.
     pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Arc<ScheduledJob>>, Corrupt> {
-        let version = (row.namespace.clone(), row.id.clone(), row.create_index, row.version);
+        let version = (JobKey::from(row), row.create_index, row.version);
         let Some(spec) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?
         else {
             return Ok(None);

@@ -6,7 +6,6 @@ mod broker;
 mod decide;
 pub(crate) mod duties;
 mod follow;
-pub(crate) mod ids;
 mod jobs;
 pub(crate) mod liveness;
 mod periodic;

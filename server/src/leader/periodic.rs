@@ -8,15 +8,15 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ordu_core::command::UNREADABLE_STATUS;
 use ordu_core::periodic::{Schedule, missed_launch};
-use ordu_core::state::{Corrupt, Reader, Table, read, readable};
+use ordu_core::state::{Corrupt, JobKey, Reader, Table, read, readable};
 use ordu_proto::command::PeriodicLaunch;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::state::Job;
 use ordu_store::background::heavy;
+use ordu_store::runtime::random_id;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ids::fresh_id;
 use crate::context::Context;
 use crate::error::WriteError;
 
@@ -28,9 +28,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// As a launch that was refused for a row that cannot be decoded. Each try is an entry of the log.
 const RETRY_UNREADABLE_AFTER: Duration = Duration::from_secs(10);
-
-/// A job by its namespace and id.
-pub(super) type JobKey = (String, String);
 
 /// When jobs are due. A job that is being launched is in neither.
 #[derive(Debug, Default, PartialEq)]
@@ -46,7 +43,7 @@ impl Agenda {
             if job.periodic {
                 // One whose rows cannot be decoded is not launched, and the others are.
                 let due_ns = readable(due(reader, &job, now_ns))?.flatten();
-                self.set((job.namespace, job.id), due_ns);
+                self.set(JobKey::from(&job), due_ns);
             }
             Ok(())
         })
@@ -103,7 +100,7 @@ fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corru
 }
 
 /// Launches for as long as it runs. `changed` tells of periodic jobs that were written or removed.
-pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedReceiver<JobKey>) {
+pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedReceiver<(String, String)>) {
     let mut agenda = load(&context);
     let mut launches = FuturesUnordered::new();
     let mut under_way = BTreeSet::new();
@@ -117,7 +114,8 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
         let wait = agenda.wait(context.clock.now_ns());
         tokio::select! {
             job = changed.recv() => {
-                let Some(job) = job else { return };
+                let Some((namespace, id)) = job else { return };
+                let job = JobKey { namespace, id };
                 // One that is being launched is looked at when that is decided.
                 if !under_way.contains(&job) {
                     look_at(&context, &mut agenda, job);
@@ -144,7 +142,7 @@ fn load(context: &Context) -> Agenda {
 }
 
 fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
-    let (namespace, id) = &job;
+    let JobKey { namespace, id } = &job;
     let due_ns = context.state.read(|reader| match read::job(reader, namespace, id)? {
         Some(row) => due(reader, &row, context.clock.now_ns()),
         None => Ok(None),
@@ -157,13 +155,13 @@ fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
 
 /// Has one launch decided, and gives the job back.
 async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> JobKey {
-    let (namespace, job_id) = job.clone();
+    let JobKey { namespace, id: job_id } = job.clone();
     let command = Command::PeriodicLaunch(PeriodicLaunch {
         namespace,
         job_id,
         launch_ns,
         forced: false,
-        eval_id: fresh_id().to_vec(),
+        eval_id: random_id().to_vec(),
     });
     match context.writer.write_as_leader(term, command).await {
         Ok(written) => {
@@ -175,15 +173,15 @@ async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> Jo
             }
         }
         Err(WriteError::Refused { status, text }) if u32::from(status) == UNREADABLE_STATUS => {
-            tracing::warn!("job {:?} is not launched: {text}", job.1);
+            tracing::warn!("job {:?} is not launched: {text}", job.id);
             tokio::time::sleep(RETRY_UNREADABLE_AFTER).await;
         }
         // It was stopped or removed meanwhile.
         Err(WriteError::Refused { text, .. }) => {
-            tracing::debug!("job {:?} is not launched: {text}", job.1);
+            tracing::debug!("job {:?} is not launched: {text}", job.id);
         }
         Err(error) => {
-            tracing::warn!("a launch of job {:?} could not be written and is tried again: {error}", job.1);
+            tracing::warn!("a launch of job {:?} could not be written and is tried again: {error}", job.id);
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
@@ -191,10 +189,10 @@ async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> Jo
 }
 
 /// What the term's follower of the state tells of.
-pub(super) type Changed = tokio::sync::mpsc::UnboundedSender<JobKey>;
+pub(super) type Changed = tokio::sync::mpsc::UnboundedSender<(String, String)>;
 
 /// A channel for [`Changed`].
-pub(super) fn channel() -> (Changed, UnboundedReceiver<JobKey>) {
+pub(super) fn channel() -> (Changed, UnboundedReceiver<(String, String)>) {
     tokio::sync::mpsc::unbounded_channel()
 }
 
@@ -278,13 +276,13 @@ mod tests {
         ]);
         let mut agenda = Agenda::default();
         agenda.read(&tables, SECOND).unwrap();
-        assert_eq!(Some(((String::new(), "good".to_owned()), MINUTE)), agenda.take_due(MINUTE));
+        assert_eq!(Some((JobKey::new("", "good"), MINUTE)), agenda.take_due(MINUTE));
         assert_eq!(Agenda::default(), agenda);
     }
 
     #[test]
     fn the_agenda_hands_out_what_is_due_in_the_order_of_time() {
-        let job = |id: &str| ("default".to_owned(), id.to_owned());
+        let job = |id: &str| JobKey::new("default", id);
         let mut agenda = Agenda::default();
         agenda.set(job("late"), Some(30));
         agenda.set(job("early"), Some(10));

@@ -8,7 +8,7 @@ use ordu_core::job::JobKind;
 use ordu_core::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
 use ordu_proto::state::Evaluation;
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 use super::Duties;
 use super::decide::Decided;
 use super::follow;
-use super::ids::fresh_id;
 
 /// Evaluations in hand: decided, or waiting for the log to take what was decided.
 const EVALS_IN_HAND_MAX: usize = 1024;
@@ -114,7 +113,7 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
         tracing::debug!("the plan of job {:?} was refused on {} nodes", eval.job_id, outcome.refused);
         if !attempts.may_retry(outcome.progress) {
             let (failed, blocked) =
-                evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), fresh_id());
+                evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), random_id());
             return finish(duties, delivery, failed, Some(blocked)).await;
         }
     }
@@ -150,7 +149,7 @@ pub(super) async fn reap_failed(duties: Arc<Duties>) {
         let spread_ns = u64::from_be_bytes(random_bytes()) % nanoseconds(FOLLOW_UP_SPREAD).unsigned_abs();
         let wait_ns = nanoseconds(FOLLOW_UP_DELAY).saturating_add_unsigned(spread_ns);
         let (failed, follow_up) =
-            evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, fresh_id());
+            evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, random_id());
         let written = match duties.is_open(&delivery.eval.id) {
             Ok(true) => finish(&duties, &delivery, failed, Some(follow_up)).await,
             Ok(false) => Ok(()),

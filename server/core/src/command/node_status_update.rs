@@ -10,7 +10,7 @@ use super::Step;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, derived_id, new_eval};
 use super::job_state::is_client_terminal;
 use super::node_register::push_event;
-use crate::state::{Corrupt, Reader, read, readable};
+use crate::state::{Corrupt, JobKey, Reader, read, readable};
 
 pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Step {
     let mut affected = AffectedJobs::default();
@@ -35,7 +35,7 @@ pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Ste
 /// The jobs with allocations on nodes that change, each with the first such node. An evaluation looks at all of
 /// a job's nodes: one for each job is enough, however many nodes go down with a rack.
 #[derive(Default)]
-pub(super) struct AffectedJobs(BTreeMap<(String, String), Affected>);
+pub(super) struct AffectedJobs(BTreeMap<JobKey, Affected>);
 
 struct Affected {
     node_id: Vec<u8>,
@@ -48,8 +48,9 @@ impl AffectedJobs {
     pub(super) fn add_node(&mut self, reader: &dyn Reader, node_id: &[u8]) -> Result<(), Corrupt> {
         for alloc in read::allocs_of_node(reader, node_id)? {
             if !is_client_terminal(alloc.client_status()) {
+                let job = JobKey::from(&alloc);
                 let affected = || Affected { node_id: node_id.to_vec(), job_type: alloc.job_type };
-                self.0.entry((alloc.namespace, alloc.job_id)).or_insert_with(affected);
+                self.0.entry(job).or_insert_with(affected);
             }
         }
         Ok(())
@@ -57,7 +58,7 @@ impl AffectedJobs {
 
     /// Writes an evaluation of each.
     pub(super) fn evaluate(self, entry: &mut Entry<'_, '_>, seed: &[u8]) -> Result<(), Corrupt> {
-        for ((namespace, job_id), Affected { node_id, job_type }) in self.0 {
+        for (JobKey { namespace, id: job_id }, Affected { node_id, job_type }) in self.0 {
             // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
             let job = readable(read::job(entry.reader(), &namespace, &job_id))?.flatten();
             let job = job.unwrap_or_else(|| Job {

@@ -4,6 +4,7 @@ pub mod census;
 pub mod error;
 pub mod hash;
 pub mod id;
+mod job_key;
 pub mod key;
 pub mod memory;
 pub mod page;
@@ -15,6 +16,7 @@ pub mod tx;
 
 pub use census::Census;
 pub use error::{Corrupt, Fault, readable};
+pub use job_key::JobKey;
 pub use memory::MemoryTables;
 pub use page::{Direction, Place, Span, page, scan_span};
 pub use reader::{Reader, Row, Visit};

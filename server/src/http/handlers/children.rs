@@ -7,14 +7,13 @@ use ordu_core::limits::IDEMPOTENCY_TOKEN_BYTES_MAX;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDispatch, PeriodicLaunch};
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 
 use super::registrations::{of_another, settle_body, written_namespace};
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Dispatched, Forced};
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `PUT /v1/job/:id/dispatch`.
 pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
@@ -36,7 +35,7 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
             payload: dispatch.payload,
             idempotency_token,
             id_suffix: random_bytes::<4>().to_vec(),
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
         let written = call.api.context.writer.write(Command::JobDispatch(command)).await?;
         let Outcome::JobDispatched(outcome) = &written.answer else { return Err(of_another(&written)) };
@@ -52,7 +51,7 @@ pub(crate) fn force(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>>
             job_id: call.request.id.clone(),
             launch_ns: 0,
             forced: true,
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
         let written = call.api.context.writer.write(Command::PeriodicLaunch(command)).await?;
         let Outcome::PeriodicLaunched(outcome) = &written.answer else { return Err(of_another(&written)) };

@@ -8,9 +8,10 @@ use ordu_core::job::{self, DiffSide, PlanRequest};
 use ordu_core::jobspec::ParseRequest;
 use ordu_core::periodic::Schedule;
 use ordu_core::scheduler::{Decision, Ending, GatheredInput, ScheduledJob, Subject, read_version, schedule};
-use ordu_core::state::{Corrupt, Id, read};
+use ordu_core::state::{Corrupt, read};
 use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::state::{self, Job};
+use ordu_store::runtime::random_id;
 
 use super::registrations::{complete, settle};
 use crate::context::Context;
@@ -18,7 +19,6 @@ use crate::http::answer::{Answer, Encoded};
 use crate::http::dispatch::Call;
 use crate::http::documents::plan::PlanAnswer;
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `PUT /v1/job/:id/plan`.
 pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
@@ -87,9 +87,9 @@ impl DryRun {
         let PlanRequest { submitted, diff } = plan;
         let spec = submitted.job;
         let mut sight = Sight::of(context, &spec, submitted.stop)?;
-        let eval = new_eval(ids::draw(), &sight.row, "job-register");
+        let eval = new_eval(random_id(), &sight.row, "job-register");
         let now_ns = context.clock.now_ns();
-        let decision = schedule(sight.input.input(&eval, now_ns), &mut || -> Id { ids::draw() });
+        let decision = schedule(sight.input.input(&eval, now_ns), &mut random_id);
         if decision.ending == Ending::OverBudget {
             return Err(HttpError::bad_request(decision.eval.status_description));
         }

@@ -9,12 +9,12 @@ use ordu_proto::api::job::JobSpec;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDeregister, JobEvaluate, JobRegister};
+use ordu_store::runtime::random_id;
 
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Deregistered, Registered};
 use crate::http::error::HttpError;
-use crate::http::ids;
 use crate::http::request::{DEFAULT_NAMESPACE, Request, no_path_to_region};
 use crate::writer::Written;
 
@@ -40,7 +40,7 @@ pub(crate) fn deregister(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
             namespace: written_namespace(&call.request)?,
             job_id: call.request.id.clone(),
             purge,
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
         let written = call.api.context.writer.write(Command::JobDeregister(command)).await?;
         let Outcome::JobDeregistered(outcome) = &written.answer else { return Err(of_another(&written)) };
@@ -55,7 +55,7 @@ pub(crate) fn evaluate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
         let command = JobEvaluate {
             namespace: settle_body(&call, &evaluate.region, evaluate.namespace)?,
             job_id: call.request.id.clone(),
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
             force_reschedule: evaluate.force_reschedule,
         };
         let written = call.api.context.writer.write(Command::JobEvaluate(command)).await?;
@@ -153,7 +153,7 @@ fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) ->
     JobRegister {
         job: Some(job::job_row(job, stop)),
         spec_json: job::spec_json(job),
-        eval_id: if is_parent { Vec::new() } else { ids::draw().to_vec() },
+        eval_id: if is_parent { Vec::new() } else { random_id().to_vec() },
         enforce_index: enforced_job_modify_index.is_some(),
         enforced_job_modify_index: enforced_job_modify_index.unwrap_or(0),
         groups: job::group_counts(job),

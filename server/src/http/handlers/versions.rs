@@ -11,6 +11,7 @@ use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobRevert, JobStability};
 use ordu_proto::state::Job;
+use ordu_store::runtime::random_id;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::JsonList;
@@ -20,7 +21,6 @@ use crate::http::blocking::{Found, View};
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Registered, Stability, VersionsTail};
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `GET /v1/job/:id/versions`.
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -76,7 +76,7 @@ pub(crate) fn revert(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
             job_id: call.request.id.clone(),
             version: revert.version,
             enforced_prior_version: revert.enforced_prior_version,
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
         let written = call.api.context.writer.write(Command::JobRevert(command)).await?;
         let Outcome::JobRegistered(outcome) = &written.answer else { return Err(of_another(&written)) };

@@ -5,20 +5,19 @@ use std::collections::BTreeSet;
 use futures::Stream;
 use ordu_core::job::JobKind;
 use ordu_core::state::reader::ReaderExt;
-use ordu_core::state::{Reader, Table, key, read};
+use ordu_core::state::{JobKey, Reader, Table, key, read};
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{JobEvaluate, NodeRegister, NodeStatusChange, NodeStatusUpdate};
 use ordu_proto::node::FromNode;
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus, Node, NodeStatus};
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 use tonic::Status;
 
 use super::WRITE_RETRY_PAUSE;
 use super::hello::{self, Introduction};
 use super::session::{End, Session};
 use crate::error::WriteError;
-use crate::leader::ids::fresh_id;
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +149,9 @@ where
                 && alloc.client_status() == ClientStatus::Complete
                 && JobKind::parse(&alloc.job_type) != Some(JobKind::Batch)
         };
-        let jobs: BTreeSet<(String, String)> =
-            allocs.into_iter().filter(has_ended).map(|alloc| (alloc.namespace, alloc.job_id)).collect();
-        for (namespace, job_id) in jobs {
+        let jobs: BTreeSet<JobKey> =
+            allocs.iter().filter(|alloc| has_ended(alloc)).map(JobKey::from).collect();
+        for JobKey { namespace, id: job_id } in jobs {
             tracing::info!(
                 "{introduction} had ended job {job_id:?}, which the older state runs: it is placed anew"
             );
@@ -160,7 +159,7 @@ where
                 Command::JobEvaluate(JobEvaluate {
                     namespace: namespace.clone(),
                     job_id: job_id.clone(),
-                    eval_id: fresh_id().to_vec(),
+                    eval_id: random_id().to_vec(),
                     force_reschedule: false,
                 })
             };

@@ -385,7 +385,7 @@ impl EvalBroker {
         assert_eq!(due.collect::<BTreeSet<_>>(), self.due);
         for (id, tracked) in &self.evals {
             let rank = rank_of(*id, tracked);
-            let turns = self.jobs.get(&job_key(&tracked.eval));
+            let turns = self.jobs.get(&JobKey::from(&tracked.eval));
             let has_turn = turns.is_some_and(|turns| turns.turn == Some(*id));
             let waits_for_its_time = matches!(tracked.place, Place::Delayed { has_turn: false, .. });
             assert!(waits_for_its_time || tracked.due_ns.is_some());
