@@ -24,10 +24,10 @@ CARGO_BUILD := cargo build --release --workspace --locked
 BIN := $(CARGO_TARGET_DIR)/release
 BASE ?= debian:bookworm-slim
 
-.PHONY: help deps build up down test flaky bench overload lint fix deny image
+.PHONY: help deps build up down test release-check golden flaky bench overload lint fix deny image
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 deps: ## install what a build needs and the machine lacks
 	@deploy/deps.sh
@@ -43,6 +43,12 @@ down: ## end what `make up` started, and leave nothing behind
 
 test: build ## run all tests
 	cargo test --release --workspace --locked --no-fail-fast
+
+release-check: build ## open the data directories that each release has left, and tell what was in them
+	cargo test --release --workspace --locked --test cluster releases:: -- --nocapture
+
+golden: build ## make the data directories of a release, once it is done, for `release-check`: RELEASE=0.1
+	$(BIN)/golden tests/golden/$(RELEASE)
 
 flaky: build ## run the unit tests 50 times over and those of clusters, real and simulated, 5 times; shows what failed
 	@deploy/flaky.sh 50 5

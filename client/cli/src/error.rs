@@ -36,6 +36,10 @@ impl AgentError {
             ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Self::Configuration(error.to_string())
             }
+            // A format of another release.
+            ServerError::Io { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                Self::Configuration(error.to_string())
+            }
             ServerError::Io { source, .. } => Self::of_directory(error, source),
             _ => Self::Ended(error.to_string()),
         }
@@ -46,9 +50,9 @@ impl AgentError {
         match error {
             ordu_agent::Error::Io { source, .. } => Self::of_directory(error, source),
             ordu_agent::Error::DataDirInUse(_) => Self::Ended(error.to_string()),
-            ordu_agent::Error::BadIdentity { .. } | ordu_agent::Error::NoServers => {
-                Self::Configuration(error.to_string())
-            }
+            ordu_agent::Error::BadIdentity { .. }
+            | ordu_agent::Error::Format(_)
+            | ordu_agent::Error::NoServers => Self::Configuration(error.to_string()),
         }
     }
 
@@ -89,6 +93,7 @@ mod tests {
             (io(io::ErrorKind::PermissionDenied), 78),
             (io(io::ErrorKind::ReadOnlyFilesystem), 78),
             (io(io::ErrorKind::NotADirectory), 78),
+            (io(io::ErrorKind::Unsupported), 78),
             (io(io::ErrorKind::StorageFull), 1),
             (listen(io::ErrorKind::PermissionDenied), 78),
             (listen(io::ErrorKind::AddrInUse), 1),
@@ -105,6 +110,7 @@ mod tests {
         for (error, status) in [
             (ordu_agent::Error::NoServers, 78),
             (ordu_agent::Error::BadIdentity { path: "x".into(), text: "y".to_owned() }, 78),
+            (ordu_agent::Error::Format("x".to_owned()), 78),
             (ordu_agent::Error::DataDirInUse("x".into()), 1),
         ] {
             assert_eq!(status, AgentError::of_node(&error).exit_status(), "{error}");

@@ -106,8 +106,8 @@ async fn all_that_the_log_has_is_kept_and_the_server_is_another_one_and_the_only
     let wanted = Identity {
         server_id: formed.server_id,
         cluster_id: formed.cluster_id.clone(),
-        settled: Vec::new(),
         is_prepared: true,
+        ..Identity::draw()
     };
     assert_eq!(wanted, identity);
     assert!(former.server_id != identity.server_id && former.cluster_id != identity.cluster_id);

@@ -35,6 +35,7 @@ mod quorum;
 mod readers;
 mod reconcile;
 mod recover;
+mod releases;
 mod restored;
 mod trust;
 mod unit;

@@ -46,7 +46,7 @@ fn a_stranger_is_remembered_but_in_the_place_of_no_one_of_this_cluster() {
 
 fn greetings(known: Known, peers: Peers) -> Greetings {
     let identity =
-        Identity { server_id: 9, cluster_id: OURS.to_vec(), settled: Vec::new(), is_prepared: true };
+        Identity { server_id: 9, cluster_id: OURS.to_vec(), is_prepared: true, ..Identity::draw() };
     let identity = ClusterId::load(Arc::new(IdentityMemory::new(identity))).unwrap();
     let options = Arc::new(options(0, "one", 3, Vec::new()));
     let clock = crate::clock::ServerClock::new(options.limits.clone());

@@ -1,5 +1,6 @@
 //! The state tables' database: RocksDB, or memory in a simulation.
 
+mod database;
 mod memory;
 mod rocks;
 mod scrub;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod child;
+mod formats;
 mod log;
 mod snapshots;
 mod state_tables;

@@ -4,19 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ordu_proto::raft::SnapshotHeader;
-use ordu_store::codec;
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::tables::{MemoryDb, RocksDb};
 
 use super::*;
 
 fn header(snapshot: &SnapshotData) -> SnapshotHeader {
-    SnapshotHeader {
-        last_log_id: snapshot.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
-        membership: Some(codec::stored_membership_to_pb(&snapshot.meta.last_membership)),
-        files: snapshot.files().unwrap(),
-        ..SnapshotHeader::default()
-    }
+    snapshot.header(snapshot.files().unwrap())
 }
 
 fn bytes(snapshot: &SnapshotData) -> Vec<u8> {
@@ -49,7 +43,7 @@ fn expected(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| name.to_string()).collect()
 }
 
-fn rocks() -> (tempfile::TempDir, RocksDb) {
+pub(crate) fn rocks() -> (tempfile::TempDir, RocksDb) {
     let directory = tempfile::tempdir().unwrap();
     let db = RocksDb::open(directory.path(), true).unwrap();
     (directory, db)

@@ -460,6 +460,7 @@ fn log(pinned: &mut Pinned) {
         last_log_id: log_id,
         membership: Some(stored),
         files: vec![file],
+        format: 0,
     };
     pinned.message("snapshot.header", &header);
 }
