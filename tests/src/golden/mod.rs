@@ -83,13 +83,13 @@ fn run(command: &mut Command) {
     assert!(done.success(), "{command:?}: {done}");
 }
 
-/// What `ordu server recover -show` tells of a server's directory: the last log entry and the hash of the state that
-/// its log leads to.
-pub fn last_entry_and_state_hash(data_dir: &Path) -> [String; 2] {
+/// The log entry that a server's tables have on the disk, the last one of its log, and the hash of the state that the log
+/// leads to; as `ordu server recover -show` tells them.
+pub fn position_and_state_hash(data_dir: &Path) -> [String; 3] {
     let data_dir = format!("-data-dir={}", data_dir.display());
     let shown = ordu(&["server", "recover", "-show", &data_dir], &[], READ_WITHIN);
     assert_eq!(Some(0), shown.code, "{}", shown.all());
-    ["Last Log Entry", "State Hash"].map(|fact| {
+    ["Applied", "Last Log Entry", "State Hash"].map(|fact| {
         let mut facts = shown.stdout.lines().filter_map(|line| line.split_once(" = "));
         let value = facts.find(|(name, _)| name.trim() == fact).map(|(_, value)| value.trim().to_owned());
         value.unwrap_or_else(|| panic!("no {fact:?} in {}", shown.all()))

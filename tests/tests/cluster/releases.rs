@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
-use ordu_tests::golden::{Golden, last_entry_and_state_hash};
+use ordu_tests::golden::{Golden, position_and_state_hash};
 use ordu_tests::harness::{Agent, Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, say};
 use ordu_tests::jobs::job;
 use ordu_tests::observe::{
@@ -40,10 +40,10 @@ async fn what_each_release_has_left_is_opened_and_gone_on_with() {
 async fn check(golden: &Golden) {
     let (release, manifest) = (&golden.release, &golden.manifest);
     let mut cluster = on_what_is_left_by(golden).await;
-    let [last, hash] = last_entry_and_state_hash(&cluster.data_dir(0));
+    let [applied, last, hash] = position_and_state_hash(&cluster.data_dir(0));
     assert_eq!(text(manifest, "LastLogEntry"), last, "{release}");
     assert_eq!(text(manifest, "StateHash"), hash, "{release}: after entry {last}");
-    say(&format!("release {release}: log, tables and snapshot lead to entry {last} and the state {hash}"));
+    say(&format!("release {release}: tables and snapshot up to entry {applied}, with the log up to {last}, lead to the state {hash}"));
 
     cluster.start_server(0);
     cluster.leader().await;

@@ -96,7 +96,10 @@ fn a_column_family_of_a_newer_release_in_the_log_is_kept() {
         log.write(LogBatch { marker: Some((Marker::Vote, bytes.to_vec())), ..LogBatch::default() }).unwrap();
         log.sync().unwrap();
     };
-    write(&RocksLog::open(&path, true).unwrap(), b"first");
+    let log = RocksLog::open(&path, true).unwrap();
+    log.write_record(b"record").unwrap();
+    write(&log, b"first");
+    drop(log);
     add_later(&path);
     let log = RocksLog::open(&path, false).unwrap();
     assert_eq!(Some(b"first".to_vec()), log.marker(Marker::Vote).unwrap());
