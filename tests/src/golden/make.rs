@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{MANIFEST, NODE, SERVER, position_and_state_hash, pack};
+use super::{MANIFEST, NODE, SERVER, pack, position_and_state_hash};
 use crate::damage::find;
 use crate::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds};
 use crate::http::Client;

@@ -43,7 +43,9 @@ async fn check(golden: &Golden) {
     let [applied, last, hash] = position_and_state_hash(&cluster.data_dir(0));
     assert_eq!(text(manifest, "LastLogEntry"), last, "{release}");
     assert_eq!(text(manifest, "StateHash"), hash, "{release}: after entry {last}");
-    say(&format!("release {release}: tables and snapshot up to entry {applied}, with the log up to {last}, lead to the state {hash}"));
+    say(&format!(
+        "release {release}: tables and snapshot up to entry {applied}, with the log up to {last}, lead to the state {hash}"
+    ));
 
     cluster.start_server(0);
     cluster.leader().await;

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::table::TABLES_OF_THE_FIRST_RELEASE;
 use super::{Corrupt, Reader, Table, Tx, key};
 
 /// A hash of all that entries have written so far, one hash upon the other. Two servers that have applied the same
@@ -31,18 +32,21 @@ pub fn chain(reader: &dyn Reader) -> Result<Chain, Corrupt> {
 }
 
 /// SHA-256 over every table's rows in order, but for the raft positions (log ids and membership): those
-/// are the servers' own bookkeeping and move without the state moving. An empty table adds nothing, so that a release
-/// with a further table, before anything is in it, has the same hash.
+/// are the servers' own bookkeeping and move without the state moving. A table that came
+/// after the first release adds nothing while it is empty: releases without it have the same hash.
 pub fn state_hash(reader: &dyn Reader) -> Result<[u8; 32], Corrupt> {
     let mut hasher = Sha256::new();
     for table in Table::ALL {
-        let mut is_empty = true;
+        let mut is_counted = (table as usize) < TABLES_OF_THE_FIRST_RELEASE;
+        if is_counted {
+            hasher.update([table as u8]);
+        }
         reader.scan(table, &[], None, &mut |at, value| {
             let own = [key::meta::APPLIED, key::meta::MEMBERSHIP, key::meta::LOG_SYNCED];
             if table == Table::Meta && own.contains(&at) {
                 return Ok(true);
             }
-            if std::mem::take(&mut is_empty) {
+            if !std::mem::replace(&mut is_counted, true) {
                 hasher.update([table as u8]);
             }
             for part in [at, value] {

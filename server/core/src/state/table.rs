@@ -111,6 +111,11 @@ impl Table {
     }
 }
 
+/// The tables of the first release, by their numbers: what is written for them is written whether they are empty or
+/// not. Later tables must leave no trace in the state before anything is in them, so that releases with and without them
+/// agree.
+pub(super) const TABLES_OF_THE_FIRST_RELEASE: usize = 18;
+
 /// The log index of the last change to each table; 0 for a table that was never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableIndexes([u64; Table::ALL.len()]);
@@ -135,9 +140,8 @@ impl TableIndexes {
     /// the first release and were never written are left out at the end: releases with more tables and with fewer
     /// write the same bytes.
     pub fn encode(&self) -> Vec<u8> {
-        const OF_THE_FIRST_RELEASE: usize = 18;
         let written = self.0.iter().rposition(|index| *index != 0).map_or(0, |last| last + 1);
-        let length = written.max(OF_THE_FIRST_RELEASE).min(self.0.len());
+        let length = written.max(TABLES_OF_THE_FIRST_RELEASE).min(self.0.len());
         self.0[..length].iter().flat_map(|index| index.to_be_bytes()).collect()
     }
 
