@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ordu_tests::golden::make;
 
-// One thread: nothing here is done at a time.
+// One thread is enough: everything here is done one after the other.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
