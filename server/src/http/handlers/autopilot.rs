@@ -11,7 +11,7 @@ use ordu_proto::server::server_client::ServerClient;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::operator::{confirm, of_leader};
+use super::operator::of_leader;
 use super::registrations::of_another;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded, JSON, encode};
@@ -24,7 +24,7 @@ use crate::membership::autopilot;
 /// `GET /v1/operator/autopilot/configuration`.
 pub(crate) fn configuration(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         let Context { state, options, .. } = &call.api.context;
         let config = autopilot::config(state, options)?;
         Ok(Answer::local(&call.request, &AutopilotConfiguration::of(&config)))
@@ -73,13 +73,12 @@ pub(crate) fn health(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
+    use crate::http::request;
 
     #[test]
     fn an_index_to_compare_with_is_a_number() {
-        let asked = |query| enforced_index(&Request::read(String::new(), query, &HeaderMap::new()).unwrap());
+        let asked = |query| enforced_index(&request::asked(query).unwrap());
         assert_eq!(Ok(None), asked(""));
         assert_eq!(Ok(Some(0)), asked("cas=0"));
         assert_eq!(Ok(Some(u64::MAX)), asked("cas=18446744073709551615"));

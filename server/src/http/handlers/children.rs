@@ -9,7 +9,7 @@ use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDispatch, PeriodicLaunch};
 use ordu_store::runtime::random_bytes;
 
-use super::registrations::{of_another, settle_body, written_namespace};
+use super::registrations::of_another;
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Dispatched, Forced};
@@ -30,7 +30,7 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
             return Err(HttpError::new(StatusCode::BAD_REQUEST, text));
         }
         let command = JobDispatch {
-            namespace: settle_body(&call, &dispatch.region, dispatch.namespace)?,
+            namespace: call.namespace_of_body(&dispatch.region, dispatch.namespace)?,
             job_id: call.request.id.clone(),
             meta: dispatch.meta,
             payload: dispatch.payload,
@@ -48,7 +48,7 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 pub(crate) fn force(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let command = PeriodicLaunch {
-            namespace: written_namespace(&call.request)?,
+            namespace: call.namespace()?,
             job_id: call.request.id.clone(),
             launch_ns: 0,
             forced: true,

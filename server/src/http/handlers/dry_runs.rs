@@ -13,7 +13,7 @@ use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{self, Allocation, Deployment, EvalStatus, Evaluation, Job};
 
-use super::registrations::{complete, settle};
+use super::registrations::complete;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded};
 use crate::http::dispatch::Call;
@@ -43,7 +43,7 @@ pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
     Box::pin(async move {
         let answer = |call: &Call| {
             let mut submitted = job::decode_validate(&call.body)?;
-            settle(call, &mut submitted)?;
+            call.settle(&mut submitted)?;
             let document = job::validation_document(submitted);
             Ok(Answer::plain(Encoded::json(&call.request, None, document)))
         };

@@ -1,7 +1,6 @@
 //! What an operator asks: metrics, raft's configuration and changes of it, a hash that tells whether servers agree, and
 //! that what a wrong clock wrote be mended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -43,7 +42,7 @@ pub(crate) fn metrics(api: &Api, request: &Request) -> Result<Answer, HttpError>
 
 pub(crate) fn raft_configuration(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         Ok(Answer::local(&call.request, &RaftConfiguration::of(&call.api.context.cluster.members())))
     })
 }
@@ -152,7 +151,7 @@ pub(crate) fn state_hash_of(context: &Context) -> Result<StateHash, HttpError> {
 
 pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         let context = call.api.context.clone();
         let hash = match context.state.db().blocks() {
             // It reads every row there is.
@@ -199,12 +198,4 @@ pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
             done = Some(all);
         }
     })
-}
-
-pub(super) async fn confirm(call: &Call) -> Result<(), HttpError> {
-    let (api, request): (&Arc<Api>, &Request) = (&call.api, &call.request);
-    if !request.stale {
-        api.context.reads.confirm().await?;
-    }
-    Ok(())
 }

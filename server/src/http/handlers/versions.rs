@@ -14,7 +14,7 @@ use ordu_proto::state::Job;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::JsonList;
-use super::registrations::{of_another, settle_body};
+use super::registrations::of_another;
 use crate::http::answer::{Answer, Freshness};
 use crate::http::blocking::{Found, View};
 use crate::http::dispatch::Call;
@@ -72,7 +72,7 @@ pub(crate) fn revert(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
     Box::pin(async move {
         let revert = job::decode_revert(&call.request.id, &call.body)?;
         let command = JobRevert {
-            namespace: settle_body(&call, &revert.region, revert.namespace)?,
+            namespace: call.namespace_of_body(&revert.region, revert.namespace)?,
             job_id: call.request.id.clone(),
             version: revert.version,
             enforced_prior_version: revert.enforced_prior_version,
@@ -91,7 +91,7 @@ pub(crate) fn stable(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
     Box::pin(async move {
         let mark = job::decode_stable(&call.request.id, &call.body)?;
         let command = JobStability {
-            namespace: settle_body(&call, &mark.region, mark.namespace)?,
+            namespace: call.namespace_of_body(&mark.region, mark.namespace)?,
             job_id: call.request.id.clone(),
             version: mark.version,
             stable: mark.stable,

@@ -30,7 +30,7 @@ async fn every_list_of_rows_takes_pages_and_filters_and_says_so() {
             assert_eq!(StatusCode::BAD_REQUEST, refused.status, "{path} does not look at {name}");
         }
     }
-    assert_eq!(10, lists);
+    assert!(lists >= 10, "{lists} lists");
 }
 
 async fn register_node(api: &Fixture, number: u8, status_name: &str) {
