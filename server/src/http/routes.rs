@@ -265,7 +265,7 @@ impl Route {
 use Access::{Agent, Management, Namespace, Node, Operator, Public, Rows};
 use Capability::{DispatchJob, ListJobs, ParseJob, ReadJob, SubmitJob};
 
-// The rights of Nomad's policies that each of its routes needs. Of a job:
+// What is done with jobs, and the right that it takes:
 const LIST_JOBS: Access = Rows(&[ListJobs], RowsOf::Query);
 const READ_JOB: Access = Namespace(&[ReadJob], NamespaceOf::Query);
 const SUBMIT_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Job);
@@ -276,7 +276,7 @@ const DISPATCH_JOB: Access = Namespace(&[DispatchJob], NamespaceOf::Body);
 const FORCE_PERIODIC: Access = Namespace(&[DispatchJob, SubmitJob], NamespaceOf::Query);
 const STOP_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Query);
 const PARSE_JOB: Access = Namespace(&[ParseJob, SubmitJob], NamespaceOf::Query);
-// Of an allocation, an evaluation or a deployment:
+// The same of what belongs to jobs: allocations, evaluations, deployments.
 const LIST_ROWS: Access = Rows(&[ReadJob], RowsOf::Query);
 const READ_ROW: Access = Namespace(&[ReadJob], NamespaceOf::Row);
 const ROWS_OF_EVALUATION: Access = Rows(&[ReadJob], RowsOf::Evaluation);
@@ -285,6 +285,7 @@ const ROWS_OF_NODE: Access = Rows(&[ReadJob], RowsOf::Node);
 use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
+/// All routes. A new one is an entry here and its handler: whatever else there is of routes is made of this.
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
