@@ -12,12 +12,10 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::feed::Feed;
 use crate::leader::{LeaderParts, LeaderTerm, Liveness};
-use crate::membership::ClusterId;
 
 /// Does a leader's duties while this server leads, on `work`.
 pub(crate) async fn lead_when_elected(
     context: Context,
-    identity: ClusterId,
     feed: Feed,
     liveness: Arc<Liveness>,
     work: Handle,
@@ -42,7 +40,7 @@ pub(crate) async fn lead_when_elected(
             term = None;
         }
         if leads && term.is_none() {
-            match begin_term(&context, &identity, current_term).await {
+            match begin_term(&context, current_term).await {
                 Ok(()) => {
                     let parts = LeaderParts {
                         term: current_term,
@@ -69,7 +67,7 @@ pub(crate) async fn lead_when_elected(
 
 /// Waits until the state here holds all entries of earlier terms, and names the cluster, with a configuration of
 /// autopilot, if it has no name.
-async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Result<(), String> {
+async fn begin_term(context: &Context, term: u64) -> Result<(), String> {
     let read = openraft::ReadPolicy::ReadIndex;
     context.cluster.raft().ensure_linearizable(read).await.map_err(|error| error.to_string())?;
     if context.state.machine().cluster().cluster_id.is_empty() {
@@ -78,7 +76,7 @@ async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Resul
         let config = Some(context.options.autopilot);
         let autopilot = Command::AutopilotSet(AutopilotSet { config, enforced_modify_index: Some(0) });
         context.writer.write_as_leader(term, autopilot).await.map_err(|error| error.to_string())?;
-        let init = Command::ClusterInit(ClusterInit { cluster_id: identity.get() });
+        let init = Command::ClusterInit(ClusterInit { cluster_id: context.identity.get() });
         context.writer.write_as_leader(term, init).await.map_err(|error| error.to_string())?;
     }
     Ok(())
