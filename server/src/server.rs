@@ -16,7 +16,7 @@ use self::opening::{Data, Listeners, Peering};
 use self::parts::Parts;
 use self::wiring::Wiring;
 use crate::context::Context;
-use crate::leader::duties::hand_over;
+use crate::leader::hand_over;
 use crate::membership::{Former, Known};
 use crate::net::SharedNet;
 use crate::options::ServerOptions;

@@ -8,15 +8,18 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ordu_core::command::UNREADABLE_STATUS;
 use ordu_core::periodic::{Schedule, missed_launch};
-use ordu_core::state::{Corrupt, Reader, Table, read, readable};
+use ordu_core::scheduler::ClusterView;
+use ordu_core::state::{Change, Corrupt, Reader, Table, read, readable};
 use ordu_proto::command::PeriodicLaunch;
 use ordu_proto::command::envelope::Command;
 use ordu_proto::command::outcome::Outcome;
 use ordu_proto::state::Job;
-use ordu_store::background::heavy;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
+use super::duties::Duty;
 use super::ids::fresh_id;
+use super::term::Term;
 use crate::context::Context;
 use crate::error::WriteError;
 
@@ -29,8 +32,58 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// As a launch that was refused for a row that cannot be decoded. Each try is an entry of the log.
 const RETRY_UNREADABLE_AFTER: Duration = Duration::from_secs(10);
 
+/// The duty: launches jobs for as long as the term lasts.
+pub(super) struct PeriodicLaunches {
+    context: Context,
+    news: UnboundedSender<News>,
+}
+
+/// What the launcher is told.
+enum News {
+    /// All periodic jobs.
+    Loaded(Agenda),
+    /// One that was written or removed, or whose next launch may be another now.
+    Changed(JobKey),
+}
+
+impl PeriodicLaunches {
+    /// Knows of no job yet.
+    pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
+        let (news, told) = unbounded_channel();
+        tasks.spawn(run(term.number, term.context.clone(), told));
+        Self { context: term.context.clone(), news }
+    }
+
+    fn tell(&self, news: News) {
+        // Without the launcher the term is over.
+        let _ = self.news.send(news);
+    }
+}
+
+impl Duty for PeriodicLaunches {
+    fn name(&self) -> &'static str {
+        "launches of periodic jobs"
+    }
+
+    fn load(&self, tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
+        let mut agenda = Agenda::default();
+        agenda.read(tables, self.context.clock.now_ns())?;
+        self.tell(News::Loaded(agenda));
+        Ok(())
+    }
+
+    fn follow(&self, changes: &[(u64, Change)]) -> Result<(), Corrupt> {
+        for (_, change) in changes {
+            if let Change::Job { namespace, id, schedule: true, .. } = change {
+                self.tell(News::Changed((namespace.clone(), id.clone())));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A job by its namespace and id.
-pub(super) type JobKey = (String, String);
+type JobKey = (String, String);
 
 /// When jobs are due. A job that is being launched is in neither.
 #[derive(Debug, Default, PartialEq)]
@@ -102,9 +155,9 @@ fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corru
     Ok(missed.or_else(|| schedule.next_after(now_ns.max(decided_ns))))
 }
 
-/// Launches for as long as it runs. `changed` tells of periodic jobs that were written or removed.
-pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedReceiver<JobKey>) {
-    let mut agenda = load(&context);
+/// Launches for as long as it runs.
+async fn run(term: u64, context: Context, mut told: UnboundedReceiver<News>) {
+    let mut agenda = Agenda::default();
     let mut launches = FuturesUnordered::new();
     let mut under_way = BTreeSet::new();
     loop {
@@ -116,13 +169,13 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
         }
         let wait = agenda.wait(context.clock.now_ns());
         tokio::select! {
-            job = changed.recv() => {
-                let Some(job) = job else { return };
+            news = told.recv() => match news {
+                Some(News::Loaded(all)) => agenda = all,
                 // One that is being launched is looked at when that is decided.
-                if !under_way.contains(&job) {
-                    look_at(&context, &mut agenda, job);
-                }
-            }
+                Some(News::Changed(job)) if under_way.contains(&job) => {}
+                Some(News::Changed(job)) => look_at(&context, &mut agenda, job),
+                None => return,
+            },
             Some(job) = launches.next(), if !launches.is_empty() => {
                 under_way.remove(&job);
                 look_at(&context, &mut agenda, job);
@@ -130,17 +183,6 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
             () = tokio::time::sleep(wait), if under_way.len() < LAUNCHES_IN_FLIGHT_MAX => {}
         }
     }
-}
-
-/// All periodic jobs.
-fn load(context: &Context) -> Agenda {
-    let mut agenda = Agenda::default();
-    let now_ns = context.clock.now_ns();
-    let loaded = heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
-    if let Err(corrupt) = loaded {
-        tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
-    }
-    agenda
 }
 
 fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
@@ -188,14 +230,6 @@ async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> Jo
         }
     }
     job
-}
-
-/// What the term's follower of the state tells of.
-pub(super) type Changed = tokio::sync::mpsc::UnboundedSender<JobKey>;
-
-/// A channel for [`Changed`].
-pub(super) fn channel() -> (Changed, UnboundedReceiver<JobKey>) {
-    tokio::sync::mpsc::unbounded_channel()
 }
 
 #[cfg(test)]

@@ -291,7 +291,7 @@ impl Changes {
             return Err(Status::failed_precondition("no other voter answers this leader"));
         }
         let may_lead = |id| chosen.map_or_else(|| fit.contains(&id), |chosen| chosen.id == id);
-        crate::leader::duties::hand_over(&self.cluster, may_lead).await;
+        crate::leader::hand_over(&self.cluster, may_lead).await;
         // Between the two there may be a moment without any.
         let _ = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
         let leader = self.cluster.metrics().current_leader.filter(|leader| *leader != me.id);

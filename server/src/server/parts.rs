@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::ServerError;
 use super::wiring::Wiring;
 use crate::cluster::Cluster;
-use crate::leader::duties::lead_when_elected;
+use crate::leader::lead_when_elected;
 use crate::membership::autopilot;
 use crate::rpc::node_session;
 use crate::{

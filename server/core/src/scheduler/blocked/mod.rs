@@ -128,11 +128,6 @@ impl BlockedEvals {
         EvalId::try_from(eval_id).is_ok_and(|id| self.held.contains_key(&id))
     }
 
-    /// Forgets everything: the server does not lead any more.
-    pub fn flush(&mut self) {
-        *self = BlockedEvals::default();
-    }
-
     /// How many are blocked, and for how long.
     pub fn stats(&self) -> BlockedStats {
         let oldest_ns = self.by_age.first().map(|(made_ns, _)| *made_ns);

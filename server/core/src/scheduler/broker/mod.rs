@@ -326,12 +326,6 @@ impl EvalBroker {
         self.woken.len()
     }
 
-    /// Forgets everything: the server does not lead any more. Tokens handed out before stay void.
-    pub fn flush(&mut self) {
-        let (options, last_token) = (self.options, self.last_token);
-        *self = EvalBroker { options, last_token, ..EvalBroker::default() };
-    }
-
     /// How many evaluations there are, and where.
     pub fn stats(&self) -> BrokerStats {
         let ready = self.ready.values().map(BTreeSet::len).sum();

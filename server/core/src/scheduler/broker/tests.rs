@@ -227,18 +227,6 @@ fn what_is_forgotten_gives_its_turn_to_the_next() {
     assert!(broker.jobs.is_empty());
 }
 
-#[test]
-fn a_flushed_broker_honours_no_old_token() {
-    let mut broker = broker(&[eval(1, "a", 50)]);
-    let (_, old) = next(&mut broker, 0).unwrap();
-    broker.flush();
-    assert_eq!((broker.stats(), broker.next_deadline()), (BrokerStats::default(), None));
-    broker.enqueue(eval(1, "a", 50), 0);
-    let (_, new) = next(&mut broker, 0).unwrap();
-    assert_ne!(old, new);
-    assert_eq!(broker.ack(&id(1), old, 0), Err(BrokerError::TokenMismatch));
-}
-
 #[derive(Clone, Debug)]
 enum Step {
     New {

@@ -10,10 +10,10 @@ use ordu_core::state::{Corrupt, Reader, Table, key, read, readable, reader::Read
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, Deployment, Evaluation, Job};
 
-use super::Duties;
-use super::ids::fresh_id;
+use super::Scheduler;
 use super::jobs::Parsed;
 use crate::contain::contained_now;
+use crate::leader::ids::fresh_id;
 use ordu_store::background::heavy;
 
 /// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
@@ -43,7 +43,7 @@ struct Sight {
     placed_around: Option<u64>,
 }
 
-impl Duties {
+impl Scheduler {
     /// Decides an evaluation on the present state; `None` if there is nothing to decide any more.
     /// `around_plans`: as if all plans under way had been applied.
     pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, String> {
