@@ -1,7 +1,6 @@
 //! Proposes commands from any server: here where this server leads, else at the leader.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +20,10 @@ use ordu_store::runtime::random_bytes;
 use ordu_store::state_machine::State;
 use ordu_store::types::Command;
 use prost::Message;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::batching::{ArrivalBounds, Arrivals, BatchBounds, Batched, gather};
 use crate::clock::ServerClock;
 use crate::cluster::{Cluster, Member};
 use crate::disk_space::DiskSpace;
@@ -236,10 +236,25 @@ fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
     }
 }
 
-/// Messages under way to one leader at a time. While they are, further writes gather into the next.
-const FORWARD_IN_FLIGHT_MAX: usize = 4;
+/// How writes are gathered into messages to one leader.
+const FORWARD_BATCH: BatchBounds =
+    BatchBounds { items_max: FORWARD_BATCH_MAX, bytes_max: FORWARD_BYTES_MAX, in_flight_max: 4 };
+const FORWARD_ARRIVALS: ArrivalBounds =
+    ArrivalBounds { spacing: Duration::ZERO, queue_max: 4 * FORWARD_BATCH_MAX };
 
+/// A command, and who waits for what becomes of it.
 type Waiting = (Bytes, oneshot::Sender<Attempt>);
+
+impl Batched for Waiting {
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whoever does not wait any more is told nothing, and what is not sent takes no effect.
+    fn is_wanted(&self) -> bool {
+        !self.1.is_closed()
+    }
+}
 
 /// Sends writes to leaders, many in one message.
 #[derive(Clone)]
@@ -267,48 +282,15 @@ impl Forward {
     fn queue(&self, address: String) -> mpsc::Sender<Waiting> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(address).or_insert_with_key(|address| {
-            let (sender, waiting) = mpsc::channel(4 * FORWARD_BATCH_MAX);
+            let (sender, waiting) = Arrivals::channel(FORWARD_ARRIVALS);
             let (peers, cluster_id, address) = (self.peers.clone(), self.cluster_id.clone(), address.clone());
             // All that this server forwards goes this way, what nodes report as well as what clients ask.
-            self.peers.spawn(gather(waiting, move |batch| {
+            self.peers.spawn(gather(FORWARD_BATCH, waiting, move |batch| {
                 send_batch(peers.clone(), cluster_id.get(), address.clone(), batch)
             }));
             sender
         });
         queue.clone()
-    }
-}
-
-/// Gathers what waits into batches within the bounds, and has a few of them sent at one time.
-async fn gather<S, F>(mut waiting: mpsc::Receiver<Waiting>, send: S)
-where
-    S: Fn(Vec<Waiting>) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let in_flight = Arc::new(Semaphore::new(FORWARD_IN_FLIGHT_MAX));
-    let mut taken = Vec::new();
-    loop {
-        let Ok(permit) = in_flight.clone().acquire_owned().await else { return };
-        if taken.is_empty() && waiting.recv_many(&mut taken, FORWARD_BATCH_MAX).await == 0 {
-            return;
-        }
-        // Whoever does not wait any more is told nothing, and what is not sent takes no effect.
-        taken.retain(|(_, reply)| !reply.is_closed());
-        let mut bytes = 0;
-        let fitting = taken.iter().take_while(|(command, _)| {
-            bytes += command.len();
-            bytes <= FORWARD_BYTES_MAX
-        });
-        let count = fitting.count().max(1).min(taken.len());
-        let batch: Vec<Waiting> = taken.drain(..count).collect();
-        if batch.is_empty() {
-            continue;
-        }
-        let sending = send(batch);
-        tokio::spawn(async move {
-            sending.await;
-            drop(permit);
-        });
     }
 }
 

@@ -1,7 +1,6 @@
 //! What only the leader does: [`duties`], which begin and end with a [`term`]. What they propose carries the term and
 //! takes no effect in another.
 
-pub(crate) mod batcher;
 mod duties;
 mod hand_over;
 pub(crate) mod ids;

@@ -26,19 +26,15 @@ use self::freed::Freed;
 use self::jobs::JobCache;
 use self::open::Open;
 use self::plans::{Applier, InFlight, PlanQueue};
-use super::batcher::{BatchBounds, Batcher, NotWritten};
 use super::duties::Duty;
 use super::term::Term;
+use crate::batching::{ArrivalBounds, BatchBounds, Batcher, NotWritten};
 use crate::context::Context;
 
 /// How evaluations are gathered into entries. The spacing is what a busy leader's evaluations wait; their
 /// plans do not wait for it.
-const EVAL_BATCH: BatchBounds = BatchBounds {
-    spacing: Duration::from_millis(5),
-    items_max: 1024,
-    bytes_max: 1024 * 1024,
-    queue_max: 4096,
-};
+const EVAL_ARRIVALS: ArrivalBounds = ArrivalBounds { spacing: Duration::from_millis(5), queue_max: 4096 };
+const EVAL_BATCH: BatchBounds = BatchBounds { items_max: 1024, bytes_max: 1024 * 1024, in_flight_max: 1 };
 
 /// Evaluations that the leader itself ends, in one submission.
 const OVER_PER_SUBMISSION_MAX: usize = 256;
@@ -99,7 +95,7 @@ impl Scheduling {
 /// What writes evaluations, many in one entry, and what has to run for that.
 fn eval_batcher(term: &Term) -> (Batcher<Evaluation>, impl Future<Output = ()> + use<>) {
     let (writer, number) = (term.context.writer.clone(), term.number);
-    Batcher::new(EVAL_BATCH, move |evals| {
+    Batcher::new(EVAL_BATCH, EVAL_ARRIVALS, move |evals| {
         let writer = writer.clone();
         async move {
             let command = Command::EvalUpdate(EvalUpdate { evals });

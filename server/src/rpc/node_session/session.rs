@@ -22,7 +22,7 @@ use super::assignments::Assignments;
 use super::hello::{self, Introduction};
 use super::live::LiveSession;
 use super::{Shared, WRITE_RETRY_PAUSE};
-use crate::leader::batcher::NotWritten;
+use crate::batching::NotWritten;
 use crate::read_index::ReadIndex;
 use crate::watch::{Key, Watch};
 
