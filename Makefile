@@ -22,12 +22,13 @@ export RUST_TEST_THREADS ?= 2
 # --workspace everywhere: a build of one crate alone would choose other features and compile again.
 CARGO_BUILD := cargo build --release --workspace --locked
 BIN := $(CARGO_TARGET_DIR)/release
+NEXT_BIN := $(BIN)/ordu-next
 BASE ?= debian:bookworm-slim
 
-.PHONY: help deps build up down test flaky bench overload lint fix deny image
+.PHONY: help deps build up down test next release-check golden flaky bench overload lint fix deny image
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 deps: ## install what a build needs and the machine lacks
 	@deploy/deps.sh
@@ -41,11 +42,24 @@ up: build ## start three servers and a node on loopback, and run an example job 
 down: ## end what `make up` started, and leave nothing behind
 	@deploy/local.sh down
 
-test: build ## run all tests
-	cargo test --release --workspace --locked --no-fail-fast
+test: next ## run all tests
+	$(CARGO_BUILD)
+	ORDU_NEXT_BIN=$(NEXT_BIN) cargo test --release --workspace --locked --no-fail-fast
 
-flaky: build ## run the unit tests 50 times over and those of clusters, real and simulated, 5 times; shows what failed
-	@deploy/flaky.sh 50 5
+# The same tree with a feature level more, for tests of mixed releases. It is no release: its binary is set aside, and a
+# build puts the tree's own in its place.
+next: deps
+	$(CARGO_BUILD) --bin ordu --features ordu/next-level
+	mv $(BIN)/ordu $(NEXT_BIN)
+
+release-check: build ## open the data directories that each release has left, and tell what was in them
+	cargo test --release --workspace --locked --test cluster releases:: -- --nocapture
+
+golden: build ## make the data directories of a release, once it is done, for `release-check`: RELEASE=0.1
+	$(BIN)/golden tests/golden/$(RELEASE)
+
+flaky: next build ## run the unit tests 50 times over and those of clusters, real and simulated, 5 times; shows what failed
+	@ORDU_NEXT_BIN=$(NEXT_BIN) deploy/flaky.sh 50 5
 
 bench: build ## measure a cluster of its own; more options by BENCH="..."
 	$(BIN)/bench --spawn $(BENCH)

@@ -82,7 +82,7 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
             offered = Some(Instant::now());
             let why: Vec<String> = candidacy.0.borrow().keys().map(|it| format!("{it:?}")).collect();
             tracing::warn!(objections = why.join(", "), "this server hands leadership over");
-            crate::leader::duties::hand_over(cluster, |voter| instead.contains(&voter)).await;
+            crate::leader::hand_over(cluster, |voter| instead.contains(&voter)).await;
         }
         // Either something has changed, or it is time to look again.
         let _ = timeout(LOOK_INTERVAL, changes.changed()).await;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_core::limits::{LEADER_WAIT_MS_MAX, VOTER_LAG_ENTRIES_MAX};
-use ordu_proto::server::{DiskRoom, Standing};
+use ordu_proto::server::{DiskRoom, ServerLevel, Standing};
 use ordu_store::codec::log_id_to_pb;
 use ordu_store::state_machine::StateMachine;
 use ordu_store::types::{LogId, Server, TypeConfig};
@@ -16,6 +17,7 @@ use ordu_store::types::{LogId, Server, TypeConfig};
 use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::distances::Distances;
+use crate::membership::levels::RELEASE;
 use crate::membership::{Has, Known, Telling};
 
 /// Raft with this project's types.
@@ -319,6 +321,25 @@ impl Cluster {
     pub(crate) fn room_of_others(&self) -> Vec<(u64, DiskRoom)> {
         let heard_of = self.other_voters().into_iter().filter(|id| self.is_heard_of(*id));
         heard_of.map(|id| (id, self.known.disk_room(id))).collect()
+    }
+
+    /// What each member has told of its release last, by id.
+    pub(crate) fn levels(&self) -> Vec<ServerLevel> {
+        let level = |member: Member| {
+            let known = match member.id == self.id() {
+                true => Some((FEATURE_LEVEL, RELEASE.to_owned())),
+                false => self.known.feature_level(member.id),
+            };
+            let (level, release) = known.unwrap_or_default();
+            ServerLevel {
+                id: member.id,
+                name: member.server.name,
+                rpc_addr: member.server.rpc_addr,
+                level,
+                release,
+            }
+        };
+        self.members().into_iter().map(level).collect()
     }
 
     /// Whether another server was heard of lately.

@@ -11,7 +11,7 @@ use crate::clock::ServerClock;
 use crate::cluster::Cluster;
 use crate::counts::Counts;
 use crate::disk_space::DiskSpace;
-use crate::membership::{Changes, ClusterId, HealthRecord};
+use crate::membership::{Changes, ClusterId, HealthRecord, KnownLevels};
 use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::read_index::ReadIndex;
@@ -37,6 +37,8 @@ pub struct Context {
     pub changes: Changes,
     /// Since when servers are well, or are not, as the leader has seen it.
     pub health: HealthRecord,
+    /// Since when every server knows a higher feature level than the cluster's, as the leader has seen it.
+    pub known_levels: KnownLevels,
     /// Asks other servers.
     pub peers: Peers,
     /// Which cluster this is.

@@ -9,7 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use ordu_store::log::SyncWatch;
 use ordu_store::timings::Timings;
 
-use crate::cluster::Cluster;
+use crate::context::Context;
 use crate::leader::Leading;
 
 /// The counts of a server. A cheap handle.
@@ -138,8 +138,8 @@ impl Drop for Open {
 }
 
 /// Counts the leaders that this server hears of, for as long as raft runs. One that is elected again counts again.
-pub(crate) async fn leader_changes(cluster: Cluster, changes: Arc<AtomicU64>) -> Result<(), String> {
-    let mut metrics = cluster.raft().server_metrics();
+pub(crate) async fn leader_changes(context: Context) -> Result<(), String> {
+    let mut metrics = context.cluster.raft().server_metrics();
     let mut known = None;
     loop {
         let now = {
@@ -148,7 +148,7 @@ pub(crate) async fn leader_changes(cluster: Cluster, changes: Arc<AtomicU64>) ->
         };
         if now.is_some() && now != known {
             known = now;
-            changes.fetch_add(1, Ordering::Relaxed);
+            context.counts.leader_changes.fetch_add(1, Ordering::Relaxed);
         }
         if metrics.changed().await.is_err() {
             return Err("raft has stopped, this server leaves service".to_owned());

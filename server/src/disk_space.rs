@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
-use ordu_core::command::read_envelope;
-use ordu_proto::command::envelope::Command;
+use ordu_core::command::Needs;
 use ordu_proto::server::DiskRoom;
 use ordu_store::background::in_background;
 use tokio::time::sleep;
@@ -97,7 +96,7 @@ impl DiskSpace {
     }
 
     /// Why this server, as the leader, takes no such command, if it does not; in words for whoever sent it.
-    pub(crate) fn refusal_of(&self, envelope: &[u8]) -> Option<String> {
+    pub(crate) fn refusal_of(&self, needs: Needs) -> Option<String> {
         let refusing = self.0.refusing.load(Ordering::Relaxed);
         if refusing == Refusing::Nothing as u8 {
             return None;
@@ -105,8 +104,7 @@ impl DiskSpace {
         if refusing == Refusing::Everything as u8 {
             return Some(EVERYTHING_REFUSED.to_owned());
         }
-        let is_new = read_envelope(envelope).is_ok_and(|(_, command)| is_new_work(&command));
-        is_new.then(|| NEW_WORK_REFUSED.to_owned())
+        needs.room.then(|| NEW_WORK_REFUSED.to_owned())
     }
 
     /// Bytes of the log that are held for followers, where `most` are while there is room.
@@ -131,19 +129,6 @@ impl DiskSpace {
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         self.free().is_none_or(|free| free.bytes.saturating_sub(free.bytes_min / PARTS) >= bytes)
     }
-}
-
-/// Whether a command brings new work, and with it what is to be stored. Stops, removals, reports, and what a leader
-/// decides about what is there already go on when room gets little.
-fn is_new_work(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::JobRegister(_)
-            | Command::JobDispatch(_)
-            | Command::JobRevert(_)
-            | Command::JobEvaluate(_)
-            | Command::PeriodicLaunch(_)
-    )
 }
 
 /// Looks what is free and says what follows from it, for as long as this server runs.

@@ -58,7 +58,8 @@ fn judge(own: u64, others: &[Option<u64>]) -> Verdict {
 ///
 /// # Errors
 /// A sentence: most others have another state.
-pub(crate) async fn run(context: Context, identity: ClusterId, peers: Peers) -> Result<(), String> {
+pub(crate) async fn keep(context: Context) -> Result<(), String> {
+    let Context { identity, peers, .. } = &context;
     loop {
         sleep(INTERVAL).await;
         let index = context.state.applied_index();
@@ -70,7 +71,7 @@ pub(crate) async fn run(context: Context, identity: ClusterId, peers: Peers) -> 
         }
         sleep(CATCH_UP).await;
         let others: Vec<&Member> = members.iter().filter(|it| it.voter && it.id != me).collect();
-        let hashes = join_all(others.iter().map(|other| ask(&peers, &identity, other, index))).await;
+        let hashes = join_all(others.iter().map(|other| ask(peers, identity, other, index))).await;
         let names = |places: &[usize]| {
             places.iter().map(|place| others[*place].server.name.as_str()).collect::<Vec<_>>().join(", ")
         };

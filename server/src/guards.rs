@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use ordu_store::background::in_background;
-use ordu_store::log::SyncWatch;
 use ordu_store::tables::TablesDb;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::Alarm;
 use crate::candidacy::Objection;
-use crate::cluster::{HEARD_WITHIN, Member, Raft};
+use crate::cluster::{HEARD_WITHIN, Member};
 use crate::context::Context;
 
 /// Bytes of tables and snapshots that are scrubbed in a second at most.
@@ -37,8 +36,8 @@ pub(crate) async fn scrub(tables: Arc<dyn TablesDb>, stop: CancellationToken) ->
 }
 
 /// Ends with an error when raft has stopped by itself: this server must leave service before it can lie.
-pub(crate) async fn watch_raft(raft: Raft) -> Result<(), String> {
-    let mut metrics = raft.metrics();
+pub(crate) async fn watch_raft(context: Context) -> Result<(), String> {
+    let mut metrics = context.cluster.raft().metrics();
     loop {
         if let Err(fatal) = metrics.borrow_watched().running_state.clone() {
             return Err(format!("raft has stopped, this server leaves service: {fatal}"));
@@ -101,11 +100,11 @@ const DISK_WELL_AFTER: Duration = Duration::from_secs(10);
 
 /// Says of a disk that takes too long that it speaks against this server as the leader, where enough others are well:
 /// a leader's writes all wait for its disk.
-pub(crate) async fn watch_syncs(context: Context, syncs: SyncWatch) -> Result<(), String> {
-    let Context { options, cluster, candidacy, alarms, .. } = &context;
+pub(crate) async fn watch_syncs(context: Context) -> Result<(), String> {
+    let Context { options, cluster, candidacy, alarms, counts, .. } = &context;
     let mut slow: Option<Instant> = None;
     loop {
-        let (longest, limit) = (syncs.longest(), options.limits.get().sync_time_max);
+        let (longest, limit) = (counts.syncs.longest(), options.limits.get().sync_time_max);
         if longest > limit {
             slow = Some(Instant::now());
             alarms.raise(Alarm::SlowDisk, slow_disk(longest, limit));

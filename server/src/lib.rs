@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod alarms;
+mod batching;
 pub mod candidacy;
 pub mod clock;
 pub mod cluster;

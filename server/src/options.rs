@@ -77,6 +77,10 @@ impl Default for LogBounds {
     }
 }
 
+/// For how long every server has to know a feature level before the cluster's rises to it: an operator who is not content
+/// with a new release goes back within this time.
+pub const FEATURE_LEVEL_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// A server's options.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -115,6 +119,8 @@ pub struct ServerOptions {
     pub log: LogBounds,
     /// How the leader looks after the servers, until that is set for the cluster: its first leader sets it to this.
     pub autopilot: AutopilotConfig,
+    /// For how long every server has to know a feature level before the leader raises the cluster's to it.
+    pub feature_level_after: Duration,
     /// How long a node may be silent; it shows itself three times in this time.
     pub heartbeat_ttl: Duration,
     /// How much longer a silent node is waited for before it is down.

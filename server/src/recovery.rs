@@ -24,6 +24,7 @@ use futures::stream;
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
+use ordu_core::state::hash::state_hash;
 use ordu_core::state::{Change, Reader, Table, Write, key, read as rows};
 use ordu_proto::raft as pb;
 use ordu_store::codec::{self, invalid};
@@ -82,6 +83,8 @@ pub struct Found {
     pub applied: Option<Position>,
     /// The last entry that it has.
     pub last: Position,
+    /// The hash of the state after that entry, which is the same on all servers that have it (see [`state_hash`]).
+    pub state_hash: [u8; 32],
     /// The latest time that its entries carry: the clock of the leader of then. Nanoseconds since 1970.
     pub time_ns: i64,
     /// Jobs, with all that its log has.
@@ -168,7 +171,8 @@ impl Recovery {
     pub async fn form(self) -> Result<Formed, ServerError> {
         // Dropped in the other order: the lock last.
         let Self { _lock, found, copy } = self;
-        let server_id = Identity::draw().server_id;
+        let drawn = Identity::draw();
+        let server_id = drawn.server_id;
         let cluster_id = cluster_id_of(&[server_id]);
         let (term, index) = (found.term + 1, found.last.index + INDEXES_LEFT_OUT);
         let at = codec::log_id_from_pb(&pb::LogId { term, index });
@@ -180,9 +184,8 @@ impl Recovery {
         let failed_in = || failed(format!("cannot write in {}", copy.path.display()));
         fs::remove_dir_all(copy.path.join("raft-log")).map_err(failed_in())?;
         fs::remove_file(copy.path.join("raft-log.record")).map_err(failed_in())?;
-        // That its log is not made yet, so that one may be.
-        let identity =
-            Identity { server_id, cluster_id: cluster_id.clone(), settled: Vec::new(), is_prepared: false };
+        // As drawn, it says that its log is not made yet, so that one may be.
+        let identity = Identity { cluster_id: cluster_id.clone(), ..drawn };
         IdentityFile::new(&copy.path).save(&identity).map_err(failed_in())?;
         copy.with(|storage| begin_log(storage, at, server_id)).await?;
 
@@ -280,6 +283,7 @@ async fn look(storage: Storage, data_dir: PathBuf) -> io::Result<Found> {
     }
     let tables = storage.tables.clone();
     tables.scrub(&mut |_| true)?;
+    ordu_store::tables::read(&*tables, ordu_store::tables::must_be_known)?;
     let mut log = LogStore::open(storage.log.clone(), server_id, &state_machine::seen(&*tables, server_id)?)?;
     let vote = log.read_vote().await?;
     let end = log.get_log_state().await?.last_log_id;
@@ -302,6 +306,7 @@ async fn look(storage: Storage, data_dir: PathBuf) -> io::Result<Found> {
         cluster_id,
         applied: applied.map(Position::from),
         last: last.into(),
+        state_hash: state.read(state_hash).map_err(invalid)?,
         time_ns: state.machine().cluster().time_ns,
         jobs: rows_of(Table::Jobs)?,
         allocations: rows_of(Table::Allocs)?,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use ordu_store::format;
 use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::log::{LogDb, RocksLog};
 use ordu_store::tables::{RocksDb, TablesDb};
@@ -41,7 +42,9 @@ impl Storage {
         make_room(data_dir).map_err(failed(what("what is set aside for want of room")))?;
         Self::complete_what_was_begun(data_dir).map_err(failed(what("what was to be set aside")))?;
         let identity = IdentityFile::new(data_dir);
-        let may_create = !identity.load().map_err(failed(what("the identity")))?.is_prepared;
+        let found = identity.load().map_err(failed(what("the identity")))?;
+        let found = format::bring_up_to_date(data_dir, &identity, found).map_err(failed(what("the data")))?;
+        let may_create = !found.is_prepared;
         let log = RocksLog::open(&data_dir.join("raft-log"), may_create);
         let log = log.map_err(failed(what("the raft log")))?;
         let tables = RocksDb::open(&data_dir.join("tables"), may_create);

@@ -11,7 +11,7 @@ use ordu_store::tables::MemoryDb;
 
 use crate::limits::LimitsInForce;
 use crate::net::Tcp;
-use crate::options::{LogBounds, RaftTiming, ServerOptions};
+use crate::options::{FEATURE_LEVEL_AFTER, LogBounds, RaftTiming, ServerOptions};
 use crate::server::Server;
 use crate::storage::Storage;
 use crate::trust::Trust;
@@ -47,6 +47,7 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         raft: RaftTiming::default(),
         log: LogBounds::default(),
         autopilot: ordu_core::autopilot::DEFAULT,
+        feature_level_after: FEATURE_LEVEL_AFTER,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),

@@ -171,9 +171,7 @@ impl Armed {
 mod tests {
     use futures::FutureExt;
     use ordu_core::state::RowChange;
-    use ordu_core::state::rows::{
-        Allocs, Deployments, Evals, JobSummaries, Jobs, Nodes, PeriodicLaunches,
-    };
+    use ordu_core::state::rows::{Allocs, Deployments, Evals, JobSummaries, Jobs, Nodes, PeriodicLaunches};
     use ordu_proto::state::{
         Allocation, Deployment, Evaluation, Job, JobSummary, Node, PeriodicLaunchRecord,
     };

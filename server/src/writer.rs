@@ -1,43 +1,42 @@
 //! Proposes commands from any server: here where this server leads, else at the leader.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use ordu_core::command::{envelope, stamped};
+use ordu_core::command::{
+    Answer, Command, EncodedAnswer, Envelope, Needs, Outcome, Proposal, envelope, stamped,
+};
 use ordu_core::limits::{
     FORWARD_BATCH_MAX, FORWARD_BYTES_MAX, LEADER_WAIT_MS_MAX, LOG_ENTRY_BYTES_MAX, VOTER_LAG_ENTRIES_MAX,
     WRITE_WAIT_MS_MAX,
 };
-use ordu_proto::command::envelope::Command as Payload;
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Envelope, Outcome, Refusal};
+use ordu_proto::command::Refusal;
 use ordu_proto::server::{ProposeRequest, propose_result};
 use ordu_store::runtime::random_bytes;
 use ordu_store::state_machine::State;
-use ordu_store::types::Command;
-use prost::Message;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use ordu_store::types;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::batching::{ArrivalBounds, Arrivals, BatchBounds, Batched, gather};
 use crate::clock::ServerClock;
 use crate::cluster::{Cluster, Member};
 use crate::disk_space::DiskSpace;
 use crate::error::WriteError;
-use crate::membership::ClusterId;
+use crate::membership::{ClusterId, levels};
 use crate::peers::Peers;
 
 /// A write that was decided.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct Written<A> {
     /// The log index at which it was decided.
     pub index: u64,
-    /// What was decided; never a refusal.
-    pub answer: Answer,
+    /// What the command answers where it takes effect.
+    pub answer: A,
 }
 
 /// Proposes commands. A cheap handle.
@@ -59,6 +58,8 @@ enum Attempt {
     Unreadable(String),
     /// Nor will it be: the leader's disk, or too many others, have no room for it.
     NoRoom(String),
+    /// Nor will it be: the cluster has not reached its feature level.
+    AboveLevel(String),
     /// It may be.
     Unknown(String),
     /// It is in no log, nor will this server ask for it: its raft has ended.
@@ -88,9 +89,14 @@ impl Writer {
     ///
     /// # Errors
     /// See [`WriteError`]; only [`WriteError::Unknown`] leaves open whether it takes effect.
-    pub async fn write(&self, command: Payload) -> Result<Written, WriteError> {
+    pub async fn write<C: Command>(&self, command: C) -> Result<Written<C::Answer>, WriteError> {
+        read(self.write_proposal(command.into()).await?)
+    }
+
+    async fn write_proposal(&self, command: Proposal) -> Result<Written<EncodedAnswer>, WriteError> {
         let mut request = envelope(Some(random_bytes()), 0, 0, command);
-        request.earliest_index = self.state.applied_index() + 1;
+        request.head.earliest_index = self.state.applied_index() + 1;
+        let needs = request.needs();
         let mut bytes = encoded(&request)?;
         let start = Instant::now();
         let deadline = start + Duration::from_millis(WRITE_WAIT_MS_MAX);
@@ -104,7 +110,7 @@ impl Writer {
                 None => Attempt::NotProposed,
                 Some(leader) => {
                     tokio::select! {
-                        attempt = self.attempt(&leader, &bytes, deadline) => attempt,
+                        attempt = self.attempt(&leader, &bytes, needs, deadline) => attempt,
                         // One that is frozen, or cut off, answers late or never. The request's id makes it safe to
                         // ask its successor meanwhile.
                         () = self.cluster.another_leads(leader.id) => {
@@ -114,12 +120,12 @@ impl Writer {
                 }
             };
             match attempt {
-                Attempt::Decided(index, Outcome { outcome: Some(Answer::TooLate(_)) }) => {
+                Attempt::Decided(index, Outcome::TooLate) => {
                     if let Some(reason) = unknown {
                         return Err(WriteError::Unknown(reason));
                     }
                     // No attempt before this one was logged: only this server's own state was that far behind.
-                    request.earliest_index = index.saturating_add(1);
+                    request.head.earliest_index = index.saturating_add(1);
                     bytes = encoded(&request)?;
                     continue;
                 }
@@ -132,10 +138,19 @@ impl Writer {
                     return decided(index, outcome);
                 }
                 Attempt::Unreadable(reason) => {
-                    return Err(unknown.map_or_else(|| unreadable(&reason), WriteError::Unknown));
+                    // By what this server knows, it may be the leader that holds the level back.
+                    let refused = || match levels::refusal_of(&self.cluster, &self.state, needs.feature_level)
+                    {
+                        Some(text) => above_level(text),
+                        None => unreadable(&reason),
+                    };
+                    return Err(unknown.map_or_else(refused, WriteError::Unknown));
                 }
                 Attempt::NoRoom(reason) => {
                     return Err(unknown.map_or(WriteError::NoRoom(reason), WriteError::Unknown));
+                }
+                Attempt::AboveLevel(reason) => {
+                    return Err(unknown.map_or_else(|| above_level(reason), WriteError::Unknown));
                 }
                 Attempt::Stopped => return Err(unknown.map_or(WriteError::Stopped, WriteError::Unknown)),
                 Attempt::NotProposed => {}
@@ -147,42 +162,61 @@ impl Writer {
     }
 
     /// Asks `leader` once.
-    async fn attempt(&self, leader: &Member, bytes: &Bytes, deadline: Instant) -> Attempt {
+    async fn attempt(&self, leader: &Member, bytes: &Bytes, needs: Needs, deadline: Instant) -> Attempt {
         if leader.id != self.cluster.id() {
             let address = self.forward.peers.address_of(leader.id, &leader.server);
             return self.forward.send(address, bytes.clone(), deadline).await;
         }
         // A leader that has lost its quorum waits for it without an end.
-        let proposed = timeout_at(deadline, self.propose(bytes)).await;
+        let proposed = timeout_at(deadline, self.propose(bytes, needs)).await;
         proposed.unwrap_or_else(|_| Attempt::Unknown("it was not committed in time".to_owned()))
     }
 
     /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
     /// again.
-    pub async fn write_as_leader(&self, term: u64, command: Payload) -> Result<Written, WriteError> {
-        let bytes = encoded(&envelope(None, term, 0, command))?;
-        match self.propose(&bytes).await {
+    pub async fn write_as_leader<C: Command>(
+        &self,
+        term: u64,
+        command: C,
+    ) -> Result<Written<C::Answer>, WriteError> {
+        read(self.write_proposal_as_leader(term, command.into()).await?)
+    }
+
+    async fn write_proposal_as_leader(
+        &self,
+        term: u64,
+        command: Proposal,
+    ) -> Result<Written<EncodedAnswer>, WriteError> {
+        let request = envelope(None, term, 0, command);
+        match self.propose(&encoded(&request)?, request.needs()).await {
             Attempt::Decided(index, outcome) => decided(index, outcome),
             Attempt::NotProposed => Err(WriteError::NoLeader),
             Attempt::Unreadable(reason) => Err(unreadable(&reason)),
             Attempt::NoRoom(reason) => Err(WriteError::NoRoom(reason)),
+            Attempt::AboveLevel(reason) => Err(above_level(reason)),
             Attempt::Unknown(reason) => Err(WriteError::Unknown(reason)),
             Attempt::Stopped => Err(WriteError::Stopped),
         }
     }
 
     /// Proposes here. The time is this server's: if it leads, it alone tells it.
-    async fn propose(&self, envelope: &[u8]) -> Attempt {
+    async fn propose(&self, envelope: &[u8], needs: Needs) -> Attempt {
         // Asked before: once raft has been given the write, its end says nothing of what became of that.
         if !self.cluster.raft_runs() {
             return Attempt::Stopped;
         }
-        if let Some(reason) = self.space.refusal_of(envelope) {
+        if let Some(reason) = levels::refusal_of(&self.cluster, &self.state, needs.feature_level) {
+            return Attempt::AboveLevel(reason);
+        }
+        if let Some(reason) = self.space.refusal_of(needs) {
             return Attempt::NoRoom(reason);
         }
         let bytes = stamped(envelope, self.clock.now_ns());
-        match self.cluster.raft().client_write(Command(bytes.into())).await {
-            Ok(response) => Attempt::Decided(response.log_id.index, response.data.0.unwrap_or_default()),
+        match self.cluster.raft().client_write(types::Command(bytes.into())).await {
+            Ok(response) => match response.data.0 {
+                Some(outcome) => Attempt::Decided(response.log_id.index, outcome),
+                None => Attempt::Unknown("raft tells no outcome of it".to_owned()),
+            },
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
                 Attempt::Unknown("its leader was deposed before it was committed".to_owned())
             }
@@ -224,22 +258,50 @@ fn unreadable(reason: &str) -> WriteError {
     WriteError::Refused { status: 503, text }
 }
 
-fn decided(index: u64, outcome: Outcome) -> Result<Written, WriteError> {
-    match outcome.outcome {
-        Some(Answer::Refused(Refusal { status, text })) => {
+fn above_level(text: String) -> WriteError {
+    WriteError::Refused { status: 409, text }
+}
+
+fn decided(index: u64, outcome: Outcome) -> Result<Written<EncodedAnswer>, WriteError> {
+    match outcome {
+        Outcome::Refused(Refusal { status, text }) => {
             Err(WriteError::Refused { status: u16::try_from(status).unwrap_or(500), text })
         }
-        Some(answer) => Ok(Written { index, answer }),
-        None => {
-            Err(WriteError::Unknown("the leader gave an answer that this release does not know".to_owned()))
-        }
+        Outcome::Answered(answer) => Ok(Written { index, answer }),
+        Outcome::TooLate => Err(WriteError::Unknown("whether it took effect is forgotten".to_owned())),
     }
 }
 
-/// Messages under way to one leader at a time. While they are, further writes gather into the next.
-const FORWARD_IN_FLIGHT_MAX: usize = 4;
+/// The answer of a command that took effect.
+fn read<A: Answer>(written: Written<EncodedAnswer>) -> Result<Written<A>, WriteError> {
+    let Written { index, answer } = written;
+    let unknown = |error| {
+        let text =
+            format!("it took effect, and this release cannot read the answer of the leader's: {error}");
+        WriteError::Unknown(text)
+    };
+    Ok(Written { index, answer: A::from_encoded(&answer).map_err(unknown)? })
+}
 
+/// How writes are gathered into messages to one leader.
+const FORWARD_BATCH: BatchBounds =
+    BatchBounds { items_max: FORWARD_BATCH_MAX, bytes_max: FORWARD_BYTES_MAX, in_flight_max: 4 };
+const FORWARD_ARRIVALS: ArrivalBounds =
+    ArrivalBounds { spacing: Duration::ZERO, queue_max: 4 * FORWARD_BATCH_MAX };
+
+/// A command, and who waits for what becomes of it.
 type Waiting = (Bytes, oneshot::Sender<Attempt>);
+
+impl Batched for Waiting {
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whoever does not wait any more is told nothing, and what is not sent takes no effect.
+    fn is_wanted(&self) -> bool {
+        !self.1.is_closed()
+    }
+}
 
 /// Sends writes to leaders, many in one message.
 #[derive(Clone)]
@@ -267,48 +329,15 @@ impl Forward {
     fn queue(&self, address: String) -> mpsc::Sender<Waiting> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(address).or_insert_with_key(|address| {
-            let (sender, waiting) = mpsc::channel(4 * FORWARD_BATCH_MAX);
+            let (sender, waiting) = Arrivals::channel(FORWARD_ARRIVALS);
             let (peers, cluster_id, address) = (self.peers.clone(), self.cluster_id.clone(), address.clone());
             // All that this server forwards goes this way, what nodes report as well as what clients ask.
-            self.peers.spawn(gather(waiting, move |batch| {
+            self.peers.spawn(gather(FORWARD_BATCH, waiting, move |batch| {
                 send_batch(peers.clone(), cluster_id.get(), address.clone(), batch)
             }));
             sender
         });
         queue.clone()
-    }
-}
-
-/// Gathers what waits into batches within the bounds, and has a few of them sent at one time.
-async fn gather<S, F>(mut waiting: mpsc::Receiver<Waiting>, send: S)
-where
-    S: Fn(Vec<Waiting>) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let in_flight = Arc::new(Semaphore::new(FORWARD_IN_FLIGHT_MAX));
-    let mut taken = Vec::new();
-    loop {
-        let Ok(permit) = in_flight.clone().acquire_owned().await else { return };
-        if taken.is_empty() && waiting.recv_many(&mut taken, FORWARD_BATCH_MAX).await == 0 {
-            return;
-        }
-        // Whoever does not wait any more is told nothing, and what is not sent takes no effect.
-        taken.retain(|(_, reply)| !reply.is_closed());
-        let mut bytes = 0;
-        let fitting = taken.iter().take_while(|(command, _)| {
-            bytes += command.len();
-            bytes <= FORWARD_BYTES_MAX
-        });
-        let count = fitting.count().max(1).min(taken.len());
-        let batch: Vec<Waiting> = taken.drain(..count).collect();
-        if batch.is_empty() {
-            continue;
-        }
-        let sending = send(batch);
-        tokio::spawn(async move {
-            sending.await;
-            drop(permit);
-        });
     }
 }
 
@@ -325,12 +354,13 @@ async fn send_batch(peers: Peers, cluster_id: Vec<u8>, address: String, batch: V
     for reply in replies {
         let attempt = match &mut results {
             Ok(results) => match results.next().and_then(|result| result.result) {
-                Some(propose_result::Result::Applied(applied)) => match Outcome::decode(&*applied.outcome) {
+                Some(propose_result::Result::Applied(applied)) => match Outcome::decode(applied.outcome) {
                     Ok(outcome) => Attempt::Decided(applied.log_index, outcome),
                     Err(error) => Attempt::Unknown(format!("the leader's answer cannot be read: {error}")),
                 },
                 Some(propose_result::Result::NotProposed(_)) => Attempt::NotProposed,
                 Some(propose_result::Result::NoRoom(reason)) => Attempt::NoRoom(reason),
+                Some(propose_result::Result::AboveLevel(reason)) => Attempt::AboveLevel(reason),
                 Some(propose_result::Result::Unreadable(reason)) => Attempt::Unreadable(reason),
                 Some(propose_result::Result::Unknown(reason)) => Attempt::Unknown(reason),
                 None => Attempt::Unknown("the leader's answer has no result for it".to_owned()),

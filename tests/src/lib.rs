@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cli;
 pub mod damage;
+pub mod golden;
 pub mod harness;
 pub mod http;
 pub mod jobs;

@@ -21,6 +21,9 @@ pub enum Error {
         /// What is wrong with it.
         text: String,
     },
+    /// Another release wrote the data directory.
+    #[error("{0}")]
+    Format(String),
     /// The agent would have nobody to work for.
     #[error("the node agent knows no server: name at least one as host:port in client.servers")]
     NoServers,

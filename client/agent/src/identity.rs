@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::files;
 use crate::limits::{LOCK_PATIENCE, LOCK_POLL};
+use crate::{files, format};
 
 /// A data directory that this agent owns until the value is dropped.
 #[derive(Debug)]
@@ -56,10 +56,12 @@ impl DataDir {
             .open(&path)
             .map_err(Error::io("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(root)),
-            Err(TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::DataDirInUse(root)),
+            Err(TryLockError::Error(source)) => return Err(Error::Io { action: "lock", path, source }),
         }
+        format::bring_up_to_date(&root.join("client"))?;
+        Ok(Self { root, _lock: lock })
     }
 
     /// Where allocations' directories stand.
@@ -129,6 +131,19 @@ mod tests {
             let metadata = fs::metadata(directory.path().join("client").join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn files_of_a_newer_format_are_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataDir::open(directory.path()).await.unwrap().identity().unwrap();
+        let path = directory.path().join("client/format");
+        fs::write(&path, "2\n").unwrap();
+        let refusal = DataDir::open(directory.path()).await.unwrap_err();
+        assert!(matches!(refusal, Error::Format(_)), "{refusal}");
+        fs::remove_file(path).unwrap();
+        let again = DataDir::open(directory.path()).await.unwrap().identity().unwrap();
+        assert_eq!(first.id, again.id, "files without a number are read");
     }
 
     #[tokio::test]

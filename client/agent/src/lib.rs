@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod files;
 mod fingerprint;
+mod format;
 mod identity;
 mod interpolate;
 mod limits;

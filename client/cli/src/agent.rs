@@ -10,7 +10,7 @@ use ordu_agent::AgentOptions;
 use ordu_server::limits::LimitsInForce;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
-use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
+use ordu_server::options::{FEATURE_LEVEL_AFTER, LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
 use ordu_server::trust::Trust;
@@ -307,7 +307,7 @@ async fn run_parts(
         let result = match server {
             Some((server, options, work)) => {
                 let ended = run_server(server, &options, work, &manager, &server_shutdown).await;
-                ended.map_err(|error| AgentError::Ended(error.to_string()))
+                ended.map_err(|error| AgentError::of_running_server(&error))
             }
             None => {
                 server_shutdown.cancelled().await;
@@ -440,6 +440,9 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
             held_bytes: bytes(raft.logs_held_mb, log.held_bytes),
         },
         autopilot: settings.autopilot,
+        feature_level_after: settings
+            .feature_level_after_ms
+            .map_or(FEATURE_LEVEL_AFTER, Duration::from_millis),
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         limits,

@@ -2,8 +2,8 @@
 
 use crate::agent::AgentArgs;
 use crate::commands::{
-    alloc_status, autopilot, config_validate, eval_status, job_run, job_status, job_stop, node_status,
-    raft_list_peers, raft_peers, server_members, server_recover, time_reset,
+    alloc_status, autopilot, config_validate, eval_status, feature_level, job_run, job_status, job_stop,
+    node_status, raft_list_peers, raft_peers, server_members, server_recover, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -87,6 +87,8 @@ pub(crate) enum OperatorCommand {
     /// Look at how the leader looks after the servers, and set it
     #[command(subcommand)]
     Autopilot(AutopilotCommand),
+    /// Look at which server knows which feature level, and raise the cluster's
+    FeatureLevel(feature_level::FeatureLevelArgs),
     /// Look after raft
     #[command(subcommand)]
     Raft(RaftCommand),
@@ -272,6 +274,8 @@ mod tests {
              -disable-upgrade-migration=true -enable-custom-upgrades=F",
             "ordu operator autopilot set-config -cleanup-dead-servers",
             "ordu operator autopilot health -json",
+            "ordu operator feature-level -json",
+            "ordu operator feature-level raise -address=http://a:1",
             "ordu operator raft list-peers -stale=true",
             "ordu operator raft remove-peer -peer-id=7 -force-living=true -force-without-majority",
             "ordu operator raft transfer-leadership -peer-address=127.0.0.1:4647",

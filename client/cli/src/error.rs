@@ -32,11 +32,23 @@ impl AgentError {
     /// A server that does not start.
     pub(crate) fn of_server(error: &ServerError) -> Self {
         match error {
-            ServerError::Config(_) => Self::Configuration(error.to_string()),
+            ServerError::Config(_) | ServerError::TooOld(_) => Self::Configuration(error.to_string()),
             ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Self::Configuration(error.to_string())
             }
+            // A format of another release.
+            ServerError::Io { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                Self::Configuration(error.to_string())
+            }
             ServerError::Io { source, .. } => Self::of_directory(error, source),
+            _ => Self::Ended(error.to_string()),
+        }
+    }
+
+    /// A server that has ended by itself.
+    pub(crate) fn of_running_server(error: &ServerError) -> Self {
+        match error {
+            ServerError::TooOld(_) => Self::Configuration(error.to_string()),
             _ => Self::Ended(error.to_string()),
         }
     }
@@ -46,9 +58,9 @@ impl AgentError {
         match error {
             ordu_agent::Error::Io { source, .. } => Self::of_directory(error, source),
             ordu_agent::Error::DataDirInUse(_) => Self::Ended(error.to_string()),
-            ordu_agent::Error::BadIdentity { .. } | ordu_agent::Error::NoServers => {
-                Self::Configuration(error.to_string())
-            }
+            ordu_agent::Error::BadIdentity { .. }
+            | ordu_agent::Error::Format(_)
+            | ordu_agent::Error::NoServers => Self::Configuration(error.to_string()),
         }
     }
 
@@ -89,22 +101,29 @@ mod tests {
             (io(io::ErrorKind::PermissionDenied), 78),
             (io(io::ErrorKind::ReadOnlyFilesystem), 78),
             (io(io::ErrorKind::NotADirectory), 78),
+            (io(io::ErrorKind::Unsupported), 78),
             (io(io::ErrorKind::StorageFull), 1),
             (listen(io::ErrorKind::PermissionDenied), 78),
             (listen(io::ErrorKind::AddrInUse), 1),
             (listen(io::ErrorKind::AddrNotAvailable), 1),
             (ServerError::Locked { path: "x".to_owned() }, 1),
             (ServerError::Config("x".to_owned()), 78),
+            (ServerError::TooOld("x".to_owned()), 78),
             (ServerError::Fatal("x".to_owned()), 1),
         ] {
             let ended = AgentError::of_server(&error);
             assert_eq!(status, ended.exit_status(), "{error}");
             assert!(ended.to_string().starts_with(&error.to_string()));
         }
+        let old = ServerError::TooOld("x".to_owned());
+        assert_eq!(78, AgentError::of_running_server(&old).exit_status());
+        let denied = io(io::ErrorKind::PermissionDenied);
+        assert_eq!(1, AgentError::of_running_server(&denied).exit_status());
         assert_eq!(78, AgentError::from(ConfigError::Whole("x".to_owned())).exit_status());
         for (error, status) in [
             (ordu_agent::Error::NoServers, 78),
             (ordu_agent::Error::BadIdentity { path: "x".into(), text: "y".to_owned() }, 78),
+            (ordu_agent::Error::Format("x".to_owned()), 78),
             (ordu_agent::Error::DataDirInUse("x".into()), 1),
         ] {
             assert_eq!(status, AgentError::of_node(&error).exit_status(), "{error}");

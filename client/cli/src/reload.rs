@@ -149,7 +149,7 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
 }
 
 /// But for autopilot's, which a cluster takes when it is formed.
-fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 9] {
+fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 10] {
     [
         ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),
         ("server.retry_join", now.retry_join == next.retry_join),
@@ -158,6 +158,7 @@ fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, boo
         ("server.num_schedulers", now.num_schedulers == next.num_schedulers),
         ("server.min_heartbeat_ttl", now.min_heartbeat_ttl_ms == next.min_heartbeat_ttl_ms),
         ("server.heartbeat_grace", now.heartbeat_grace_ms == next.heartbeat_grace_ms),
+        ("server.feature_level_after", now.feature_level_after_ms == next.feature_level_after_ms),
         ("server.encrypt", now.encrypt == next.encrypt),
         ("server.encrypt_verify", now.encrypt_verify == next.encrypt_verify),
     ]

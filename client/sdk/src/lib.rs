@@ -21,6 +21,7 @@ mod autopilot;
 mod client;
 mod error;
 mod evaluations;
+mod feature_level;
 mod jobs;
 mod nodes;
 mod null;
@@ -37,6 +38,7 @@ pub use autopilot::{AutopilotConfiguration, AutopilotHealth, ServerHealth};
 pub use client::{Client, Options, segment};
 pub use error::Error;
 pub use evaluations::Evaluation;
+pub use feature_level::{FeatureLevels, ReleaseOfServer};
 pub use jobs::{
     Deregistered, JobChildren, JobStub, JobSummary, JobVersions, RegisterOptions, Registered,
     TaskGroupSummary,

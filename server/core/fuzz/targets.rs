@@ -1,13 +1,14 @@
 //! What is fuzzed: one entry for each way in which bytes of a user come in. The fuzzer and the stable test of
 //! the corpus run the same entries.
 
-use ordu_core::command::{Fatal, LogPosition, Machine, read_envelope};
+use ordu_core::command::{Fatal, LogPosition, Machine, Outcome, read_envelope};
 use ordu_core::filter::Filter;
 use ordu_core::hcl::{self, Dialect};
 use ordu_core::job;
 use ordu_core::jobspec::{self, Variables};
 use ordu_core::periodic::{Schedule, missed_launch};
 use ordu_core::state::{MemoryTables, Tx, read};
+use prost::bytes::Bytes;
 
 /// Takes any bytes, and panics if something is wrong with us.
 type Entry = fn(&[u8]);
@@ -32,8 +33,12 @@ fn apply(mut bytes: &[u8]) {
         let Some((entry, rest)) = bytes.split_at_checked(length) else { return };
         bytes = rest;
         let mut tx = Tx::new(&tables, read::indexes(&tables).expect("indexes that were written can be read"));
-        match machine.apply(&mut tx, LogPosition { term: 1, index }, entry) {
-            Ok(applied) => assert!(applied.outcome.outcome.is_some(), "an entry is answered"),
+        let entry = Bytes::copy_from_slice(entry);
+        match machine.apply(&mut tx, LogPosition { term: 1, index }, entry.clone()) {
+            Ok(applied) => {
+                let stored = Outcome::decode(applied.outcome.encode_to_vec());
+                assert_eq!(stored.ok(), Some(applied.outcome), "an answer is read as it was given");
+            }
             // What cannot be read is kept out of the log, and the rest must be applied.
             Err(Fatal::Undecodable { .. } | Fatal::TooNew { .. }) => {
                 assert!(read_envelope(entry).is_err(), "what can be read is applied");

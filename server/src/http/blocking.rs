@@ -10,11 +10,13 @@ use ordu_core::state::Reader;
 use tokio::time::Instant;
 
 use super::Api;
+use super::access::Grant;
 use super::answer::{Answer, Encoded, Freshness};
 use super::error::HttpError;
 use super::paging::Page;
 use super::request::Request;
 use super::routes::Route;
+use super::scope::Wait;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::watch::Key;
@@ -37,6 +39,7 @@ pub(super) enum Size {
 pub(super) struct View<'a> {
     pub(super) reader: &'a dyn Reader,
     pub(super) request: &'a Request,
+    pub(super) grant: Grant,
     /// For answers that say within how current they are.
     pub(super) cluster: &'a Cluster,
 }
@@ -44,11 +47,17 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// How current what is read is; of a blocking query as it may be when it answers.
     pub(super) fn freshness(&self) -> Freshness {
-        if self.request.stale || self.request.index > 0 {
+        if self.request.scope.stale || self.request.scope.wait.is_some() {
             Freshness::of(self.cluster)
         } else {
             Freshness::CONFIRMED
         }
+    }
+
+    /// Whether a list has the rows of this namespace: the query asks for them, and the caller may see them.
+    pub(super) fn lists(&self, namespace: &str) -> bool {
+        self.request.scope.list_namespace().is_none_or(|asked| asked == namespace)
+            && self.grant.shows(namespace)
     }
 }
 
@@ -60,22 +69,30 @@ pub(super) struct Found {
     pub(super) body: Result<Vec<u8>, &'static str>,
     /// Of a page that is not the last: what the next one is asked for by.
     pub(super) next_token: Option<String>,
+    /// The namespace of a row that was looked for by its id alone.
+    pub(super) namespace: Option<String>,
 }
 
 impl Found {
     /// A whole document.
     pub(super) fn json(index: u64, json: Vec<u8>) -> Self {
-        Self { index, body: Ok(json), next_token: None }
+        Self { index, body: Ok(json), next_token: None, namespace: None }
     }
 
     /// Nothing; the text says so.
     pub(super) fn nothing(index: u64, text: &'static str) -> Self {
-        Self { index, body: Err(text), next_token: None }
+        Self { index, body: Err(text), next_token: None, namespace: None }
     }
 
     /// A page of a list.
     pub(super) fn page(index: u64, page: Page) -> Self {
-        Self { index, body: Ok(page.json), next_token: page.next_token }
+        Self { index, body: Ok(page.json), next_token: page.next_token, namespace: None }
+    }
+
+    /// It belongs to this namespace.
+    pub(super) fn of(mut self, namespace: String) -> Self {
+        self.namespace = Some(namespace);
+        self
     }
 
     fn encoded(self, request: &Request) -> Arc<Encoded> {
@@ -90,6 +107,7 @@ impl Found {
 #[derive(Clone, Copy)]
 pub(super) struct Read {
     pub(super) route: &'static Route,
+    pub(super) grant: Grant,
     pub(super) keys: Keys,
     pub(super) find: Find,
     pub(super) size: Size,
@@ -97,28 +115,30 @@ pub(super) struct Read {
 
 /// Answers a read.
 pub(super) async fn read(api: &Arc<Api>, read: Read, request: Arc<Request>) -> Result<Answer, HttpError> {
-    let context = &api.context;
-    if !request.stale {
-        context.reads.confirm().await?;
-    }
-    let (encoded, waited) = if read.route.info.blocks && request.index > 0 {
-        news(api, read, &request).await?
-    } else {
-        (run(api, read, &request).await?, false)
+    let (context, scope) = (&api.context, &request.scope);
+    scope.confirm(&context.reads).await?;
+    let (encoded, waited) = match scope.wait {
+        Some(wait) => news(api, read, &request, wait).await?,
+        None => (run(api, read, &request).await?, false),
     };
     let freshness =
-        if request.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
+        if scope.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
     Ok(Answer::read(encoded, freshness))
 }
 
-fn is_news(encoded: &Encoded, request: &Request) -> bool {
-    encoded.index.is_none_or(|index| index > request.index)
+fn is_news(encoded: &Encoded, wait: Wait) -> bool {
+    encoded.index.is_none_or(|index| index > wait.index)
 }
 
 /// What is newer than what the caller has, or, when the wait is over, what there is; and whether it waited.
-async fn news(api: &Arc<Api>, read: Read, request: &Arc<Request>) -> Result<(Arc<Encoded>, bool), HttpError> {
+async fn news(
+    api: &Arc<Api>,
+    read: Read,
+    request: &Arc<Request>,
+    wait: Wait,
+) -> Result<(Arc<Encoded>, bool), HttpError> {
     let context = &api.context;
-    let deadline = Instant::now() + request.wait + jitter(request.wait);
+    let deadline = Instant::now() + wait.at_most + jitter(wait.at_most);
     let watch = context.watches.watch((read.keys)(request)?);
     let ticket = api.waiting.join(request.share_key(read.route.info.path));
     let applied = || context.state.applied_index();
@@ -130,7 +150,7 @@ async fn news(api: &Arc<Api>, read: Read, request: &Arc<Request>) -> Result<(Arc
         let armed = watch.armed();
         let asked = applied();
         let encoded = ticket.slot().answer(asked, applied, run(api, read, request)).await?;
-        if is_news(&encoded, request) {
+        if is_news(&encoded, wait) {
             return Ok((encoded, held.is_some()));
         }
         if held.is_none() {
@@ -175,8 +195,12 @@ async fn run(api: &Api, read: Read, request: &Arc<Request>) -> Result<Arc<Encode
 }
 
 fn find(context: &Context, read: Read, request: &Request) -> Result<Found, HttpError> {
-    let cluster = &context.cluster;
-    context.state.read(|reader| (read.find)(&View { reader, request, cluster }))
+    let (grant, cluster) = (read.grant, &context.cluster);
+    let found = context.state.read(|reader| (read.find)(&View { reader, request, grant, cluster }))?;
+    if found.body.is_ok() {
+        grant.found(found.namespace.as_deref())?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The way of every request: route, options, body, handler, response; and no way out but an answer.
+//! The way of every request: route, scope, access, body, handler, response; and no way out but an answer.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ordu_core::limits::INLINE_BYTES_MAX;
 use tokio::time::Instant;
 
+use super::access::{Grant, authorize};
 use super::answer::{Answer, error_response};
 use super::error::HttpError;
 use super::matcher::Matched;
@@ -26,6 +27,7 @@ const TARGET_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Call {
     pub(super) api: Arc<Api>,
     pub(super) request: Arc<Request>,
+    pub(super) grant: Grant,
     pub(super) body: Bytes,
 }
 
@@ -93,23 +95,25 @@ async fn answer(
         .filter(|id| !id.contains('\0'))
         .ok_or_else(|| HttpError::bad_request("the path is not a text in percent-encoding"))?;
     let request = Request::read(id, parts.uri.query().unwrap_or_default(), &parts.headers)?;
+    if route.info.regional {
+        request.scope.check_region(&api.context.options.region)?;
+    }
+    let grant = authorize(route.info.access, &request.scope, api.rights)?;
     match &route.handler {
         Handler::Read(keys, find, size) => {
-            request.check_region(&api.context.options.region)?;
-            let waits = route.info.blocks && request.index > 0;
-            let read = blocking::Read { route, keys: *keys, find: *find, size: *size };
+            let waits = request.scope.wait.is_some();
+            let read = blocking::Read { route, grant, keys: *keys, find: *find, size: *size };
             Ok((blocking::read(api, read, Arc::new(request)).await?, waits))
         }
         Handler::Local(local) => Ok((local(api, &request)?.for_operators(), false)),
         Handler::Act(act) => {
-            request.check_region(&api.context.options.region)?;
             let bytes_max = route.info.body_bytes_max;
             // Its room is held until the request is answered.
             let (body, _room) = match bytes_max {
                 0 => (Bytes::new(), None),
                 _ => body::read(&parts.headers, body, bytes_max, &api.room).await?,
             };
-            let call = Call { api: api.clone(), request: Arc::new(request), body };
+            let call = Call { api: api.clone(), request: Arc::new(request), grant, body };
             Ok((act(call).await?, false))
         }
     }

@@ -1,20 +1,11 @@
-//! UUIDs: drawn, written, and read in the forms that requests name them.
+//! UUIDs: written, and read in the forms that requests name them.
 
 use std::borrow::Cow;
 
 use ordu_core::state::Id;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use uuid::{Builder, Uuid};
-
-/// A new random id.
-pub(super) fn draw() -> Id {
-    version_4(ordu_store::runtime::random_bytes::<16>())
-}
-
-fn version_4(bytes: [u8; 16]) -> Id {
-    Builder::from_random_bytes(bytes).into_uuid().into_bytes()
-}
+use uuid::Uuid;
 
 /// The text of an id; an absent one is empty.
 #[cfg(test)]
@@ -88,15 +79,17 @@ fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
+    use ordu_store::runtime::random_id;
+
     use super::*;
 
     #[test]
     fn a_drawn_id_is_a_uuid_of_version_4_and_reads_back() {
-        let id = draw();
+        let id = random_id();
         let written = text(&id);
         assert_eq!(Ok(id), parse(&written));
         assert_eq!(4, Uuid::parse_str(&written).unwrap().get_version_num());
-        assert_ne!(id, draw());
+        assert_ne!(id, random_id());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The HTTP API: a table of routes, what answers them, and how answers are put on the wire.
 //!
-//! The way of a request: [`routes`] says which route it is, [`dispatch`] bounds its body and catches what
-//! goes wrong, a handler makes an [`answer`]. Reads go through [`blocking`], which confirms that they are
-//! current, waits where the caller waits for news, and shares one encoding among all who wait for the same.
+//! The way of a request: [`routes`] says which route it is, [`scope`] what it is for, [`access`] whether the
+//! caller may do it; [`dispatch`] bounds its body and catches what goes wrong, a handler makes an [`answer`].
+//! Reads go through [`blocking`], which confirms that they are current, waits where the caller waits for news,
+//! and shares one encoding among all who wait for the same.
 
+mod access;
 mod answer;
 mod blocking;
 mod body;
@@ -22,6 +24,7 @@ mod pretty;
 mod request;
 mod room;
 mod routes;
+mod scope;
 mod shared;
 mod telemetry;
 #[cfg(test)]
@@ -38,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::net::{Accept, Bounded, Bounds};
 
+pub use access::{Access, Capability, Level, NamespaceOf, RowsOf};
 pub use description::{Body, Contents, Description, Param, ParamKind, SchemaOf};
 pub use routes::{Methods, RouteInfo, routes};
 
@@ -48,6 +52,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 struct Api {
     context: Context,
     matcher: matcher::Matcher,
+    /// What every caller may do.
+    rights: access::Rights,
     waiting: shared::Waiting,
     room: room::Room,
     telemetry: telemetry::Telemetry,
@@ -56,14 +62,14 @@ struct Api {
 
 /// The API as a service that any listener can serve.
 pub fn service(context: Context) -> Router {
-    router(context, CancellationToken::new())
+    router(context, CancellationToken::new(), access::Rights::All)
 }
 
 /// Serves the API until `shutdown`. Blocking queries are then answered with what there is.
 pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, shutdown: CancellationToken) {
     let mut limits = context.options.limits.watch();
     let connections = context.counts.http.clone();
-    let router = router(context, shutdown.clone());
+    let router = router(context, shutdown.clone(), access::Rights::All);
     let mut listener = Bounded::new("HTTP", listener, bounds, connections);
     let mut open = JoinSet::new();
     loop {
@@ -87,10 +93,11 @@ pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, 
     }
 }
 
-fn router(context: Context, shutdown: CancellationToken) -> Router {
+fn router(context: Context, shutdown: CancellationToken, rights: access::Rights) -> Router {
     let api = Arc::new(Api {
         context,
         matcher: matcher::Matcher::new(),
+        rights,
         waiting: shared::Waiting::default(),
         room: room::Room::default(),
         telemetry: telemetry::Telemetry::new(),

@@ -19,7 +19,9 @@ use super::routes::{RouteInfo, routes};
 const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEAD goes wherever GET does. \
      Bodies are JSON whatever their content type says; the names of their members are read in any case, \
      members that are not known are skipped, and null is read as nothing said. A refusal that Nomad \
-     tells with status 500 has its text and a status of 4xx here: 5xx is a fault of the servers.";
+     tells with status 500 has its text and a status of 4xx here: 5xx is a fault of the servers. \
+     x-ordu-access tells the right that an operation needs, in the words of Nomad's policies; access is not \
+     controlled yet, so that everyone has all of them.";
 
 /// What may answer besides what a route is for: status, name, meaning.
 const REFUSALS: [(&str, &str, &str); 10] = [
@@ -187,7 +189,7 @@ impl Describer {
             "summary": route.description.summary,
             "parameters": parameters,
             "responses": self.responses(route),
-            "x-ordu-capability": route.capability,
+            "x-ordu-access": route.access.to_string(),
         });
         if let Some(Body { schema, required }) = route.description.body {
             let schema = schema(&mut self.read);

@@ -183,14 +183,14 @@ pub(super) fn id_token(id: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::request::asked;
 
     /// The numbers on a page of rows whose ids are 0 to 9, and the first byte of the next page's token.
     fn page_of(query: &str) -> (Vec<u64>, Option<String>) {
-        let request = Request::read(String::new(), query, &HeaderMap::new()).unwrap();
+        let request = asked(query).unwrap();
         let rows: Vec<([u8; 16], u8)> = (0..10).map(|number| ([number; 16], number)).collect();
         let page = Paging::of(&request).unwrap().of_rows(&request, rows, |(id, _)| id, &mut |row, take| {
             take(&json!({ "Number": row.1, "Odd": row.1 % 2 == 1 }))

@@ -14,6 +14,7 @@ use ordu_proto::api::job::Job;
 use serde_json::{Map, Value};
 
 use super::Api;
+use super::access::{Access, Capability, Level, NamespaceOf, RowsOf};
 use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
 use super::description::{
@@ -28,14 +29,15 @@ use super::documents::agent::{
 use super::documents::alloc::{self, AllocStub};
 use super::documents::autopilot::{AutopilotConfiguration, AutopilotHealth};
 use super::documents::eval::EvalDocument;
+use super::documents::feature_level::{FeatureLevels, RaisedLevel};
 use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stability};
 use super::documents::metrics::MetricsDocument;
 use super::documents::node::{NodeDocument, NodeStub};
 use super::documents::plan::PlanAnswer;
 use super::error::HttpError;
 use super::handlers::{
-    agent, allocations, autopilot, children, deployments, dry_runs, evaluations, jobs, nodes, operator,
-    registrations, system, versions,
+    agent, allocations, autopilot, children, deployments, dry_runs, evaluations, feature_level, jobs, nodes,
+    operator, registrations, system, versions,
 };
 use super::openapi;
 use super::request::Request;
@@ -101,8 +103,8 @@ pub struct RouteInfo {
     pub blocks: bool,
     /// The bound on its body, bytes; 0 where a body is not looked at.
     pub body_bytes_max: usize,
-    /// The capability that a caller needs; `none` for what anyone may ask.
-    pub capability: &'static str,
+    /// The right that a caller needs.
+    pub access: Access,
     /// Whether it is for one region, and refuses a request for another.
     pub regional: bool,
     /// What it says of itself.
@@ -115,8 +117,9 @@ impl RouteInfo {
         let Description { own_params, answer, .. } = self.description;
         let layout = if matches!(answer, Contents::Nothing) { &[] } else { LAYOUT };
         let region = if self.regional { REGION } else { &[] };
+        let namespace = if self.access.reads_namespace_of_query() { NAMESPACE } else { &[] };
         let read = if self.blocks { [BLOCKING, CONSISTENCY] } else { [&[][..]; 2] };
-        let sets = own_params.iter().copied().chain(read).chain([layout, region]);
+        let sets = own_params.iter().copied().chain(read).chain([layout, region, namespace]);
         sets.flatten().copied()
     }
 }
@@ -137,14 +140,14 @@ pub(super) struct Route {
     pub(super) handler: Handler,
 }
 
-const fn read(path: &'static str, capability: &'static str, keys: Keys, find: Find, size: Size) -> Route {
+const fn read(path: &'static str, access: Access, keys: Keys, find: Find, size: Size) -> Route {
     let description = Description { indexed: true, ..Description::NONE };
     let info = RouteInfo {
         methods: Methods::Get,
         path,
         blocks: true,
         body_bytes_max: 0,
-        capability,
+        access,
         regional: true,
         description,
     };
@@ -153,7 +156,7 @@ const fn read(path: &'static str, capability: &'static str, keys: Keys, find: Fi
 
 const fn local(
     path: &'static str,
-    capability: &'static str,
+    access: Access,
     answer: fn(&Api, &Request) -> Result<Answer, HttpError>,
 ) -> Route {
     let info = RouteInfo {
@@ -161,7 +164,7 @@ const fn local(
         path,
         blocks: false,
         body_bytes_max: 0,
-        capability,
+        access,
         regional: false,
         description: Description::NONE,
     };
@@ -172,7 +175,7 @@ const fn act(
     methods: Methods,
     path: &'static str,
     body_bytes_max: usize,
-    capability: &'static str,
+    access: Access,
     act: fn(Call) -> BoxFuture<'static, Result<Answer, HttpError>>,
 ) -> Route {
     let info = RouteInfo {
@@ -180,7 +183,7 @@ const fn act(
         path,
         blocks: false,
         body_bytes_max,
-        capability,
+        access,
         regional: true,
         description: Description::NONE,
     };
@@ -260,139 +263,154 @@ impl Route {
     }
 }
 
-const LIST_JOBS: &str = "list-jobs";
-const READ_JOB: &str = "read-job";
-const SUBMIT_JOB: &str = "submit-job";
-const NODE_READ: &str = "node:read";
-const AGENT_READ: &str = "agent:read";
-const DISPATCH_JOB: &str = "dispatch-job";
-const OPERATOR_READ: &str = "operator:read";
-const OPERATOR_WRITE: &str = "operator:write";
-const NONE: &str = "none";
+use Access::{Agent, Management, Namespace, Node, Operator, Public, Rows};
+use Capability::{DispatchJob, ListJobs, ParseJob, ReadJob, SubmitJob};
+
+// What is done with jobs, and the right that it takes:
+const LIST_JOBS: Access = Rows(&[ListJobs], RowsOf::Query);
+const READ_JOB: Access = Namespace(&[ReadJob], NamespaceOf::Query);
+const SUBMIT_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Job);
+const VALIDATE_JOB: Access = Namespace(&[ReadJob], NamespaceOf::Job);
+const CHANGE_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Body);
+const EVALUATE_JOB: Access = Namespace(&[ReadJob], NamespaceOf::Body);
+const DISPATCH_JOB: Access = Namespace(&[DispatchJob], NamespaceOf::Body);
+const FORCE_PERIODIC: Access = Namespace(&[DispatchJob, SubmitJob], NamespaceOf::Query);
+const STOP_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Query);
+const PARSE_JOB: Access = Namespace(&[ParseJob, SubmitJob], NamespaceOf::Query);
+// The same of what belongs to jobs: allocations, evaluations, deployments.
+const LIST_ROWS: Access = Rows(&[ReadJob], RowsOf::Query);
+const READ_ROW: Access = Namespace(&[ReadJob], NamespaceOf::Row);
+const ROWS_OF_EVALUATION: Access = Rows(&[ReadJob], RowsOf::Evaluation);
+const ROWS_OF_NODE: Access = Rows(&[ReadJob], RowsOf::Node);
 
 use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
+/// All routes. A new one is an entry here and its handler: whatever else there is of routes is made of this.
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 47] = [
+pub(super) static ROUTES: &[Route] = &[
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
         .answers("Jobs, in the order of their namespaces and ids", of::<Vec<JobStub<'_>>>)
-        .takes(&[NAMESPACE, PREFIX, PAGES]),
+        .takes(&[PREFIX, PAGES]),
     act(Write, "/v1/jobs", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::register)
         .answers("Register a job, or a new version of it", of::<Registered<'_>>)
         .reads(of::<JobRegisterRequest>).indexed(),
     read("/v1/job/:id", READ_JOB, jobs::job_keys, jobs::job, Point)
-        .answers("A job, in its newest version", of::<Job>).takes(&[NAMESPACE]).or_404(),
+        .answers("A job, in its newest version", of::<Job>).or_404(),
     act(Write, "/v1/job/:id", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::update)
         .answers("Register a job, or a new version of it", of::<Registered<'_>>)
-        .reads(of::<JobRegisterRequest>).takes(&[NAMESPACE]).indexed(),
-    act(Delete, "/v1/job/:id", 0, SUBMIT_JOB, registrations::deregister)
-        .answers("Stop a job", of::<Deregistered<'_>>).takes(&[NAMESPACE, PURGE]).indexed(),
+        .reads(of::<JobRegisterRequest>).indexed(),
+    act(Delete, "/v1/job/:id", 0, STOP_JOB, registrations::deregister)
+        .answers("Stop a job", of::<Deregistered<'_>>).takes(&[PURGE]).indexed(),
     of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point))
-        .answers("How many allocations a job has in which state", of::<SummaryDocument<'_>>)
-        .takes(&[NAMESPACE]).or_404(),
+        .answers("How many allocations a job has in which state", of::<SummaryDocument<'_>>).or_404(),
     of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, List))
         .answers("The versions of a job, the newest first", versions::described)
-        .takes(&[NAMESPACE, DIFFS]).or_404(),
+        .takes(&[DIFFS]).or_404(),
     read("/v1/job/:id/allocations", READ_JOB, allocations::of_job_keys, allocations::of_job, List)
         .answers("The allocations of a job", of::<Vec<AllocStub<'_>>>)
-        .takes(&[NAMESPACE, ALL, PAGES, ALLOC_MEMBERS]),
+        .takes(&[ALL, PAGES, ALLOC_MEMBERS]),
     read("/v1/job/:id/evaluations", READ_JOB, evaluations::of_job_keys, evaluations::of_job, List)
-        .answers("The evaluations of a job", of::<Vec<EvalDocument<'_>>>).takes(&[NAMESPACE, PAGES]),
+        .answers("The evaluations of a job", of::<Vec<EvalDocument<'_>>>).takes(&[PAGES]),
     read("/v1/job/:id/deployments", READ_JOB, deployments::of_job_keys, deployments::of_job, List)
-        .answers("The deployments of a job", of::<Vec<DeploymentDocument<'_>>>)
-        .takes(&[NAMESPACE, ALL, PAGES]),
+        .answers("The deployments of a job", of::<Vec<DeploymentDocument<'_>>>).takes(&[ALL, PAGES]),
     read("/v1/job/:id/deployment", READ_JOB, deployments::of_job_keys, deployments::latest_of_job, List)
-        .answers("The latest deployment of a job, or null", of::<Option<DeploymentDocument<'_>>>)
-        .takes(&[NAMESPACE]),
+        .answers("The latest deployment of a job, or null", of::<Option<DeploymentDocument<'_>>>),
     act(Write, "/v1/job/:id/dispatch", BODY_BYTES_MAX, DISPATCH_JOB, children::dispatch)
         .answers("Launch a child of a parameterized job", of::<Dispatched<'_>>)
-        .reads(of::<JobDispatchRequest>).takes(&[NAMESPACE, IDEMPOTENCY_TOKEN]).indexed(),
-    act(Write, "/v1/job/:id/periodic/force", 0, SUBMIT_JOB, children::force)
-        .answers("Launch a child of a periodic job before its time", of::<Forced<'_>>)
-        .takes(&[NAMESPACE]).indexed(),
-    act(Write, "/v1/job/:id/revert", BODY_BYTES_MAX, SUBMIT_JOB, versions::revert)
+        .reads(of::<JobDispatchRequest>).takes(&[IDEMPOTENCY_TOKEN]).indexed(),
+    act(Write, "/v1/job/:id/periodic/force", 0, FORCE_PERIODIC, children::force)
+        .answers("Launch a child of a periodic job before its time", of::<Forced<'_>>).indexed(),
+    act(Write, "/v1/job/:id/revert", BODY_BYTES_MAX, CHANGE_JOB, versions::revert)
         .answers("Register an earlier version of a job anew", of::<Registered<'_>>)
-        .reads(of::<JobRevertRequest>).takes(&[NAMESPACE]).indexed(),
-    act(Write, "/v1/job/:id/stable", BODY_BYTES_MAX, SUBMIT_JOB, versions::stable)
+        .reads(of::<JobRevertRequest>).indexed(),
+    act(Write, "/v1/job/:id/stable", BODY_BYTES_MAX, CHANGE_JOB, versions::stable)
         .answers("Mark a version of a job as stable, or as not", of::<Stability>)
-        .reads(of::<JobStabilityRequest>).takes(&[NAMESPACE]).indexed(),
+        .reads(of::<JobStabilityRequest>).indexed(),
     act(Write, "/v1/job/:id/plan", JOB_BODY_BYTES_MAX, SUBMIT_JOB, dry_runs::plan)
         .answers("What the registration of a job would do", of::<PlanAnswer<'_>>)
-        .reads(of::<JobPlanRequest>).takes(&[NAMESPACE]).indexed(),
-    act(Write, "/v1/jobs/parse", JOB_BODY_BYTES_MAX, NONE, dry_runs::parse)
+        .reads(of::<JobPlanRequest>).indexed(),
+    act(Write, "/v1/jobs/parse", JOB_BODY_BYTES_MAX, PARSE_JOB, dry_runs::parse)
         .answers("A jobspec as the job that it describes", of::<Map<String, Value>>)
         .reads(of::<ParseRequest>),
-    act(Write, "/v1/validate/job", JOB_BODY_BYTES_MAX, READ_JOB, dry_runs::validate)
+    act(Write, "/v1/validate/job", JOB_BODY_BYTES_MAX, VALIDATE_JOB, dry_runs::validate)
         .answers("Whether a job would be accepted", of::<ValidationDocument<'_>>)
-        .reads(of::<JobValidateRequest>).takes(&[NAMESPACE]),
-    act(Write, "/v1/job/:id/evaluate", BODY_BYTES_MAX, READ_JOB, registrations::evaluate)
+        .reads(of::<JobValidateRequest>),
+    act(Write, "/v1/job/:id/evaluate", BODY_BYTES_MAX, EVALUATE_JOB, registrations::evaluate)
         .answers("Evaluate a job anew", of::<Registered<'_>>)
-        .may_read(of::<JobEvaluateRequest>).takes(&[NAMESPACE]).indexed(),
-    read("/v1/allocations", READ_JOB, allocations::list_keys, allocations::list, List)
+        .may_read(of::<JobEvaluateRequest>).indexed(),
+    read("/v1/allocations", LIST_ROWS, allocations::list_keys, allocations::list, List)
         .answers("Allocations, in the order of their ids", of::<Vec<AllocStub<'_>>>)
-        .takes(&[NAMESPACE, PREFIX, PAGES, ALLOC_MEMBERS]),
-    read("/v1/allocation/:id", READ_JOB, allocations::one_keys, allocations::one, Point)
+        .takes(&[PREFIX, PAGES, ALLOC_MEMBERS]),
+    read("/v1/allocation/:id", READ_ROW, allocations::one_keys, allocations::one, Point)
         .answers("An allocation with its job", alloc::described).or_404(),
-    read("/v1/evaluations", READ_JOB, evaluations::list_keys, evaluations::list, List)
+    read("/v1/evaluations", LIST_ROWS, evaluations::list_keys, evaluations::list, List)
         .answers("Evaluations, in the order of their ids", of::<Vec<EvalDocument<'_>>>)
-        .takes(&[NAMESPACE, PREFIX, PAGES]),
-    read("/v1/evaluation/:id", READ_JOB, evaluations::one_keys, evaluations::one, Point)
+        .takes(&[PREFIX, PAGES]),
+    read("/v1/evaluation/:id", READ_ROW, evaluations::one_keys, evaluations::one, Point)
         .answers("An evaluation", of::<EvalDocument<'_>>).or_404(),
-    read("/v1/evaluation/:id/allocations", READ_JOB, allocations::list_keys, allocations::of_evaluation, List)
+    read("/v1/evaluation/:id/allocations", ROWS_OF_EVALUATION, allocations::list_keys,
+        allocations::of_evaluation, List)
         .answers("The allocations that an evaluation made", of::<Vec<AllocStub<'_>>>)
         .takes(&[PAGES, ALLOC_MEMBERS]),
-    read("/v1/deployments", READ_JOB, deployments::list_keys, deployments::list, List)
+    read("/v1/deployments", LIST_ROWS, deployments::list_keys, deployments::list, List)
         .answers("Deployments, in the order of their ids", of::<Vec<DeploymentDocument<'_>>>)
-        .takes(&[NAMESPACE, PREFIX, PAGES]),
-    read("/v1/deployment/:id", READ_JOB, deployments::one_keys, deployments::one, Point)
+        .takes(&[PREFIX, PAGES]),
+    read("/v1/deployment/:id", READ_ROW, deployments::one_keys, deployments::one, Point)
         .answers("A deployment", of::<DeploymentDocument<'_>>).or_404(),
-    read("/v1/nodes", NODE_READ, nodes::list_keys, nodes::list, List)
+    read("/v1/nodes", Node(Level::Read), nodes::list_keys, nodes::list, List)
         .answers("Nodes, in the order of their ids", of::<Vec<NodeStub<'_>>>).takes(&[PREFIX, PAGES, RESOURCES]),
-    read("/v1/node/:id", NODE_READ, nodes::one_keys, nodes::one, Point)
+    read("/v1/node/:id", Node(Level::Read), nodes::one_keys, nodes::one, Point)
         .answers("A node", of::<NodeDocument<'_>>).or_404(),
-    read("/v1/node/:id/allocations", NODE_READ, allocations::of_node_keys, allocations::of_node, List)
+    read("/v1/node/:id/allocations", ROWS_OF_NODE, allocations::of_node_keys, allocations::of_node, List)
         .answers("The allocations of a node with their jobs", alloc::list_described).takes(&[PAGES]),
-    local("/v1/openapi.json", NONE, openapi::answer)
+    local("/v1/openapi.json", Public, openapi::answer)
         .answers("This description", of::<Map<String, Value>>),
-    local("/v1/status/leader", NONE, agent::leader)
+    local("/v1/status/leader", Public, agent::leader)
         .answers("The address of the leader; empty where there is none", of::<String>),
-    local("/v1/status/peers", NONE, agent::peers)
+    local("/v1/status/peers", Public, agent::peers)
         .answers("The addresses of the servers that vote", of::<Vec<String>>),
-    local("/v1/regions", NONE, agent::regions)
+    local("/v1/regions", Public, agent::regions)
         .answers("The regions", of::<Vec<String>>),
-    local("/v1/agent/self", AGENT_READ, agent::itself)
+    local("/v1/agent/self", Agent(Level::Read), agent::itself)
         .answers("The agent that answers: its configuration and its figures", of::<AgentSelf>),
-    local("/v1/agent/members", NODE_READ, agent::members)
+    local("/v1/agent/members", Node(Level::Read), agent::members)
         .answers("The servers that this one knows", of::<Members>),
-    local("/v1/agent/servers", AGENT_READ, agent::servers)
+    local("/v1/agent/servers", Agent(Level::Read), agent::servers)
         .answers("The servers that a node may turn to", of::<Vec<String>>),
-    local("/v1/agent/health", NONE, agent::health)
+    local("/v1/agent/health", Public, agent::health)
         .answers("Whether the agent's parts do their work", of::<Health>).takes(&[HEALTH_OF]).or_unwell("500"),
-    local("/v1/metrics", AGENT_READ, operator::metrics)
+    local("/v1/metrics", Public, operator::metrics)
         .answers("Figures of the agent that answers", of::<MetricsDocument>)
         .takes(&[METRICS_FORMAT]).or_text(),
-    act(Put, "/v1/system/reconcile/summaries", 0, OPERATOR_WRITE, system::reconcile_summaries)
+    act(Put, "/v1/system/reconcile/summaries", 0, Management, system::reconcile_summaries)
         .does("Count the jobs' allocations anew").indexed(),
-    act(Get, "/v1/operator/raft/configuration", 0, OPERATOR_READ, operator::raft_configuration)
+    act(Get, "/v1/operator/raft/configuration", 0, Management, operator::raft_configuration)
         .answers("Who has a voice in raft", of::<RaftConfiguration>).takes(&[CONSISTENCY]),
-    act(Delete, "/v1/operator/raft/peer", 0, OPERATOR_WRITE, operator::remove_peer)
+    act(Delete, "/v1/operator/raft/peer", 0, Management, operator::remove_peer)
         .does("Remove a server that has failed, or another one by force").takes(&[PEER, FORCE])
         .or_404().or_409(),
-    act(Write, "/v1/operator/raft/transfer-leadership", 0, OPERATOR_WRITE, operator::transfer_leadership)
+    act(Write, "/v1/operator/raft/transfer-leadership", 0, Management, operator::transfer_leadership)
         .answers("Hand leadership to another voter", of::<LeadershipTransfer>).takes(&[PEER])
         .or_404().or_409(),
-    act(Get, "/v1/operator/autopilot/configuration", 0, OPERATOR_READ, autopilot::configuration)
+    act(Get, "/v1/operator/autopilot/configuration", 0, Operator(Level::Read), autopilot::configuration)
         .answers("How the leader looks after the servers", of::<AutopilotConfiguration>).takes(&[CONSISTENCY]),
-    act(Write, "/v1/operator/autopilot/configuration", BODY_BYTES_MAX, OPERATOR_WRITE, autopilot::configure)
+    act(Write, "/v1/operator/autopilot/configuration", BODY_BYTES_MAX, Operator(Level::Write), autopilot::configure)
         .answers("Set how the leader looks after the servers; true where that was done", of::<bool>)
         .reads(of::<AutopilotConfigRequest>).takes(&[CAS]).indexed(),
-    act(Get, "/v1/operator/autopilot/health", 0, OPERATOR_READ, autopilot::health)
+    act(Get, "/v1/operator/autopilot/health", 0, Operator(Level::Read), autopilot::health)
         .answers("How the servers are, by the leader's word", of::<AutopilotHealth>).or_unwell("429"),
-    act(Get, "/v1/operator/ordu/state-hash", 0, OPERATOR_READ, operator::state_hash_handler)
+    act(Get, "/v1/operator/ordu/state-hash", 0, Operator(Level::Read), operator::state_hash_handler)
         .answers("A hash that is equal on servers that have applied the same", of::<StateHash>)
         .takes(&[CONSISTENCY]),
-    act(Put, "/v1/operator/ordu/time/reset", 0, OPERATOR_WRITE, operator::reset_time)
+    act(Get, "/v1/operator/ordu/feature-level", 0, Operator(Level::Read), feature_level::levels)
+        .answers("The cluster's feature level, and what each server knows, by the leader's word", of::<FeatureLevels>),
+    act(Put, "/v1/operator/ordu/feature-level/raise", 0, Operator(Level::Write), feature_level::raise)
+        .answers("Raise the feature level to the highest that every server knows", of::<RaisedLevel>).or_409(),
+    #[cfg(feature = "next-level")]
+    act(Put, "/v1/operator/ordu/note", 0, Operator(Level::Write), super::handlers::notes::put)
+        .does("Store a note, of the feature level that no release has").indexed().or_409(),
+    act(Put, "/v1/operator/ordu/time/reset", 0, Operator(Level::Write), operator::reset_time)
         .answers("Mend what a wrong clock wrote: time and periodic launches go on from now", of::<TimeResetAnswer>)
         .indexed().or_409(),
 ];
@@ -428,7 +446,7 @@ mod tests {
             let info = route.info;
             let same = |other: &&Route| other.info.path == info.path && other.info.methods == info.methods;
             assert_eq!(1, ROUTES.iter().filter(same).count(), "{info:?}");
-            assert!(info.path.starts_with("/v1/") && !info.capability.is_empty(), "{info:?}");
+            assert!(info.path.starts_with("/v1/"), "{info:?}");
             assert!(info.body_bytes_max <= JOB_BODY_BYTES_MAX, "{info:?}");
             let path: &'static str = info.path.replace(":id", "x").leak();
             let method = match info.methods {

@@ -1,5 +1,6 @@
 //! The API of one server that keeps everything in memory, asked without a socket.
 
+mod access;
 mod connections;
 mod lists;
 mod metrics;
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
+use ordu_core::state::{Table, Write};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -90,6 +92,12 @@ impl Fixture {
         let asked = self.send("POST", "/v1/jobs", &[], &registration(id, priority).to_string()).await;
         assert_eq!(StatusCode::OK, asked.status, "{}", asked.text());
         asked.json()
+    }
+
+    /// Writes rows past the log.
+    fn put(&self, rows: impl IntoIterator<Item = (Table, Vec<u8>, Vec<u8>)>) {
+        let write = |(table, key, value)| Write { table, key, value: Some(value) };
+        self.server.context().state.db().commit(rows.into_iter().map(write).collect()).unwrap();
     }
 
     /// Until the evaluations of a job are over but for the one that waits for room, so that nothing moves its

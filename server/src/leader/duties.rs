@@ -1,113 +1,212 @@
-//! When a server begins and ends a leader's duties, and how it hands them on.
+//! The duties of a leader: what a duty is, the list of them, and how all are kept in step with the state for as long
+//! as the term lasts.
 
-use std::sync::Arc;
-use std::time::Duration;
+use ordu_core::scheduler::ClusterView;
+use ordu_core::state::reader::ReaderExt;
+use ordu_core::state::{Change, Corrupt, Reader, Table, key};
+use ordu_proto::raft::LogId;
+use ordu_store::background::heavy;
+use ordu_store::state_machine::State;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
-use openraft::async_runtime::WatchReceiver;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::{AutopilotSet, ClusterInit};
-use tokio::runtime::Handle;
+use super::liveness::NodeLiveness;
+use super::periodic::PeriodicLaunches;
+use super::scheduling::Scheduling;
+use super::term::Term;
+use crate::feed::FeedEvent;
 
-use crate::cluster::Cluster;
-use crate::context::Context;
-use crate::feed::Feed;
-use crate::leader::{LeaderParts, LeaderTerm, Liveness};
-use crate::membership::ClusterId;
+/// Something that only the leader does. It is made when a term begins, and anew when the tables were replaced: it
+/// spawns what runs beside, then it is told what the state holds, and from then on every change.
+///
+/// A row that cannot be decoded is passed over; an error is a fault of the storage, and ends the server's service.
+pub(super) trait Duty: Send + Sync {
+    /// What it is called in the log.
+    fn name(&self) -> &'static str;
 
-/// Does a leader's duties while this server leads, on `work`.
-pub(crate) async fn lead_when_elected(
-    context: Context,
-    identity: ClusterId,
-    feed: Feed,
-    liveness: Arc<Liveness>,
-    work: Handle,
-) -> Result<(), String> {
-    let mut metrics = context.cluster.raft().server_metrics();
-    let mut term: Option<(u64, LeaderTerm)> = None;
-    let mut known_leader = None;
+    /// Takes in what is to be done by the tables, and by the view of them, which is of the same state.
+    fn load(&self, _tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
+        Ok(())
+    }
+
+    /// Takes in what was applied since, each change with its entry's index, in the order of the log: the changes of all
+    /// entries that were applied together.
+    fn follow(&self, _changes: &[(u64, Change)]) -> Result<(), Corrupt> {
+        Ok(())
+    }
+}
+
+/// All duties. To add one: its file, and a line here. What a duty spawns in `tasks` ends with it.
+pub(super) fn all(term: &Term, tasks: &mut JoinSet<()>) -> Vec<Box<dyn Duty>> {
+    vec![
+        Box::new(Scheduling::start(term, tasks)),
+        Box::new(NodeLiveness::start(term, tasks)),
+        Box::new(PeriodicLaunches::start(term, tasks)),
+    ]
+}
+
+/// Does the duties that `make` makes for as long as it runs. `applied` begins no later than with the state's present
+/// index.
+pub(super) async fn run(
+    state: State,
+    make: impl Fn(&mut JoinSet<()>) -> Vec<Box<dyn Duty>> + Send,
+    mut applied: UnboundedReceiver<FeedEvent>,
+) {
     loop {
-        let (leads, current_term, leader) = {
-            let metrics = metrics.borrow_watched();
-            let term = metrics.vote.leader_id.term;
-            (metrics.current_leader == Some(metrics.id), term, metrics.current_leader)
+        let mut tasks = JoinSet::new();
+        let duties = make(&mut tasks);
+        let kept_in_step = async {
+            // There may be a hundred thousand evaluations that wait.
+            let loaded = heavy(true, || load(&state, &duties))?;
+            follow(&duties, loaded, &mut applied).await
         };
-        if known_leader != leader {
-            known_leader = leader;
-            if leads {
-                context.cluster.note_elected();
+        match kept_in_step.await {
+            // A leader installs no snapshots, but what is void is void.
+            Ok(Ended::Restored) => tasks.shutdown().await,
+            Ok(Ended::WithTheServer) => return,
+            // A leader that does not know what is to be done must not lead on as if there were nothing.
+            Err(reason) => {
+                let text = format!(
+                    "this server leads and cannot read what is to be done, so it leaves service: {reason}"
+                );
+                return state.db().faults().report(text);
             }
-        }
-        if term.as_ref().is_some_and(|(of, _)| !leads || *of != current_term) {
-            tracing::info!("this server's term as leader has ended");
-            term = None;
-        }
-        if leads && term.is_none() {
-            match begin_term(&context, &identity, current_term).await {
-                Ok(()) => {
-                    let parts = LeaderParts {
-                        term: current_term,
-                        context: context.clone(),
-                        feed: feed.clone(),
-                        liveness: liveness.clone(),
-                        work: work.clone(),
-                    };
-                    term = Some((current_term, LeaderTerm::start(parts)));
-                    tracing::info!(term = current_term, "the leader's duties have begun");
-                }
-                Err(reason) => {
-                    tracing::warn!(reason, "the leader's duties cannot begin yet");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            }
-        }
-        if metrics.changed().await.is_err() {
-            return Err("raft has stopped, this server leaves service".to_owned());
         }
     }
 }
 
-/// Waits until the state here holds all entries of earlier terms, and names the cluster, with a configuration of
-/// autopilot, if it has no name.
-async fn begin_term(context: &Context, identity: &ClusterId, term: u64) -> Result<(), String> {
-    let read = openraft::ReadPolicy::ReadIndex;
-    context.cluster.raft().ensure_linearizable(read).await.map_err(|error| error.to_string())?;
-    if context.state.machine().cluster().cluster_id.is_empty() {
-        // Before the name, so that a cluster that has one has both. One that was named by an earlier release, which may
-        // still run on other servers, keeps to what its leader was told until an operator sets it.
-        let config = Some(context.options.autopilot);
-        let autopilot = Command::AutopilotSet(AutopilotSet { config, enforced_modify_index: Some(0) });
-        context.writer.write_as_leader(term, autopilot).await.map_err(|error| error.to_string())?;
-        let init = Command::ClusterInit(ClusterInit { cluster_id: identity.get() });
-        context.writer.write_as_leader(term, init).await.map_err(|error| error.to_string())?;
-    }
-    Ok(())
+/// Has all duties take in one state. Answers its index.
+fn load(state: &State, duties: &[Box<dyn Duty>]) -> Result<u64, String> {
+    // While the guard is held nothing is applied, so that the view and the rows are of one state.
+    let machine = state.machine();
+    state.read(move |tables| {
+        let view = machine.view.snapshot();
+        drop(machine);
+        for duty in duties {
+            duty.load(tables, &view).map_err(|corrupt| format!("{}: {corrupt}", duty.name()))?;
+        }
+        let position: Result<Option<LogId>, Corrupt> = tables.row(Table::Meta, key::meta::APPLIED);
+        position
+            .map(|position| position.map_or(0, |position| position.index))
+            .map_err(|corrupt| corrupt.to_string())
+    })
 }
 
-/// Hands leadership to the voter that has most of the log, of those that `may_lead`, so that no one has to
-/// notice this server's absence.
-pub(crate) async fn hand_over(cluster: &Cluster, may_lead: impl Fn(u64) -> bool) {
-    let metrics = cluster.metrics();
-    let Some(replication) = metrics.replication.filter(|_| metrics.current_leader == Some(cluster.id()))
-    else {
-        return;
-    };
-    let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
-    let best = replication
-        .into_iter()
-        .filter(|(id, _)| *id != cluster.id() && voters.contains(id) && may_lead(*id))
-        .max_by_key(|(_, at)| *at);
-    let Some((to, _)) = best else { return };
-    if cluster.raft().trigger().transfer_leader(to).await.is_err() {
-        return;
+/// Why duties are not kept in step any more.
+enum Ended {
+    /// All tables were replaced.
+    Restored,
+    /// Nothing is applied any more.
+    WithTheServer,
+}
+
+/// Hands all duties what is applied behind the index `loaded`.
+async fn follow(
+    duties: &[Box<dyn Duty>],
+    loaded: u64,
+    applied: &mut UnboundedReceiver<FeedEvent>,
+) -> Result<Ended, String> {
+    while let Some(event) = applied.recv().await {
+        let FeedEvent::Applied { changes, .. } = event else { return Ok(Ended::Restored) };
+        let new = &changes[changes.partition_point(|(index, _)| *index <= loaded)..];
+        for duty in duties {
+            duty.follow(new).map_err(|corrupt| format!("{}: {corrupt}", duty.name()))?;
+        }
     }
-    let mut changes = cluster.raft().server_metrics();
-    let me = cluster.id();
-    let handed = async {
-        while changes.borrow_watched().current_leader == Some(me) && changes.changed().await.is_ok() {}
-    };
-    match tokio::time::timeout(Duration::from_secs(2), handed).await {
-        Ok(()) => tracing::info!("handed leadership over"),
-        Err(_) => tracing::warn!("leadership was not taken over in time; the others will elect"),
+    Ok(Ended::WithTheServer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ordu_core::state::RowChange;
+    use ordu_core::state::rows::Evals;
+    use ordu_proto::state::Evaluation;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::testing::one_server;
+
+    /// A duty that tells what happens to it and to its task.
+    struct Telling(UnboundedSender<String>);
+
+    struct Task(UnboundedSender<String>);
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            let _ = self.0.send("ended".to_owned());
+        }
+    }
+
+    impl Telling {
+        fn start(told: UnboundedSender<String>, tasks: &mut JoinSet<()>) -> Self {
+            let task = Task(told.clone());
+            tasks.spawn(async move {
+                let _task = task;
+                std::future::pending::<()>().await;
+            });
+            Self(told)
+        }
+    }
+
+    impl Duty for Telling {
+        fn name(&self) -> &'static str {
+            "telling"
+        }
+
+        fn load(&self, _tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
+            let _ = self.0.send("loaded".to_owned());
+            Ok(())
+        }
+
+        fn follow(&self, changes: &[(u64, Change)]) -> Result<(), Corrupt> {
+            let indexes: Vec<u64> = changes.iter().map(|(index, _)| *index).collect();
+            if indexes == [7 << 40] {
+                return Err(Corrupt::storage(Table::Evals, "the disk is gone"));
+            }
+            let _ = self.0.send(format!("{indexes:?}"));
+            Ok(())
+        }
+    }
+
+    fn applied(indexes: &[u64]) -> FeedEvent {
+        let change = |index: &u64| {
+            let eval = RowChange { key: Vec::new(), old: None, new: Some(Evaluation::default()) };
+            (*index, Change::new::<Evals>(eval))
+        };
+        FeedEvent::Applied { index: 0, changes: Arc::new(indexes.iter().map(change).collect()) }
+    }
+
+    #[tokio::test]
+    async fn duties_take_in_the_tables_and_then_what_is_later_and_begin_anew_with_other_tables() {
+        const LATER: u64 = 1 << 40;
+        let server = one_server().await;
+        let state = server.context().state.clone();
+        let faults = state.db().faults().clone();
+        let (feed, events) = unbounded_channel();
+        let (telling, mut told) = unbounded_channel();
+        let make = move |tasks: &mut JoinSet<()>| -> Vec<Box<dyn Duty>> {
+            vec![Box::new(Telling::start(telling.clone(), tasks))]
+        };
+        let mut running = JoinSet::new();
+        running.spawn(run(state, make, events));
+        let mut told = async || timeout(Duration::from_secs(20), told.recv()).await.expect("nothing is told");
+        for (event, expected) in [
+            (applied(&[0, LATER, LATER + 1]), vec!["loaded".to_owned(), format!("[{LATER}, {}]", LATER + 1)]),
+            (FeedEvent::Restored, vec!["ended".to_owned(), "loaded".to_owned()]),
+            (applied(&[LATER]), vec![format!("[{LATER}]")]),
+            (applied(&[7 * LATER]), vec!["ended".to_owned()]),
+        ] {
+            feed.send(event).unwrap();
+            for expected in expected {
+                assert_eq!(Some(expected), told().await);
+            }
+        }
+        assert_eq!(None, told().await, "nothing runs any more");
+        let reported = timeout(Duration::from_secs(20), faults.wait()).await.unwrap();
+        assert!(reported.ends_with("leaves service: telling: table evals: the disk is gone"), "{reported}");
     }
 }

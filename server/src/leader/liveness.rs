@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use openraft::ReadPolicy;
 use ordu_core::limits::ENTRY_ROWS_READ_MAX;
+use ordu_core::scheduler::ClusterView;
 use ordu_core::state::reader::ReaderExt;
-use ordu_core::state::{Corrupt, Id, Reader, Table, read, readable};
-use ordu_proto::command::envelope::Command;
+use ordu_core::state::rows::Nodes;
+use ordu_core::state::{Change, Corrupt, Id, Reader, Table, read, readable};
 use ordu_proto::command::{NodeStatusChange, NodeStatusUpdate};
 use ordu_proto::state::{Node, NodeStatus};
 use ordu_store::background::heavy;
 use ordu_store::runtime::random_bytes;
 use rustc_hash::FxHashMap;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::duties::Duty;
+use super::term::Term;
 use crate::context::Context;
 use crate::node_label;
 
@@ -53,12 +57,12 @@ impl Liveness {
     }
 
     /// This server leads: from here on nodes are tracked.
-    pub(super) fn begin(&self, term: u64) {
+    fn begin(&self, term: u64) {
         *self.tracked() = Some(Tracked { term, heard: FxHashMap::default() });
     }
 
     /// The term is over, unless another has begun.
-    pub(super) fn end(&self, term: u64) {
+    fn end(&self, term: u64) {
         let mut tracked = self.tracked();
         if tracked.as_ref().is_some_and(|tracked| tracked.term == term) {
             *tracked = None;
@@ -66,7 +70,7 @@ impl Liveness {
     }
 
     /// A node's row was written: one that is to speak has just been heard of, any other is not waited for.
-    pub(super) fn node_changed(&self, id: Id, is_awaited: bool) {
+    fn node_changed(&self, id: Id, is_awaited: bool) {
         if let Some(tracked) = &mut *self.tracked() {
             if is_awaited {
                 tracked.heard.insert(id, Instant::now());
@@ -105,13 +109,78 @@ impl Liveness {
     }
 }
 
+/// The duty: tracks the nodes that are to speak, and writes down those that do not.
+pub(super) struct NodeLiveness(Term);
+
+impl NodeLiveness {
+    /// Tracks no node yet, and looks for silent ones.
+    pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
+        term.liveness.begin(term.number);
+        let looking = term.clone();
+        tasks.spawn(async move {
+            let Context { options, cluster, .. } = &looking.context;
+            let leads = || cluster.is_leader();
+            let down = |nodes| write_down(&looking.context, looking.number, nodes);
+            track(&looking.liveness, options.heartbeat_ttl, options.heartbeat_grace, leads, down).await;
+        });
+        Self(term.clone())
+    }
+}
+
+impl Drop for NodeLiveness {
+    fn drop(&mut self) {
+        self.0.liveness.end(self.0.number);
+    }
+}
+
+impl Duty for NodeLiveness {
+    fn name(&self) -> &'static str {
+        "liveness of nodes"
+    }
+
+    fn load(&self, tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
+        let nodes = awaited(tables)?;
+        tracing::info!("{} nodes are to speak to the leader", nodes.len());
+        nodes.into_iter().for_each(|id| self.0.liveness.node_changed(id, true));
+        Ok(())
+    }
+
+    fn follow(&self, changes: &[(u64, Change)]) -> Result<(), Corrupt> {
+        for (_, change) in changes {
+            if let Some(node) = change.of::<Nodes>()
+                && let Ok(id) = Id::try_from(node.key.as_slice())
+            {
+                self.0.liveness.node_changed(id, node.new.as_ref().is_some_and(is_awaited));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The nodes that go down when they fall silent.
+fn awaited(tables: &dyn Reader) -> Result<Vec<Id>, Corrupt> {
+    let mut nodes = Vec::new();
+    read::each(tables, Table::Nodes, &[], &mut |node: Node| {
+        if is_awaited(&node) {
+            nodes.extend(Id::try_from(node.id.as_slice()));
+        }
+        Ok(())
+    })?;
+    Ok(nodes)
+}
+
+/// Whether the node goes down when it falls silent: one that is not ready yet speaks, too.
+fn is_awaited(node: &Node) -> bool {
+    matches!(node.status(), NodeStatus::Ready | NodeStatus::Initializing)
+}
+
 /// Finds silent nodes for as long as it runs and has each batch of them written down. `grace` is what a node
 /// is given beyond its time to live: servers tell the leader of their nodes once a second, a telling may
 /// take a second, and one may fail.
 ///
 /// Silence counts only while this server `leads` for sure: one that no quorum answers is told of no node, and
 /// would have all of them go down the moment that the quorum is back.
-pub(super) async fn track<F: Future<Output = ()>>(
+async fn track<F: Future<Output = ()>>(
     liveness: &Liveness,
     ttl: Duration,
     grace: Duration,
@@ -145,7 +214,7 @@ pub(super) async fn track<F: Future<Output = ()>>(
 }
 
 /// Writes down that nodes are down. What fails is tried again by the next round, if this server leads then.
-pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
+async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
     // What is proposed cannot be taken back, and would wait in the log for a quorum that is lost by now.
     let leads = context.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex);
     if !matches!(timeout(CONFIRM_TIMEOUT, leads).await, Ok(Ok(_))) {
@@ -167,8 +236,7 @@ pub(super) async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
         event_message: "Node heartbeat missed".to_owned(),
     };
     let changes = nodes.iter().map(change).collect();
-    let command =
-        Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() });
+    let command = NodeStatusUpdate { changes, eval_seed: random_bytes::<16>().to_vec() };
     match context.writer.write_as_leader(term, command).await {
         Ok(_) => tracing::warn!("{named}: silent for too long and down now"),
         Err(error) => tracing::warn!("{named}: silent, and not written down as down: {error}"),
@@ -209,6 +277,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use ordu_core::state::{MemoryTables, Write, key};
+    use prost::Message;
     use tokio::sync::mpsc;
     use tokio::task::JoinSet;
     use tokio::time::advance;
@@ -236,6 +305,22 @@ mod tests {
             let nodes = |bytes: &[u8]| -> Vec<Id> { bytes.iter().map(|node| [*node; 16]).collect() };
             assert_eq!(nodes(&expected), for_one_entry(&tables, nodes(&silent)).unwrap(), "{silent:?}");
         }
+    }
+
+    #[test]
+    fn nodes_that_are_ready_or_will_be_are_to_speak_and_one_that_cannot_be_decoded_is_passed_over() {
+        let node = |number: u8, status: NodeStatus| {
+            let node = Node { id: vec![number; 16], status: status.into(), ..Node::default() };
+            Write { table: Table::Nodes, key: node.id.clone(), value: Some(node.encode_to_vec()) }
+        };
+        let mut tables = MemoryTables::default();
+        tables.commit([
+            node(1, NodeStatus::Ready),
+            node(2, NodeStatus::Down),
+            node(3, NodeStatus::Initializing),
+            Write { table: Table::Nodes, key: vec![4; 16], value: Some(vec![0xff]) },
+        ]);
+        assert_eq!(awaited(&tables).unwrap(), [[1; 16], [3; 16]]);
     }
 
     const TTL: Duration = Duration::from_secs(10);

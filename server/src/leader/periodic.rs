@@ -8,15 +8,16 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ordu_core::command::UNREADABLE_STATUS;
 use ordu_core::periodic::{Schedule, missed_launch};
-use ordu_core::state::{Corrupt, Reader, Table, read, readable};
+use ordu_core::scheduler::ClusterView;
+use ordu_core::state::{Change, Corrupt, JobKey, Reader, Table, key, read, readable, rows};
 use ordu_proto::command::PeriodicLaunch;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 use ordu_proto::state::Job;
-use ordu_store::background::heavy;
-use tokio::sync::mpsc::UnboundedReceiver;
+use ordu_store::runtime::random_id;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
-use super::ids::fresh_id;
+use super::duties::Duty;
+use super::term::Term;
 use crate::context::Context;
 use crate::error::WriteError;
 
@@ -29,8 +30,64 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// As a launch that was refused for a row that cannot be decoded. Each try is an entry of the log.
 const RETRY_UNREADABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// A job by its namespace and id.
-pub(super) type JobKey = (String, String);
+/// The duty: launches jobs for as long as the term lasts.
+pub(super) struct PeriodicLaunches {
+    context: Context,
+    news: UnboundedSender<News>,
+}
+
+/// What the launcher is told.
+enum News {
+    /// All periodic jobs.
+    Loaded(Agenda),
+    /// One that was written or removed, or whose next launch may be another now.
+    Changed(JobKey),
+}
+
+impl PeriodicLaunches {
+    /// Knows of no job yet.
+    pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
+        let (news, told) = unbounded_channel();
+        tasks.spawn(run(term.number, term.context.clone(), told));
+        Self { context: term.context.clone(), news }
+    }
+
+    fn tell(&self, news: News) {
+        // Without the launcher the term is over.
+        let _ = self.news.send(news);
+    }
+}
+
+impl Duty for PeriodicLaunches {
+    fn name(&self) -> &'static str {
+        "launches of periodic jobs"
+    }
+
+    fn load(&self, tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
+        let mut agenda = Agenda::default();
+        agenda.read(tables, self.context.clock.now_ns())?;
+        self.tell(News::Loaded(agenda));
+        Ok(())
+    }
+
+    fn follow(&self, changes: &[(u64, Change)]) -> Result<(), Corrupt> {
+        for (_, change) in changes {
+            if let Some(job) = rescheduled(change) {
+                self.tell(News::Changed(job));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The periodic job whose next launch may be another one after this change.
+fn rescheduled(change: &Change) -> Option<JobKey> {
+    if let Some(launch) = change.of::<rows::PeriodicLaunches>() {
+        return key::job_names(&launch.key).map(|(namespace, id)| JobKey::new(namespace, id));
+    }
+    let job = change.of::<rows::Jobs>()?.latest()?;
+    job.periodic.then(|| JobKey::from(job))
+}
 
 /// When jobs are due. A job that is being launched is in neither.
 #[derive(Debug, Default, PartialEq)]
@@ -46,7 +103,7 @@ impl Agenda {
             if job.periodic {
                 // One whose rows cannot be decoded is not launched, and the others are.
                 let due_ns = readable(due(reader, &job, now_ns))?.flatten();
-                self.set((job.namespace, job.id), due_ns);
+                self.set(JobKey::from(&job), due_ns);
             }
             Ok(())
         })
@@ -102,9 +159,9 @@ fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corru
     Ok(missed.or_else(|| schedule.next_after(now_ns.max(decided_ns))))
 }
 
-/// Launches for as long as it runs. `changed` tells of periodic jobs that were written or removed.
-pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedReceiver<JobKey>) {
-    let mut agenda = load(&context);
+/// Launches for as long as it runs.
+async fn run(term: u64, context: Context, mut told: UnboundedReceiver<News>) {
+    let mut agenda = Agenda::default();
     let mut launches = FuturesUnordered::new();
     let mut under_way = BTreeSet::new();
     loop {
@@ -116,13 +173,13 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
         }
         let wait = agenda.wait(context.clock.now_ns());
         tokio::select! {
-            job = changed.recv() => {
-                let Some(job) = job else { return };
+            news = told.recv() => match news {
+                Some(News::Loaded(all)) => agenda = all,
                 // One that is being launched is looked at when that is decided.
-                if !under_way.contains(&job) {
-                    look_at(&context, &mut agenda, job);
-                }
-            }
+                Some(News::Changed(job)) if under_way.contains(&job) => {}
+                Some(News::Changed(job)) => look_at(&context, &mut agenda, job),
+                None => return,
+            },
             Some(job) = launches.next(), if !launches.is_empty() => {
                 under_way.remove(&job);
                 look_at(&context, &mut agenda, job);
@@ -132,19 +189,8 @@ pub(super) async fn run(term: u64, context: Context, mut changed: UnboundedRecei
     }
 }
 
-/// All periodic jobs.
-fn load(context: &Context) -> Agenda {
-    let mut agenda = Agenda::default();
-    let now_ns = context.clock.now_ns();
-    let loaded = heavy(true, || context.state.read(|reader| agenda.read(reader, now_ns)));
-    if let Err(corrupt) = loaded {
-        tracing::error!("the leader cannot read which periodic jobs there are: {corrupt}");
-    }
-    agenda
-}
-
 fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
-    let (namespace, id) = &job;
+    let JobKey { namespace, id } = &job;
     let due_ns = context.state.read(|reader| match read::job(reader, namespace, id)? {
         Some(row) => due(reader, &row, context.clock.now_ns()),
         None => Ok(None),
@@ -157,45 +203,30 @@ fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
 
 /// Has one launch decided, and gives the job back.
 async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> JobKey {
-    let (namespace, job_id) = job.clone();
-    let command = Command::PeriodicLaunch(PeriodicLaunch {
-        namespace,
-        job_id,
-        launch_ns,
-        forced: false,
-        eval_id: fresh_id().to_vec(),
-    });
+    let JobKey { namespace, id: job_id } = job.clone();
+    let command =
+        PeriodicLaunch { namespace, job_id, launch_ns, forced: false, eval_id: random_id().to_vec() };
     match context.writer.write_as_leader(term, command).await {
         Ok(written) => {
             context.state.wait_applied(written.index).await;
-            if let Outcome::PeriodicLaunched(launched) = written.answer
-                && !launched.child_id.is_empty()
-            {
-                tracing::debug!("launched {:?}", launched.child_id);
+            if !written.answer.child_id.is_empty() {
+                tracing::debug!("launched {:?}", written.answer.child_id);
             }
         }
         Err(WriteError::Refused { status, text }) if u32::from(status) == UNREADABLE_STATUS => {
-            tracing::warn!("job {:?} is not launched: {text}", job.1);
+            tracing::warn!("job {:?} is not launched: {text}", job.id);
             tokio::time::sleep(RETRY_UNREADABLE_AFTER).await;
         }
         // It was stopped or removed meanwhile.
         Err(WriteError::Refused { text, .. }) => {
-            tracing::debug!("job {:?} is not launched: {text}", job.1);
+            tracing::debug!("job {:?} is not launched: {text}", job.id);
         }
         Err(error) => {
-            tracing::warn!("a launch of job {:?} could not be written and is tried again: {error}", job.1);
+            tracing::warn!("a launch of job {:?} could not be written and is tried again: {error}", job.id);
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
     job
-}
-
-/// What the term's follower of the state tells of.
-pub(super) type Changed = tokio::sync::mpsc::UnboundedSender<JobKey>;
-
-/// A channel for [`Changed`].
-pub(super) fn channel() -> (Changed, UnboundedReceiver<JobKey>) {
-    tokio::sync::mpsc::unbounded_channel()
 }
 
 #[cfg(test)]
@@ -278,13 +309,13 @@ mod tests {
         ]);
         let mut agenda = Agenda::default();
         agenda.read(&tables, SECOND).unwrap();
-        assert_eq!(Some(((String::new(), "good".to_owned()), MINUTE)), agenda.take_due(MINUTE));
+        assert_eq!(Some((JobKey::new("", "good"), MINUTE)), agenda.take_due(MINUTE));
         assert_eq!(Agenda::default(), agenda);
     }
 
     #[test]
     fn the_agenda_hands_out_what_is_due_in_the_order_of_time() {
-        let job = |id: &str| ("default".to_owned(), id.to_owned());
+        let job = |id: &str| JobKey::new("default", id);
         let mut agenda = Agenda::default();
         agenda.set(job("late"), Some(30));
         agenda.set(job("early"), Some(10));

@@ -15,11 +15,13 @@ use openraft::raft::Precondition;
 use ordu_core::limits::ADMISSIONS_MAX;
 use ordu_proto::server::{Peer, PeerChoice, peer_choice};
 use ordu_proto::state::AutopilotConfig;
+use ordu_store::state_machine::State;
 use ordu_store::types::{Server, TypeConfig};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 use tonic::Status;
 
+use super::levels;
 use crate::cluster::{Cluster, HEARD_WITHIN, Member};
 
 /// Pause before a change that did not get through is tried again.
@@ -32,6 +34,8 @@ const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Changes {
     cluster: Cluster,
+    /// Tells the cluster's feature level.
+    state: State,
     /// Held by the one change under way.
     turn: Arc<Mutex<()>>,
     admissions: Arc<Semaphore>,
@@ -59,17 +63,22 @@ fn failed(error: impl std::fmt::Display) -> Status {
 
 impl Changes {
     /// Changes of `cluster`'s membership.
-    pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, turn: Arc::default(), admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)) }
+    pub fn new(cluster: Cluster, state: State) -> Self {
+        Self { cluster, state, turn: Arc::default(), admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)) }
     }
 
-    /// Takes a server in as a learner: once it is well, [`super::autopilot`] has it vote. A known server gets its new
+    /// Held by whoever changes the membership, or counts on it that no one does.
+    pub(super) fn turn(&self) -> &Mutex<()> {
+        &self.turn
+    }
+
+    /// Takes a server in as a learner whose release knows so high a feature level: once it is well, [`super::autopilot`] has it vote. A known server gets its new
     /// address. What has begun is carried through, whether the caller waits for it or not.
     ///
     /// # Errors
-    /// When this server does not lead, when the change does not get through, or when a member that lives has the name of
-    /// the server that asks.
-    pub async fn admit(&self, peer: Peer) -> Result<(), Status> {
+    /// When this server does not lead, when the change does not get through, when the server that asks knows less than the
+    /// cluster's feature level, or when a member that lives has its name.
+    pub async fn admit(&self, peer: Peer, feature_level: u32) -> Result<(), Status> {
         let Some(server) = peer.server.filter(|server| !server.rpc_addr.is_empty() && peer.id != 0) else {
             return Err(Status::invalid_argument("a server that joins says its id and its address"));
         };
@@ -79,7 +88,7 @@ impl Changes {
         let changes = self.clone();
         let admission = tokio::spawn(async move {
             let _permit = permit;
-            changes.make_known(peer.id, &server).await
+            changes.make_known(peer.id, &server, feature_level).await
         });
         admission
             .await
@@ -114,8 +123,15 @@ impl Changes {
     }
 
     /// Has the membership know a server by its present address, as a learner where it was unknown.
-    async fn make_known(&self, id: u64, server: &Server) -> Result<(), Status> {
+    async fn make_known(&self, id: u64, server: &Server, feature_level: u32) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
+        let level = self.state.feature_level();
+        if feature_level < level {
+            let (name, address) = (&server.name, &server.rpc_addr);
+            let text = levels::too_old(&format!("{name} at {address}"), "an older one", feature_level, level);
+            tracing::warn!("a server that asks to join is refused: {text}");
+            return Err(Status::failed_precondition(text));
+        }
         self.make_uniform().await?;
         let metrics = self.cluster.metrics();
         let members = self.cluster.members_of(&metrics);
@@ -291,7 +307,7 @@ impl Changes {
             return Err(Status::failed_precondition("no other voter answers this leader"));
         }
         let may_lead = |id| chosen.map_or_else(|| fit.contains(&id), |chosen| chosen.id == id);
-        crate::leader::duties::hand_over(&self.cluster, may_lead).await;
+        crate::leader::hand_over(&self.cluster, may_lead).await;
         // Between the two there may be a moment without any.
         let _ = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
         let leader = self.cluster.metrics().current_leader.filter(|leader| *leader != me.id);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openraft::errors::{InitializeError, RaftError};
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_core::job::Span;
 use ordu_proto::server::{GreetReply, JoinRequest, Peer};
 use ordu_store::identity::cluster_id_of;
@@ -98,7 +99,7 @@ impl Discovery {
     /// has to start anew to form a cluster.
     pub async fn run(self) -> Result<(), ServerError> {
         tokio::select! {
-            reason = self.greetings.end() => Err(ServerError::Fatal(reason)),
+            end = self.greetings.end() => Err(end.into()),
             ended = self.rounds() => ended,
         }
     }
@@ -304,7 +305,7 @@ impl Discovery {
         let me = Discovery::me(&self.options, self.identity.server_id());
         if self.cluster.is_leader() {
             // It has moved and leads all the same; what it would ask is its own to do.
-            if let Err(status) = self.changes.admit(me).await {
+            if let Err(status) = self.changes.admit(me, FEATURE_LEVEL).await {
                 tracing::warn!(
                     reason = status.message(),
                     "this server's own new address is not agreed on yet"
@@ -313,7 +314,8 @@ impl Discovery {
             return;
         }
         let Some(leader) = self.leader_address().await else { return };
-        let request = JoinRequest { cluster_id: self.identity.get(), me: Some(me) };
+        let (cluster_id, me) = (self.identity.get(), Some(me));
+        let request = JoinRequest { cluster_id, me, feature_level: FEATURE_LEVEL };
         let asked = async {
             let mut client = self.peers.server(&leader)?;
             client.join(request).await

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::server::{DiskRoom, GreetReply, GreetRequest, Peer, ReadIndexRequest, Standing};
 use ordu_store::identity::{Identity, IdentityFile, IdentityStore};
 use ordu_store::runtime::random_bytes;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 
 use super::known::{Known, Said, position, rpc_addr};
+use super::levels::{self, RELEASE};
 use super::{ClusterId, Discovery, hex};
 use crate::clock::{ServerClock, now_ns};
 use crate::options::ServerOptions;
@@ -143,11 +145,31 @@ struct Inner {
     incarnation: u64,
     start: Instant,
     /// Why this server has to end.
-    end: watch::Sender<Option<String>>,
+    end: watch::Sender<Option<End>>,
     /// Why addresses could not be greeted the last time.
     failures: Mutex<BTreeMap<String, String>>,
     /// When it was last said that a server of another cluster is there.
     told_of_foreign: Mutex<Option<Instant>>,
+    /// When it was last said that a server of an older release was refused.
+    told_of_older: Mutex<Option<Instant>>,
+}
+
+/// Why a server has to end, in sentences for the operator.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// It runs at two places.
+    Copied(String),
+    /// Its release cannot be in its cluster.
+    TooOld(String),
+}
+
+impl From<End> for ServerError {
+    fn from(end: End) -> Self {
+        match end {
+            End::Copied(sentence) => Self::Fatal(sentence),
+            End::TooOld(sentence) => Self::TooOld(sentence),
+        }
+    }
 }
 
 enum Verdict {
@@ -178,6 +200,7 @@ impl Greetings {
             end: watch::channel(None).0,
             failures: Mutex::default(),
             told_of_foreign: Mutex::default(),
+            told_of_older: Mutex::default(),
         }))
     }
 
@@ -199,14 +222,14 @@ impl Greetings {
         Discovery::me(&self.0.options, self.id())
     }
 
-    /// Returns, with a sentence for the operator, once this server has to end.
-    pub(super) async fn end(&self) -> String {
+    /// Returns once this server has to end.
+    pub(super) async fn end(&self) -> End {
         let mut end = self.0.end.subscribe();
-        let told = end.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        let told = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
         match told {
-            Ok(reason) => reason.unwrap_or_default(),
+            Some(end) => end,
             // The sender lives as long as this handle.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -224,6 +247,8 @@ impl Greetings {
             standing: Some(telling.standing),
             slow_disk: telling.slow_disk,
             disk_room: telling.disk_room.into(),
+            feature_level: FEATURE_LEVEL,
+            release: RELEASE.to_owned(),
         }
     }
 
@@ -242,6 +267,8 @@ impl Greetings {
             standing: Some(telling.standing),
             slow_disk: telling.slow_disk,
             disk_room: telling.disk_room.into(),
+            feature_level: FEATURE_LEVEL,
+            release: RELEASE.to_owned(),
             time_ns: now_ns(),
             ..GreetReply::default()
         }
@@ -407,7 +434,7 @@ impl Greetings {
         if is_elder((self.uptime_ms(), self.0.incarnation), age(said)) {
             return Verdict::Refused(copied(id, mine, said.rpc_addr()));
         }
-        self.0.end.send_replace(Some(copied(id, said.rpc_addr(), mine)));
+        self.0.end.send_replace(Some(End::Copied(copied(id, said.rpc_addr(), mine))));
         Verdict::Ignored
     }
 
@@ -418,9 +445,32 @@ impl Greetings {
 
     /// Takes a refusal to heart.
     pub(super) fn note_refusal(&self, reply: &GreetReply) {
-        if !reply.refused.is_empty() && self.is_ours(reply) {
-            self.0.end.send_replace(Some(reply.refused.clone()));
+        let is_for_us = self.is_ours(reply) || self.0.identity.get().is_empty();
+        let is_in_region = reply.me.as_ref().is_some_and(|peer| peer.region == self.0.options.region);
+        if is_for_us
+            && is_in_region
+            && let Some(sentence) = levels::is_too_old(&self.0.options.name, reply.cluster_level)
+        {
+            self.0.end.send_replace(Some(End::TooOld(sentence)));
+        } else if !reply.refused.is_empty() && self.is_ours(reply) {
+            self.0.end.send_replace(Some(End::Copied(reply.refused.clone())));
         }
+    }
+
+    /// The sentence by which a server is refused whose release knows less than `level`, the cluster's.
+    pub fn refuse_older(&self, said: &Said, level: u32) -> Option<String> {
+        let is_for_us = said.cluster_id.is_empty() || said.cluster_id == self.0.identity.get();
+        if !is_for_us || said.peer.region != self.0.options.region || said.feature_level >= level {
+            return None;
+        }
+        let name = format!("{} at {}", said.name(), said.rpc_addr());
+        let sentence = levels::too_old(&name, &said.release, said.feature_level, level);
+        let mut told = self.0.told_of_older.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+            *told = Some(Instant::now());
+            tracing::warn!("a server of an older release is refused: {sentence}");
+        }
+        Some(sentence)
     }
 
     /// What this server has lost, by the word of another of its cluster; `has` is what it has now.
@@ -455,7 +505,7 @@ impl Greetings {
         members: &[(u64, Server)],
         telling: Telling,
         has: Has,
-    ) -> Result<Option<Loss>, String> {
+    ) -> Result<Option<Loss>, ServerError> {
         let targets = self.targets(members);
         let request = self.request(telling, false);
         let asked = targets.iter().map(|target| {
@@ -468,7 +518,7 @@ impl Greetings {
                 self.weigh_namesake(&said);
             }
             if let Some(reason) = self.0.end.borrow().clone() {
-                return Err(reason);
+                return Err(reason.into());
             }
         }
         let what = replies.iter().find_map(|reply| self.lost(reply, has));

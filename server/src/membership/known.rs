@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ordu_core::command::FIRST_LEVEL;
 use ordu_core::limits::{HEARSAY_MAX, KNOWN_SERVERS_MAX};
 use ordu_proto::raft::LogId;
 use ordu_proto::server::{DiskRoom, GreetReply, GreetRequest, Peer, Standing};
@@ -35,6 +36,10 @@ pub struct Said {
     pub slow_disk: bool,
     /// What its disk has left.
     pub disk_room: DiskRoom,
+    /// The highest feature level that its release knows.
+    pub feature_level: u32,
+    /// Its release, as people call it; empty where it tells none.
+    pub release: String,
 }
 
 impl Said {
@@ -51,6 +56,8 @@ impl Said {
             uptime_ms: request.uptime_ms,
             former: request.former,
             slow_disk: request.slow_disk,
+            feature_level: request.feature_level.max(FIRST_LEVEL),
+            release: request.release,
         })
     }
 
@@ -67,6 +74,8 @@ impl Said {
             former: reply.former.clone(),
             slow_disk: reply.slow_disk,
             disk_room: reply.disk_room(),
+            feature_level: reply.feature_level.max(FIRST_LEVEL),
+            release: reply.release.clone(),
         })
     }
 
@@ -232,6 +241,15 @@ impl Known {
     /// What a server has said last that its disk has left.
     pub fn disk_room(&self, id: u64) -> DiskRoom {
         self.met().get(&id).map_or(DiskRoom::Enough, |met| met.said.disk_room)
+    }
+
+    /// The highest feature level that a server of this cluster has said last that it knows, and its release. What it said
+    /// before the cluster was formed counts, too.
+    pub fn feature_level(&self, id: u64) -> Option<(u32, String)> {
+        let met = self.met();
+        let is_ours = |said: &Said| said.cluster_id.is_empty() || self.is_one_of_us(&said.cluster_id);
+        let met = met.get(&id).filter(|met| is_ours(&met.said))?;
+        Some((met.said.feature_level, met.said.release.clone()))
     }
 
     /// Notes how long a server took to answer.

@@ -7,6 +7,7 @@ mod forming;
 mod greetings;
 mod health;
 mod known;
+pub(crate) mod levels;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ pub use discovery::Discovery;
 pub use greetings::{Former, Greetings, Has, Loss, Telling};
 pub use health::HealthRecord;
 pub use known::{Known, Said};
+pub use levels::KnownLevels;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,10 +1,12 @@
-//! Raft between servers: the client's and the service's side of it over gRPC.
+//! Raft between servers: how it is started, and the client's and the service's side of it over gRPC.
 
 mod check;
 mod fuzzing;
 pub mod network;
 pub mod service;
+mod start;
 mod wire;
 
 pub(crate) use check::SERVER_TEXT_BYTES_MAX;
 pub use fuzzing::{check_append, check_snapshot, check_vote};
+pub(crate) use start::start;

@@ -18,7 +18,7 @@ use openraft::raft::{
 use ordu_proto::raft::raft_client::RaftClient;
 use ordu_proto::raft::{AppendRequest, SnapshotChunk, SnapshotHeader, snapshot_chunk};
 use ordu_store::background::in_background;
-use ordu_store::codec::{log_id_to_pb, stored_membership_to_pb, vote_to_pb};
+use ordu_store::codec::vote_to_pb;
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::types::{Server, Snapshot, TypeConfig, Vote};
 use tokio::sync::mpsc;
@@ -39,7 +39,8 @@ use crate::retention::Transfers;
 /// A stream of appends that has something under way and no answer for this long, in a rack, is given up. A deadline
 /// for each answer would end a follower whose disk is slow once.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// A server that has no room for a snapshot is left alone for this long: each try reads the snapshot whole.
+/// A server that has no room for a snapshot, or cannot read its format, is left alone for this long: each try reads the
+/// snapshot whole.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(30);
 /// How long a snapshot may take.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -256,7 +257,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
             let installing = client.install_snapshot(ReceiverStream::new(messages));
             let installed = timeout(SNAPSHOT_TIMEOUT, installing).await;
             if let Ok(Err(status)) = &installed
-                && status.code() == Code::ResourceExhausted
+                && matches!(status.code(), Code::ResourceExhausted | Code::Unimplemented)
             {
                 tracing::warn!(to = self.server.name, "a snapshot is refused: {}", status.message());
                 sleep(SNAPSHOT_PAUSE).await;
@@ -307,14 +308,7 @@ async fn send_snapshot(
         }
     };
     let mut pieces = data.chunks(&files);
-    let header = SnapshotHeader {
-        cluster_id,
-        target,
-        vote: Some(vote_to_pb(&vote)),
-        last_log_id: snapshot.meta.last_log_id.as_ref().map(log_id_to_pb),
-        membership: Some(stored_membership_to_pb(&snapshot.meta.last_membership)),
-        files,
-    };
+    let header = SnapshotHeader { cluster_id, target, vote: Some(vote_to_pb(&vote)), ..data.header(files) };
     if send(snapshot_chunk::Chunk::Header(header)).await.is_err() {
         return;
     }

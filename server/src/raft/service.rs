@@ -241,6 +241,10 @@ impl raft_server::Raft for Service {
         let blocks = db.blocks();
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::InvalidData => self.refuse(error),
+            io::ErrorKind::Unsupported => {
+                tracing::error!("a snapshot is refused: {error}");
+                Status::unimplemented(format!("the snapshot is refused: {error}"))
+            }
             _ => Status::internal(format!("the snapshot cannot be kept here: {error}")),
         };
         let mut receiver = in_background(blocks, move || db.receive(&header)).await.map_err(failed)?;

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
-use ordu_core::command::envelope;
+use ordu_core::command::{Proposal, envelope};
 use ordu_core::state::{Id, read as rows};
-use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{ClusterInit, JobRegister};
 use ordu_proto::state::Job;
 use ordu_store::types::{Command as Payload, IoFlushed};
@@ -31,7 +30,7 @@ fn server(id: u64) -> Server {
 fn entries(id: u64, cluster_id: &[u8]) -> Vec<Entry> {
     let voters: BTreeMap<u64, Server> = [id, OTHERS[0], OTHERS[1]].map(|it| (it, server(it % 10))).into();
     let membership = Membership::new(vec![voters.keys().copied().collect()], voters).unwrap();
-    let command = |index: u64, command| {
+    let command = |index: u64, command: Proposal| {
         let bytes = envelope(None, 0, i64::try_from(index).unwrap() * 1_000, command).encode_to_vec();
         Entry::new(log_id(index), EntryPayload::Normal(Payload(Bytes::from(bytes))))
     };
@@ -49,10 +48,10 @@ fn entries(id: u64, cluster_id: &[u8]) -> Vec<Entry> {
             eval_id: eval_id.to_vec(),
             ..JobRegister::default()
         };
-        command(index, Command::JobRegister(register))
+        command(index, register.into())
     };
-    let init = Command::ClusterInit(ClusterInit { cluster_id: cluster_id.to_vec() });
-    let first = [Entry::new(log_id(0), EntryPayload::Membership(membership)), command(1, init)];
+    let init = ClusterInit { cluster_id: cluster_id.to_vec(), feature_level: 0 };
+    let first = [Entry::new(log_id(0), EntryPayload::Membership(membership)), command(1, init.into())];
     first.into_iter().chain((2..=LAST).map(register)).collect()
 }
 
@@ -106,8 +105,8 @@ async fn all_that_the_log_has_is_kept_and_the_server_is_another_one_and_the_only
     let wanted = Identity {
         server_id: formed.server_id,
         cluster_id: formed.cluster_id.clone(),
-        settled: Vec::new(),
         is_prepared: true,
+        ..Identity::draw()
     };
     assert_eq!(wanted, identity);
     assert!(former.server_id != identity.server_id && former.cluster_id != identity.cluster_id);

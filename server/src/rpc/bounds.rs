@@ -46,6 +46,7 @@ pub(crate) fn choice(choice: PeerChoice) -> Result<PeerChoice, Status> {
 pub(crate) fn greeting(request: &GreetRequest) -> Result<(), Status> {
     request.me.as_ref().map_or(Ok(()), peer)?;
     too_much("bytes of a cluster's id", request.cluster_id.len(), CLUSTER_ID_BYTES_MAX)?;
+    too_much("bytes of a release's name", request.release.len(), SERVER_TEXT_BYTES_MAX)?;
     too_much("first voters", request.settled.len(), PEERS_MAX)
 }
 
@@ -53,6 +54,7 @@ pub(crate) fn greeting(request: &GreetRequest) -> Result<(), Status> {
 pub(crate) fn greeting_answer(reply: &GreetReply) -> Result<(), Status> {
     reply.me.as_ref().map_or(Ok(()), peer)?;
     too_much("bytes of a cluster's id", reply.cluster_id.len(), CLUSTER_ID_BYTES_MAX)?;
+    too_much("bytes of a release's name", reply.release.len(), SERVER_TEXT_BYTES_MAX)?;
     too_much("first voters", reply.settled.len(), PEERS_MAX)?;
     too_much("servers that one knows", reply.known.len(), PEERS_MAX)?;
     reply.known.iter().try_for_each(peer)
@@ -97,6 +99,8 @@ mod tests {
         let greets =
             GreetRequest { me: Some(named(1)), settled: vec![7; PEERS_MAX + 1], ..Default::default() };
         assert!(told(greeting(&greets)).contains("first voters"));
+        let greets = GreetRequest { release: "a".repeat(SERVER_TEXT_BYTES_MAX + 1), ..Default::default() };
+        assert!(told(greeting(&greets)).contains("a release's name"));
         let known = GreetReply { known: vec![named(1), Peer::default()], ..Default::default() };
         assert!(told(greeting_answer(&known)).contains("id is 0"));
         greeting(&GreetRequest::default()).unwrap();

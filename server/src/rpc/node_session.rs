@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use self::live::LiveSessions;
+pub(crate) use self::live::tell_leader_of_live_nodes;
 use self::reports::Reports;
 use self::session::Session;
 use crate::context::Context;

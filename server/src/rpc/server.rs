@@ -6,25 +6,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use openraft::errors::ClientWriteError;
-use ordu_core::command::{read_envelope, stamped};
+use ordu_core::command::{FIRST_LEVEL, Needs, Outcome, read_envelope, stamped};
 use ordu_core::state::Id;
 use ordu_proto::server::{
-    Applied, DigestReply, DigestRequest, GreetReply, GreetRequest, HandOverReply, HandOverRequest, JoinReply,
-    JoinRequest, NodeLivenessReply, NodeLivenessRequest, Peer, ProposeReply, ProposeRequest, ProposeResult,
+    Applied, DigestReply, DigestRequest, FeatureLevelsReply, FeatureLevelsRequest, GreetReply, GreetRequest,
+    HandOverReply, HandOverRequest, JoinReply, JoinRequest, NodeLivenessReply, NodeLivenessRequest, Peer,
+    ProposeReply, ProposeRequest, ProposeResult, RaiseFeatureLevelReply, RaiseFeatureLevelRequest,
     ReadIndexReply, ReadIndexRequest, RemovePeerReply, RemovePeerRequest, ServersHealthReply,
     ServersHealthRequest, propose_result, server_server,
 };
 use ordu_store::types::Command;
-use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::clock::ServerClock;
 use crate::cluster::{Member, Raft, runs};
 use crate::context::Context;
-use crate::disk_space::DiskSpace;
 use crate::leader::Liveness;
-use crate::membership::{Force, Greetings, Known, Said, autopilot};
+use crate::membership::{Force, Greetings, Known, Said, autopilot, levels};
 use crate::rpc::bounds;
 
 /// The service.
@@ -61,19 +60,22 @@ impl server_server::Server for Service {
         let cluster = &self.context.cluster;
         let (is_probe, standing) = (request.probe, request.standing);
         let (mut had, mut acknowledged, mut refused) = (None, None, None);
+        let cluster_level = self.context.state.feature_level();
         if let Some(said) = Said::of_request(request).filter(|_| !is_probe) {
             let id = said.peer.id;
             if !said.cluster_id.is_empty() && said.cluster_id == self.context.identity.get() {
                 had = Some(self.known.had(id, standing.as_ref()));
                 acknowledged = cluster.acknowledged_by(id);
             }
-            refused = self.greetings.hear(said, cluster.address_of(id)).await;
+            let too_old = self.greetings.refuse_older(&said, cluster_level);
+            refused = self.greetings.hear(said, cluster.address_of(id)).await.or(too_old);
         }
         Ok(Response::new(GreetReply {
             leader_id: cluster.leader().map_or(0, |leader| leader.id),
             had,
             acknowledged,
             refused: refused.unwrap_or_default(),
+            cluster_level,
             ..self.greetings.reply(cluster.telling())
         }))
     }
@@ -82,11 +84,18 @@ impl server_server::Server for Service {
         let request = request.into_inner();
         self.context.identity.check(&request.cluster_id)?;
         bounds::proposals(&request)?;
-        let Context { cluster, clock, space, .. } = &self.context;
-        // A server that does not lead decides nothing about others' disks.
-        let no_disk = DiskSpace::default();
-        let space = if cluster.is_leader() { space } else { &no_disk };
-        let results = propose_all(cluster.raft(), clock, space, request.commands).await;
+        let Context { cluster, state, clock, space, .. } = &self.context;
+        // A server that does not lead decides nothing about others' disks and the cluster's level.
+        let leads = cluster.is_leader();
+        let refusal = |needs: Needs| {
+            if !leads {
+                return None;
+            }
+            let above_level = levels::refusal_of(cluster, state, needs.feature_level)
+                .map(propose_result::Result::AboveLevel);
+            above_level.or_else(|| space.refusal_of(needs).map(propose_result::Result::NoRoom))
+        };
+        let results = propose_all(cluster.raft(), clock, refusal, request.commands).await;
         Ok(Response::new(ProposeReply { results }))
     }
 
@@ -149,32 +158,49 @@ impl server_server::Server for Service {
         Ok(Response::new(ServersHealthReply { servers }))
     }
 
+    async fn feature_levels(
+        &self,
+        request: Request<FeatureLevelsRequest>,
+    ) -> Result<Response<FeatureLevelsReply>, Status> {
+        self.must_lead(&request.into_inner().cluster_id)?;
+        Ok(Response::new(levels::told(&self.context)))
+    }
+
+    async fn raise_feature_level(
+        &self,
+        request: Request<RaiseFeatureLevelRequest>,
+    ) -> Result<Response<RaiseFeatureLevelReply>, Status> {
+        self.must_lead(&request.into_inner().cluster_id)?;
+        Ok(Response::new(RaiseFeatureLevelReply { level: levels::raise(&self.context).await? }))
+    }
+
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         self.must_lead(&request.cluster_id)?;
         let peer = request.me.ok_or_else(|| Status::invalid_argument("a join says who joins"))?;
         bounds::peer(&peer)?;
-        timeout(JOIN_TIMEOUT, self.context.changes.admit(peer))
+        let feature_level = request.feature_level.max(FIRST_LEVEL);
+        timeout(JOIN_TIMEOUT, self.context.changes.admit(peer, feature_level))
             .await
             .map_err(|_| Status::deadline_exceeded("the membership change takes long; it goes on"))??;
         Ok(Response::new(JoinReply {}))
     }
 }
 
-/// Proposes here what can be read and has room in `space`, with this server's time, and tells what became of each, as far as raft
-/// said it.
+/// Proposes here what can be read and what `refusal` has nothing against, with this server's time, and tells what became
+/// of each, as far as raft said it.
 pub(crate) async fn propose_all(
     raft: &Raft,
     clock: &ServerClock,
-    space: &DiskSpace,
+    refusal: impl Fn(Needs) -> Option<propose_result::Result>,
     commands: Vec<Bytes>,
 ) -> Vec<ProposeResult> {
-    let refusal = |bytes: &Bytes| match read_envelope(bytes.clone()) {
+    let refusal_of = |bytes: &Bytes| match read_envelope(bytes.clone()) {
         // What is logged although `apply` cannot read it would end every server, again and again.
         Err(error) => Some(propose_result::Result::Unreadable(error.to_string())),
-        Ok(_) => space.refusal_of(bytes).map(propose_result::Result::NoRoom),
+        Ok(read) => refusal(read.needs),
     };
-    let refused: Vec<Option<propose_result::Result>> = commands.iter().map(refusal).collect();
+    let refused: Vec<Option<propose_result::Result>> = commands.iter().map(refusal_of).collect();
     let taken = commands.into_iter().zip(&refused).filter(|(_, refusal)| refusal.is_none());
     let time_ns = clock.now_ns();
     let taken: Vec<Command> = taken.map(|(bytes, _)| Command(stamped(&bytes, time_ns).into())).collect();
@@ -202,7 +228,7 @@ async fn write_all(raft: &Raft, commands: Vec<Command>) -> Vec<propose_result::R
                 results.push(match answer {
                     Ok(Ok(written)) => propose_result::Result::Applied(Applied {
                         log_index: written.log_id.index,
-                        outcome: written.response.0.unwrap_or_default().encode_to_vec(),
+                        outcome: written.response.0.as_ref().map(Outcome::encode_to_vec).unwrap_or_default(),
                     }),
                     Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
                         propose_result::Result::NotProposed("this server does not lead".to_owned())

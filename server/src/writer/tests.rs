@@ -16,10 +16,10 @@ use crate::testing::one_server_on;
 type Sent = Arc<Mutex<Vec<Vec<Waiting>>>>;
 
 /// Gathers, and keeps what is sent; nothing is answered before `go`.
-fn gathered(waiting: mpsc::Receiver<Waiting>, go: &Arc<Notify>) -> (Sent, impl Future<Output = ()> + use<>) {
+fn gathered(waiting: Arrivals<Waiting>, go: &Arc<Notify>) -> (Sent, impl Future<Output = ()> + use<>) {
     let sent = Sent::default();
     let (kept, go) = (sent.clone(), go.clone());
-    let runs = gather(waiting, move |batch| {
+    let runs = gather(FORWARD_BATCH, waiting, move |batch| {
         kept.lock().unwrap().push(batch);
         let go = go.clone();
         async move { go.notified().await }
@@ -39,7 +39,7 @@ fn sizes(sent: &Sent) -> Vec<Vec<usize>> {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_holds_what_fits_and_a_larger_write_goes_alone() {
-    let (sender, waiting) = mpsc::channel(64);
+    let (sender, waiting) = Arrivals::channel(FORWARD_ARRIVALS);
     let half = FORWARD_BYTES_MAX / 2;
     let larger = FORWARD_BYTES_MAX + 1;
     let mut callers = Vec::new();
@@ -61,20 +61,20 @@ async fn a_message_holds_what_fits_and_a_larger_write_goes_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn few_messages_are_under_way_and_who_has_gone_is_not_sent() {
-    let (sender, waiting) = mpsc::channel(64);
+    let (sender, waiting) = Arrivals::channel(FORWARD_ARRIVALS);
     let go = Arc::new(Notify::new());
     let (sent, runs) = gathered(waiting, &go);
     let _runs = tokio::spawn(runs);
     let settle = || tokio::time::sleep(Duration::from_millis(1));
     let mut callers = Vec::new();
-    for bytes in 1..=FORWARD_IN_FLIGHT_MAX + 3 {
+    for bytes in 1..=FORWARD_BATCH.in_flight_max + 3 {
         let (one, caller) = write(bytes);
         sender.send(one).await.unwrap();
         callers.push(caller);
         settle().await;
     }
     assert_eq!(vec![vec![1], vec![2], vec![3], vec![4]], sizes(&sent), "the rest waits for an answer");
-    callers.remove(FORWARD_IN_FLIGHT_MAX);
+    callers.remove(FORWARD_BATCH.in_flight_max);
     go.notify_one();
     settle().await;
     assert_eq!(Some(&vec![6, 7]), sizes(&sent).last(), "what nobody waits for is not proposed");
@@ -84,7 +84,7 @@ async fn few_messages_are_under_way_and_who_has_gone_is_not_sent() {
 fn a_write_that_no_message_could_carry_is_refused_in_words() {
     let spec_json = vec![b' '; LOG_ENTRY_BYTES_MAX + 1];
     let register = ordu_proto::command::JobRegister { spec_json, ..Default::default() };
-    let refused = encoded(&envelope(None, 0, 0, Payload::JobRegister(register))).unwrap_err();
+    let refused = encoded(&envelope(None, 0, 0, register)).unwrap_err();
     assert!(matches!(refused, WriteError::Refused { status: 413, .. }), "{refused}");
 }
 
@@ -141,8 +141,8 @@ impl LogDb for Failing {
     }
 }
 
-fn command() -> Payload {
-    Payload::EvalUpdate(EvalUpdate::default())
+fn command() -> EvalUpdate {
+    EvalUpdate::default()
 }
 
 /// A server that leads, and its log.
@@ -172,7 +172,7 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
                 match crate::rpc::server::propose_all(
                     raft,
                     &server.context().clock,
-                    &server.context().space,
+                    |_| None,
                     vec![bytes.clone().into(), bytes.into()],
                 )
                 .await
@@ -199,13 +199,9 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
         let late = writer.write_as_leader(term, command()).await.map(|_| ());
         assert!(matches!(late, Err(WriteError::Stopped)), "{path}: {late:?}");
         let bytes = envelope(None, 0, 1, command()).encode_to_vec();
-        let late = crate::rpc::server::propose_all(
-            raft,
-            &server.context().clock,
-            &server.context().space,
-            vec![bytes.into()],
-        )
-        .await;
+        let late =
+            crate::rpc::server::propose_all(raft, &server.context().clock, |_| None, vec![bytes.into()])
+                .await;
         assert!(matches!(late[0].result, Some(propose_result::Result::NotProposed(_))), "{path}: {late:?}");
     }
 }

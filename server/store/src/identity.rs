@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::codec::{self, invalid};
 use crate::damage::WAY_OUT;
+use crate::format;
 use crate::runtime::random_bytes;
 use crate::snapshot::sync_directory;
 
@@ -22,6 +23,10 @@ pub struct Identity {
     pub settled: Vec<u64>,
     /// Whether its log and its tables have been made. From then on one that is missing is lost, and not new.
     pub is_prepared: bool,
+    /// The format of its raft log ([`format::LOG`]).
+    pub log_format: u32,
+    /// The format of its tables ([`format::TABLES`]).
+    pub tables_format: u32,
 }
 
 impl Identity {
@@ -32,6 +37,8 @@ impl Identity {
             cluster_id: Vec::new(),
             settled: Vec::new(),
             is_prepared: false,
+            log_format: format::LOG.number,
+            tables_format: format::TABLES.number,
         }
     }
 }
@@ -79,10 +86,12 @@ impl IdentityStore for IdentityFile {
         let settled: Vec<String> = identity.settled.iter().map(u64::to_string).collect();
         let cluster: String = identity.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!(
-            "server {}\ncluster {cluster}\nsettled {}\nstores {}\n",
+            "server {}\ncluster {cluster}\nsettled {}\nstores {}\nlog-format {}\ntables-format {}\n",
             identity.server_id,
             settled.join(","),
             if identity.is_prepared { PREPARED } else { UNPREPARED },
+            identity.log_format,
+            identity.tables_format,
         );
         let text = format!("{text}checksum {:08x}\n", crc32fast::hash(text.as_bytes()));
         let next = self.0.with_extension("next");
@@ -121,6 +130,7 @@ fn parse(text: &str) -> Option<Identity> {
     let cluster = field("cluster")?;
     let byte = |at: usize| cluster.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
     let settled = field("settled")?;
+    let format = |name: &str| field(name).map_or(Some(format::FIRST), |number| number.parse().ok());
     Some(Identity {
         server_id: field("server")?.parse().ok()?,
         cluster_id: (0..cluster.len()).step_by(2).map(byte).collect::<Option<_>>()?,
@@ -134,6 +144,8 @@ fn parse(text: &str) -> Option<Identity> {
             UNPREPARED => false,
             _ => return None,
         },
+        log_format: format("log-format")?,
+        tables_format: format("tables-format")?,
     })
 }
 
@@ -184,6 +196,23 @@ mod tests {
         identity.settled = vec![1, 2, 3];
         file.save(&identity).unwrap();
         assert_eq!(identity, IdentityFile::new(directory.path()).load().unwrap());
+    }
+
+    #[test]
+    fn an_identity_without_formats_is_of_a_release_that_wrote_the_first_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "server 7\ncluster 0a0b\nsettled 7,8\nstores made\n";
+        let sum = crc32fast::hash(text.as_bytes());
+        std::fs::write(directory.path().join("identity"), format!("{text}checksum {sum:08x}\n")).unwrap();
+        let expected = Identity {
+            server_id: 7,
+            cluster_id: vec![10, 11],
+            settled: vec![7, 8],
+            is_prepared: true,
+            log_format: 1,
+            tables_format: 1,
+        };
+        assert_eq!(expected, IdentityFile::new(directory.path()).load().unwrap());
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use openraft::OptionalSend;
 use openraft::async_runtime::AsyncRuntime;
 use openraft_rt_tokio::TokioRuntime;
+use ordu_core::state::Id;
+use ordu_core::state::id::marked_as_uuid;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng, TryRng};
 
@@ -26,6 +28,11 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     RaftRng.fill_bytes(&mut bytes);
     bytes
+}
+
+/// A new id: a random UUID.
+pub fn random_id() -> Id {
+    marked_as_uuid(random_bytes())
 }
 
 /// Draws from the thread's seed if it has one, else from the thread's own generator.

@@ -14,6 +14,7 @@ use prost::Message;
 
 use crate::codec::{self, invalid};
 use crate::directory::Directory;
+use crate::format::{FIRST, TABLES};
 use crate::types::SnapshotMeta;
 
 /// The name of the file that says what a checkpoint holds. It is written last: a directory without it
@@ -35,6 +36,8 @@ enum Source {
 pub struct SnapshotData {
     /// The log id and the membership that it was taken at.
     pub meta: SnapshotMeta,
+    /// The format of the tables in it ([`TABLES`]).
+    pub(crate) format: u32,
     source: Source,
 }
 
@@ -44,20 +47,17 @@ const MEMORY_FILE: &str = "memory";
 impl SnapshotData {
     /// A snapshot whose bytes are in memory.
     pub fn in_memory(meta: SnapshotMeta, bytes: Bytes) -> Self {
-        Self { meta, source: Source::Memory(bytes) }
+        Self { meta, format: TABLES.number, source: Source::Memory(bytes) }
     }
 
-    /// Completes a directory of files as a snapshot: notes what it covers and makes all of it durable.
-    pub fn complete_directory(path: PathBuf, meta: SnapshotMeta) -> io::Result<Self> {
-        let header = SnapshotHeader {
-            last_log_id: meta.last_log_id.as_ref().map(codec::log_id_to_pb),
-            membership: Some(codec::stored_membership_to_pb(&meta.last_membership)),
-            ..SnapshotHeader::default()
-        };
+    /// Completes a directory of files as a snapshot: notes what it covers, and makes all of it durable.
+    pub(crate) fn complete_directory(path: PathBuf, meta: SnapshotMeta) -> io::Result<Self> {
+        let source = Source::Directory(Arc::new(Directory::kept(path.clone())));
+        let snapshot = Self { meta, format: TABLES.number, source };
         for file in std::fs::read_dir(&path)? {
             File::open(file?.path())?.sync_all()?;
         }
-        let mut bytes = header.encode_to_vec();
+        let mut bytes = snapshot.header(Vec::new()).encode_to_vec();
         // A log index that a bad disk has changed would have the log purged up to it.
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         let mut file = File::create(path.join(HEADER_FILE))?;
@@ -67,7 +67,18 @@ impl SnapshotData {
         if let Some(parent) = path.parent() {
             sync_directory(parent)?;
         }
-        Ok(Self { meta, source: Source::Directory(Arc::new(Directory::kept(path))) })
+        Ok(snapshot)
+    }
+
+    /// Its header, as it is kept and sent, with the `files` that follow.
+    pub fn header(&self, files: Vec<SnapshotFile>) -> SnapshotHeader {
+        SnapshotHeader {
+            last_log_id: self.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
+            membership: Some(codec::stored_membership_to_pb(&self.meta.last_membership)),
+            files,
+            format: self.format,
+            ..SnapshotHeader::default()
+        }
     }
 
     /// The snapshot in `path`; `None` where it was not completed.
@@ -83,7 +94,8 @@ impl SnapshotData {
             return Err(damaged());
         }
         let header: SnapshotHeader = codec::decode("a snapshot's header", said)?;
-        Ok(Some(Self { meta: meta_of(&header)?, source: Source::Directory(Arc::new(Directory::kept(path))) }))
+        let source = Source::Directory(Arc::new(Directory::kept(path)));
+        Ok(Some(Self { meta: meta_of(&header)?, format: format_of(&header), source }))
     }
 
     /// The directory, of a snapshot that is in one.
@@ -157,6 +169,11 @@ pub fn meta_of(header: &SnapshotHeader) -> io::Result<SnapshotMeta> {
     })
 }
 
+/// The format that a header says; one of a release from before there were numbers says none.
+fn format_of(header: &SnapshotHeader) -> u32 {
+    header.format.max(FIRST)
+}
+
 /// A snapshot's bytes, piece by piece.
 pub struct SnapshotChunks {
     source: Source,
@@ -202,6 +219,7 @@ impl SnapshotChunks {
 /// Takes in a snapshot that another server sends.
 pub struct SnapshotReceiver {
     meta: SnapshotMeta,
+    format: u32,
     files: Vec<SnapshotFile>,
     /// The file that is being received.
     at: usize,
@@ -218,14 +236,14 @@ enum Target {
 impl SnapshotReceiver {
     /// Into a fresh directory at `path`, which is removed if the snapshot does not get through.
     pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
-        check_files(&header.files)?;
+        check_header(header)?;
         std::fs::create_dir_all(&path)?;
         Self::new(header, Target::Directory { path, file: None, complete: false })
     }
 
     /// Into memory.
     pub fn into_memory(header: &pb::SnapshotHeader) -> io::Result<Self> {
-        check_files(&header.files)?;
+        check_header(header)?;
         Self::new(header, Target::Memory(Vec::new()))
     }
 
@@ -233,6 +251,7 @@ impl SnapshotReceiver {
         // First of all, so that the target is removed again whatever else is wrong with the header.
         let mut receiver = Self {
             meta: SnapshotMeta::default(),
+            format: format_of(header),
             files: header.files.clone(),
             at: 0,
             left_bytes: 0,
@@ -277,7 +296,9 @@ impl SnapshotReceiver {
                 Ok(SnapshotData::in_memory(self.meta.clone(), std::mem::take(memory).into()))
             }
             Target::Directory { path, complete, .. } => {
-                let snapshot = SnapshotData::complete_directory(path.clone(), self.meta.clone())?;
+                TABLES.migrate(self.format, Some(path.as_path()), |_| Ok(()))?;
+                let meta = self.meta.clone();
+                let snapshot = SnapshotData::complete_directory(path.clone(), meta)?;
                 *complete = true;
                 // Nothing is left of one that raft has no use for; installing moves it away.
                 snapshot.doom();
@@ -320,6 +341,11 @@ impl Drop for SnapshotReceiver {
             tracing::warn!(%error, path = %path.display(), "what was received of a snapshot cannot be removed");
         }
     }
+}
+
+fn check_header(header: &SnapshotHeader) -> io::Result<()> {
+    TABLES.check(format_of(header), "the snapshot that another server sends")?;
+    check_files(&header.files).map(drop)
 }
 
 /// What a peer says of the files that it is about to send, and how many bytes they are in all. Their names

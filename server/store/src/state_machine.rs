@@ -1,13 +1,14 @@
 //! Raft's state machine: applies committed entries to the tables and tells those who follow them.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
-use ordu_core::command::{LogPosition, Machine, reads_all_of_something};
+use ordu_core::command::{LogPosition, Machine, command_in};
 use ordu_core::limits::APPLY_BATCH_ENTRIES_MAX;
 use ordu_core::state::{Census, Change, Reader, Table, Tx, Write, key, read as state_read};
 use ordu_proto::raft as pb;
@@ -50,6 +51,8 @@ struct Shared {
     chains: Mutex<Chains>,
     /// The machine's, for those who must not wait until it is free.
     census: Mutex<Census>,
+    /// The cluster's, for them too.
+    feature_level: AtomicU32,
     /// What batches of entries took to apply.
     applies: Timings,
     observer: Arc<dyn Observer>,
@@ -79,6 +82,7 @@ pub fn open(
     let mut chains = Chains::default();
     chains.note(index, machine.chain());
     let census = Mutex::new(machine.census);
+    let feature_level = AtomicU32::new(machine.feature_level());
     let shared = Arc::new(Shared {
         db,
         own,
@@ -87,6 +91,7 @@ pub fn open(
         applied,
         chains: Mutex::new(chains),
         census,
+        feature_level,
         applies: Timings::default(),
         observer,
     });
@@ -163,6 +168,11 @@ impl State {
         *self.0.census()
     }
 
+    /// The cluster's feature level, after what was applied last.
+    pub fn feature_level(&self) -> u32 {
+        self.0.feature_level.load(Ordering::Acquire)
+    }
+
     /// What applying took, a batch of entries at a time.
     pub fn applies(&self) -> &Timings {
         &self.0.applies
@@ -181,6 +191,12 @@ impl Shared {
 
     fn census(&self) -> MutexGuard<'_, Census> {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is told of the machine without it.
+    fn note(&self, machine: &Machine) {
+        *self.census() = machine.census;
+        self.feature_level.store(machine.feature_level(), Ordering::Release);
     }
 
     /// Whether someone looks at the machine, whom `apply` would have to wait for.
@@ -226,7 +242,7 @@ impl Shared {
             })?;
             // One batch holds the data, the applied id and the membership.
             self.db.commit(writes)?;
-            *self.census() = machine.census;
+            self.note(&machine);
         }
         self.applies.note(began.elapsed());
         chains.iter().for_each(|(index, chain)| self.chains().note(*index, chain));
@@ -265,7 +281,9 @@ fn may_take_long(entries: &[EntryResponder<TypeConfig>]) -> bool {
     const ENTRIES_MIN: usize = 32;
     let bytes: usize = entries.iter().map(|(entry, _)| bytes_of(entry)).sum();
     let reads_much = |(entry, _): &EntryResponder<TypeConfig>| match &entry.payload {
-        EntryPayload::Normal(command) => reads_all_of_something(&command.0),
+        EntryPayload::Normal(command) => {
+            command_in(&command.0).is_some_and(|declared| declared.reads_whole_tables)
+        }
         EntryPayload::Blank | EntryPayload::Membership(_) => false,
     };
     bytes > BYTES_MIN || entries.len() > ENTRIES_MIN || entries.iter().any(reads_much)
@@ -333,7 +351,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             shared.db.install(&snapshot)?;
             *machine = tables::read(&*shared.db, Machine::load).map_err(invalid)?;
             shared.chains().note(index, machine.chain());
-            *shared.census() = machine.census;
+            shared.note(&machine);
             Ok(())
         })
         .await?;

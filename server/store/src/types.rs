@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use openraft::impls::leader_id_std::LeaderId;
-use ordu_proto::command::Outcome;
+use ordu_core::command::Outcome;
 
 use crate::runtime::Runtime;
 

@@ -36,6 +36,11 @@ pub fn ordu_binary() -> PathBuf {
     })
 }
 
+/// The binary of the same tree with a feature level more, if there is one: `ORDU_NEXT_BIN`.
+pub fn next_binary() -> Option<PathBuf> {
+    std::env::var_os("ORDU_NEXT_BIN").map(PathBuf::from)
+}
+
 /// A process of `ordu agent` with its own name, addresses and log.
 pub struct Agent {
     /// The name in its configuration.

@@ -18,7 +18,7 @@ mod systemd;
 mod wait;
 mod wall_clock;
 
-pub use agent::{Agent, ordu_binary};
+pub use agent::{Agent, next_binary, ordu_binary};
 pub use cluster::{Cluster, SETTLE_WITHIN, Shape};
 pub use dev::DevAgent;
 pub use hanging_disk::HangingDisk;

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use ordu_server::limits::LimitsInForce;
 use ordu_server::membership::{Former, Known};
-use ordu_server::options::{LogBounds, RaftTiming, ServerOptions};
+use ordu_server::options::{FEATURE_LEVEL_AFTER, LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::Storage;
 use ordu_server::trust::Trust;
@@ -140,6 +140,7 @@ fn options(name: &str) -> ServerOptions {
         raft: RaftTiming::default(),
         log: LogBounds { snapshot_entries: 60, kept_entries: 30, ..LogBounds::default() },
         autopilot: ordu_core::autopilot::DEFAULT,
+        feature_level_after: FEATURE_LEVEL_AFTER,
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         limits: LimitsInForce::default(),

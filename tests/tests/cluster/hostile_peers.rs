@@ -93,6 +93,7 @@ impl Target {
                 membership: Some(membership),
             }),
             files,
+            format: 0,
         };
         let chunk = |chunk| pb::SnapshotChunk { chunk: Some(chunk) };
         vec![

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use ordu_proto::api::job::TYPE_BATCH;
 use tokio::sync::watch;
 
 use super::board::{DEAD, PENDING, RUNNING};
@@ -264,7 +265,7 @@ impl TaskRunner {
         let mut count =
             RestartCount { count: stored.restart_count, interval_began_ns: stored.restart_interval_began_ns };
         let policy = assignment.restart_policy(&self.name);
-        let for_ever = assignment.allocation.job_type != "batch";
+        let for_ever = assignment.allocation.job_type != TYPE_BATCH;
         let jitter = rand::random_range(0.0..1.0);
         let decision =
             restart::after_exit(&policy, &mut count, exit.is_success(), for_ever, now_ns(), jitter);

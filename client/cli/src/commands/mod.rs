@@ -4,6 +4,7 @@ pub(crate) mod alloc_status;
 pub(crate) mod autopilot;
 pub(crate) mod config_validate;
 pub(crate) mod eval_status;
+pub(crate) mod feature_level;
 pub(crate) mod job_run;
 pub(crate) mod job_status;
 pub(crate) mod job_stop;
@@ -87,6 +88,9 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         }
         Command::Operator(OperatorCommand::Autopilot(AutopilotCommand::Health(arguments))) => {
             autopilot::health(arguments).await
+        }
+        Command::Operator(OperatorCommand::FeatureLevel(arguments)) => {
+            feature_level::execute(arguments).await
         }
         Command::Operator(OperatorCommand::Raft(RaftCommand::ListPeers(arguments))) => {
             raft_list_peers::execute(arguments).await

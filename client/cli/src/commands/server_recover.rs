@@ -118,6 +118,7 @@ fn show(found: &Found, screen: &mut Screen) {
         ("Cluster", hex(&found.cluster_id)),
         ("Last Log Entry", entry(found.last)),
         ("Applied", found.applied.map_or_else(String::new, entry)),
+        ("State Hash", hex(&found.state_hash)),
         ("Written", format!("{} ({})", moment(found.time_ns), ago(found.time_ns))),
         ("Jobs", found.jobs.to_string()),
         ("Allocations", found.allocations.to_string()),

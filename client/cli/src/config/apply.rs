@@ -129,6 +129,7 @@ impl Layer<'_> {
                     server.clock_skew_limit_ms = Some(milliseconds_from(entry, CLOCK_SKEW_MS_MIN)?)
                 }
                 "sync_limit" => server.sync_limit_ms = Some(milliseconds_from(entry, SYNC_MS_MIN)?),
+                "feature_level_after" => server.feature_level_after_ms = Some(milliseconds(entry)?),
                 "http_stall_limit" => {
                     server.http_stall_limit_ms = Some(milliseconds_from(entry, HTTP_STALL_MS_MIN)?)
                 }
@@ -144,6 +145,7 @@ impl Layer<'_> {
                         "clock_skew_limit",
                         "disk_free_min_mb",
                         "encrypt_verify",
+                        "feature_level_after",
                         "http_stall_limit",
                         "raft",
                         "sync_limit",

@@ -46,6 +46,7 @@ pub(super) struct ServerDraft {
     pub(super) heartbeat_grace_ms: Option<u64>,
     pub(super) clock_skew_limit_ms: Option<u64>,
     pub(super) sync_limit_ms: Option<u64>,
+    pub(super) feature_level_after_ms: Option<u64>,
     pub(super) http_stall_limit_ms: Option<u64>,
     pub(super) disk_free_min_mb: Option<u64>,
     pub(super) raft_multiplier: Option<u32>,
@@ -348,6 +349,7 @@ impl Draft {
             heartbeat_grace_ms: self.server.heartbeat_grace_ms,
             clock_skew_limit_ms: self.server.clock_skew_limit_ms,
             sync_limit_ms: self.server.sync_limit_ms,
+            feature_level_after_ms: self.server.feature_level_after_ms,
             http_stall_limit_ms: self.server.http_stall_limit_ms,
             disk_free_min_mb: self.server.disk_free_min_mb,
             // Nomad takes 0 for the default.

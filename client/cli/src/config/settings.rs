@@ -118,6 +118,9 @@ pub struct ServerSettings {
     pub clock_skew_limit_ms: Option<u64>,
     /// How long a sync of the raft log may take, milliseconds. Ordu's own key.
     pub sync_limit_ms: Option<u64>,
+    /// For how long every server has to know a feature level before the cluster's rises to it, milliseconds. Ordu's own
+    /// key.
+    pub feature_level_after_ms: Option<u64>,
     /// How long a client of the HTTP API may take nothing of an answer, milliseconds. Ordu's own key.
     pub http_stall_limit_ms: Option<u64>,
     /// Megabytes that should be free where the data are. Ordu's own key.

@@ -42,6 +42,7 @@ server {
   heartbeat_grace  = "1500ms"
   clock_skew_limit = "2s"
   sync_limit = "1s"
+  feature_level_after = "1h"
   http_stall_limit = "20s"
   disk_free_min_mb = 512
   raft_multiplier  = 3
@@ -83,6 +84,7 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!((server.bootstrap_expect, server.num_schedulers), (3, Some(2)));
     assert_eq!((server.heartbeat_grace_ms, server.min_heartbeat_ttl_ms), (Some(1500), None));
     assert_eq!(server.clock_skew_limit_ms, Some(2000));
+    assert_eq!(Some(3_600_000), server.feature_level_after_ms);
     assert_eq!((server.sync_limit_ms, server.http_stall_limit_ms), (Some(1000), Some(20_000)));
     assert_eq!(
         server.retry_join.iter().map(HostPort::to_string).collect::<Vec<_>>(),
@@ -99,11 +101,11 @@ fn a_server_is_read_from_nomads_keys() {
     assert_eq!(config.client, None);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:30: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:31: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:42: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:43: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]

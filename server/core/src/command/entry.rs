@@ -4,18 +4,20 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::state::{
-    Allocation, AutopilotConfig, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary, Node,
-    PeriodicLaunchRecord,
+    Allocation, AutopilotConfig, ClusterMeta, Deployment, EvalStatus, Evaluation, Job, JobSpec, JobSummary,
+    Node, PeriodicLaunchRecord,
 };
 use sha2::{Digest, Sha256};
 
 use super::job_state;
+use crate::scheduler::ClusterView;
 pub(super) use crate::scheduler::evaluations::is_open;
+use crate::state::id::marked_as_uuid;
 use crate::state::reader::ReaderExt;
 use crate::state::rows::{
     Allocs, Deployments, Evals, JobSummaries, JobVersions, Jobs, Nodes, PeriodicLaunches,
 };
-use crate::state::{Change, Corrupt, Id, Reader, RowChange, Rows, Table, Tx, key, read, readable};
+use crate::state::{Change, Corrupt, Id, JobKey, Reader, RowChange, Rows, Table, Tx, key, read, readable};
 
 /// The summary of a job as the entry found it and as it will leave it.
 struct SummaryDraft {
@@ -24,23 +26,44 @@ struct SummaryDraft {
 }
 
 /// An entry under way.
-pub(super) struct Entry<'t, 'b> {
+pub struct Entry<'t, 'b> {
     tx: &'t mut Tx<'b>,
     /// The entry's log index.
     pub(super) index: u64,
     /// The cluster's time.
     pub(super) time_ns: i64,
-    summaries: BTreeMap<(String, String), SummaryDraft>,
+    /// What the leader's clock said when it logged the entry: the cluster's time may be ahead of it.
+    pub(super) stamp_ns: i64,
+    /// The cluster's own facts.
+    pub(super) cluster: &'t mut ClusterMeta,
+    /// The scheduler's view as the entries before have left it.
+    pub(super) view: &'t ClusterView,
+    summaries: BTreeMap<JobKey, SummaryDraft>,
     /// How many allocations more, or fewer, run by a specification.
     spec_uses: BTreeMap<Spec, i64>,
 }
 
-/// Which specification: namespace, job id, the job's create index, version.
-type Spec = (String, String, u64, u64);
+/// Which specification: of which job, the job's create index, version.
+type Spec = (JobKey, u64, u64);
 
 impl<'t, 'b> Entry<'t, 'b> {
-    pub(super) fn new(tx: &'t mut Tx<'b>, index: u64, time_ns: i64) -> Self {
-        Self { tx, index, time_ns, summaries: BTreeMap::new(), spec_uses: BTreeMap::new() }
+    pub(super) fn new(
+        tx: &'t mut Tx<'b>,
+        index: u64,
+        stamp_ns: i64,
+        cluster: &'t mut ClusterMeta,
+        view: &'t ClusterView,
+    ) -> Self {
+        Self {
+            tx,
+            index,
+            time_ns: cluster.time_ns,
+            stamp_ns,
+            cluster,
+            view,
+            summaries: BTreeMap::new(),
+            spec_uses: BTreeMap::new(),
+        }
     }
 
     /// The tables as the entries before and this one have left them so far.
@@ -177,18 +200,19 @@ impl<'t, 'b> Entry<'t, 'b> {
     /// Counts who runs by which specification, and removes those that no version and no allocation needs any
     /// more.
     fn count_spec_uses(&mut self) -> Result<(), Corrupt> {
-        for ((namespace, id, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
-            let uses = read::spec_uses(self.reader(), &namespace, &id, create_index, version);
+        for ((job, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
+            let JobKey { namespace, id } = &job;
+            let uses = read::spec_uses(self.reader(), namespace, id, create_index, version);
             // Of a count that cannot be decoded nothing is known, so the specification stays.
             let Some(before) = readable(uses)? else { continue };
             let now = before.saturating_add_signed(change);
-            let at = key::job_spec(&namespace, &id, create_index, version);
+            let at = key::job_spec(namespace, id, create_index, version);
             if now > 0 {
                 self.tx.put_bytes(Table::SpecUses, at, now.to_be_bytes().to_vec());
                 continue;
             }
             self.tx.delete(Table::SpecUses, at.clone());
-            let kept = readable(read::job_version(self.reader(), &namespace, &id, version))?;
+            let kept = readable(read::job_version(self.reader(), namespace, id, version))?;
             if kept.is_some_and(|kept| kept.is_none_or(|kept| kept.create_index != create_index)) {
                 self.tx.delete(Table::JobSpecs, at);
             }
@@ -272,9 +296,15 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.put(Table::Meta, key::meta::AUTOPILOT.to_vec(), &new);
     }
 
+    /// Writes a note.
+    #[cfg(feature = "next-level")]
+    pub(super) fn put_note(&mut self, name: String, text: String) {
+        self.tx.put_bytes(Table::Notes, name.into_bytes(), text.into_bytes());
+    }
+
     /// The summary of a job, to be changed; written when the entry ends.
     pub(super) fn summary(&mut self, namespace: &str, job_id: &str) -> Result<&mut JobSummary, Corrupt> {
-        let at = (namespace.to_owned(), job_id.to_owned());
+        let at = JobKey::new(namespace, job_id);
         if !self.summaries.contains_key(&at) {
             let before: Option<JobSummary> =
                 self.tx.row(Table::JobSummaries, &key::job(namespace, job_id))?;
@@ -297,13 +327,13 @@ impl<'t, 'b> Entry<'t, 'b> {
     /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
         self.count_spec_uses()?;
-        let touched: Vec<(String, String)> = self.summaries.keys().cloned().collect();
-        for (namespace, job_id) in touched {
+        let touched: Vec<JobKey> = self.summaries.keys().cloned().collect();
+        for job in touched {
             // This may load the summaries of parents, whose status does not hang on their children.
-            self.settle_status(&namespace, &job_id)?;
+            self.settle_status(&job)?;
         }
-        for ((namespace, job_id), mut draft) in std::mem::take(&mut self.summaries) {
-            let at = JobSummaries::key((&namespace, &job_id));
+        for (job, mut draft) in std::mem::take(&mut self.summaries) {
+            let at = JobSummaries::key((&job.namespace, &job.id));
             let shown = job_state::shown(&draft.now);
             let shows_news = draft.before.as_ref().and_then(job_state::shown) != shown;
             if shows_news {
@@ -324,7 +354,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    fn settle_status(&mut self, namespace: &str, job_id: &str) -> Result<(), Corrupt> {
+    fn settle_status(&mut self, job: &JobKey) -> Result<(), Corrupt> {
+        let JobKey { namespace, id: job_id } = job;
         // What an entry says of many jobs is not refused for one of them that cannot be decoded.
         let job = readable(read::job(self.reader(), namespace, job_id))?.flatten();
         let Some(mut job) = job else { return Ok(()) };
@@ -347,7 +378,7 @@ impl<'t, 'b> Entry<'t, 'b> {
 
 /// By which specification an allocation runs or ran.
 fn spec_of(alloc: &Allocation) -> Spec {
-    (alloc.namespace.clone(), alloc.job_id.clone(), alloc.job_create_index, alloc.job_version)
+    (JobKey::from(alloc), alloc.job_create_index, alloc.job_version)
 }
 
 /// Nomad's priority of an evaluation whose job is not known.
@@ -375,8 +406,5 @@ pub(super) fn derived_id(seed: &[u8], namespace: &str, job_id: &str) -> Id {
     hasher.update(key::job(namespace, job_id));
     let mut id = Id::default();
     id.copy_from_slice(&hasher.finalize()[..16]);
-    // The marks of a random UUID, since clients may look at them.
-    id[6] = id[6] & 0x0f | 0x40;
-    id[8] = id[8] & 0x3f | 0x80;
-    id
+    marked_as_uuid(id)
 }

@@ -5,44 +5,65 @@ use ordu_proto::state::{Job, JobSpec};
 
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
-use crate::job::spec_json;
+use crate::job::{SpecEdit, SpecFacts};
 use crate::state::{Corrupt, Reader, read};
 
+/// A job that is run by its children.
+pub(super) struct Parent {
+    pub(super) job: Job,
+    pub(super) facts: SpecFacts,
+    spec: JobSpec,
+}
+
 /// What a child has of its own.
-pub(super) struct Child<'c> {
+pub(super) struct Child<'p> {
     pub(super) id: String,
-    /// The parent's specification, changed into the child's but for id and name.
-    pub(super) spec: ordu_proto::api::job::JobSpec,
+    /// The parent's specification with all edits but those of the ID and the name.
+    pub(super) spec: SpecEdit<'p>,
+    /// Whether the child's specification has a schedule.
+    pub(super) periodic: bool,
     pub(super) payload: Vec<u8>,
     pub(super) idempotency_token: String,
     pub(super) dispatched: bool,
-    pub(super) eval_id: &'c [u8],
+    pub(super) eval_id: &'p [u8],
     pub(super) triggered_by: &'static str,
 }
 
-/// The specification of a job that is to have a child.
-pub(super) fn spec_of_parent(
-    reader: &dyn Reader,
-    parent: &Job,
-) -> Result<ordu_proto::api::job::JobSpec, Corrupt> {
-    read::parsed_spec(reader, parent, &read::spec_of(reader, parent)?)
+impl Parent {
+    /// Reads the specification of a job that is to have a child.
+    pub(super) fn read(reader: &dyn Reader, job: Job) -> Result<Parent, Corrupt> {
+        let spec = read::spec_of(reader, &job)?;
+        let facts = read::spec_facts(reader, &job, &spec)?;
+        Ok(Parent { job, facts, spec })
+    }
+
+    /// The specification with edits for a child.
+    pub(super) fn edited<'p>(
+        &'p self,
+        reader: &dyn Reader,
+        edit: impl FnOnce(&mut SpecEdit<'p>) -> Result<(), serde_json::Error>,
+    ) -> Result<SpecEdit<'p>, Corrupt> {
+        let edited = SpecEdit::of(&self.spec.json).and_then(|mut spec| edit(&mut spec).map(|()| spec));
+        edited.map_err(|error| read::corrupt_spec(reader, &self.job, &error))
+    }
 }
 
 /// Makes a child of `parent`, or has it evaluated again if there is one of this id.
 pub(super) fn submit_child(
     entry: &mut Entry<'_, '_>,
-    parent: &Job,
+    parent: &Parent,
     child: Child<'_>,
 ) -> Result<(Job, JobRegistered), Corrupt> {
-    let Child { id, mut spec, payload, idempotency_token, dispatched, eval_id, triggered_by } = child;
-    spec.id.clone_from(&id);
-    spec.name = Some(id.clone());
+    let Child { id, mut spec, periodic, payload, idempotency_token, dispatched, eval_id, triggered_by } =
+        child;
+    spec.set_id(&id);
+    let Parent { job: parent, facts, .. } = parent;
     let existing = read::job(entry.reader(), &parent.namespace, &id)?;
     let job = Job {
         id: id.clone(),
         name: id,
         parent_id: parent.id.clone(),
-        periodic: spec.periodic.is_some(),
+        periodic,
         // A child that was dispatched is not dispatched again.
         parameterized: !dispatched && parent.parameterized,
         dispatched,
@@ -52,7 +73,7 @@ pub(super) fn submit_child(
     };
     // A child that runs by a schedule is itself run by its children.
     let eval_id = if job.periodic || job.parameterized { &[] } else { eval_id };
-    let groups = spec.task_groups.iter().map(|group| &*group.name).collect();
-    let spec_row = JobSpec { json: spec_json(&spec), payload };
-    submit(entry, existing, Submission { job, spec: spec_row, groups, eval_id, triggered_by })
+    let groups = facts.group_names().collect();
+    let spec = JobSpec { json: spec.to_json(), payload };
+    submit(entry, existing, Submission { job, spec, groups, eval_id, triggered_by })
 }

@@ -1,53 +1,71 @@
 //! Command 17, since 0.1: a job is stopped (a new version of it), or removed whole.
 
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{JobDeregister, JobDeregistered};
+use ordu_proto::command::{JobDeregister, JobDeregistered, Refusal};
 use ordu_proto::state::Job;
 
 use super::Step;
+use super::check;
+use super::declared::Command;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, new_eval};
 use super::job_version::next_version;
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
+use crate::job::JobKind;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Id, read};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDeregister) -> Step {
-    let existing = read::job(entry.reader(), &command.namespace, &command.job_id)?;
-    // An unknown job is evaluated all the same: allocations of a purged job may still have to stop, and
-    // clients rely on an answer that names an evaluation.
-    let job = existing.clone().unwrap_or_else(|| Job {
-        namespace: command.namespace.clone(),
-        id: command.job_id.clone(),
-        priority: UNKNOWN_JOB_PRIORITY,
-        r#type: "service".to_owned(),
-        ..Job::default()
-    });
-    let job_modify_index = match &existing {
-        // Stopped before: nothing is written.
-        Some(existing) if existing.stop && !command.purge => existing.job_modify_index,
-        Some(_) => entry.index,
-        None => entry.index,
-    };
-    let evaluated = !(job.periodic || job.parameterized);
-    if let Some(existing) = existing {
-        if command.purge {
-            entry.remove_job(&existing)?;
-        } else if !existing.stop {
-            stop(entry, existing)?;
+impl Command for JobDeregister {
+    type Answer = JobDeregistered;
+    const NUMBER: u32 = 17;
+    const LEVEL: u32 = FIRST_LEVEL;
+
+    fn check(&self) -> Result<(), Refusal> {
+        check::names([&self.namespace, &self.job_id])
+    }
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobDeregistered> {
+        let existing = read::job(entry.reader(), &self.namespace, &self.job_id)?;
+        // An unknown job is evaluated all the same: allocations of a purged job may still have to stop, and
+        // clients rely on an answer that names an evaluation.
+        let job = existing.clone().unwrap_or_else(|| Job {
+            namespace: self.namespace.clone(),
+            id: self.job_id.clone(),
+            priority: UNKNOWN_JOB_PRIORITY,
+            r#type: JobKind::Service.as_str().to_owned(),
+            ..Job::default()
+        });
+        let job_modify_index = match &existing {
+            // Stopped before: nothing is written.
+            Some(existing) if existing.stop && !self.purge => existing.job_modify_index,
+            Some(_) => entry.index,
+            None => entry.index,
+        };
+        let evaluated = !(job.periodic || job.parameterized);
+        if let Some(existing) = existing {
+            if self.purge {
+                entry.remove_job(&existing)?;
+            } else if !existing.stop {
+                stop(entry, existing)?;
+            }
         }
+        let id = Id::try_from(self.eval_id.as_slice()).ok().filter(|_| evaluated);
+        if let Some(id) = id {
+            let mut eval = new_eval(id, &job, "job-deregister");
+            eval.job_modify_index = job_modify_index;
+            entry.put_eval(eval)?;
+        }
+        Ok(Ok(JobDeregistered {
+            index: entry.index,
+            eval_id: id.map(Vec::from).unwrap_or_default(),
+            // Told even where nothing is evaluated.
+            eval_create_index: entry.index,
+            job_modify_index,
+        }))
     }
-    let id = Id::try_from(command.eval_id.as_slice()).ok().filter(|_| evaluated);
-    if let Some(id) = id {
-        let mut eval = new_eval(id, &job, "job-deregister");
-        eval.job_modify_index = job_modify_index;
-        entry.put_eval(eval)?;
-    }
-    Ok(Ok(Answer::JobDeregistered(JobDeregistered {
-        index: entry.index,
-        eval_id: id.map(Vec::from).unwrap_or_default(),
-        // Told even where nothing is evaluated.
-        eval_create_index: entry.index,
-        job_modify_index,
-    })))
+}
+
+impl AnswerMessage for JobDeregistered {
+    const NUMBER: u32 = 3;
 }
 
 fn stop(entry: &mut Entry<'_, '_>, existing: Job) -> Result<(), crate::state::Corrupt> {

@@ -2,68 +2,88 @@
 
 use std::collections::BTreeMap;
 
-use ordu_proto::api::job::ParameterizedJobConfig;
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{JobDispatch, JobDispatched, Refusal};
 use ordu_proto::state::Job;
 
+use super::check;
+use super::declared::Command;
 use super::entry::Entry;
-use super::job_child::{Child, spec_of_parent, submit_child};
+use super::job_child::{Child, Parent, submit_child};
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
 use super::{Step, refuse};
+use crate::job::ParameterFacts;
 use crate::limits::DISPATCH_PAYLOAD_BYTES_MAX;
 use crate::state::{Corrupt, read};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobDispatch) -> Step {
-    let JobDispatch { namespace, job_id, meta, payload, idempotency_token, id_suffix, eval_id } = command;
-    let Some(parent) = read::job(entry.reader(), &namespace, &job_id)? else {
-        return Ok(Err(refuse(500, "parameterized job not found")));
-    };
-    if !parent.parameterized {
-        return Ok(Err(refuse(500, format!("Specified job {job_id:?} is not a parameterized job"))));
+impl Command for JobDispatch {
+    type Answer = JobDispatched;
+    const NUMBER: u32 = 25;
+    const LEVEL: u32 = FIRST_LEVEL;
+    const IS_NEW_WORK: bool = true;
+
+    fn check(&self) -> Result<(), Refusal> {
+        check::lengths([self.idempotency_token.as_bytes(), &self.id_suffix])?;
+        check::names([&self.namespace, &self.job_id])
     }
-    if parent.stop {
-        return Ok(Err(refuse(500, format!("Specified job {job_id:?} is stopped"))));
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobDispatched> {
+        let JobDispatch { namespace, job_id, meta, payload, idempotency_token, id_suffix, eval_id } = self;
+        let Some(parent) = read::job(entry.reader(), &namespace, &job_id)? else {
+            return Ok(Err(refuse(500, "parameterized job not found")));
+        };
+        if !parent.parameterized {
+            return Ok(Err(refuse(500, format!("Specified job {job_id:?} is not a parameterized job"))));
+        }
+        if parent.stop {
+            return Ok(Err(refuse(500, format!("Specified job {job_id:?} is stopped"))));
+        }
+        let parent = Parent::read(entry.reader(), parent)?;
+        let Some(parameters) = &parent.facts.parameterized_job else {
+            return Err(read::corrupt_spec(entry.reader(), &parent.job, &"it says nothing of parameters"));
+        };
+        if let Err(refusal) = check(parameters, &meta, &payload) {
+            return Ok(Err(refusal));
+        }
+        if !idempotency_token.is_empty()
+            && let Some(child) =
+                read::child_by_token(entry.reader(), &namespace, &job_id, &idempotency_token)?
+        {
+            return Ok(Ok(earlier(entry, &child)?));
+        }
+        let seconds = entry.time_ns.div_euclid(1_000_000_000);
+        let suffix: String = id_suffix.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = format!("{job_id}/dispatch-{seconds}-{suffix}");
+        if read::job(entry.reader(), &namespace, &id)?.is_some() {
+            // Drawn twice in one second.
+            return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
+        }
+        let child = Child {
+            id,
+            spec: parent.edited(entry.reader(), |spec| spec.add_meta(&meta))?,
+            periodic: parent.facts.periodic.is_some(),
+            payload,
+            idempotency_token: idempotency_token.clone(),
+            dispatched: true,
+            eval_id: &eval_id,
+            triggered_by: "job-register",
+        };
+        let (child, registered) = submit_child(entry, &parent, child)?;
+        if !idempotency_token.is_empty() {
+            entry.put_child_token(&child);
+        }
+        Ok(Ok(JobDispatched {
+            index: entry.index,
+            child_id: child.id,
+            child_create_index: child.create_index,
+            eval_id: registered.eval_id,
+            eval_create_index: registered.eval_create_index,
+        }))
     }
-    let mut spec = spec_of_parent(entry.reader(), &parent)?;
-    let Some(parameters) = &spec.parameterized_job else {
-        return Err(read::corrupt_spec(entry.reader(), &parent, &"it says nothing of parameters"));
-    };
-    if let Err(refusal) = check(parameters, &meta, &payload) {
-        return Ok(Err(refusal));
-    }
-    if !idempotency_token.is_empty()
-        && let Some(child) = read::child_by_token(entry.reader(), &namespace, &job_id, &idempotency_token)?
-    {
-        return Ok(Ok(Answer::JobDispatched(earlier(entry, &child)?)));
-    }
-    let seconds = entry.time_ns.div_euclid(1_000_000_000);
-    let suffix: String = id_suffix.iter().map(|byte| format!("{byte:02x}")).collect();
-    let id = format!("{job_id}/dispatch-{seconds}-{suffix}");
-    if read::job(entry.reader(), &namespace, &id)?.is_some() {
-        // Drawn twice in one second.
-        return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
-    }
-    spec.meta.extend(meta);
-    let child = Child {
-        id,
-        spec,
-        payload,
-        idempotency_token: idempotency_token.clone(),
-        dispatched: true,
-        eval_id: &eval_id,
-        triggered_by: "job-register",
-    };
-    let (child, registered) = submit_child(entry, &parent, child)?;
-    if !idempotency_token.is_empty() {
-        entry.put_child_token(&child);
-    }
-    Ok(Ok(Answer::JobDispatched(JobDispatched {
-        index: entry.index,
-        child_id: child.id,
-        child_create_index: child.create_index,
-        eval_id: registered.eval_id,
-        eval_create_index: registered.eval_create_index,
-    })))
+}
+
+impl AnswerMessage for JobDispatched {
+    const NUMBER: u32 = 8;
 }
 
 /// The answer that the first dispatch with this token was given.
@@ -82,7 +102,7 @@ fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt>
 
 /// What the job lets a dispatch hand in.
 fn check(
-    parameters: &ParameterizedJobConfig,
+    parameters: &ParameterFacts,
     meta: &BTreeMap<String, String>,
     payload: &[u8],
 ) -> Result<(), Refusal> {

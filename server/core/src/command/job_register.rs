@@ -1,58 +1,86 @@
 //! Command 16, since 0.1: a job is registered or changed, and evaluated, in one entry.
 
-use ordu_proto::command::JobRegister;
-use ordu_proto::command::outcome::Outcome as Answer;
+use std::collections::BTreeMap;
+
+use ordu_proto::command::{JobRegister, JobRegistered, Refusal};
 use ordu_proto::state::{Job, JobSpec};
 
+use super::check;
+use super::declared::Command;
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
 use super::{Step, refuse};
-use crate::job::{check_total, parse_spec, spec_json as spec_json_of};
+use crate::job::{SpecEdit, SpecFacts, check_total};
 use crate::state::read;
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: JobRegister) -> Step {
-    let Some(job) = command.job else { return Ok(Err(refuse(400, "Job must be specified"))) };
-    let existing = read::job(entry.reader(), &job.namespace, &job.id)?;
-    if command.enforce_index
-        && let Err(text) = enforce(command.enforced_job_modify_index, existing.as_ref())
-    {
-        return Ok(Err(refuse(500, text)));
+/// The count of a group that says none.
+const DEFAULT_COUNT: i64 = 1;
+
+impl Command for JobRegister {
+    type Answer = JobRegistered;
+    const NUMBER: u32 = 16;
+    const LEVEL: u32 = FIRST_LEVEL;
+    const IS_NEW_WORK: bool = true;
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.job.as_ref().map_or(Ok(()), check::job)
     }
-    if let Some(existing) = &existing
-        && let Err(text) = check_transition(existing, &job)
-    {
-        return Ok(Err(refuse(500, text)));
-    }
-    let mut spec = JobSpec { json: command.spec_json, payload: Vec::new() };
-    if let Some(existing) = existing.as_ref().filter(|_| command.preserve_counts) {
-        let kept = keep_counts(&spec.json, &read::spec_of(entry.reader(), existing)?.json);
-        match kept {
-            Ok(kept) => spec.json = kept,
-            Err(text) => return Ok(Err(refuse(400, format!("the groups' counts cannot be kept: {text}")))),
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobRegistered> {
+        let Some(job) = self.job else { return Ok(Err(refuse(400, "Job must be specified"))) };
+        let existing = read::job(entry.reader(), &job.namespace, &job.id)?;
+        if self.enforce_index
+            && let Err(text) = enforce(self.enforced_job_modify_index, existing.as_ref())
+        {
+            return Ok(Err(refuse(500, text)));
         }
+        if let Some(existing) = &existing
+            && let Err(text) = check_transition(existing, &job)
+        {
+            return Ok(Err(refuse(500, text)));
+        }
+        let mut spec = JobSpec { json: self.spec_json, payload: Vec::new() };
+        if let Some(existing) = existing.as_ref().filter(|_| self.preserve_counts) {
+            let kept = keep_counts(&spec.json, &read::spec_of(entry.reader(), existing)?.json);
+            match kept {
+                Ok(kept) => spec.json = kept,
+                Err(text) => {
+                    return Ok(Err(refuse(400, format!("the groups' counts cannot be kept: {text}"))));
+                }
+            }
+        }
+        let submission = Submission {
+            job,
+            spec,
+            groups: self.groups.iter().map(|group| &*group.name).collect(),
+            eval_id: &self.eval_id,
+            triggered_by: "job-register",
+        };
+        let (_, registered) = submit(entry, existing, submission)?;
+        Ok(Ok(registered))
     }
-    let submission = Submission {
-        job,
-        spec,
-        groups: command.groups.iter().map(|group| &*group.name).collect(),
-        eval_id: &command.eval_id,
-        triggered_by: "job-register",
-    };
-    let (_, registered) = submit(entry, existing, submission)?;
-    Ok(Ok(Answer::JobRegistered(registered)))
+}
+
+impl AnswerMessage for JobRegistered {
+    const NUMBER: u32 = 2;
 }
 
 /// The specification with the counts that its groups have in the other one.
 fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, String> {
-    let parsed = |json: &[u8]| parse_spec(json).map_err(|error| error.to_string());
-    let (mut spec, existing) = (parsed(spec_json)?, parsed(existing_json)?);
-    for group in &mut spec.task_groups {
-        if let Some(same) = existing.task_groups.iter().find(|same| same.name == group.name) {
-            group.count = same.count;
-        }
-    }
-    check_total(&spec)?;
-    Ok(spec_json_of(&spec))
+    let facts = |json: &[u8]| SpecFacts::read(json).map_err(|error| error.to_string());
+    let (spec, existing) = (facts(spec_json)?, facts(existing_json)?);
+    // Of several groups of one name the first counts.
+    let kept: BTreeMap<&str, Option<i64>> =
+        existing.task_groups.iter().rev().map(|group| (&*group.name, group.count)).collect();
+    let counts = spec.task_groups.iter().map(|group| kept.get(&*group.name).copied().unwrap_or(group.count));
+    check_total(counts.map(|count| count.unwrap_or(DEFAULT_COUNT)))?;
+    let edited = SpecEdit::of(spec_json).and_then(|mut spec| {
+        spec.set_counts(&kept)?;
+        Ok(spec.to_json())
+    });
+    edited.map_err(|error| error.to_string())
 }
 
 /// The caller says which `JobModifyIndex` it has seen; 0 stands for "there is no such job".

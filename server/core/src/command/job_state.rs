@@ -4,6 +4,7 @@ use ordu_proto::state::{
     Allocation, ClientStatus, EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary,
 };
 
+use crate::job::JobKind;
 pub(super) use crate::scheduler::{is_last_word as is_client_terminal, is_terminal};
 
 /// A job's status by the rules of Nomad 1.0: periodic, parameterized and system jobs run until they are
@@ -12,7 +13,7 @@ pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
     if job.stop {
         return "dead";
     }
-    if job.periodic || job.parameterized || job.r#type == "system" {
+    if job.periodic || job.parameterized || JobKind::parse(&job.r#type) == Some(JobKind::System) {
         return "running";
     }
     if summary.live_allocations > 0 {

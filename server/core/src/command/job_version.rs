@@ -1,11 +1,10 @@
 //! A job as it is to be from now on: what registrations, reverts, dispatches and launches have in common.
 
-use ordu_proto::api::job::PeriodicConfig;
 use ordu_proto::command::JobRegistered;
 use ordu_proto::state::{Job, JobSpec, TaskGroupSummary};
-use serde::Deserialize;
 
 use super::entry::{Entry, new_eval};
+use crate::job::written_schedule;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Corrupt, Id, Reader, read, readable};
 
@@ -138,7 +137,7 @@ fn note_schedule(
     let is_same = match existing {
         Some(existing) if !is_resumed => {
             let before = readable(read::spec_of(entry.reader(), existing))?;
-            before.is_some_and(|before| schedule_of(&before) == schedule_of(spec))
+            before.is_some_and(|before| written_schedule(&before.json) == written_schedule(&spec.json))
         }
         _ => false,
     };
@@ -149,21 +148,11 @@ fn note_schedule(
     Ok(())
 }
 
-/// A job's schedule alone; none where the specification has none that can be read.
-fn schedule_of(spec: &JobSpec) -> Option<PeriodicConfig> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Scheduled {
-        periodic: Option<PeriodicConfig>,
-    }
-    serde_json::from_slice::<Scheduled>(&spec.json).ok()?.periodic
-}
-
 /// The names of the groups of a job's specification.
 ///
 /// # Errors
 /// Where it cannot be read: what nothing can be placed by is to become no job.
 pub(super) fn group_names(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<Vec<String>, Corrupt> {
-    let spec = read::parsed_spec(reader, job, spec)?;
-    Ok(spec.task_groups.into_iter().map(|group| group.name).collect())
+    let facts = read::spec_facts(reader, job, spec)?;
+    Ok(facts.task_groups.into_iter().map(|group| group.name).collect())
 }

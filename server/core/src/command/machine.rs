@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Envelope, Outcome, TooLate, envelope::Command};
 use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
 use prost::Message;
-use prost::bytes::Buf;
+use prost::bytes::Bytes;
 
+use super::Step;
 use super::entry::Entry;
-use super::{FEATURE_LEVEL, Step};
+use super::envelope::{Read, Unreadable, read_envelope};
+use super::level::{self, FEATURE_LEVEL, FIRST_LEVEL};
+use super::outcome::{EncodedAnswer, Outcome};
 use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
@@ -53,22 +54,6 @@ pub enum Fatal {
     },
 }
 
-/// Why bytes are no entry for this release.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// They are no envelope.
-    #[error("it cannot be decoded: {0}")]
-    Undecodable(#[from] prost::DecodeError),
-    /// They are from a newer release.
-    #[error(
-        "it needs feature level {needed} and a command that this release (level {FEATURE_LEVEL}) may not know"
-    )]
-    TooNew {
-        /// The level they were written at.
-        needed: u32,
-    },
-}
-
 impl Unreadable {
     fn at(self, index: u64) -> Fatal {
         match self {
@@ -76,27 +61,6 @@ impl Unreadable {
             Self::TooNew { needed } => Fatal::TooNew { index, needed },
         }
     }
-}
-
-/// Reads an envelope whose command this release knows, and takes the command out of it. What is large in it is copied
-/// once from shared bytes, and twice from a slice.
-///
-/// # Errors
-/// What is logged although it cannot be read ends every server that meets it.
-pub fn read_envelope(bytes: impl Buf) -> Result<(Envelope, Command), Unreadable> {
-    let mut envelope = Envelope::decode(bytes)?;
-    match envelope.command.take() {
-        Some(command) if envelope.feature_level <= FEATURE_LEVEL => Ok((envelope, command)),
-        _ => Err(Unreadable::TooNew { needed: envelope.feature_level }),
-    }
-}
-
-/// Whether the command in an envelope reads all rows of some table, little though it says itself.
-pub fn reads_all_of_something(envelope: &[u8]) -> bool {
-    const BYTES_MAX: usize = 128;
-    let reads_all =
-        |command: &Command| matches!(command, Command::SummariesReconcile(_) | Command::TimeReset(_));
-    envelope.len() <= BYTES_MAX && read_envelope(envelope).is_ok_and(|(_, command)| reads_all(&command))
 }
 
 /// What became of one entry.
@@ -164,6 +128,11 @@ impl Machine {
         &self.cluster
     }
 
+    /// The cluster's feature level: what a command belongs to that is above it is refused.
+    pub fn feature_level(&self) -> u32 {
+        self.cluster.feature_level.max(FIRST_LEVEL)
+    }
+
     /// The hash of all that was written by the entries applied so far.
     pub fn chain(&self) -> &Chain {
         &self.chain
@@ -173,28 +142,22 @@ impl Machine {
     ///
     /// # Errors
     /// An error is fatal for this server: nothing of the batch may be committed.
-    pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: impl Buf) -> Result<Applied, Fatal> {
-        let (envelope, command) = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
-        self.decide(tx, at, &envelope, command)
+    pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: Bytes) -> Result<Applied, Fatal> {
+        let read = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
+        self.decide(tx, at, read)
     }
 
-    fn decide(
-        &mut self,
-        tx: &mut Tx<'_>,
-        at: LogPosition,
-        envelope: &Envelope,
-        command: Command,
-    ) -> Result<Applied, Fatal> {
+    fn decide(&mut self, tx: &mut Tx<'_>, at: LogPosition, read: Read) -> Result<Applied, Fatal> {
+        let envelope = &read.head;
         let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
         // It was decided on, and what came of it is not known any more.
-        let too_late = || Outcome { outcome: Some(Answer::TooLate(TooLate {})) };
         if let Some(answered_at) = request_id.and_then(|id| self.answered.get(&id)) {
-            let outcome = readable(first_answer(tx, *answered_at))?.unwrap_or_else(too_late);
+            let outcome = readable(first_answer(tx, *answered_at))?.unwrap_or(Outcome::TooLate);
             return Ok(Applied { outcome, changes: Vec::new() });
         }
         let earliest_index = envelope.earliest_index;
         if request_id.is_some() && (1..=self.cluster.answers_dropped_to).contains(&earliest_index) {
-            return Ok(Applied { outcome: too_late(), changes: Vec::new() });
+            return Ok(Applied { outcome: Outcome::TooLate, changes: Vec::new() });
         }
 
         let stamp_ns = envelope.time_ns.max(0);
@@ -203,7 +166,7 @@ impl Machine {
         let step = if fenced {
             Ok(Err(super::refuse(409, "the leader that proposed this no longer leads")))
         } else {
-            self.dispatch(tx, at, envelope.feature_level, stamp_ns, command)
+            self.dispatch(tx, at, stamp_ns, read)
         };
         let step = match step {
             // All servers hold the same bytes, so that it is refused by all of them.
@@ -211,10 +174,10 @@ impl Machine {
             step => step?,
         };
         let outcome = match step {
-            Ok(answer) => Outcome { outcome: Some(answer) },
+            Ok(answer) => Outcome::Answered(answer),
             Err(refusal) => {
                 tx.drop_entry();
-                Outcome { outcome: Some(Answer::Refused(refusal)) }
+                Outcome::Refused(refusal)
             }
         };
         if let Some(id) = request_id {
@@ -233,37 +196,15 @@ impl Machine {
         &mut self,
         tx: &mut Tx<'_>,
         at: LogPosition,
-        feature_level: u32,
         stamp_ns: i64,
-        command: Command,
-    ) -> Step {
-        if let Err(refusal) = super::check::check(&command) {
+        read: Read,
+    ) -> Step<EncodedAnswer> {
+        let reached = level::must_have_reached(read.needs.feature_level, self.feature_level());
+        if let Err(refusal) = reached.and_then(|()| read.command.check()) {
             return Ok(Err(refusal));
         }
-        if let Command::ClusterInit(command) = command {
-            return Ok(super::cluster_init::apply(&mut self.cluster, at.index, feature_level, command));
-        }
-        // A reset is of the time that it resets to.
-        let time_ns = if matches!(command, Command::TimeReset(_)) { stamp_ns } else { self.cluster.time_ns };
-        let mut entry = Entry::new(tx, at.index, time_ns);
-        let answer = match command {
-            Command::JobRegister(command) => super::job_register::apply(&mut entry, command)?,
-            Command::JobDeregister(command) => super::job_deregister::apply(&mut entry, command)?,
-            Command::JobEvaluate(command) => super::job_evaluate::apply(&mut entry, command)?,
-            Command::EvalUpdate(command) => super::eval_update::apply(&mut entry, command)?,
-            Command::PlanApply(command) => super::plan_apply::apply(&mut entry, &self.view, command)?,
-            Command::AllocClientUpdate(command) => super::alloc_client_update::apply(&mut entry, command)?,
-            Command::NodeRegister(command) => super::node_register::apply(&mut entry, command)?,
-            Command::NodeStatusUpdate(command) => super::node_status_update::apply(&mut entry, command)?,
-            Command::JobDispatch(command) => super::job_dispatch::apply(&mut entry, command)?,
-            Command::JobRevert(command) => super::job_revert::apply(&mut entry, command)?,
-            Command::JobStability(command) => super::job_stability::apply(&mut entry, command)?,
-            Command::PeriodicLaunch(command) => super::periodic_launch::apply(&mut entry, command)?,
-            Command::SummariesReconcile(command) => super::summaries_reconcile::apply(&mut entry, command)?,
-            Command::TimeReset(command) => super::time_reset::apply(&mut entry, &mut self.cluster, command)?,
-            Command::AutopilotSet(command) => super::autopilot_set::apply(&mut entry, command)?,
-            Command::ClusterInit(_) => unreachable!("handled above"),
-        };
+        let mut entry = Entry::new(tx, at.index, stamp_ns, &mut self.cluster, &self.view);
+        let answer = read.command.apply(&mut entry)?;
         if answer.is_ok() {
             entry.finish()?;
         }
@@ -311,5 +252,5 @@ fn first_answer(reader: &dyn Reader, index: u64) -> Result<Outcome, Corrupt> {
         .filter(|bytes| bytes.len() >= 16)
         .ok_or_else(|| reader.corrupt_row(Table::Requests, &at, "no answer is in it"))?;
     let answered: AnsweredRequest = reader.decode_row(Table::Requests, &at, &bytes[16..])?;
-    reader.decode_row(Table::Requests, &at, &answered.outcome)
+    Outcome::decode(answered.outcome).map_err(|error| reader.corrupt_row(Table::Requests, &at, error))
 }

@@ -4,8 +4,11 @@ mod alloc_client_update;
 mod autopilot_set;
 mod check;
 mod cluster_init;
+mod declared;
 mod entry;
+mod envelope;
 mod eval_update;
+mod feature_level_raise;
 mod job_child;
 mod job_deregister;
 mod job_dispatch;
@@ -15,34 +18,68 @@ mod job_revert;
 mod job_stability;
 mod job_state;
 mod job_version;
+mod level;
 mod machine;
 mod node_register;
 mod node_status_update;
+#[cfg(feature = "next-level")]
+mod note_put;
+mod outcome;
 mod periodic_launch;
 mod plan_apply;
 mod plan_deployments;
 mod summaries_reconcile;
+mod tagged;
 #[cfg(test)]
 mod tests;
 mod time_reset;
 
-pub use entry::new_eval;
+pub use declared::{Command, Declared, Needs};
+pub use entry::{Entry, new_eval};
+pub use envelope::{Envelope, Proposal, Read, Unreadable, command_in, envelope, read_envelope, stamped};
 pub use job_version::version_of_submission;
-pub use machine::{Applied, Fatal, LogPosition, Machine, Unreadable, read_envelope, reads_all_of_something};
+pub use level::{FEATURE_LEVEL, FIRST_LEVEL};
+pub use machine::{Applied, Fatal, LogPosition, Machine};
+#[cfg(feature = "next-level")]
+pub use note_put::NotePut;
+pub use outcome::{Answer, AnswerMessage, EncodedAnswer, Outcome};
+pub use summaries_reconcile::Reconciled;
+pub use tagged::Malformed;
 
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Envelope, Refusal, envelope::Command};
-use prost::encoding::{WireType, encode_key, encode_varint};
+use ordu_proto::command::{
+    AllocClientUpdate, AutopilotSet, ClusterInit, EvalUpdate, FeatureLevelRaise, JobDeregister, JobDispatch,
+    JobEvaluate, JobRegister, JobRevert, JobStability, NodeRegister, NodeStatusUpdate, PeriodicLaunch,
+    PlanApply, Refusal, SummariesReconcile, TimeReset,
+};
 
-use crate::state::{Corrupt, Id};
+use crate::state::Corrupt;
 
-/// The feature level of this release: what it may find in an envelope. A new command or a new meaning
-/// of an old one raises it; it is proposed only when every server knows it.
-pub const FEATURE_LEVEL: u32 = 1;
+/// All commands, the most frequent first.
+static COMMANDS: &[Declared] = &[
+    Declared::of::<EvalUpdate>(),
+    Declared::of::<PlanApply>(),
+    Declared::of::<JobRegister>(),
+    Declared::of::<AllocClientUpdate>(),
+    Declared::of::<JobDispatch>(),
+    Declared::of::<JobDeregister>(),
+    Declared::of::<JobEvaluate>(),
+    Declared::of::<JobRevert>(),
+    Declared::of::<JobStability>(),
+    Declared::of::<NodeRegister>(),
+    Declared::of::<NodeStatusUpdate>(),
+    Declared::of::<PeriodicLaunch>(),
+    Declared::of::<SummariesReconcile>(),
+    Declared::of::<TimeReset>(),
+    Declared::of::<AutopilotSet>(),
+    Declared::of::<ClusterInit>(),
+    Declared::of::<FeatureLevelRaise>(),
+    #[cfg(feature = "next-level")]
+    Declared::of::<NotePut>(),
+];
 
 /// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state. Where
 /// that is a single row the command is refused; else the server stops.
-type Step = Result<Result<Answer, Refusal>, Corrupt>;
+pub type Step<A> = Result<Result<A, Refusal>, Corrupt>;
 
 /// A refusal with an HTTP status and a sentence for the caller.
 pub fn refuse(status: u32, text: impl Into<String>) -> Refusal {
@@ -61,35 +98,3 @@ fn refuse_unreadable(corrupt: &Corrupt) -> Refusal {
 fn no_such_version(namespace: &str, job_id: &str, version: u64) -> Refusal {
     refuse(500, format!("job {job_id:?} in namespace {namespace:?} at version {version} not found"))
 }
-
-/// An envelope around a command. `time_ns` is zero but in tests: the leader stamps it, see [`stamped`].
-///
-/// `request_id` names the request so that a retry finds the first answer; commands that may be applied
-/// twice without harm go without. Who tries again also sets `earliest_index`.
-pub fn envelope(request_id: Option<Id>, fence_term: u64, time_ns: i64, command: Command) -> Envelope {
-    Envelope {
-        request_id: request_id.map(Vec::from).unwrap_or_default(),
-        time_ns,
-        feature_level: FEATURE_LEVEL,
-        fence_term,
-        earliest_index: 0,
-        command: Some(command),
-    }
-}
-
-/// An encoded envelope as the leader logs it: with its own clock as the time. Of a field that stands twice in
-/// a message protobuf takes the last, so the stamp is appended, whatever a proposer has put there, and
-/// nothing is encoded anew. A clock before 1970 counts as 1970.
-pub fn stamped(envelope: &[u8], time_ns: i64) -> Vec<u8> {
-    let time_ns = time_ns.max(0).unsigned_abs();
-    let mut bytes = Vec::with_capacity(envelope.len() + STAMP_BYTES_MAX);
-    bytes.extend_from_slice(envelope);
-    encode_key(TIME_FIELD, WireType::Varint, &mut bytes);
-    encode_varint(time_ns, &mut bytes);
-    bytes
-}
-
-/// The number of `Envelope.time_ns`.
-const TIME_FIELD: u32 = 2;
-/// What [`stamped`] appends at most: a byte for the field, and nine of seven bits each for its value.
-const STAMP_BYTES_MAX: usize = 10;

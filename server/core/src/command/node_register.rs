@@ -1,52 +1,64 @@
 //! Command 22, since 0.1: a node says what it is; a new one joins, a known one must prove its secret.
 
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{NodeRegister, NodeRegistered};
 use ordu_proto::state::{Node, NodeEvent, NodeStatus};
 
+use super::declared::Command;
 use super::entry::Entry;
+use super::level::FIRST_LEVEL;
 use super::node_status_update::AffectedJobs;
+use super::outcome::AnswerMessage;
 use super::{Step, refuse};
 use crate::limits::NODE_EVENTS_KEPT_MAX;
 use crate::scheduler::computed_class;
 use crate::state::read;
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeRegister) -> Step {
-    let Some(mut node) = command.node.filter(|node| node.id.len() == 16) else {
-        return Ok(Err(refuse(400, "missing node ID for client registration")));
-    };
-    let old = read::node(entry.reader(), &node.id)?;
-    if let Some(old) = &old
-        && old.secret_hash != node.secret_hash
-    {
-        return Ok(Err(refuse(403, "node secret ID does not match. Not registering node.")));
+impl Command for NodeRegister {
+    type Answer = NodeRegistered;
+    const NUMBER: u32 = 22;
+    const LEVEL: u32 = FIRST_LEVEL;
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<NodeRegistered> {
+        let Some(mut node) = self.node.filter(|node| node.id.len() == 16) else {
+            return Ok(Err(refuse(400, "missing node ID for client registration")));
+        };
+        let old = read::node(entry.reader(), &node.id)?;
+        if let Some(old) = &old
+            && old.secret_hash != node.secret_hash
+        {
+            return Ok(Err(refuse(403, "node secret ID does not match. Not registering node.")));
+        }
+        let created = old.is_none();
+        let was_ready = old.as_ref().is_some_and(|old| old.status() == NodeStatus::Ready);
+        node.computed_class = computed_class(&node);
+        node.set_status(NodeStatus::Ready);
+        node.status_description.clear();
+        // The history is the servers' to write.
+        node.events.clear();
+        if let Some(old) = &old {
+            node.ineligible = old.ineligible;
+            node.drain = old.drain;
+            node.events.clone_from(&old.events);
+            node.status_updated_at_ns = old.status_updated_at_ns;
+        }
+        if !was_ready {
+            node.status_updated_at_ns = entry.time_ns;
+            let message = if created { "Node registered" } else { "Node re-registered" };
+            push_event(&mut node, message, entry.time_ns, entry.index);
+        }
+        let id = node.id.clone();
+        entry.put_node(old, node);
+        if !created && !was_ready {
+            let mut affected = AffectedJobs::default();
+            affected.add_node(entry.reader(), &id)?;
+            affected.evaluate(entry, &self.eval_seed)?;
+        }
+        Ok(Ok(NodeRegistered { index: entry.index, created }))
     }
-    let created = old.is_none();
-    let was_ready = old.as_ref().is_some_and(|old| old.status() == NodeStatus::Ready);
-    node.computed_class = computed_class(&node);
-    node.set_status(NodeStatus::Ready);
-    node.status_description.clear();
-    // The history is the servers' to write.
-    node.events.clear();
-    if let Some(old) = &old {
-        node.ineligible = old.ineligible;
-        node.drain = old.drain;
-        node.events.clone_from(&old.events);
-        node.status_updated_at_ns = old.status_updated_at_ns;
-    }
-    if !was_ready {
-        node.status_updated_at_ns = entry.time_ns;
-        let message = if created { "Node registered" } else { "Node re-registered" };
-        push_event(&mut node, message, entry.time_ns, entry.index);
-    }
-    let id = node.id.clone();
-    entry.put_node(old, node);
-    if !created && !was_ready {
-        let mut affected = AffectedJobs::default();
-        affected.add_node(entry.reader(), &id)?;
-        affected.evaluate(entry, &command.eval_seed)?;
-    }
-    Ok(Ok(Answer::NodeRegistered(NodeRegistered { index: entry.index, created })))
+}
+
+impl AnswerMessage for NodeRegistered {
+    const NUMBER: u32 = 6;
 }
 
 /// Adds an event of the cluster to a node's history, which keeps the latest.

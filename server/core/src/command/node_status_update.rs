@@ -2,40 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Done, NodeStatusUpdate};
 use ordu_proto::state::Job;
 
 use super::Step;
+use super::declared::Command;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, derived_id, new_eval};
 use super::job_state::is_client_terminal;
+use super::level::FIRST_LEVEL;
 use super::node_register::push_event;
-use crate::state::{Corrupt, Reader, read, readable};
+use crate::state::{Corrupt, JobKey, Reader, read, readable};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: NodeStatusUpdate) -> Step {
-    let mut affected = AffectedJobs::default();
-    for change in command.changes {
-        // One that cannot be decoded does not hold up the others of the entry.
-        let Some(old) = readable(read::node(entry.reader(), &change.node_id))?.flatten() else { continue };
-        if old.status == change.status {
-            continue;
+impl Command for NodeStatusUpdate {
+    type Answer = Done;
+    const NUMBER: u32 = 23;
+    const LEVEL: u32 = FIRST_LEVEL;
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Done> {
+        let mut affected = AffectedJobs::default();
+        for change in self.changes {
+            // One that cannot be decoded does not hold up the others of the entry.
+            let Some(old) = readable(read::node(entry.reader(), &change.node_id))?.flatten() else {
+                continue;
+            };
+            if old.status == change.status {
+                continue;
+            }
+            let mut node = old.clone();
+            node.status = change.status;
+            node.status_updated_at_ns = entry.time_ns;
+            push_event(&mut node, &change.event_message, entry.time_ns, entry.index);
+            let id = node.id.clone();
+            entry.put_node(Some(old), node);
+            affected.add_node(entry.reader(), &id)?;
         }
-        let mut node = old.clone();
-        node.status = change.status;
-        node.status_updated_at_ns = entry.time_ns;
-        push_event(&mut node, &change.event_message, entry.time_ns, entry.index);
-        let id = node.id.clone();
-        entry.put_node(Some(old), node);
-        affected.add_node(entry.reader(), &id)?;
+        affected.evaluate(entry, &self.eval_seed)?;
+        Ok(Ok(Done { index: entry.index }))
     }
-    affected.evaluate(entry, &command.eval_seed)?;
-    Ok(Ok(Answer::Done(Done { index: entry.index })))
 }
 
 /// The jobs with allocations on nodes that change, each with the first such node. An evaluation looks at all of
 /// a job's nodes: one for each job is enough, however many nodes go down with a rack.
 #[derive(Default)]
-pub(super) struct AffectedJobs(BTreeMap<(String, String), Affected>);
+pub(super) struct AffectedJobs(BTreeMap<JobKey, Affected>);
 
 struct Affected {
     node_id: Vec<u8>,
@@ -48,8 +57,9 @@ impl AffectedJobs {
     pub(super) fn add_node(&mut self, reader: &dyn Reader, node_id: &[u8]) -> Result<(), Corrupt> {
         for alloc in read::allocs_of_node(reader, node_id)? {
             if !is_client_terminal(alloc.client_status()) {
+                let job = JobKey::from(&alloc);
                 let affected = || Affected { node_id: node_id.to_vec(), job_type: alloc.job_type };
-                self.0.entry((alloc.namespace, alloc.job_id)).or_insert_with(affected);
+                self.0.entry(job).or_insert_with(affected);
             }
         }
         Ok(())
@@ -57,7 +67,7 @@ impl AffectedJobs {
 
     /// Writes an evaluation of each.
     pub(super) fn evaluate(self, entry: &mut Entry<'_, '_>, seed: &[u8]) -> Result<(), Corrupt> {
-        for ((namespace, job_id), Affected { node_id, job_type }) in self.0 {
+        for (JobKey { namespace, id: job_id }, Affected { node_id, job_type }) in self.0 {
             // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
             let job = readable(read::job(entry.reader(), &namespace, &job_id))?.flatten();
             let job = job.unwrap_or_else(|| Job {

@@ -1,49 +1,69 @@
 //! Command 28, since 0.1: a periodic job is run once, as a child. A launch is its job and its time, so that it
 //! is neither made twice nor lost when leaders change.
 
-use ordu_proto::api::job::JobSpec;
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{PeriodicLaunch, PeriodicLaunched};
+use ordu_proto::command::{PeriodicLaunch, PeriodicLaunched, Refusal};
 use ordu_proto::state::Job;
 
+use super::check;
+use super::declared::Command;
 use super::entry::Entry;
-use super::job_child::{Child, spec_of_parent, submit_child};
+use super::job_child::{Child, Parent, submit_child};
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
 use super::{Step, refuse};
 use crate::periodic::child_id;
 use crate::state::{Corrupt, read};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: PeriodicLaunch) -> Step {
-    let PeriodicLaunch { namespace, job_id, launch_ns, forced, eval_id } = command;
-    let Some(job) = read::job(entry.reader(), &namespace, &job_id)? else {
-        return Ok(Err(refuse(500, "job not found")));
-    };
-    let spec = if job.periodic { Some(spec_of_parent(entry.reader(), &job)?) } else { None };
-    let Some(schedule) = spec.and_then(|spec| spec.periodic) else {
-        return Ok(Err(refuse(500, "can't force launch non-periodic job")));
-    };
-    if job.stop || job.parameterized || schedule.enabled == Some(false) {
-        let text = format!(
-            "force launch for job {job_id:?} failed: can't force run non-tracked job {job_id:?} ({namespace})"
-        );
-        return Ok(Err(refuse(500, text)));
+impl Command for PeriodicLaunch {
+    type Answer = PeriodicLaunched;
+    const NUMBER: u32 = 28;
+    const LEVEL: u32 = FIRST_LEVEL;
+    const IS_NEW_WORK: bool = true;
+
+    fn check(&self) -> Result<(), Refusal> {
+        check::names([&self.namespace, &self.job_id])
     }
-    let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
-    let reset_index = record.map_or(0, |record| record.reset_index);
-    if forced {
-        // What is forced is no launch of the schedule: those stay due.
-        let launched = launch(entry, &job, entry.time_ns, reset_index, &eval_id)?;
-        return Ok(Ok(Answer::PeriodicLaunched(launched)));
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<PeriodicLaunched> {
+        let PeriodicLaunch { namespace, job_id, launch_ns, forced, eval_id } = self;
+        let Some(job) = read::job(entry.reader(), &namespace, &job_id)? else {
+            return Ok(Err(refuse(500, "job not found")));
+        };
+        let not_periodic = || refuse(500, "can't force launch non-periodic job");
+        if !job.periodic {
+            return Ok(Err(not_periodic()));
+        }
+        let parent = Parent::read(entry.reader(), job)?;
+        let Parent { job, facts, .. } = &parent;
+        let Some(schedule) = &facts.periodic else { return Ok(Err(not_periodic())) };
+        if job.stop || job.parameterized || schedule.enabled == Some(false) {
+            let text = format!(
+                "force launch for job {job_id:?} failed: can't force run non-tracked job {job_id:?} ({namespace})"
+            );
+            return Ok(Err(refuse(500, text)));
+        }
+        let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
+        let reset_index = record.map_or(0, |record| record.reset_index);
+        if forced {
+            // What is forced is no launch of the schedule: those stay due.
+            let launched = launch(entry, &parent, entry.time_ns, reset_index, &eval_id)?;
+            return Ok(Ok(launched));
+        }
+        let nothing = PeriodicLaunched { index: entry.index, ..PeriodicLaunched::default() };
+        if record.as_ref().is_some_and(|record| launch_ns <= record.launch_ns) {
+            return Ok(Ok(nothing));
+        }
+        entry.put_periodic_launch(job, record, launch_ns);
+        if schedule.prohibit_overlap == Some(true) && is_running(entry, job)? {
+            return Ok(Ok(nothing));
+        }
+        let launched = launch(entry, &parent, launch_ns, reset_index, &eval_id)?;
+        Ok(Ok(launched))
     }
-    let nothing = PeriodicLaunched { index: entry.index, ..PeriodicLaunched::default() };
-    if record.as_ref().is_some_and(|record| launch_ns <= record.launch_ns) {
-        return Ok(Ok(Answer::PeriodicLaunched(nothing)));
-    }
-    entry.put_periodic_launch(&job, record, launch_ns);
-    if schedule.prohibit_overlap == Some(true) && is_running(entry, &job)? {
-        return Ok(Ok(Answer::PeriodicLaunched(nothing)));
-    }
-    let launched = launch(entry, &job, launch_ns, reset_index, &eval_id)?;
-    Ok(Ok(Answer::PeriodicLaunched(launched)))
+}
+
+impl AnswerMessage for PeriodicLaunched {
+    const NUMBER: u32 = 9;
 }
 
 /// Whether a child of the job has work to do or done.
@@ -54,11 +74,12 @@ fn is_running(entry: &mut Entry<'_, '_>, job: &Job) -> Result<bool, Corrupt> {
 
 fn launch(
     entry: &mut Entry<'_, '_>,
-    job: &Job,
+    parent: &Parent,
     launch_ns: i64,
     reset_index: u64,
     eval_id: &[u8],
 ) -> Result<PeriodicLaunched, Corrupt> {
+    let job = &parent.job;
     let mut id = child_id(&job.id, launch_ns.div_euclid(1_000_000_000));
     // A clock that was ahead has made a child of this name: that one is not this launch.
     if reset_index > 0
@@ -66,17 +87,21 @@ fn launch(
     {
         id = format!("{id}-{reset_index}");
     }
-    let spec = JobSpec { periodic: None, ..spec_of_parent(entry.reader(), job)? };
+    let spec = parent.edited(entry.reader(), |spec| {
+        spec.clear_schedule();
+        Ok(())
+    })?;
     let child = Child {
         id,
         spec,
+        periodic: false,
         payload: Vec::new(),
         idempotency_token: String::new(),
         dispatched: job.dispatched,
         eval_id,
         triggered_by: "periodic-job",
     };
-    let (child, registered) = submit_child(entry, job, child)?;
+    let (child, registered) = submit_child(entry, parent, child)?;
     Ok(PeriodicLaunched {
         index: entry.index,
         child_id: child.id,

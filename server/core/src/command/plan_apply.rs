@@ -2,38 +2,55 @@
 
 use std::collections::BTreeSet;
 
-use ordu_proto::command::outcome::Outcome as Answer;
-use ordu_proto::command::{Plan, PlanApplied, PlanApply, PlanResult};
+use ordu_proto::command::{Plan, PlanApplied, PlanApply, PlanResult, Refusal};
 use ordu_proto::state::{Allocation, ClientStatus, RescheduleEvent};
 
+use super::check;
+use super::declared::Command;
 use super::entry::Entry;
 use super::job_state::is_client_terminal;
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
 use super::plan_deployments::PlanDeployments;
 use super::{Step, refuse};
 use crate::limits::RESCHEDULE_EVENTS_KEPT_MAX;
-use crate::scheduler::{ClusterView, PlanCheck, touched_allocs};
+use crate::scheduler::{PlanCheck, touched_allocs};
 use crate::state::{Corrupt, Reader, read};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, view: &ClusterView, command: PlanApply) -> Step {
-    let mut check = PlanCheck::new(view);
-    let mut results = Vec::with_capacity(command.plans.len());
-    for plan in command.plans {
-        if plan.place.iter().any(|alloc| alloc.id.len() != 16) {
-            return Ok(Err(refuse(500, "an allocation's id has sixteen bytes")));
-        }
-        if plan.deployment.as_ref().is_some_and(|deployment| deployment.id.len() != 16) {
-            return Ok(Err(refuse(500, "a deployment's id has sixteen bytes")));
-        }
-        results.push(match check_and_apply(entry, &mut check, plan) {
-            Ok(result) => result,
-            // Nothing of it is written, and the other plans go on.
-            Err(corrupt) if corrupt.is_row() => {
-                PlanResult { unreadable: corrupt.to_string(), ..PlanResult::default() }
-            }
-            Err(corrupt) => return Err(corrupt),
-        });
+impl Command for PlanApply {
+    type Answer = PlanApplied;
+    const NUMBER: u32 = 20;
+    const LEVEL: u32 = FIRST_LEVEL;
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.plans.iter().try_for_each(check::plan)
     }
-    Ok(Ok(Answer::PlanApplied(PlanApplied { index: entry.index, results })))
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<PlanApplied> {
+        let mut check = PlanCheck::new(entry.view);
+        let mut results = Vec::with_capacity(self.plans.len());
+        for plan in self.plans {
+            if plan.place.iter().any(|alloc| alloc.id.len() != 16) {
+                return Ok(Err(refuse(500, "an allocation's id has sixteen bytes")));
+            }
+            if plan.deployment.as_ref().is_some_and(|deployment| deployment.id.len() != 16) {
+                return Ok(Err(refuse(500, "a deployment's id has sixteen bytes")));
+            }
+            results.push(match check_and_apply(entry, &mut check, plan) {
+                Ok(result) => result,
+                // Nothing of it is written, and the other plans go on.
+                Err(corrupt) if corrupt.is_row() => {
+                    PlanResult { unreadable: corrupt.to_string(), ..PlanResult::default() }
+                }
+                Err(corrupt) => return Err(corrupt),
+            });
+        }
+        Ok(Ok(PlanApplied { index: entry.index, results }))
+    }
+}
+
+impl AnswerMessage for PlanApplied {
+    const NUMBER: u32 = 5;
 }
 
 /// Applies what fits of a plan. Every row that it needs is read before it counts as in effect or writes anything.

@@ -1,12 +1,16 @@
 //! Command 29, since 0.1: the summaries are counted anew, from the jobs, the allocations and the evaluations; job by
 //! job, and no more of them in one entry than is read in a bounded time.
 
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Continued, Done, SummariesReconcile};
 use ordu_proto::state::{EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
+use prost::Message;
 
+use super::declared::Command;
 use super::entry::{Entry, is_open};
 use super::job_version::group_names;
+use super::level::FIRST_LEVEL;
+use super::outcome::{Answer, EncodedAnswer};
+use super::tagged::Malformed;
 use super::{Step, job_state};
 use crate::limits::ENTRY_ROWS_READ_MAX;
 use crate::state::{Corrupt, Reader, Table, key, read, readable};
@@ -15,17 +19,54 @@ use crate::state::{Corrupt, Reader, Table, key, read, readable};
 /// summary.
 const ROWS_OF_ANY_JOB: usize = 8;
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, command: SummariesReconcile) -> Step {
-    let mut after = command.after;
-    let mut rows = 0;
-    while let Some(job) = next_job(entry.reader(), &after)? {
-        if rows >= ENTRY_ROWS_READ_MAX {
-            return Ok(Ok(Answer::Continued(Continued { index: entry.index, after })));
+/// Whether all summaries are counted, or where to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reconciled {
+    /// All are.
+    Done(Done),
+    /// As many as one entry may.
+    Continued(Continued),
+}
+
+/// The answer's number where there is more to be counted.
+const CONTINUED: u32 = 12;
+
+impl Answer for Reconciled {
+    fn to_encoded(&self) -> EncodedAnswer {
+        match self {
+            Self::Done(done) => done.to_encoded(),
+            Self::Continued(continued) => {
+                EncodedAnswer { number: CONTINUED, bytes: continued.encode_to_vec() }
+            }
         }
-        rows += count(entry, &job)?;
-        after = job;
     }
-    Ok(Ok(Answer::Done(Done { index: entry.index })))
+
+    fn from_encoded(encoded: &EncodedAnswer) -> Result<Self, Malformed> {
+        if encoded.number == CONTINUED {
+            return Ok(Self::Continued(Continued::decode(&*encoded.bytes)?));
+        }
+        Done::from_encoded(encoded).map(Self::Done)
+    }
+}
+
+impl Command for SummariesReconcile {
+    type Answer = Reconciled;
+    const NUMBER: u32 = 29;
+    const LEVEL: u32 = FIRST_LEVEL;
+    const READS_WHOLE_TABLES: bool = true;
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Reconciled> {
+        let mut after = self.after;
+        let mut rows = 0;
+        while let Some(job) = next_job(entry.reader(), &after)? {
+            if rows >= ENTRY_ROWS_READ_MAX {
+                return Ok(Ok(Reconciled::Continued(Continued { index: entry.index, after })));
+            }
+            rows += count(entry, &job)?;
+            after = job;
+        }
+        Ok(Ok(Reconciled::Done(Done { index: entry.index })))
+    }
 }
 
 /// Counts what there is of the job whose key this is. Answers how many rows it has read.

@@ -2,54 +2,69 @@
 //! wrong clock wrote ahead of it is moved there: first launches, then evaluations, and no more in one entry than is
 //! read in a bounded time.
 
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{TimeReset, TimeWasReset};
-use ordu_proto::state::{ClusterMeta, Evaluation, Job, PeriodicLaunchRecord};
+use ordu_proto::state::{Evaluation, Job, PeriodicLaunchRecord};
 
+use super::declared::Command;
 use super::entry::{Entry, is_open};
+use super::level::FIRST_LEVEL;
+use super::outcome::AnswerMessage;
 use super::{Step, refuse};
 use crate::limits::ENTRY_ROWS_READ_MAX;
 use crate::state::reader::ReaderExt;
 use crate::state::{Corrupt, Reader, Table, key, readable};
 
-pub(super) fn apply(entry: &mut Entry<'_, '_>, cluster: &mut ClusterMeta, command: TimeReset) -> Step {
-    let now_ns = entry.time_ns;
-    // The cluster's time must not go from one wrong clock to another.
-    if now_ns.abs_diff(command.time_ns) > command.tolerance_ns.max(0).unsigned_abs() {
-        let (ahead, word) = (now_ns.saturating_sub(command.time_ns), "ahead of");
-        let (apart, word) = if ahead < 0 { (ahead.saturating_neg(), "behind") } else { (ahead, word) };
-        let text = format!(
-            "the time is not reset: the leader's clock is {} s {word} the clock of the server that was asked; mend \
+impl Command for TimeReset {
+    type Answer = TimeWasReset;
+    const NUMBER: u32 = 30;
+    const LEVEL: u32 = FIRST_LEVEL;
+    const READS_WHOLE_TABLES: bool = true;
+
+    fn apply(self, entry: &mut Entry<'_, '_>) -> Step<TimeWasReset> {
+        // A reset is of the time that it resets to.
+        entry.time_ns = entry.stamp_ns;
+        let now_ns = entry.time_ns;
+        // The cluster's time must not go from one wrong clock to another.
+        if now_ns.abs_diff(self.time_ns) > self.tolerance_ns.max(0).unsigned_abs() {
+            let (ahead, word) = (now_ns.saturating_sub(self.time_ns), "ahead of");
+            let (apart, word) = if ahead < 0 { (ahead.saturating_neg(), "behind") } else { (ahead, word) };
+            let text = format!(
+                "the time is not reset: the leader's clock is {} s {word} the clock of the server that was asked; mend \
              the clock that is wrong and ask again some seconds later",
-            apart / 1_000_000_000
-        );
-        return Ok(Err(refuse(409, text)));
-    }
-    let mut ahead = Ahead::default();
-    ahead.find(entry.reader(), now_ns, &command.after)?;
-    let mut launches = Vec::new();
-    for (job, record) in ahead.launches {
-        if let Some(job) = readable(entry.reader().row::<Job>(Table::Jobs, &job))?.flatten() {
-            launches.push((job, record));
+                apart / 1_000_000_000
+            );
+            return Ok(Err(refuse(409, text)));
         }
+        let mut ahead = Ahead::default();
+        ahead.find(entry.reader(), now_ns, &self.after)?;
+        let mut launches = Vec::new();
+        for (job, record) in ahead.launches {
+            if let Some(job) = readable(entry.reader().row::<Job>(Table::Jobs, &job))?.flatten() {
+                launches.push((job, record));
+            }
+        }
+        let answer = TimeWasReset {
+            index: entry.index,
+            before_ns: entry.cluster.time_ns,
+            time_ns: now_ns,
+            launches: launches.len() as u64,
+            evaluations: ahead.evals.len() as u64,
+            after: ahead.after,
+        };
+        for (job, record) in launches {
+            let record = PeriodicLaunchRecord { reset_index: entry.index, ..record };
+            entry.put_periodic_launch(&job, Some(record), now_ns);
+        }
+        for eval in ahead.evals {
+            entry.put_eval(Evaluation { wait_until_ns: 0, ..eval })?;
+        }
+        entry.cluster.time_ns = now_ns;
+        Ok(Ok(answer))
     }
-    let answer = TimeWasReset {
-        index: entry.index,
-        before_ns: cluster.time_ns,
-        time_ns: now_ns,
-        launches: launches.len() as u64,
-        evaluations: ahead.evals.len() as u64,
-        after: ahead.after,
-    };
-    for (job, record) in launches {
-        let record = PeriodicLaunchRecord { reset_index: entry.index, ..record };
-        entry.put_periodic_launch(&job, Some(record), now_ns);
-    }
-    for eval in ahead.evals {
-        entry.put_eval(Evaluation { wait_until_ns: 0, ..eval })?;
-    }
-    cluster.time_ns = now_ns;
-    Ok(Ok(Answer::TimeWasReset(answer)))
+}
+
+impl AnswerMessage for TimeWasReset {
+    const NUMBER: u32 = 11;
 }
 
 /// The tables that are looked through, one after the other. Their places among these are the first byte of where

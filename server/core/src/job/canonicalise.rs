@@ -8,17 +8,17 @@ mod task;
 
 use ordu_proto::api::job::{
     Affinity, DEFAULT_NAMESPACE, DEFAULT_PRIORITY, DEFAULT_REGION, EphemeralDisk, JobSpec, NetworkResource,
-    PeriodicConfig, ScalingPolicy, Spread, TYPE_SERVICE, TYPE_SYSTEM, TaskGroup, UpdateStrategy,
+    PeriodicConfig, ScalingPolicy, Spread, TaskGroup, UpdateStrategy,
 };
 
-use super::defaults;
+use super::{JobKind, defaults};
 
 /// What the parts of a job need to know of it.
 struct JobFacts {
     id: String,
     name: String,
     namespace: String,
-    job_type: String,
+    kind: Option<JobKind>,
 }
 
 /// Brings a job into its canonical form. Faults are left as they are, for `validate` to name.
@@ -28,7 +28,7 @@ pub fn canonicalise(job: &mut JobSpec) {
     job.consul_token.clear();
     job.vault_token.clear();
 
-    if job.update.is_some() || job.job_type() == TYPE_SERVICE {
+    if job.update.is_some() || JobKind::of(job) == Some(JobKind::Service) {
         defaults::fill_update(job.update.get_or_insert_default(), &defaults::update());
     }
     fill_weights(&mut job.affinities, &mut job.spreads);
@@ -45,7 +45,7 @@ pub fn canonicalise(job: &mut JobSpec) {
         id: job.id.clone(),
         name: job.name().to_owned(),
         namespace: job.namespace().to_owned(),
-        job_type: job.job_type().to_owned(),
+        kind: JobKind::of(job),
     };
     let mut groups = std::mem::take(&mut job.task_groups);
     for group in &mut groups {
@@ -72,7 +72,7 @@ fn fill_facts(job: &mut JobSpec) {
     }
     fill_text(&mut job.namespace, DEFAULT_NAMESPACE);
     fill_text(&mut job.region, DEFAULT_REGION);
-    job.job_type.get_or_insert_with(|| TYPE_SERVICE.to_owned());
+    job.job_type.get_or_insert_with(|| JobKind::Service.as_str().to_owned());
     job.priority.get_or_insert(DEFAULT_PRIORITY);
 }
 
@@ -130,15 +130,15 @@ fn canonicalise_group(group: &mut TaskGroup, job: &JobFacts) {
     if let Some(update) = &mut group.update {
         defaults::fill_update(update, &defaults::update());
     }
-    if job.job_type != TYPE_SYSTEM || group.reschedule_policy.is_some() {
+    if job.kind != Some(JobKind::System) || group.reschedule_policy.is_some() {
         let policy = group.reschedule_policy.get_or_insert_default();
-        defaults::fill_reschedule(policy, &defaults::reschedule(&job.job_type));
+        defaults::fill_reschedule(policy, &defaults::reschedule(job.kind));
     }
-    if job.job_type == TYPE_SERVICE || group.migrate.is_some() {
+    if job.kind == Some(JobKind::Service) || group.migrate.is_some() {
         defaults::fill_migrate(group.migrate.get_or_insert_default(), &defaults::migrate());
     }
     let restart = group.restart_policy.get_or_insert_default();
-    defaults::fill_restart(restart, &defaults::restart(&job.job_type));
+    defaults::fill_restart(restart, &defaults::restart(job.kind));
     let restart = restart.clone();
 
     let disk = group.ephemeral_disk.get_or_insert_default();

@@ -1,8 +1,8 @@
 //! What a job is when it does not say.
 
-use ordu_proto::api::job::{
-    MigrateStrategy, ReschedulePolicy, RestartPolicy, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM, UpdateStrategy,
-};
+use ordu_proto::api::job::{MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy};
+
+use super::JobKind;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -39,10 +39,10 @@ pub(crate) fn fill_migrate(own: &mut MigrateStrategy, from: &MigrateStrategy) {
     fill!(own, from; max_parallel, health_check, min_healthy_time, healthy_deadline);
 }
 
-pub(crate) fn restart(job_type: &str) -> RestartPolicy {
-    let (attempts, interval_ns) = match job_type {
-        TYPE_SERVICE | TYPE_SYSTEM => (2, 30 * MINUTE),
-        _ => (3, 24 * HOUR),
+pub(crate) fn restart(kind: Option<JobKind>) -> RestartPolicy {
+    let (attempts, interval_ns) = match kind {
+        Some(JobKind::Service | JobKind::System) => (2, 30 * MINUTE),
+        Some(JobKind::Batch) | None => (3, 24 * HOUR),
     };
     RestartPolicy {
         attempts: Some(attempts),
@@ -52,7 +52,7 @@ pub(crate) fn restart(job_type: &str) -> RestartPolicy {
     }
 }
 
-pub(crate) fn reschedule(job_type: &str) -> ReschedulePolicy {
+pub(crate) fn reschedule(kind: Option<JobKind>) -> ReschedulePolicy {
     let policy =
         |attempts, interval_ns, delay_ns, function: &str, max_delay_ns, unlimited| ReschedulePolicy {
             attempts: Some(attempts),
@@ -62,10 +62,10 @@ pub(crate) fn reschedule(job_type: &str) -> ReschedulePolicy {
             max_delay: Some(max_delay_ns),
             unlimited: Some(unlimited),
         };
-    match job_type {
-        TYPE_SERVICE => policy(0, 0, 30 * SECOND, "exponential", HOUR, true),
-        TYPE_BATCH => policy(1, 24 * HOUR, 5 * SECOND, "constant", 0, false),
-        _ => policy(0, 0, 0, "", 0, false),
+    match kind {
+        Some(JobKind::Service) => policy(0, 0, 30 * SECOND, "exponential", HOUR, true),
+        Some(JobKind::Batch) => policy(1, 24 * HOUR, 5 * SECOND, "constant", 0, false),
+        Some(JobKind::System) | None => policy(0, 0, 0, "", 0, false),
     }
 }
 

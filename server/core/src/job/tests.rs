@@ -10,6 +10,7 @@ mod hostile;
 mod properties;
 mod refusals;
 mod registrations;
+mod splices;
 mod warnings;
 
 use serde_json::{Value, json};

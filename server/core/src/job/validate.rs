@@ -15,8 +15,9 @@ mod version_constraint;
 
 use std::collections::BTreeMap;
 
-use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
+use ordu_proto::api::job::{JobSpec, TaskGroup};
 
+use super::JobKind;
 use super::faults::Faults;
 use crate::limits::{JOB_ALLOCATIONS_MAX, NAMESPACE_BYTES_MAX};
 
@@ -97,9 +98,11 @@ fn check_facts(job: &JobSpec, faults: &mut Faults) {
         faults.add(invalid.to_string());
     }
     match job.job_type() {
-        TYPE_SERVICE | TYPE_BATCH | TYPE_SYSTEM | TYPE_CORE => {}
         "" => faults.add("Missing job type"),
-        other => faults.add(format!("Invalid job type: {other:?}")),
+        other if JobKind::parse(other).is_none() && other != TYPE_CORE => {
+            faults.add(format!("Invalid job type: {other:?}"));
+        }
+        _ => {}
     }
     if !(PRIORITY_MIN..=PRIORITY_MAX).contains(&job.priority()) {
         faults.add(format!("Job priority must be between [{PRIORITY_MIN}, {PRIORITY_MAX}]"));
@@ -129,26 +132,25 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
         let stop_after_ns = group.stop_after_client_disconnect.unwrap_or(0);
         if stop_after_ns < 0 {
             faults.add("stop_after_client_disconnect must be a positive value");
-        } else if stop_after_ns > 0 && !matches!(job.job_type(), TYPE_BATCH | TYPE_SERVICE) {
+        } else if stop_after_ns > 0 && !matches!(JobKind::of(job), Some(JobKind::Batch | JobKind::Service)) {
             faults.add("stop_after_client_disconnect can only be set in batch and service jobs");
         }
         let count = group.count();
-        if job.job_type() == TYPE_SYSTEM && count > 1 {
+        if JobKind::of(job) == Some(JobKind::System) && count > 1 {
             faults.add(format!(
                 "Job task group {} has count {count}. Count cannot exceed 1 with system scheduler",
                 group.name
             ));
         }
     }
-    if let Err(fault) = check_total(job) {
+    if let Err(fault) = check_total(job.task_groups.iter().map(TaskGroup::count)) {
         faults.add(fault);
     }
 }
 
-/// Refuses a job that asks for too many allocations.
-pub(crate) fn check_total(job: &JobSpec) -> Result<(), String> {
-    let total =
-        job.task_groups.iter().fold(0, |total: i64, group| total.saturating_add(group.count().max(0)));
+/// Refuses a job whose groups, of these counts, ask for too many allocations.
+pub(crate) fn check_total(counts: impl Iterator<Item = i64>) -> Result<(), String> {
+    let total = counts.fold(0, |total: i64, count| total.saturating_add(count.max(0)));
     if total > JOB_ALLOCATIONS_MAX {
         return Err(format!(
             "total count was greater than configured job_max_count: {total} > {JOB_ALLOCATIONS_MAX}"

@@ -4,8 +4,7 @@
 
 use super::read::{self, Object};
 use super::schema::{self, Absent, Kind, Schema};
-use crate::job::defaults;
-use ordu_proto::api::job::{TYPE_SERVICE, TYPE_SYSTEM};
+use crate::job::{JobKind, defaults};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -13,11 +12,11 @@ use serde_json::Value as Json;
 /// the usual ones if `implied_update`.
 pub(super) fn canonicalise(job: &mut Object, implied_update: bool) {
     fill(&schema::JOB, job);
-    let job_type = job.get("Type").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let kind = job.get("Type").and_then(Json::as_str).and_then(JobKind::parse);
     let update = document(&defaults::update());
     match job.get_mut("Update") {
         Some(Json::Object(own)) => fill_from(own, &update),
-        Some(absent) if implied_update && job_type == TYPE_SERVICE => *absent = update.clone(),
+        Some(absent) if implied_update && kind == Some(JobKind::Service) => *absent = update.clone(),
         _ => {}
     }
     let above = Above {
@@ -25,7 +24,7 @@ pub(super) fn canonicalise(job: &mut Object, implied_update: bool) {
         update: job.get("Update").cloned().unwrap_or_default(),
         reschedule: job.get("Reschedule").cloned().unwrap_or_default(),
         migrate: job.get("Migrate").cloned().unwrap_or_default(),
-        job_type,
+        kind,
     };
     for group in objects(job.get_mut("TaskGroups")) {
         above.canonicalise_group(group, &update);
@@ -35,7 +34,7 @@ pub(super) fn canonicalise(job: &mut Object, implied_update: bool) {
 /// What a job says for its groups.
 struct Above {
     job_name: String,
-    job_type: String,
+    kind: Option<JobKind>,
     update: Json,
     reschedule: Json,
     migrate: Json,
@@ -43,7 +42,7 @@ struct Above {
 
 impl Above {
     fn canonicalise_group(&self, group: &mut Object, update: &Json) {
-        let is_service = self.job_type == TYPE_SERVICE;
+        let is_service = self.kind == Some(JobKind::Service);
         if self.update != document(&defaults::no_update()) {
             inherit(group, "Update", &self.update);
         }
@@ -54,12 +53,12 @@ impl Above {
         default(
             group,
             "ReschedulePolicy",
-            &document(&defaults::reschedule(&self.job_type)),
-            self.job_type != TYPE_SYSTEM,
+            &document(&defaults::reschedule(self.kind)),
+            self.kind != Some(JobKind::System),
         );
         inherit(group, "Migrate", &self.migrate);
         default(group, "Migrate", &document(&defaults::migrate()), is_service);
-        default(group, "RestartPolicy", &document(&defaults::restart(&self.job_type)), true);
+        default(group, "RestartPolicy", &document(&defaults::restart(self.kind)), true);
         fill_count(group);
 
         let name = format!("{}-{}", self.job_name, text(group, "Name"));

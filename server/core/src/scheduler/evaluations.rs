@@ -6,6 +6,7 @@ use ordu_proto::state::{EvalStatus, Evaluation};
 use super::budget::SCHEDULE_STEPS_MAX;
 use super::constraint::uuid_text;
 use super::feasible::Eligibility;
+use crate::job::JobKind;
 use crate::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 
 /// `triggered_by` of an evaluation that waits for room.
@@ -21,8 +22,8 @@ pub fn is_open(status: EvalStatus) -> bool {
 }
 
 /// How often a plan of this scheduler may be refused in part, without progress, before it gives up.
-pub fn plan_attempts_max(job_type: &str) -> u32 {
-    if job_type == "batch" { 2 } else { 5 }
+pub fn plan_attempts_max(kind: Option<JobKind>) -> u32 {
+    if kind == Some(JobKind::Batch) { 2 } else { 5 }
 }
 
 /// Counts the attempts of one evaluation's plans.
@@ -34,8 +35,8 @@ pub struct PlanAttempts {
 
 impl PlanAttempts {
     /// The attempts of an evaluation of this job type.
-    pub fn new(job_type: &str) -> PlanAttempts {
-        PlanAttempts { made: 0, max: plan_attempts_max(job_type) }
+    pub fn new(kind: Option<JobKind>) -> PlanAttempts {
+        PlanAttempts { made: 0, max: plan_attempts_max(kind) }
     }
 
     /// A plan was refused in part. Whether another may be tried; one that changed anything (`progress`)
@@ -197,13 +198,14 @@ mod tests {
 
     #[test]
     fn plans_may_be_refused_so_often_and_progress_starts_the_count_anew() {
-        for (job_type, max) in [("service", 5), ("batch", 2)] {
-            let mut attempts = PlanAttempts::new(job_type);
+        for (kind, max) in [(JobKind::Service, 5), (JobKind::Batch, 2)] {
+            let new = || PlanAttempts::new(Some(kind));
+            let mut attempts = new();
             let refusals = (1..).take_while(|_| attempts.may_retry(false)).count() + 1;
-            assert_eq!(refusals, max, "{job_type}");
-            assert_eq!(PlanAttempts::new(job_type).max() as usize, max);
-            let mut attempts = PlanAttempts::new(job_type);
-            assert!((0..100).all(|_| attempts.may_retry(true)), "{job_type}");
+            assert_eq!(refusals, max, "{kind:?}");
+            assert_eq!(new().max() as usize, max);
+            let mut attempts = new();
+            assert!((0..100).all(|_| attempts.may_retry(true)), "{kind:?}");
         }
     }
 

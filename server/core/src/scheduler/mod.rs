@@ -14,6 +14,7 @@ mod constraint;
 mod deployment;
 pub mod evaluations;
 mod feasible;
+mod input;
 mod job;
 mod place;
 mod reconcile;
@@ -32,10 +33,10 @@ pub use class::computed_class;
 pub(crate) use constraint::uuid_text;
 pub use deployment::is_active_deployment;
 pub use feasible::Eligibility;
+pub use input::{GatheredInput, JobVersions, ReadVersion, ScheduleInput, Subject, read_version};
 pub use job::ScheduledJob;
 pub use place::Ids;
-pub use reconcile::VersionLookup;
-pub use schedule::{Decision, Ending, ScheduleInput, plan_is_empty, schedule};
+pub use schedule::{Decision, Ending, plan_is_empty, schedule};
 pub use view::{
     Capacity, ClusterView, NodeCondition, Usage, ViewSnapshot, is_client_terminal, is_last_word,
     is_server_terminal, is_terminal,

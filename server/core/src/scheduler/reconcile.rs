@@ -2,16 +2,14 @@
 //! version in place, and what has to be placed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ordu_proto::state::{Allocation, ClientStatus, Deployment};
 
 use super::feasible::Feasibility;
+use super::input::JobVersions;
 use super::job::{ScheduledGroup, ScheduledJob, UpdatePolicy};
 use super::view::{ClusterView, NodeCondition, is_client_terminal, is_server_terminal, is_terminal};
-
-/// Finds a version of the job by its create index and version, to compare an allocation's with today's.
-pub type VersionLookup<'a> = dyn Fn(u64, u64) -> Option<Arc<ScheduledJob>> + 'a;
+use crate::job::JobKind;
 
 /// What is to be done about a job's allocations.
 #[derive(Debug, Default)]
@@ -92,7 +90,8 @@ enum Fate {
 pub(crate) struct Wanted<'a, 'j> {
     pub(crate) job: &'j ScheduledJob,
     pub(crate) view: &'a ClusterView,
-    pub(crate) versions: &'a VersionLookup<'a>,
+    /// Versions of the job, to compare that of an allocation with.
+    pub(crate) versions: &'a JobVersions,
     /// How updates are paced.
     pub(crate) pace: Pace<'a>,
 }
@@ -143,7 +142,7 @@ impl<'j> Wanted<'_, 'j> {
     }
 
     fn is_batch(&self) -> bool {
-        self.job.job_type == "batch"
+        self.job.kind == Some(JobKind::Batch)
     }
 
     fn is_of_older_version(&self, alloc: &Allocation) -> bool {
@@ -262,7 +261,7 @@ impl<'j> Wanted<'_, 'j> {
     ) {
         let is_current =
             (alloc.job_create_index, alloc.job_version) == (self.job.create_index, self.job.version);
-        let is_service_failure = fate == Fate::Failed && self.job.job_type != "batch";
+        let is_service_failure = fate == Fate::Failed && !self.is_batch();
         if fate == Fate::Done || (fate == Fate::Failed && (is_current || !is_service_failure)) {
             return;
         }
@@ -270,9 +269,10 @@ impl<'j> Wanted<'_, 'j> {
             work.kept.push(alloc);
             return;
         }
-        let old = (self.versions)(alloc.job_create_index, alloc.job_version);
-        let same_shape = alloc.job_create_index == self.job.create_index
-            && old.is_some_and(|old| old.group(&group.name).is_some_and(|(_, old)| old.shape == group.shape));
+        let is_of_job = alloc.job_create_index == self.job.create_index;
+        let old = self.versions.get(&alloc.job_version).filter(|_| is_of_job);
+        let same_shape =
+            old.is_some_and(|old| old.group(&group.name).is_some_and(|(_, old)| old.shape == group.shape));
         if fate == Fate::Failed {
             // A failed service gets another chance with a version that starts it anew.
             if !same_shape {

@@ -4,47 +4,18 @@ use std::collections::BTreeMap;
 
 use ordu_proto::api::job::DesiredUpdates;
 use ordu_proto::command::{Plan, PlanStop, PlanUpdate};
-use ordu_proto::state::{Allocation, ClientStatus, Deployment, DesiredStatus, EvalStatus, Evaluation, Job};
+use ordu_proto::state::{ClientStatus, DesiredStatus, EvalStatus, Evaluation, Job};
 
 use super::annotate::desired_updates;
 use super::deployment::{self, Rollout};
 use super::evaluations;
 use super::feasible::{Eligibility, Feasibility};
+use super::input::ScheduleInput;
 use super::job::ScheduledJob;
 use super::place::{Ids, Occupancy, Placer};
-use super::reconcile::{Pace, Reconciled, Stop, StopReason, VersionLookup, Wanted, stop_all};
-use super::view::{ClusterView, Usage, ViewSnapshot};
-
-/// What an evaluation is decided on. All of it is from one moment, `snapshot_index`.
-pub struct ScheduleInput<'a> {
-    /// The evaluation, as the broker handed it out.
-    pub eval: &'a Evaluation,
-    /// The job's row; `None` where the job is purged.
-    pub job_row: Option<&'a Job>,
-    /// The job's version that the row stands for, read; `None` where the job is purged.
-    pub job: Option<&'a ScheduledJob>,
-    /// Finds older versions of the job by (create index, version).
-    pub versions: &'a VersionLookup<'a>,
-    /// All allocations of the job, terminal ones and those of earlier jobs of its name among them.
-    pub allocs: &'a [Allocation],
-    /// The latest deployment of the job's id (`read::latest_deployment`), whatever has become of it.
-    pub deployment: Option<&'a Deployment>,
-    /// The cluster. The plan's stops and placements are in it afterwards, so that a worker may decide the
-    /// next evaluation on it as if this plan had been applied.
-    pub view: &'a mut ViewSnapshot,
-    /// The state index that all of this is from.
-    pub snapshot_index: u64,
-    /// The time, nanoseconds since 1970.
-    pub now_ns: i64,
-    /// The decision is only told and never applied: what would happen if the job were registered so.
-    ///
-    /// Two things are told that are not done. A job that only launches children is placed as one of them
-    /// would be. And of a group with an update policy only so many allocations are replaced as the policy
-    /// allows at a time. A plan that is applied replaces all of them at once: replacing the others later
-    /// takes someone who watches the health of the first and has the job evaluated again, and without that
-    /// an update that began would never end.
-    pub dry_run: bool,
-}
+use super::reconcile::{Pace, Reconciled, Stop, StopReason, Wanted, stop_all};
+use super::view::{ClusterView, Usage};
+use crate::job::JobKind;
 
 /// How an evaluation ended, if its plan is applied whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,15 +72,6 @@ pub fn plan_is_empty(plan: &Plan) -> bool {
         && plan.deployment_updates.is_empty()
 }
 
-impl<'a> ScheduleInput<'a> {
-    /// The job's row and version, unless nothing of the job is to run: it is purged or stopped, or it only
-    /// launches children.
-    fn wanted(&self) -> Option<(&'a Job, &'a ScheduledJob)> {
-        let runs = |row: &Job| !row.stop && (self.dry_run || !(row.periodic || row.parameterized));
-        self.job_row.filter(|row| runs(row)).zip(self.job)
-    }
-}
-
 /// What was found out on the way to a decision.
 #[derive(Default)]
 struct Findings {
@@ -127,7 +89,8 @@ pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     let ScheduleInput { snapshot_index, now_ns, .. } = input;
     let mut eval = Evaluation { snapshot_index, modify_time_ns: now_ns, ..input.eval.clone() };
     let mut plan = empty_plan(&eval);
-    if !matches!(eval.r#type.as_str(), "service" | "batch") {
+    let kind = JobKind::parse(&eval.r#type);
+    if !matches!(kind, Some(JobKind::Service | JobKind::Batch)) {
         eval.status = EvalStatus::Failed.into();
         eval.status_description = format!("there is no scheduler for jobs of type {:?}", eval.r#type);
         return decision(plan, eval, None, Ending::Failed, Findings::default());
@@ -135,7 +98,7 @@ pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     eval.queued_allocations.clear();
     eval.failed_groups.clear();
     let wanted = input.wanted();
-    let latest = input.deployment.filter(|_| eval.r#type == "service");
+    let latest = input.deployment.filter(|_| kind == Some(JobKind::Service));
     let rollout = Rollout::new(latest, wanted.map(|(_, job)| job));
     plan.deployment_updates.extend(rollout.ended(wanted.is_none()));
     let findings = match wanted {

@@ -171,11 +171,13 @@ impl World {
         let allocs: Vec<Allocation> = self.allocs.values().cloned().collect();
         let mut view = self.view.snapshot();
         let mut drawn = self.drawn;
+        let of_job = self.versions.iter().filter(|((created, _), _)| *created == self.row.create_index);
+        let versions = of_job.map(|((_, version), job)| (*version, Arc::clone(job))).collect();
         let input = ScheduleInput {
             eval,
             job_row: (!self.purged).then_some(&self.row),
             job: (!self.purged).then_some(&*job),
-            versions: &|create_index, version| self.versions.get(&(create_index, version)).cloned(),
+            versions: &versions,
             allocs: &allocs,
             deployment: self.deployments.last(),
             view: &mut view,

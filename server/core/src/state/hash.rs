@@ -31,12 +31,19 @@ pub fn chain(reader: &dyn Reader) -> Result<Chain, Corrupt> {
 }
 
 /// SHA-256 over every table's rows in order, but for the raft positions (log ids and membership): those
-/// are the servers' own bookkeeping and move without the state moving.
+/// are the servers' own bookkeeping and move without the state moving. An empty table of a later feature level than the
+/// first counts for nothing, since servers of an older release do not have it.
 pub fn state_hash(reader: &dyn Reader) -> Result<[u8; 32], Corrupt> {
     let mut hasher = Sha256::new();
     for table in Table::ALL {
-        hasher.update([table as u8]);
+        let mut is_begun = table.is_of_first_level();
+        if is_begun {
+            hasher.update([table as u8]);
+        }
         reader.scan(table, &[], None, &mut |at, value| {
+            if !std::mem::replace(&mut is_begun, true) {
+                hasher.update([table as u8]);
+            }
             let own = [key::meta::APPLIED, key::meta::MEMBERSHIP, key::meta::LOG_SYNCED];
             if table == Table::Meta && own.contains(&at) {
                 return Ok(true);

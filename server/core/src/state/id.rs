@@ -1,8 +1,16 @@
-//! The text of an id, as the API spells UUIDs.
+//! Ids as the UUIDs that the API shows: their marks and their text.
 
 use std::fmt::{self, Display};
 
 use super::Id;
+
+/// Random bytes, or a part of a hash, as an id: marked as a random UUID (version 4 of RFC 9562), since clients may look at
+/// the marks.
+pub fn marked_as_uuid(mut bytes: Id) -> Id {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes
+}
 
 /// An id in the API's spelling: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +62,17 @@ mod tests {
         assert_eq!("01112131-4151-6171-8191-a1b1c1d1e1f1", text);
         assert_eq!(Some(id), parse_id(&text));
         assert_eq!(Some(id), parse_id(&text.to_uppercase()));
+    }
+
+    #[test]
+    fn an_id_is_marked_as_a_random_uuid_whatever_its_bytes() {
+        for (byte, text) in [
+            (0x00, "00000000-0000-4000-8000-000000000000"),
+            (0xff, "ffffffff-ffff-4fff-bfff-ffffffffffff"),
+            (0x5a, "5a5a5a5a-5a5a-4a5a-9a5a-5a5a5a5a5a5a"),
+        ] {
+            assert_eq!(text, IdText(&marked_as_uuid([byte; 16])).to_string());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod census;
 pub mod error;
 pub mod hash;
 pub mod id;
+mod job_key;
 pub mod key;
 pub mod memory;
 pub mod page;
@@ -16,12 +17,13 @@ pub mod tx;
 
 pub use census::Census;
 pub use error::{Corrupt, Fault, readable};
+pub use job_key::JobKey;
 pub use memory::MemoryTables;
 pub use page::{Direction, Place, Span, page, scan_span};
 pub use reader::{Reader, Row, Visit};
+pub use rows::{Change, RowChange, Rows};
 pub use table::{Table, TableIndexes};
 pub use token::{IdToken, InvalidToken, JobToken};
-pub use rows::{Change, RowChange, Rows};
 pub use tx::{Tx, Write};
 
 /// A UUID's sixteen bytes, as rows and keys hold it.

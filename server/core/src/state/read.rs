@@ -1,6 +1,7 @@
 //! Named look-ups in the tables, so that no caller spells a key.
 
 use ordu_proto::api;
+use ordu_proto::raft::LogId;
 use ordu_proto::state::{
     Allocation, AutopilotConfig, ClientStatus, ClusterMeta, Deployment, Evaluation, Job, JobSpec, JobSummary,
     Node, NodeAlloc, PeriodicLaunchRecord,
@@ -8,7 +9,7 @@ use ordu_proto::state::{
 
 use super::reader::ReaderExt;
 use super::{Corrupt, Id, Reader, Table, TableIndexes, key, readable};
-use crate::job::parse_spec;
+use crate::job::{SpecFacts, parse_spec};
 
 /// What a node says of a task that will not run again.
 const TASK_DEAD: &str = "dead";
@@ -21,6 +22,12 @@ pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
 /// How the leader looks after the servers, once that was set.
 pub fn autopilot(reader: &dyn Reader) -> Result<Option<AutopilotConfig>, Corrupt> {
     reader.row(Table::Meta, key::meta::AUTOPILOT)
+}
+
+/// The index of the log up to which the tables have everything; 0 where they have nothing.
+pub fn applied_index(reader: &dyn Reader) -> Result<u64, Corrupt> {
+    let applied: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
+    Ok(applied.map_or(0, |applied| applied.index))
 }
 
 /// The index of the last change to each table.
@@ -100,6 +107,14 @@ pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
 /// Where this release cannot read it, though an earlier one wrote it.
 pub fn parsed_spec(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<api::job::JobSpec, Corrupt> {
     parse_spec(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
+}
+
+/// The members of a job's specification by which `apply` decides.
+///
+/// # Errors
+/// Where one of these members is not what it must be.
+pub(crate) fn spec_facts(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<SpecFacts, Corrupt> {
+    SpecFacts::read(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
 }
 
 /// The specification of a job row is not what it must be; whoever finds that out says why.

@@ -60,7 +60,13 @@ pub enum Table {
     DeploymentsByJob = 16,
     /// How many allocations run or ran by a specification.
     SpecUses = 17,
+    /// name → text: notes, of the feature level that no release has.
+    #[cfg(feature = "next-level")]
+    Notes = 18,
 }
+
+/// The tables that there are at the first feature level. Their indexes are always written.
+const FIRST_TABLES: usize = 18;
 
 impl Table {
     /// All tables, in the order of their numbers.
@@ -73,6 +79,11 @@ impl Table {
         }
         all
     };
+
+    /// Whether every release has it.
+    pub(super) const fn is_of_first_level(self) -> bool {
+        (self as usize) < FIRST_TABLES
+    }
 
     /// The table after this one, where there is one.
     pub fn next(self) -> Option<Table> {
@@ -105,9 +116,11 @@ impl TableIndexes {
         tables.iter().map(|&table| self.get(table)).max().unwrap_or(0)
     }
 
-    /// The row stored under [`super::key::meta::INDEXES`]: big-endian numbers by table number.
+    /// The row stored under [`super::key::meta::INDEXES`]: big-endian numbers by table number. Tables that a later
+    /// feature level has are left out while nothing is in them, so that servers of all releases write the same row.
     pub fn encode(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|index| index.to_be_bytes()).collect()
+        let written = self.0.iter().rposition(|index| *index > 0).map_or(0, |last| last + 1);
+        self.0[..written.max(FIRST_TABLES)].iter().flat_map(|index| index.to_be_bytes()).collect()
     }
 
     /// Reads a stored row. One written by a release with fewer tables is shorter, one by a release
@@ -137,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_the_same_bytes_in_releases_that_have_more_tables_where_nothing_is_in_those() {
+        let mut indexes = TableIndexes::default();
+        assert_eq!(8 * 18, indexes.encode().len(), "as the first release wrote them");
+        indexes.set(Table::SpecUses, 7);
+        assert_eq!(8 * 18, indexes.encode().len());
+    }
+
+    #[test]
     fn indexes_of_a_release_with_fewer_or_more_tables_are_read() {
         let mut indexes = TableIndexes::default();
         indexes.set(Table::Jobs, 7);
@@ -145,6 +166,7 @@ mod tests {
         assert_eq!(indexes, TableIndexes::decode(&bytes).unwrap());
         assert_eq!(7, TableIndexes::decode(&bytes[..16]).unwrap().get(Table::Jobs));
         assert_eq!(0, TableIndexes::decode(&bytes[..16]).unwrap().get(Table::Requests));
+        assert_eq!(8 * FIRST_TABLES, bytes.len(), "empty tables of later levels are not told");
         let longer = [bytes, vec![0; 8]].concat();
         assert_eq!(indexes, TableIndexes::decode(&longer).unwrap());
         assert!(TableIndexes::decode(&longer[..9]).is_err());

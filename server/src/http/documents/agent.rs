@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::api::NOMAD_VERSION;
 use ordu_proto::command::TimeWasReset;
+use ordu_store::state_machine::State;
 use ordu_store::types::Server;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,10 +15,11 @@ use crate::alarms::Alarm;
 use crate::cluster::{Cluster, Lag, Member, Reach};
 use crate::distances::Distances;
 use crate::leadership::no_leader;
+use crate::membership::levels::RELEASE;
 use crate::options::{RaftTiming, ServerOptions};
 
 /// The version of this program; what clients go by is [`NOMAD_VERSION`].
-const ORDU_VERSION: &str = env!("CARGO_PKG_VERSION");
+const ORDU_VERSION: &str = RELEASE;
 /// The version of raft's protocol that clients expect where server ids are not addresses.
 const RAFT_PROTOCOL: &str = "3";
 
@@ -198,11 +201,11 @@ struct Version {
 }
 
 impl AgentSelf {
-    pub(crate) fn of(options: &ServerOptions, cluster: &Cluster, applied_index: u64) -> Self {
+    pub(crate) fn of(options: &ServerOptions, cluster: &Cluster, state: &State) -> Self {
         Self {
             config: Config::of(options),
             member: MemberDocument::itself(options, Some(cluster.id())),
-            stats: stats(options, cluster, applied_index),
+            stats: stats(options, cluster, state),
         }
     }
 }
@@ -248,7 +251,7 @@ impl Config {
 fn stats(
     options: &ServerOptions,
     cluster: &Cluster,
-    applied_index: u64,
+    state: &State,
 ) -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
     let (metrics, leader) = (cluster.metrics(), cluster.leader());
     let is_leader = metrics.current_leader == Some(metrics.id);
@@ -262,12 +265,16 @@ fn stats(
     let raft = [
         ("state", if is_leader { "Leader" } else { "Follower" }.to_owned()),
         ("term", metrics.current_term.to_string()),
-        ("applied_index", applied_index.to_string()),
+        ("applied_index", state.applied_index().to_string()),
         ("last_log_index", metrics.last_log_index.unwrap_or(0).to_string()),
         ("num_peers", cluster.members().len().saturating_sub(1).to_string()),
         ("last_contact", format!("{}ms", cluster.last_contact_ms())),
     ];
-    let ordu = [("version", ORDU_VERSION.to_owned())];
+    let ordu = [
+        ("version", ORDU_VERSION.to_owned()),
+        ("feature_level", FEATURE_LEVEL.to_string()),
+        ("cluster_feature_level", state.feature_level().to_string()),
+    ];
     let runtime =
         [("kernel.name", std::env::consts::OS.to_owned()), ("arch", std::env::consts::ARCH.to_owned())];
     [

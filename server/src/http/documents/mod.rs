@@ -5,6 +5,7 @@ pub(super) mod agent;
 pub(super) mod alloc;
 pub(super) mod autopilot;
 pub(super) mod eval;
+pub(super) mod feature_level;
 pub(super) mod job;
 pub(super) mod metric;
 pub(super) mod metrics;

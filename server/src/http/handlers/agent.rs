@@ -27,10 +27,7 @@ pub(crate) fn regions(api: &Api, request: &Request) -> Result<Answer, HttpError>
 
 pub(crate) fn itself(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let context = &api.context;
-    Ok(Answer::local(
-        request,
-        &AgentSelf::of(&context.options, &context.cluster, context.state.applied_index()),
-    ))
+    Ok(Answer::local(request, &AgentSelf::of(&context.options, &context.cluster, &context.state)))
 }
 
 pub(crate) fn members(api: &Api, request: &Request) -> Result<Answer, HttpError> {

@@ -20,12 +20,12 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
-    let (members, namespace) = (members_of(view.request)?, view.request.list_namespace());
+    let members = members_of(view.request)?;
     let listing = Listing {
         table: Table::Allocs,
         prefix: &id_prefix(view.request, "alloc")?,
         from: paging::from_id(view.request)?,
-        belongs: &|alloc: &Allocation| namespace.is_none_or(|namespace| namespace == alloc.namespace),
+        belongs: &|alloc: &Allocation| view.lists(&alloc.namespace),
         token: |alloc| paging::id_token(&alloc.id),
     };
     let mut show = |alloc: &Allocation, take: &mut Take<'_>| take(&AllocStub::of(alloc, members));
@@ -50,7 +50,9 @@ pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
 }
 
 pub(crate) fn of_evaluation(view: &View<'_>) -> Result<Found, HttpError> {
-    stubs(view, read::allocs_of_eval(view.reader, &id_of(view.request, "eval")?)?)
+    let mut allocs = read::allocs_of_eval(view.reader, &id_of(view.request, "eval")?)?;
+    allocs.retain(|alloc| view.grant.shows(&alloc.namespace));
+    stubs(view, allocs)
 }
 
 pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
@@ -58,7 +60,8 @@ pub(crate) fn of_node_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
-    let allocs = read::allocs_of_node(view.reader, &id_of(view.request, "node")?)?;
+    let mut allocs = read::allocs_of_node(view.reader, &id_of(view.request, "node")?)?;
+    allocs.retain(|alloc| view.grant.shows(&alloc.namespace));
     let mut show = |alloc: &Allocation, take: &mut Take<'_>| {
         let mut document = Vec::new();
         // One whose job cannot be read does not hide the others.
@@ -80,7 +83,7 @@ pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let mut document = Vec::new();
     whole(view.reader, &found, &mut document)?;
-    Ok(Found::json(found.modify_index, document))
+    Ok(Found::json(found.modify_index, document).of(found.namespace))
 }
 
 fn stubs(view: &View<'_>, allocs: Vec<Allocation>) -> Result<Found, HttpError> {

@@ -4,15 +4,12 @@ use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::autopilot::decode_config;
 use ordu_proto::command::AutopilotSet;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 use ordu_proto::server::ServersHealthRequest;
 use ordu_proto::server::server_client::ServerClient;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::operator::{confirm, of_leader};
-use super::registrations::of_another;
+use super::operator::of_leader;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded, JSON, encode};
 use crate::http::dispatch::Call;
@@ -24,7 +21,7 @@ use crate::membership::autopilot;
 /// `GET /v1/operator/autopilot/configuration`.
 pub(crate) fn configuration(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         let Context { state, options, .. } = &call.api.context;
         let config = autopilot::config(state, options)?;
         Ok(Answer::local(&call.request, &AutopilotConfiguration::of(&config)))
@@ -46,9 +43,9 @@ pub(crate) fn configure(call: Call) -> BoxFuture<'static, Result<Answer, HttpErr
     Box::pin(async move {
         let config = Some(decode_config(&call.body).map_err(HttpError::bad_request)?);
         let enforced_modify_index = enforced_index(&call.request)?;
-        let command = Command::AutopilotSet(AutopilotSet { config, enforced_modify_index });
+        let command = AutopilotSet { config, enforced_modify_index };
         let written = call.api.context.writer.write(command).await?;
-        let Outcome::AutopilotWasSet(set) = &written.answer else { return Err(of_another(&written)) };
+        let set = &written.answer;
         Ok(Answer::written(&call.request, set.index, &set.updated))
     })
 }
@@ -73,13 +70,12 @@ pub(crate) fn health(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
+    use crate::http::request;
 
     #[test]
     fn an_index_to_compare_with_is_a_number() {
-        let asked = |query| enforced_index(&Request::read(String::new(), query, &HeaderMap::new()).unwrap());
+        let asked = |query| enforced_index(&request::asked(query).unwrap());
         assert_eq!(Ok(None), asked(""));
         assert_eq!(Ok(Some(0)), asked("cas=0"));
         assert_eq!(Ok(Some(u64::MAX)), asked("cas=18446744073709551615"));

@@ -4,17 +4,13 @@ use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::job;
 use ordu_core::limits::IDEMPOTENCY_TOKEN_BYTES_MAX;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobDispatch, PeriodicLaunch};
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 
-use super::registrations::{of_another, settle_body, written_namespace};
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Dispatched, Forced};
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `PUT /v1/job/:id/dispatch`.
 pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
@@ -30,16 +26,16 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
             return Err(HttpError::new(StatusCode::BAD_REQUEST, text));
         }
         let command = JobDispatch {
-            namespace: settle_body(&call, &dispatch.region, dispatch.namespace)?,
+            namespace: call.namespace_of_body(&dispatch.region, dispatch.namespace)?,
             job_id: call.request.id.clone(),
             meta: dispatch.meta,
             payload: dispatch.payload,
             idempotency_token,
             id_suffix: random_bytes::<4>().to_vec(),
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
-        let written = call.api.context.writer.write(Command::JobDispatch(command)).await?;
-        let Outcome::JobDispatched(outcome) = &written.answer else { return Err(of_another(&written)) };
+        let written = call.api.context.writer.write(command).await?;
+        let outcome = &written.answer;
         Ok(Answer::written(&call.request, outcome.index, &Dispatched::of(outcome)))
     })
 }
@@ -48,14 +44,14 @@ pub(crate) fn dispatch(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 pub(crate) fn force(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let command = PeriodicLaunch {
-            namespace: written_namespace(&call.request)?,
+            namespace: call.namespace()?,
             job_id: call.request.id.clone(),
             launch_ns: 0,
             forced: true,
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
-        let written = call.api.context.writer.write(Command::PeriodicLaunch(command)).await?;
-        let Outcome::PeriodicLaunched(outcome) = &written.answer else { return Err(of_another(&written)) };
+        let written = call.api.context.writer.write(command).await?;
+        let outcome = &written.answer;
         Ok(Answer::written(&call.request, outcome.index, &Forced::of(outcome)))
     })
 }

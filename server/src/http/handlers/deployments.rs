@@ -17,14 +17,11 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
-    let namespace = view.request.list_namespace();
     let listing = Listing {
         table: Table::Deployments,
         prefix: &id_prefix(view.request, "deployment")?,
         from: paging::from_id(view.request)?,
-        belongs: &|deployment: &Deployment| {
-            namespace.is_none_or(|namespace| namespace == deployment.namespace)
-        },
+        belongs: &|deployment: &Deployment| view.lists(&deployment.namespace),
         token: |deployment| paging::id_token(&deployment.id),
     };
     let mut show = |deployment: &Deployment, take: &mut Take<'_>| take(&DeploymentDocument::of(deployment));
@@ -70,5 +67,5 @@ pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     };
     let mut document = Vec::new();
     deployment_document(&deployment, &mut document);
-    Ok(Found::json(deployment.modify_index, document))
+    Ok(Found::json(deployment.modify_index, document).of(deployment.namespace))
 }

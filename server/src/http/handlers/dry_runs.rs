@@ -1,25 +1,24 @@
 //! What can be asked of a job without changing anything: a plan, its validation, the reading of a jobspec.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use ordu_core::command::version_of_submission;
+use ordu_core::command::{new_eval, version_of_submission};
 use ordu_core::job::{self, DiffSide, PlanRequest};
 use ordu_core::jobspec::ParseRequest;
 use ordu_core::periodic::Schedule;
-use ordu_core::scheduler::{Decision, Ending, ScheduleInput, ScheduledJob, ViewSnapshot, schedule};
-use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
+use ordu_core::scheduler::{Decision, Ending, GatheredInput, ScheduledJob, Subject, read_version, schedule};
+use ordu_core::state::{Corrupt, read};
 use ordu_proto::api::job::{JobDiff, JobSpec};
-use ordu_proto::raft::LogId;
-use ordu_proto::state::{self, Allocation, Deployment, EvalStatus, Evaluation, Job};
+use ordu_proto::state::{self, Job};
+use ordu_store::runtime::random_id;
 
-use super::registrations::{complete, settle};
+use super::registrations::complete;
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded};
 use crate::http::dispatch::Call;
 use crate::http::documents::plan::PlanAnswer;
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `PUT /v1/job/:id/plan`.
 pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
@@ -43,7 +42,7 @@ pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
     Box::pin(async move {
         let answer = |call: &Call| {
             let mut submitted = job::decode_validate(&call.body)?;
-            settle(call, &mut submitted)?;
+            call.settle(&mut submitted)?;
             let document = job::validation_document(submitted);
             Ok(Answer::plain(Encoded::json(&call.request, None, document)))
         };
@@ -78,11 +77,9 @@ struct Sight {
     existing: Option<(Job, JobSpec)>,
     /// The version that the job would become; `None` where it would stay as it is.
     version: Option<u64>,
-    allocs: Vec<Allocation>,
-    deployment: Option<Deployment>,
-    older: BTreeMap<(u64, u64), std::sync::Arc<ScheduledJob>>,
-    view: ViewSnapshot,
-    index: u64,
+    /// The job's row as it would be after a registration.
+    row: Job,
+    input: GatheredInput,
 }
 
 impl DryRun {
@@ -90,45 +87,19 @@ impl DryRun {
         let PlanRequest { submitted, diff } = plan;
         let spec = submitted.job;
         let mut sight = Sight::of(context, &spec, submitted.stop)?;
-        let row = sight.row_of(&spec, submitted.stop);
-        let eval = Evaluation {
-            id: ids::draw().to_vec(),
-            namespace: row.namespace.clone(),
-            job_id: row.id.clone(),
-            priority: row.priority,
-            r#type: row.r#type.clone(),
-            triggered_by: "job-register".to_owned(),
-            status: EvalStatus::Pending.into(),
-            job_modify_index: row.job_modify_index,
-            ..Evaluation::default()
-        };
+        let eval = new_eval(random_id(), &sight.row, "job-register");
         let now_ns = context.clock.now_ns();
-        let older = std::mem::take(&mut sight.older);
-        let decision = schedule(
-            ScheduleInput {
-                eval: &eval,
-                job_row: Some(&row),
-                job: Some(&ScheduledJob::from_spec(&row, &spec)),
-                versions: &|create_index, version| older.get(&(create_index, version)).cloned(),
-                allocs: &sight.allocs,
-                deployment: sight.deployment.as_ref(),
-                view: &mut sight.view,
-                snapshot_index: sight.index,
-                now_ns,
-                dry_run: true,
-            },
-            &mut || -> Id { ids::draw() },
-        );
+        let decision = schedule(sight.input.input(&eval, now_ns), &mut random_id);
         if decision.ending == Ending::OverBudget {
             return Err(HttpError::bad_request(decision.eval.status_description));
         }
-        let diff = if diff { Some(sight.diff(&row, &spec, &decision)?) } else { None };
+        let diff = if diff { Some(sight.diff(&spec, &decision)?) } else { None };
         let existing = sight.existing.as_ref().map(|(row, _)| row);
         Ok(DryRun {
             job_modify_index: existing.map_or(0, |row| row.job_modify_index),
             index: match existing {
                 None => 0,
-                Some(_) if sight.version.is_some() => sight.index + 1,
+                Some(_) if sight.version.is_some() => sight.input.index + 1,
                 Some(row) => row.job_modify_index,
             },
             diff,
@@ -149,7 +120,6 @@ impl Sight {
         context.state.read(move |reader| {
             let view = machine.view.snapshot();
             drop(machine);
-            let position: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
             let (existing, version) = match read::job(reader, namespace, id)? {
                 Some(row) => {
                     let spec = read::parsed_spec(reader, &row, &read::spec_of(reader, &row)?)?;
@@ -158,64 +128,38 @@ impl Sight {
                 }
                 None => (None, Some(0)),
             };
-            let allocs = read::allocs_of_job(reader, namespace, id)?;
-            let deployment = readable(read::latest_deployment(reader, namespace, id))?.flatten();
-            let older = older_versions(reader, &allocs)?;
-            let index = position.map_or(0, |position| position.index);
-            Ok(Sight { existing, version, allocs, deployment, older, view, index })
+            let next = read::applied_index(reader)? + 1;
+            let row = row_of(existing.as_ref().map(|(row, _)| row), version, next, job::job_row(spec, stop));
+            let scheduled = Arc::new(ScheduledJob::from_spec(&row, spec));
+            let subject = Subject::Submitted(&row, scheduled);
+            let input = GatheredInput::gather(reader, view, subject, &read_version)?;
+            Ok(Sight { existing, version, row, input })
         })
     }
 
-    /// The job's row as it would be after a registration.
-    fn row_of(&self, spec: &JobSpec, stop: bool) -> Job {
-        let next = self.index + 1;
-        let mut row = Job { modify_index: next, job_modify_index: next, ..job::job_row(spec, stop) };
-        match (&self.existing, self.version) {
-            (Some((existing, _)), None) => return existing.clone(),
-            (Some((existing, _)), Some(version)) => {
-                row.create_index = existing.create_index;
-                row.version = version;
-                row.parent_id.clone_from(&existing.parent_id);
-            }
-            (None, _) => row.create_index = next,
-        }
-        row
-    }
-
-    fn diff(&self, row: &Job, spec: &JobSpec, decision: &Decision) -> Result<JobDiff, HttpError> {
+    fn diff(&self, spec: &JobSpec, decision: &Decision) -> Result<JobDiff, HttpError> {
         let old = self.existing.as_ref().map(|(row, spec)| DiffSide::of(row, spec));
         let mut diff =
-            job::job_diff(old, Some(DiffSide::of(row, spec)), true).map_err(HttpError::bad_request)?;
+            job::job_diff(old, Some(DiffSide::of(&self.row, spec)), true).map_err(HttpError::bad_request)?;
         job::annotate(&mut diff, &decision.desired_updates);
         Ok(diff)
     }
 }
 
-/// The versions by which allocations of the job run.
-fn older_versions(
-    reader: &dyn Reader,
-    allocs: &[Allocation],
-) -> Result<BTreeMap<(u64, u64), std::sync::Arc<ScheduledJob>>, Corrupt> {
-    let mut older = BTreeMap::new();
-    for alloc in allocs {
-        let (create_index, version) = (alloc.job_create_index, alloc.job_version);
-        if older.contains_key(&(create_index, version)) {
-            continue;
+/// The row that a registration of `submitted` at the index `next` would write over `existing`; `version` as
+/// [`version_of_submission`] tells it.
+fn row_of(existing: Option<&Job>, version: Option<u64>, next: u64, submitted: Job) -> Job {
+    let mut row = Job { modify_index: next, job_modify_index: next, ..submitted };
+    match (existing, version) {
+        (Some(existing), None) => return existing.clone(),
+        (Some(existing), Some(version)) => {
+            row.create_index = existing.create_index;
+            row.version = version;
+            row.parent_id.clone_from(&existing.parent_id);
         }
-        let spec = read::job_spec(reader, &alloc.namespace, &alloc.job_id, create_index, version);
-        let Some(spec) = readable(spec)?.flatten() else { continue };
-        let row = Job {
-            namespace: alloc.namespace.clone(),
-            id: alloc.job_id.clone(),
-            create_index,
-            version,
-            ..Job::default()
-        };
-        if let Some(spec) = readable(read::parsed_spec(reader, &row, &spec))? {
-            older.insert((create_index, version), std::sync::Arc::new(ScheduledJob::from_spec(&row, &spec)));
-        }
+        (None, _) => row.create_index = next,
     }
-    Ok(older)
+    row
 }
 
 /// When the job would be launched first; `None` for one that is not launched by the clock.

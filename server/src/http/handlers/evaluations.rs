@@ -18,12 +18,11 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
-    let namespace = view.request.list_namespace();
     let listing = Listing {
         table: Table::Evals,
         prefix: &id_prefix(view.request, "eval")?,
         from: paging::from_id(view.request)?,
-        belongs: &|eval: &Evaluation| namespace.is_none_or(|namespace| namespace == eval.namespace),
+        belongs: &|eval: &Evaluation| view.lists(&eval.namespace),
         token: |eval| paging::id_token(&eval.id),
     };
     let mut show = |eval: &Evaluation, take: &mut Take<'_>| take(&EvalDocument::of(eval));
@@ -50,5 +49,5 @@ pub(crate) fn one(view: &View<'_>) -> Result<Found, HttpError> {
     let Some(eval) = read::eval(view.reader, &id_of(view.request, "eval")?)? else {
         return Ok(Found::nothing(index_of(view.reader, Table::Evals)?, "eval not found"));
     };
-    Ok(Found::json(eval.modify_index, encode(&EvalDocument::of(&eval))))
+    Ok(Found::json(eval.modify_index, encode(&EvalDocument::of(&eval))).of(eval.namespace))
 }

@@ -27,12 +27,12 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let token = view.request.given("next_token").map(JobToken::parse).transpose().map_err(paging::refused)?;
     let listing = Listing {
         table: Table::Jobs,
-        prefix: &match view.request.list_namespace() {
+        prefix: &match view.request.scope.list_namespace() {
             Some(namespace) => key::job(namespace, prefix),
             None => Vec::new(),
         },
         from: token.as_ref().map(JobToken::key),
-        belongs: &|job: &Job| job.id.starts_with(prefix),
+        belongs: &|job: &Job| view.lists(&job.namespace) && job.id.starts_with(prefix),
         token: |job| JobToken { namespace: job.namespace.clone(), id: job.id.clone() }.to_string(),
     };
     let mut show = |job: &Job, take: &mut Take<'_>| {

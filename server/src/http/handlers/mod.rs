@@ -7,8 +7,11 @@ pub(super) mod children;
 pub(super) mod deployments;
 pub(super) mod dry_runs;
 pub(super) mod evaluations;
+pub(super) mod feature_level;
 pub(super) mod jobs;
 pub(super) mod nodes;
+#[cfg(feature = "next-level")]
+pub(super) mod notes;
 pub(super) mod operator;
 pub(super) mod registrations;
 pub(super) mod system;

@@ -1,15 +1,12 @@
 //! What an operator asks: metrics, raft's configuration and changes of it, a hash that tells whether servers agree, and
 //! that what a wrong clock wrote be mended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::limits::WRITE_WAIT_MS_MAX;
 use ordu_core::state::hash::state_hash;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{TimeReset, TimeWasReset};
 use ordu_proto::server::server_client::ServerClient;
 use ordu_proto::server::{HandOverReply, HandOverRequest, Peer, PeerChoice, RemovePeerRequest, peer_choice};
@@ -18,7 +15,6 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::registrations::of_another;
 use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::error::WriteError;
@@ -43,7 +39,7 @@ pub(crate) fn metrics(api: &Api, request: &Request) -> Result<Answer, HttpError>
 
 pub(crate) fn raft_configuration(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         Ok(Answer::local(&call.request, &RaftConfiguration::of(&call.api.context.cluster.members())))
     })
 }
@@ -152,7 +148,7 @@ pub(crate) fn state_hash_of(context: &Context) -> Result<StateHash, HttpError> {
 
 pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
-        confirm(&call).await?;
+        call.confirm().await?;
         let context = call.api.context.clone();
         let hash = match context.state.db().blocks() {
             // It reads every row there is.
@@ -182,8 +178,8 @@ pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
         loop {
             let after = done.as_ref().map(|done| done.after.clone()).unwrap_or_default();
             let command = TimeReset { time_ns: clock.now_ns(), tolerance_ns, after };
-            let written = writer.write(Command::TimeReset(command)).await?;
-            let Outcome::TimeWasReset(next) = &written.answer else { return Err(of_another(&written)) };
+            let written = writer.write(command).await?;
+            let next = &written.answer;
             let all = match done {
                 Some(before) => TimeWasReset {
                     before_ns: before.before_ns,
@@ -199,12 +195,4 @@ pub(crate) fn reset_time(call: Call) -> BoxFuture<'static, Result<Answer, HttpEr
             done = Some(all);
         }
     })
-}
-
-pub(super) async fn confirm(call: &Call) -> Result<(), HttpError> {
-    let (api, request): (&Arc<Api>, &Request) = (&call.api, &call.request);
-    if !request.stale {
-        api.context.reads.confirm().await?;
-    }
-    Ok(())
 }

@@ -1,9 +1,8 @@
 //! What an operator has done to the state as a whole.
 
 use futures::future::BoxFuture;
+use ordu_core::command::Reconciled;
 use ordu_proto::command::SummariesReconcile;
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
@@ -14,11 +13,11 @@ pub(crate) fn reconcile_summaries(call: Call) -> BoxFuture<'static, Result<Answe
     Box::pin(async move {
         let mut after = Vec::new();
         loop {
-            let command = Command::SummariesReconcile(SummariesReconcile { after });
+            let command = SummariesReconcile { after };
             let written = call.api.context.writer.write(command).await?;
             match written.answer {
-                Outcome::Continued(continued) => after = continued.after,
-                _ => return Ok(Answer::done(Some(written.index))),
+                Reconciled::Continued(continued) => after = continued.after,
+                Reconciled::Done(_) => return Ok(Answer::done(Some(written.index))),
             }
         }
     })

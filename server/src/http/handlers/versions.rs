@@ -7,20 +7,17 @@ use ordu_proto::api::{
     self,
     job::{JobDiff, JobSpec},
 };
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome;
 use ordu_proto::command::{JobRevert, JobStability};
 use ordu_proto::state::Job;
+use ordu_store::runtime::random_id;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::JsonList;
-use super::registrations::{of_another, settle_body};
 use crate::http::answer::{Answer, Freshness};
 use crate::http::blocking::{Found, View};
 use crate::http::dispatch::Call;
 use crate::http::documents::job::{Registered, Stability, VersionsTail};
 use crate::http::error::HttpError;
-use crate::http::ids;
 
 /// `GET /v1/job/:id/versions`.
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
@@ -72,14 +69,14 @@ pub(crate) fn revert(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
     Box::pin(async move {
         let revert = job::decode_revert(&call.request.id, &call.body)?;
         let command = JobRevert {
-            namespace: settle_body(&call, &revert.region, revert.namespace)?,
+            namespace: call.namespace_of_body(&revert.region, revert.namespace)?,
             job_id: call.request.id.clone(),
             version: revert.version,
             enforced_prior_version: revert.enforced_prior_version,
-            eval_id: ids::draw().to_vec(),
+            eval_id: random_id().to_vec(),
         };
-        let written = call.api.context.writer.write(Command::JobRevert(command)).await?;
-        let Outcome::JobRegistered(outcome) = &written.answer else { return Err(of_another(&written)) };
+        let written = call.api.context.writer.write(command).await?;
+        let outcome = &written.answer;
         let answer = Answer::written(&call.request, outcome.index, &Registered::of(outcome, ""));
         // Alone of all writes it has the headers of a read, which say nothing.
         Ok(answer.with(Freshness { known_leader: false, last_contact_ms: 0 }))
@@ -91,12 +88,12 @@ pub(crate) fn stable(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
     Box::pin(async move {
         let mark = job::decode_stable(&call.request.id, &call.body)?;
         let command = JobStability {
-            namespace: settle_body(&call, &mark.region, mark.namespace)?,
+            namespace: call.namespace_of_body(&mark.region, mark.namespace)?,
             job_id: call.request.id.clone(),
             version: mark.version,
             stable: mark.stable,
         };
-        let written = call.api.context.writer.write(Command::JobStability(command)).await?;
+        let written = call.api.context.writer.write(command).await?;
         Ok(Answer::written(&call.request, written.index, &Stability { index: written.index }))
     })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_store::types::LogId;
 
 use super::figure::{Figure, Read, Sources, flag};
@@ -131,6 +132,19 @@ pub(super) const FIGURES: &[Figure] = &[
         is: "Rows that cannot be decoded and are left out; 1000 stand for more.",
         act: "Where there are any, do as health says.",
         read: Read::Gauge(|it| Some(it.context.state.db().set_aside().count() as f64)),
+    },
+    Figure {
+        name: "ordu_feature_level",
+        is: "The cluster's feature level, as far as this server has applied what raises it.",
+        act: "Where it stays below the greatest ordu_feature_level_known, `ordu operator feature-level` tells which \
+              servers are still to be upgraded.",
+        read: Read::Gauge(|it| Some(f64::from(it.context.state.feature_level()))),
+    },
+    Figure {
+        name: "ordu_feature_level_known",
+        is: "The highest feature level that this server's release knows.",
+        act: "Where it differs between servers for long, complete the upgrade: run one release on all of them.",
+        read: Read::Gauge(|_| Some(f64::from(FEATURE_LEVEL))),
     },
     Figure {
         name: "ordu_raft_multiplier",

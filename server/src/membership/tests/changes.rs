@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, EntryPayload};
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::server::Peer;
 use ordu_store::types::{Membership, Server};
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ async fn an_admission_goes_on_when_the_one_who_asked_has_gone() {
     // It forms nothing and asks nobody.
     let peer = servers.start("server-3", 0, Vec::new()).await.peer();
     let changes = servers.changes().await;
-    let answer = timeout(Duration::from_millis(1), changes.admit(peer)).await;
+    let answer = timeout(Duration::from_millis(1), changes.admit(peer, FEATURE_LEVEL)).await;
     assert!(answer.is_err(), "the one who asks goes in the middle of it, not after {answer:?}");
     servers.wait_for_voters(&[0, 1, 2, 3]).await;
 }
@@ -64,7 +65,7 @@ async fn two_servers_that_join_together_both_vote() {
     let one = servers.start("server-3", 0, Vec::new()).await.peer();
     let other = servers.start("server-4", 0, Vec::new()).await.peer();
     let changes = servers.changes().await;
-    let (one, other) = tokio::join!(changes.admit(one), changes.admit(other));
+    let (one, other) = tokio::join!(changes.admit(one, FEATURE_LEVEL), changes.admit(other, FEATURE_LEVEL));
     assert!(one.is_ok() && other.is_ok(), "{one:?}, {other:?}");
     servers.wait_for_voters(&[0, 1, 2, 3, 4]).await;
 }
@@ -76,7 +77,7 @@ async fn a_server_without_the_log_does_not_vote_however_often_it_asks() {
     let server = Server { name: "far.global".to_owned(), rpc_addr: rpc(9), ..Server::default() };
     let far = Peer { id: 9, server: Some(server), region: "global".to_owned() };
     for _ in 0..3 {
-        changes.admit(far.clone()).await.unwrap();
+        changes.admit(far.clone(), FEATURE_LEVEL).await.unwrap();
         servers.stay_voters(&[0, 1, 2], SERVER_STABILIZATION_TIME).await;
     }
     servers.wait_for_members(3).await;
@@ -120,7 +121,7 @@ async fn the_name_of_a_living_member_is_refused() {
     let peer = servers.start("server-1", 0, Vec::new()).await.peer();
     // Long enough for a leader to know who is dead.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let refused = servers.changes().await.admit(peer).await.unwrap_err();
+    let refused = servers.changes().await.admit(peer, FEATURE_LEVEL).await.unwrap_err();
     let words = refused.message();
     assert!(words.contains("named server-1.global") && words.contains(&rpc(1)), "{words}");
     servers.wait_for_voters(&[0, 1, 2]).await;

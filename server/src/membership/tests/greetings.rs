@@ -4,11 +4,13 @@ use crate::options::RaftTiming;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::raft::LogId;
 use ordu_proto::server::{GreetReply, Peer, Standing};
 use ordu_store::identity::{Identity, IdentityMemory};
 use ordu_store::types::Server;
 
+use super::super::greetings::End;
 use super::options;
 use super::wires::Wires;
 use crate::membership::{ClusterId, Former, Greetings, Has, Known, Said};
@@ -44,9 +46,24 @@ fn a_stranger_is_remembered_but_in_the_place_of_no_one_of_this_cluster() {
     assert_eq!((None, Some("one:1".to_owned())), (address_of(&known, 1), address_of(&known, 3)));
 }
 
+#[test]
+fn what_a_server_told_last_of_its_level_stands_until_it_tells_another_and_a_stranger_tells_nothing() {
+    let known = Known::default();
+    known.belong_to(OURS.to_vec());
+    let tell = |feature_level, cluster_id: &[u8]| {
+        known.note(Said { feature_level, ..said(1, "one:1", cluster_id) });
+        known.feature_level(1).map(|(level, _)| level)
+    };
+    assert_eq!(None, known.feature_level(1));
+    assert_eq!(Some(2), tell(2, b""));
+    assert_eq!(Some(2), tell(2, OURS));
+    assert_eq!(Some(2), tell(7, b"theirs"), "a stranger at its address");
+    assert_eq!(Some(1), tell(1, OURS), "it went back to an older release");
+}
+
 fn greetings(known: Known, peers: Peers) -> Greetings {
     let identity =
-        Identity { server_id: 9, cluster_id: OURS.to_vec(), settled: Vec::new(), is_prepared: true };
+        Identity { server_id: 9, cluster_id: OURS.to_vec(), is_prepared: true, ..Identity::draw() };
     let identity = ClusterId::load(Arc::new(IdentityMemory::new(identity))).unwrap();
     let options = Arc::new(options(0, "one", 3, Vec::new()));
     let clock = crate::clock::ServerClock::new(options.limits.clone());
@@ -85,7 +102,47 @@ async fn of_two_processes_of_one_id_the_younger_is_refused() {
     let elder = Said { uptime_ms: 100_000, ..copy };
     assert_eq!(None, greetings.hear(elder, None).await);
     let end = greetings.end().await;
-    assert!(end.contains("127.0.0.1:3000 was started later"), "{end}");
+    assert!(matches!(&end, End::Copied(why) if why.contains("127.0.0.1:3000 was started later")), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_less_than_the_cluster_s_level_is_refused_and_leaves_by_itself() {
+    let peers = || Peers::new(Wires::default().of(0), Trust::default(), RaftTiming::default());
+    let asked = greetings(Known::default(), peers());
+    let knowing = |feature_level, cluster_id: &[u8]| Said {
+        feature_level,
+        release: "0.0.9".to_owned(),
+        ..said(1, "127.0.0.1:3001", cluster_id)
+    };
+    for (said, level, is_refused) in [
+        (knowing(1, OURS), 1, false),
+        (knowing(1, OURS), 2, true),
+        (knowing(1, b""), 2, true),
+        (knowing(2, b""), 2, false),
+        (knowing(1, b"theirs"), 2, false),
+    ] {
+        let refused = asked.refuse_older(&said, level);
+        assert_eq!(is_refused, refused.is_some(), "{said:?} at {level}");
+        if let Some(text) = refused {
+            assert!(text.contains("127.0.0.1:3001") && text.contains("(0.0.9)"), "{text}");
+        }
+    }
+
+    let reply = |cluster_level, region: &str, cluster_id: &[u8]| GreetReply {
+        me: Some(Peer { id: 1, server: None, region: region.to_owned() }),
+        cluster_id: cluster_id.to_vec(),
+        cluster_level,
+        refused: if cluster_level > FEATURE_LEVEL { "too old".to_owned() } else { String::new() },
+        ..GreetReply::default()
+    };
+    // What is not for this server leaves it alone, or the last of these would not be what it ends by.
+    asked.note_refusal(&reply(FEATURE_LEVEL, "global", OURS));
+    asked.note_refusal(&reply(FEATURE_LEVEL + 1, "global", b"theirs"));
+    asked.note_refusal(&reply(FEATURE_LEVEL + 1, "elsewhere", b"theirs"));
+    asked.note_refusal(&reply(FEATURE_LEVEL + 2, "global", OURS));
+    let level = format!("at feature level {}", FEATURE_LEVEL + 2);
+    let end = asked.end().await;
+    assert!(matches!(&end, End::TooOld(why) if why.contains(&level)), "{end:?}");
 }
 
 #[tokio::test]

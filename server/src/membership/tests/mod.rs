@@ -31,7 +31,7 @@ use super::{Changes, Discovery, Former};
 use crate::context::Context;
 use crate::limits::LimitsInForce;
 use crate::net::SharedNet;
-use crate::options::{LogBounds, RaftTiming, ServerOptions};
+use crate::options::{FEATURE_LEVEL_AFTER, LogBounds, RaftTiming, ServerOptions};
 use crate::server::{Server, ServerError};
 use crate::storage::Storage;
 use crate::trust::Trust;
@@ -149,6 +149,7 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         raft: RaftTiming::default(),
         log: LogBounds::default(),
         autopilot: autopilot_config::DEFAULT,
+        feature_level_after: FEATURE_LEVEL_AFTER,
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),

@@ -1,7 +1,6 @@
 //! A leader that falls silent: what it was asked is asked of its successor.
 
 use ordu_proto::command::EvalUpdate;
-use ordu_proto::command::envelope::Command;
 
 use super::*;
 
@@ -14,7 +13,7 @@ async fn what_is_under_way_to_a_leader_that_freezes_is_asked_of_its_successor() 
     let (leader, follower) = (servers.leader().await, servers.follower().await);
     let context = servers.running[follower].context();
     // So that there is a connection to the leader.
-    let write = || context.writer.write(Command::EvalUpdate(EvalUpdate::default()));
+    let write = || context.writer.write(EvalUpdate::default());
     write().await.unwrap();
     context.reads.confirm().await.unwrap();
 

@@ -2,7 +2,6 @@
 
 use futures::future::join_all;
 use ordu_proto::command::EvalUpdate;
-use ordu_proto::command::envelope::Command;
 
 use super::*;
 
@@ -23,7 +22,7 @@ async fn a_leader_is_followed_while_entries_take_longer_than_an_election_timeout
     let clients = (0..CLIENTS).map(async |client| {
         let context = servers.running[client % servers.running.len()].context();
         for _ in 0..WRITES {
-            context.writer.write(Command::EvalUpdate(EvalUpdate::default())).await.unwrap();
+            context.writer.write(EvalUpdate::default()).await.unwrap();
             context.reads.confirm().await.unwrap();
         }
     });

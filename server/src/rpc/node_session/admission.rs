@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 
 use futures::Stream;
+use ordu_core::command::Command;
+use ordu_core::job::JobKind;
 use ordu_core::state::reader::ReaderExt;
-use ordu_core::state::{Reader, Table, key, read};
-use ordu_proto::command::envelope::Command;
+use ordu_core::state::{JobKey, Reader, Table, key, read};
 use ordu_proto::command::{JobEvaluate, NodeRegister, NodeStatusChange, NodeStatusUpdate};
 use ordu_proto::node::FromNode;
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus, Node, NodeStatus};
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 use tonic::Status;
 
 use super::WRITE_RETRY_PAUSE;
 use super::hello::{self, Introduction};
 use super::session::{End, Session};
 use crate::error::WriteError;
-use crate::leader::ids::fresh_id;
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +90,7 @@ where
                     introduction.acted_on_index
                 ),
             };
-            Command::NodeStatusUpdate(NodeStatusUpdate {
-                changes: vec![change],
-                eval_seed: random_bytes::<16>().to_vec(),
-            })
+            NodeStatusUpdate { changes: vec![change], eval_seed: random_bytes::<16>().to_vec() }
         })
         .await
     }
@@ -107,17 +104,15 @@ where
         {
             return Ok(());
         }
-        self.write(|| {
-            Command::NodeRegister(NodeRegister {
-                node: Some(introduction.node.clone()),
-                eval_seed: random_bytes::<16>().to_vec(),
-            })
+        self.write(|| NodeRegister {
+            node: Some(introduction.node.clone()),
+            eval_seed: random_bytes::<16>().to_vec(),
         })
         .await
     }
 
     /// Has something written, however long there is no leader, while the agent waits.
-    async fn write(&self, command: impl Fn() -> Command) -> Result<(), End> {
+    async fn write<C: Command>(&self, command: impl Fn() -> C) -> Result<(), End> {
         let writer = &self.shared.context.writer;
         let written = async {
             loop {
@@ -147,21 +142,19 @@ where
         let has_ended = |alloc: &Allocation| {
             alloc.desired_status() == DesiredStatus::Run
                 && alloc.client_status() == ClientStatus::Complete
-                && alloc.job_type != "batch"
+                && JobKind::parse(&alloc.job_type) != Some(JobKind::Batch)
         };
-        let jobs: BTreeSet<(String, String)> =
-            allocs.into_iter().filter(has_ended).map(|alloc| (alloc.namespace, alloc.job_id)).collect();
-        for (namespace, job_id) in jobs {
+        let jobs: BTreeSet<JobKey> =
+            allocs.iter().filter(|alloc| has_ended(alloc)).map(JobKey::from).collect();
+        for JobKey { namespace, id: job_id } in jobs {
             tracing::info!(
                 "{introduction} had ended job {job_id:?}, which the older state runs: it is placed anew"
             );
-            let evaluate = || {
-                Command::JobEvaluate(JobEvaluate {
-                    namespace: namespace.clone(),
-                    job_id: job_id.clone(),
-                    eval_id: fresh_id().to_vec(),
-                    force_reschedule: false,
-                })
+            let evaluate = || JobEvaluate {
+                namespace: namespace.clone(),
+                job_id: job_id.clone(),
+                eval_id: random_id().to_vec(),
+                force_reschedule: false,
             };
             match self.write(evaluate).await {
                 Err(End::Refused(text)) => tracing::warn!("job {job_id:?} cannot be evaluated: {text}"),

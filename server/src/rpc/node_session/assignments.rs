@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_core::state::{Corrupt, Id, Reader, Table, key, read, readable, reader::ReaderExt};
+use ordu_core::state::{Corrupt, Id, JobKey, Reader, Table, key, read, readable, reader::ReaderExt};
 use ordu_proto::node::{AllocSync, SpecOfJob};
 use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus};
@@ -17,8 +17,8 @@ const ID_BYTES: usize = 18;
 const SPECS_TOLD_MAX: usize = 16_384;
 const SPECS_TOLD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Namespace, id, create index, version.
-type Version = (String, String, u64, u64);
+/// The job, its create index and the version.
+type Version = (JobKey, u64, u64);
 
 /// What was told of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,7 +130,7 @@ impl Assignments {
             return Ok(None);
         }
         let Allocation { namespace, job_id, job_create_index, job_version, .. } = alloc;
-        let version = (namespace.clone(), job_id.clone(), *job_create_index, *job_version);
+        let version = (JobKey::from(alloc), *job_create_index, *job_version);
         if self.specs.contains(&version) {
             return Ok(None);
         }

@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordu_core::state::Id;
+use ordu_proto::server::NodeLivenessRequest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::leader::Liveness;
 
 /// A node that spoke within this time is told to the leader as alive. Longer than the second between two
 /// tellings, so that each word of a node is told at least once.
@@ -101,6 +105,37 @@ impl Drop for LiveSession {
         let mut registry = self.live.registry();
         if registry.by_node.get(&self.node).is_some_and(|entry| entry.number == self.number) {
             registry.by_node.remove(&self.node);
+        }
+    }
+}
+
+/// Tells the leader, once a second, which nodes have a session here.
+pub(crate) async fn tell_leader_of_live_nodes(
+    context: Context,
+    sessions: Arc<LiveSessions>,
+    liveness: Arc<Liveness>,
+) -> Result<(), String> {
+    let Context { cluster, peers, identity, .. } = &context;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let ids: Vec<Id> = sessions.alive();
+        let Some(leader) = cluster.leader().filter(|_| !ids.is_empty()) else { continue };
+        if leader.id == cluster.id() {
+            liveness.note_alive(&ids);
+            continue;
+        }
+        let address = peers.address_of(leader.id, &leader.server);
+        let node_ids = ids.iter().map(|id| id.to_vec()).collect();
+        let request = NodeLivenessRequest { cluster_id: identity.get(), node_ids };
+        let told = async { peers.server(&address)?.node_liveness(request).await };
+        match tokio::time::timeout(Duration::from_secs(1), told).await {
+            Ok(Ok(_)) => {}
+            // The next second tells again, whoever leads then.
+            Ok(Err(status)) => {
+                tracing::debug!(reason = status.message(), "the leader was not told of live nodes")
+            }
+            Err(_) => tracing::debug!("the leader did not take note of live nodes in time"),
         }
     }
 }

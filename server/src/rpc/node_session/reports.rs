@@ -3,30 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordu_proto::command::envelope::Command;
 use ordu_proto::command::{AllocClientState, AllocClientUpdate};
 use tokio::task::JoinSet;
 
 use super::WRITE_RETRY_PAUSE;
+use crate::batching::{ArrivalBounds, BatchBounds, Batcher, NotWritten};
 use crate::error::WriteError;
-use crate::leader::batcher::{BatchBounds, Batcher, NotWritten};
 use crate::writer::Writer;
 
 /// Takes reports; a submission returns once its updates are applied here.
 pub(super) type Reports = Batcher<AllocClientState>;
 
 /// How reports are gathered: fifty entries a second at most, more only when they are full.
-const REPORT_BATCH: BatchBounds = BatchBounds {
-    spacing: Duration::from_millis(20),
-    items_max: 2048,
-    bytes_max: 1024 * 1024,
-    queue_max: 1024,
-};
+const REPORT_ARRIVALS: ArrivalBounds = ArrivalBounds { spacing: Duration::from_millis(20), queue_max: 1024 };
+const REPORT_BATCH: BatchBounds = BatchBounds { items_max: 2048, bytes_max: 1024 * 1024, in_flight_max: 1 };
 
 /// Starts the one batcher of a server.
 pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
-    let (reports, runs) =
-        Batcher::new(REPORT_BATCH, move |updates| write_all(writer.clone(), latest(updates)));
+    let (reports, runs) = Batcher::new(REPORT_BATCH, REPORT_ARRIVALS, move |updates| {
+        write_all(writer.clone(), latest(updates))
+    });
     tasks.spawn(runs);
     reports
 }
@@ -61,7 +57,7 @@ async fn write_all(writer: Writer, updates: Vec<AllocClientState>) -> Result<(),
 /// keeps further reports waiting.
 async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
     loop {
-        let command = Command::AllocClientUpdate(AllocClientUpdate { updates: updates.clone() });
+        let command = AllocClientUpdate { updates: updates.clone() };
         match writer.write(command).await {
             Ok(_) => return Ok(()),
             Err(error @ (WriteError::Refused { .. } | WriteError::Stopped)) => {

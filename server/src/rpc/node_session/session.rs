@@ -23,7 +23,7 @@ use super::assignments::Assignments;
 use super::hello::{self, Introduction};
 use super::live::LiveSession;
 use super::{Shared, WRITE_RETRY_PAUSE};
-use crate::leader::batcher::NotWritten;
+use crate::batching::NotWritten;
 use crate::read_index::ReadIndex;
 use crate::watch::{Key, Watch};
 
@@ -136,7 +136,8 @@ where
         let admission = self.admit(&introduction).await?;
         let id = introduction.id;
         let context = &self.shared.context;
-        let watch = context.watches.watch(vec![Key::of_owner(Table::AllocsByNode, id), Key::row::<Nodes>(&id)]);
+        let watch =
+            context.watches.watch(vec![Key::of_owner(Table::AllocsByNode, id), Key::row::<Nodes>(&id)]);
         let mut welcomed = Welcomed {
             changed: Box::pin(watch.armed().changed()),
             live: self.shared.live.open(id),

@@ -1,8 +1,7 @@
 //! What a leader does with the commands that others forward to it.
 
 use ordu_core::command::{FEATURE_LEVEL, envelope};
-use ordu_proto::command::envelope::Command as Payload;
-use ordu_proto::command::{Envelope, EvalUpdate, Outcome, outcome};
+use ordu_proto::command::{Done, EvalUpdate};
 use tokio::time::Instant;
 
 use super::*;
@@ -14,12 +13,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 async fn what_cannot_be_read_is_not_logged_and_the_rest_of_its_batch_is() {
     let server = one_server().await;
     let raft = server.context().cluster.raft();
-    let known = envelope(Some([7; 16]), 0, 5, Payload::EvalUpdate(EvalUpdate::default()));
-    let newer = Envelope { feature_level: FEATURE_LEVEL + 1, ..known.clone() };
+    let known = envelope(Some([7; 16]), 0, 5, EvalUpdate::default());
+    let mut newer = known.clone();
+    newer.head.feature_level = FEATURE_LEVEL + 1;
     let batch = || [Bytes::new(), known.encode_to_vec().into(), newer.encode_to_vec().into()].to_vec();
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let results = propose_all(raft, &server.context().clock, &DiskSpace::default(), batch()).await;
+        let results = propose_all(raft, &server.context().clock, |_| None, batch()).await;
         let results: Vec<_> = results.into_iter().map(|result| result.result.unwrap()).collect();
         let [propose_result::Result::Unreadable(empty), decided, propose_result::Result::Unreadable(newer)] =
             &results[..]
@@ -29,8 +29,8 @@ async fn what_cannot_be_read_is_not_logged_and_the_rest_of_its_batch_is() {
         assert!(empty.contains("feature level 0"), "{empty}");
         assert!(newer.contains(&format!("feature level {}", FEATURE_LEVEL + 1)), "{newer}");
         if let propose_result::Result::Applied(applied) = decided {
-            let outcome = Outcome::decode(&*applied.outcome).unwrap().outcome;
-            assert!(matches!(outcome, Some(outcome::Outcome::Done(_))), "{outcome:?}");
+            let outcome = Outcome::decode(applied.outcome.clone()).unwrap();
+            assert!(outcome.answer::<Done>().is_some(), "{outcome:?}");
             return;
         }
         assert!(Instant::now() < deadline, "{decided:?}");

@@ -13,6 +13,7 @@ use super::record::RecordFile;
 use super::{LogBatch, LogDb, Marker, Syncing};
 use crate::codec::invalid;
 use crate::damage::WAY_OUT;
+use crate::families;
 
 const ENTRIES: &str = "entries";
 const MARKERS: &str = "markers";
@@ -35,6 +36,7 @@ impl RocksLog {
     /// # Errors
     /// When it is not there, locked by another process, damaged or not writable.
     pub fn open(path: &Path, may_create: bool) -> io::Result<Self> {
+        let unusable = |error: rocksdb::Error| io::Error::other(format!("{error}. {WAY_OUT}"));
         let mut options = Options::default();
         options.create_if_missing(may_create);
         options.create_missing_column_families(may_create);
@@ -51,7 +53,8 @@ impl RocksLog {
         options.set_max_background_jobs(2);
         options.set_keep_log_file_num(2);
         options.set_max_open_files(64);
-        let families = [ENTRIES, MARKERS].map(|name| {
+        let names = families::known_and_unknown(&[ENTRIES, MARKERS], path).map_err(unusable)?;
+        let families = names.iter().map(|name| {
             let mut options = Options::default();
             options.set_write_buffer_size(MEMTABLE_BYTES);
             options.set_max_write_buffer_number(3);
@@ -60,8 +63,7 @@ impl RocksLog {
             options.set_block_based_table_factory(&table);
             ColumnFamilyDescriptor::new(name, options)
         });
-        let db = DB::open_cf_descriptors(&options, path, families)
-            .map_err(|error| io::Error::other(format!("{error}. {WAY_OUT}")))?;
+        let db = DB::open_cf_descriptors(&options, path, families).map_err(unusable)?;
         let record = RecordFile::open(&path.with_extension("record"), may_create)
             .map_err(|error| io::Error::new(error.kind(), format!("{error}. {WAY_OUT}")))?;
         Ok(Self { db, record, path: path.to_owned(), writes: AtomicU64::new(0) })

@@ -18,6 +18,8 @@ struct State {
     now: MemoryTables,
     flushed: MemoryTables,
     snapshot: Option<SnapshotData>,
+    /// Rows of tables that this release does not know, as they came with a snapshot.
+    unknown: Bytes,
 }
 
 /// Tables in memory. They are their server's disk in a simulation and outlive the server's crashes.
@@ -42,13 +44,14 @@ impl MemoryDb {
         state.now = state.flushed.clone();
     }
 
-    fn read_snapshot(&self, snapshot: &SnapshotData) -> io::Result<MemoryTables> {
+    /// The tables in a snapshot, and the rows of tables that this release does not know.
+    fn read_snapshot(&self, snapshot: &SnapshotData) -> io::Result<(MemoryTables, Bytes)> {
         let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
-        let tables = decode(bytes.clone())?;
+        let (tables, unknown) = decode(bytes.clone())?;
         if position(&tables)? != snapshot.meta {
             return Err(invalid("a snapshot that is not of what its header says"));
         }
-        Ok(tables)
+        Ok((tables, unknown))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,7 +122,7 @@ impl TablesDb for MemoryDb {
         self.flush()?;
         let mut state = self.state();
         let meta = position(&state.now)?;
-        let snapshot = SnapshotData::in_memory(meta, encode(&state.now));
+        let snapshot = SnapshotData::in_memory(meta, encode(&state.now, &state.unknown));
         state.snapshot = Some(snapshot.clone());
         Ok(snapshot)
     }
@@ -133,13 +136,13 @@ impl TablesDb for MemoryDb {
     }
 
     fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
-        check_tables(&self.read_snapshot(snapshot)?, snapshot)
+        check_tables(&self.read_snapshot(snapshot)?.0, snapshot)
     }
 
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
-        let tables = self.read_snapshot(snapshot)?;
+        let (tables, unknown) = self.read_snapshot(snapshot)?;
         let mut state = self.state();
-        state.now = tables;
+        (state.now, state.unknown) = (tables, unknown);
         state.flushed = state.now.clone();
         state.snapshot = Some(snapshot.clone());
         self.set_aside.replaced();
@@ -163,25 +166,28 @@ impl TablesDb for MemoryDb {
     }
 }
 
-fn encode(tables: &MemoryTables) -> Bytes {
+fn encode(tables: &MemoryTables, unknown: &Bytes) -> Bytes {
     let mut bytes = BytesMut::new();
     for (table, key, value) in tables.iter() {
-        bytes.put_u8(table as u8);
-        for part in [key, value] {
-            bytes.put_u64(part.len() as u64);
-            bytes.put_slice(part);
-        }
+        put_row(&mut bytes, table as u8, key, value);
     }
+    bytes.extend_from_slice(unknown);
     bytes.freeze()
 }
 
-fn decode(mut bytes: Bytes) -> io::Result<MemoryTables> {
-    let mut writes = Vec::new();
+fn put_row(bytes: &mut BytesMut, table: u8, key: &[u8], value: &[u8]) {
+    bytes.put_u8(table);
+    for part in [key, value] {
+        bytes.put_u64(part.len() as u64);
+        bytes.put_slice(part);
+    }
+}
+
+fn decode(mut bytes: Bytes) -> io::Result<(MemoryTables, Bytes)> {
+    let (mut writes, mut unknown) = (Vec::new(), BytesMut::new());
     let short = |_| invalid("a snapshot that ends in the middle of a row");
     while bytes.has_remaining() {
-        let number = usize::from(bytes.try_get_u8().map_err(short)?);
-        let table =
-            *Table::ALL.get(number).ok_or_else(|| invalid(format!("a snapshot with a table {number}")))?;
+        let number = bytes.try_get_u8().map_err(short)?;
         let mut part = || -> io::Result<Vec<u8>> {
             let length = usize::try_from(bytes.try_get_u64().map_err(short)?).map_err(invalid)?;
             if length > bytes.remaining() {
@@ -189,9 +195,35 @@ fn decode(mut bytes: Bytes) -> io::Result<MemoryTables> {
             }
             Ok(bytes.split_to(length).to_vec())
         };
-        writes.push(Write { table, key: part()?, value: Some(part()?) });
+        let (key, value) = (part()?, part()?);
+        match Table::ALL.get(usize::from(number)) {
+            Some(table) => writes.push(Write { table: *table, key, value: Some(value) }),
+            None => put_row(&mut unknown, number, &key, &value),
+        }
     }
     let mut tables = MemoryTables::default();
     tables.commit(writes);
-    Ok(tables)
+    Ok((tables, unknown.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_tables_that_are_not_known_are_kept_and_passed_on() {
+        let db = MemoryDb::default();
+        let mut sent = BytesMut::new();
+        put_row(&mut sent, Table::Jobs as u8, b"job", b"row");
+        put_row(&mut sent, u8::MAX, b"later", b"row");
+        let snapshot = SnapshotData::in_memory(position(&MemoryTables::default()).unwrap(), sent.freeze());
+        db.install(&snapshot).unwrap();
+        db.commit(vec![Write { table: Table::Jobs, key: b"next".to_vec(), value: Some(b"row".to_vec()) }])
+            .unwrap();
+        let (tables, unknown) = db.read_snapshot(&db.checkpoint().unwrap()).unwrap();
+        assert_eq!(2, tables.iter().count());
+        let mut expected = BytesMut::new();
+        put_row(&mut expected, u8::MAX, b"later", b"row");
+        assert_eq!(expected, unknown);
+    }
 }

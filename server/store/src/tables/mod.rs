@@ -1,5 +1,6 @@
 //! The state tables' database: RocksDB, or memory in a simulation.
 
+mod database;
 mod memory;
 mod rocks;
 mod scrub;
@@ -11,8 +12,8 @@ pub use set_aside::SetAside;
 
 use std::io;
 
-use ordu_core::command::Machine;
-use ordu_core::state::{Reader, Write};
+use ordu_core::command::{FEATURE_LEVEL, Machine};
+use ordu_core::state::{Reader, Write, read as state_read};
 use ordu_proto::raft::SnapshotHeader;
 
 use crate::codec::invalid;
@@ -98,5 +99,22 @@ fn check_tables(reader: &dyn Reader, snapshot: &SnapshotData) -> io::Result<()> 
         let (said, is) = (snapshot.meta.last_log_id, found.last_log_id);
         return Err(invalid(format!("a snapshot that is said to be of {said:?} and is of {is:?}")));
     }
+    must_be_known(reader)?;
     Machine::load(reader).map(|_| ()).map_err(invalid)
+}
+
+/// Refuses tables of a cluster at a feature level that this release does not know: it would misread them.
+///
+/// # Errors
+/// Of the kind [`io::ErrorKind::Unsupported`] then; else where the level cannot be read.
+pub fn must_be_known(reader: &dyn Reader) -> io::Result<()> {
+    let level = state_read::cluster_meta(reader).map_err(invalid)?.feature_level;
+    if level <= FEATURE_LEVEL {
+        return Ok(());
+    }
+    let text = format!(
+        "the tables are of a cluster at feature level {level}, and this release knows no higher level than \
+         {FEATURE_LEVEL}: run the release that the other servers run"
+    );
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }

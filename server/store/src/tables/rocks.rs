@@ -10,25 +10,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ordu_core::state::{Corrupt, Reader, Table, Write};
 use ordu_proto::raft::SnapshotHeader;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options,
-    ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
-};
+use rocksdb::{DB, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions};
 
-use super::{SetAside, TablesDb, check_tables, scrub};
+use super::database::Database;
+use super::{SetAside, TablesDb, check_tables};
 use crate::codec::invalid;
 use crate::damage::WAY_OUT;
 use crate::directory::Directory;
 use crate::faults::{Faults, unusable};
+use crate::format::TABLES;
 use crate::runtime::random_bytes;
 use crate::snapshot::{SnapshotData, SnapshotReceiver, sync_directory};
 use crate::state_machine::position;
 
-/// Memory for what is not flushed yet, bytes. It bounds what a restart has to replay.
-const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
-/// Memory for blocks read, bytes. `apply` reads rows all over the tables: where their blocks are not here, each costs
-/// it a decompression, and raft's threads with it.
-const BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// The file that names the directory of the tables in use.
 const CURRENT_FILE: &str = "state-current";
 
@@ -48,7 +42,7 @@ pub struct RocksDb {
 #[derive(Clone)]
 struct Open {
     // Dropped before its directory.
-    db: Arc<DB>,
+    db: Arc<Database>,
     directory: Arc<Directory>,
     /// Which tables these are, for what is found in them.
     tables: u64,
@@ -69,22 +63,21 @@ impl RocksDb {
         if may_create {
             std::fs::create_dir_all(root)?;
         }
-        let name = match std::fs::read_to_string(root.join(CURRENT_FILE)) {
-            Ok(name) => name.trim().to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
+        let name = match named_in_use(root)? {
+            Some(name) => name,
+            None if may_create => {
                 let name = fresh_name("state");
-                open_db(&root.join(&name), true)?;
+                Database::open(&root.join(&name), true)?;
                 switch(root, &name)?;
                 name
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            None => {
                 let what = format!(
                     "{}, which names the tables in use, is missing",
                     root.join(CURRENT_FILE).display()
                 );
                 return Err(invalid(what));
             }
-            Err(error) => return Err(error),
         };
         let path = root.join(&name);
         if name.is_empty() || !path.is_dir() {
@@ -92,7 +85,7 @@ impl RocksDb {
             let what = format!("{} names {name:?}, which is not there", root.join(CURRENT_FILE).display());
             return Err(invalid(what));
         }
-        let db = Arc::new(open_db(&path, false)?);
+        let db = Arc::new(Database::open(&path, false)?);
         let current = clean_up(root, &name)?;
         let installed = SnapshotData::open_directory(path.clone())?;
         let directory = Arc::new(Directory::kept(path));
@@ -104,12 +97,22 @@ impl RocksDb {
             set_aside: SetAside::default(),
         };
         let last = |snapshot: Option<SnapshotData>| snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
-        if last(installed) > last(tables.current_snapshot()?) {
-            // A crash came between the switch to these tables and their first snapshot. The log may be
-            // purged up to where they stand, so an older snapshot would serve no one.
+        let current = tables.current_snapshot()?;
+        let is_older = current.as_ref().is_some_and(|current| current.format < TABLES.number);
+        if is_older || last(installed) > last(current) {
+            // Its tables were migrated, or a crash came between the switch to these tables and their first snapshot.
+            // The log may be purged up to where they stand, so an older snapshot would serve no one.
             tables.checkpoint()?;
         }
         Ok(tables)
+    }
+
+    /// The directory of the tables in use under `root`; none where there are no tables.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn in_use(root: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(named_in_use(root)?.filter(|name| !name.is_empty()).map(|name| root.join(name)))
     }
 
     /// The answer to whoever met this error, after which the server must not go on.
@@ -172,7 +175,7 @@ impl RocksDb {
             .and_then(|checkpoint| checkpoint.create_checkpoint(&path))
             .map_err(|error| self.fault(error))?;
         // What the checkpoint covers is read from itself: nothing can have come between.
-        let pinned = open_read_only(&path).map_err(|error| self.fault(error))?;
+        let pinned = Database::open_read_only(&path).map_err(|error| self.fault(error))?;
         let meta = position(&self.bare_reader(&pinned))?;
         drop(pinned);
         SnapshotData::complete_directory(path, meta)
@@ -221,11 +224,7 @@ impl TablesDb for RocksDb {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let open = self.opened();
-        let families: Result<Vec<_>, _> =
-            Table::ALL.iter().map(|table| self.family(&open.db, *table)).collect();
-        let families = families.map_err(invalid)?;
-        open.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| self.fault(error))
+        self.opened().db.flush_all().map_err(|error| self.fault(error))
     }
 
     fn checkpoint(&self) -> io::Result<SnapshotData> {
@@ -242,11 +241,11 @@ impl TablesDb for RocksDb {
 
     fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()> {
         let path = snapshot.directory().ok_or_else(|| invalid("a snapshot in memory for tables on disk"))?;
-        let db = open_read_only(path)
+        let db = Database::open_read_only(path)
             .map_err(|error| invalid(format!("a snapshot that cannot be opened: {error}")))?;
         check_tables(&self.bare_reader(&db), snapshot)?;
         // What the sender's disk has damaged arrives as it was sent; raft would end this server over it.
-        scrub::read_all(&db, &mut |_| true).map(drop)
+        db.read_all(&mut |_| true).map(drop)
     }
 
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()> {
@@ -258,7 +257,7 @@ impl TablesDb for RocksDb {
         let directory = Arc::new(Directory::kept(path));
         // Until it is switched to.
         directory.doom();
-        let db = Arc::new(open_db(directory.path(), false)?);
+        let db = Arc::new(Database::open(directory.path(), false)?);
         self.check_position(&db, snapshot)?;
         directory.keep();
         switch(&self.root, &name)?;
@@ -274,14 +273,14 @@ impl TablesDb for RocksDb {
         let open = self.opened();
         let place = open.directory.path().display();
         let damaged = |error| invalid(format!("the state tables in {place} are damaged: {error}. {WAY_OUT}"));
-        if !scrub::read_all(&open.db, pace).map_err(damaged)? {
+        if !open.db.read_all(pace).map_err(damaged)? {
             return Ok(());
         }
         drop(open);
         let Some(snapshot) = self.current_snapshot()? else { return Ok(()) };
         let Some(path) = snapshot.directory() else { return Ok(()) };
         let scrubbed =
-            open_read_only(path).map_err(io::Error::other).and_then(|db| scrub::read_all(&db, pace));
+            Database::open_read_only(path).map_err(io::Error::other).and_then(|db| db.read_all(pace));
         scrubbed.map(drop).map_err(|error| {
             let path = path.display();
             invalid(format!(
@@ -308,6 +307,15 @@ fn fresh_name(kind: &str) -> String {
     format!("{kind}-{:016x}", u64::from_be_bytes(random_bytes()))
 }
 
+/// The name of the tables in use.
+fn named_in_use(root: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(root.join(CURRENT_FILE)) {
+        Ok(name) => Ok(Some(name.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Names the tables in use, durably and at once.
 fn switch(root: &Path, name: &str) -> io::Result<()> {
     let next = root.join("state-next");
@@ -324,7 +332,10 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_left_over = if name.starts_with("snapshot-") {
-            match SnapshotData::open_directory(entry.path())? {
+            let snapshot = SnapshotData::open_directory(entry.path())?;
+            let format = snapshot.as_ref().map_or(TABLES.number, |snapshot| snapshot.format);
+            TABLES.check(format, format_args!("the snapshot in {}", entry.path().display()))?;
+            match snapshot {
                 Some(snapshot)
                     if current
                         .as_ref()
@@ -346,42 +357,6 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
         }
     }
     Ok(current)
-}
-
-/// Opens the files of a checkpoint without changing any.
-fn open_read_only(path: &Path) -> Result<DB, rocksdb::Error> {
-    DB::open_cf_for_read_only(&db_options(), path, Table::ALL.map(Table::name), false)
-}
-
-fn db_options() -> Options {
-    let mut options = Options::default();
-    options.create_missing_column_families(true);
-    options.set_atomic_flush(true);
-    options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(2);
-    options.set_max_open_files(256);
-    options
-        .set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(WRITE_BUFFER_BYTES, false));
-    options
-}
-
-fn open_db(path: &Path, may_create: bool) -> io::Result<DB> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-    let families = Table::ALL.map(|table| {
-        let mut blocks = BlockBasedOptions::default();
-        blocks.set_block_cache(&cache);
-        blocks.set_bloom_filter(10.0, false);
-        blocks.set_cache_index_and_filter_blocks(true);
-        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        let mut options = Options::default();
-        options.set_block_based_table_factory(&blocks);
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
-        ColumnFamilyDescriptor::new(table.name(), options)
-    });
-    let mut options = db_options();
-    options.create_if_missing(may_create);
-    DB::open_cf_descriptors(&options, path, families).map_err(io::Error::other)
 }
 
 /// Reads what a database holds; every error of tables in use ends here in a report.
@@ -409,6 +384,14 @@ impl RocksReader<'_> {
         Corrupt::storage(table, error)
     }
 
+    /// The column family of a table. A snapshot of an older release need not have one: the table is empty there.
+    fn family(&self, table: Table) -> Result<Option<&rocksdb::ColumnFamily>, Corrupt> {
+        match self.tables {
+            Some(_) => self.of.family(self.db, table).map(Some),
+            None => Ok(self.db.cf_handle(table.name())),
+        }
+    }
+
     /// Whether a row stands as this reader sees it. Where that cannot be read, another fault is on its way.
     fn is_present(&self, table: Table, key: &[u8]) -> bool {
         let Some(family) = self.db.cf_handle(table.name()) else { return false };
@@ -419,9 +402,8 @@ impl RocksReader<'_> {
 
 impl Reader for RocksReader<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
-        self.db
-            .get_cf_opt(self.of.family(self.db, table)?, key, &self.options())
-            .map_err(|error| self.fault(table, error))
+        let Some(family) = self.family(table)? else { return Ok(None) };
+        self.db.get_cf_opt(family, key, &self.options()).map_err(|error| self.fault(table, error))
     }
 
     fn scan(
@@ -431,11 +413,12 @@ impl Reader for RocksReader<'_> {
         end: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
     ) -> Result<(), Corrupt> {
+        let Some(family) = self.family(table)? else { return Ok(()) };
         let mut options = self.options();
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
-        let mut rows = self.db.raw_iterator_cf_opt(self.of.family(self.db, table)?, options);
+        let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek(start);
         while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
             if !visit(key, value)? {
@@ -456,12 +439,13 @@ impl Reader for RocksReader<'_> {
         if end.is_some_and(|end| end <= start) {
             return Ok(());
         }
+        let Some(family) = self.family(table)? else { return Ok(()) };
         let mut options = self.options();
         options.set_iterate_lower_bound(start);
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
-        let mut rows = self.db.raw_iterator_cf_opt(self.of.family(self.db, table)?, options);
+        let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek_to_last();
         while let (Some(key), Some(value)) = (rows.key(), rows.value()) {
             if !visit(key, value)? {
@@ -490,7 +474,6 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::codec;
 
     fn applied(db: &RocksDb, index: u64) {
         let put = |key: &[u8], value| Write { table: Table::Meta, key: key.to_vec(), value: Some(value) };
@@ -514,12 +497,7 @@ mod tests {
         applied(&to, 3);
         applied(&from, 9);
         let newer = from.checkpoint().unwrap();
-        let header = SnapshotHeader {
-            last_log_id: newer.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
-            membership: Some(codec::stored_membership_to_pb(&newer.meta.last_membership)),
-            files: newer.files().unwrap(),
-            ..SnapshotHeader::default()
-        };
+        let header = newer.header(newer.files().unwrap());
         let mut receiver = to.receive(&header).unwrap();
         let mut chunks = newer.chunks(&header.files);
         while let Some(chunk) = chunks.read_next().unwrap() {

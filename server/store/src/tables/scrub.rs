@@ -2,20 +2,23 @@
 
 use std::io;
 
-use ordu_core::state::Table;
 use rocksdb::{DB, ReadOptions};
 
 /// Bytes that are read between two calls of the pace, about; an iterator keeps what it reads from being removed,
 /// so none lives longer than that.
 const SLICE_BYTES: usize = 1024 * 1024;
 
-/// Reads all rows with the checksums of their blocks. Answers false where `pace` did not want to go on.
+/// Reads all rows of some column families with the checksums of their blocks. Answers false where `pace` did not want to go on.
 ///
 /// # Errors
 /// The first bad block, as RocksDB tells it: with the file.
-pub(super) fn read_all(db: &DB, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<bool> {
-    for table in Table::ALL {
-        let Some(family) = db.cf_handle(table.name()) else { continue };
+pub(super) fn read_all(
+    db: &DB,
+    families: &[String],
+    pace: &mut dyn FnMut(usize) -> bool,
+) -> io::Result<bool> {
+    for name in families {
+        let Some(family) = db.cf_handle(name) else { continue };
         let mut from = Some(Vec::new());
         while let Some(start) = from.take() {
             let mut options = ReadOptions::default();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod child;
+mod formats;
 mod log;
 mod snapshots;
 mod state_tables;
@@ -11,7 +12,7 @@ mod unreadable;
 use ordu_core::command::{LogPosition, Machine, envelope};
 use ordu_core::state::hash::state_hash;
 use ordu_core::state::{Table, Tx, Write, key, read as state_read};
-use ordu_proto::command::{JobRegister, envelope::Command};
+use ordu_proto::command::JobRegister;
 use ordu_proto::raft as pb;
 use ordu_proto::state::Job;
 use ordu_store::tables::{self, TablesDb};
@@ -36,9 +37,9 @@ fn register(db: &dyn TablesDb, indexes: impl IntoIterator<Item = u64>) {
                 ..JobRegister::default()
             };
             let time_ns = i64::try_from(index).unwrap();
-            let bytes = envelope(None, 0, time_ns, Command::JobRegister(register)).encode_to_vec();
+            let bytes = envelope(None, 0, time_ns, register).encode_to_vec();
             let mut tx = Tx::new(reader, state_read::indexes(reader).unwrap());
-            machine.apply(&mut tx, LogPosition { term: 1, index }, bytes.as_slice()).unwrap();
+            machine.apply(&mut tx, LogPosition { term: 1, index }, bytes.into()).unwrap();
             tx.finish().0
         });
         db.commit([writes, position(index)].concat()).unwrap();

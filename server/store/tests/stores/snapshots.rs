@@ -1,22 +1,19 @@
 //! Snapshots: taken, sent, received, installed; and all the ways in which that ends early.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::raft::SnapshotHeader;
-use ordu_store::codec;
+use ordu_proto::state::ClusterMeta;
 use ordu_store::snapshot::SnapshotData;
 use ordu_store::tables::{MemoryDb, RocksDb};
 
 use super::*;
 
 fn header(snapshot: &SnapshotData) -> SnapshotHeader {
-    SnapshotHeader {
-        last_log_id: snapshot.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
-        membership: Some(codec::stored_membership_to_pb(&snapshot.meta.last_membership)),
-        files: snapshot.files().unwrap(),
-        ..SnapshotHeader::default()
-    }
+    snapshot.header(snapshot.files().unwrap())
 }
 
 fn bytes(snapshot: &SnapshotData) -> Vec<u8> {
@@ -49,7 +46,7 @@ fn expected(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| name.to_string()).collect()
 }
 
-fn rocks() -> (tempfile::TempDir, RocksDb) {
+pub(crate) fn rocks() -> (tempfile::TempDir, RocksDb) {
     let directory = tempfile::tempdir().unwrap();
     let db = RocksDb::open(directory.path(), true).unwrap();
     (directory, db)
@@ -88,6 +85,29 @@ fn a_snapshot_in_memory_is_sent_and_installed_too() {
     let snapshot = from.checkpoint().unwrap();
     to.install(&transfer(&snapshot, &to)).unwrap();
     assert_eq!((9, hash(&from)), (applied(&to), hash(&to)));
+}
+
+#[test]
+fn a_snapshot_of_a_cluster_at_a_level_that_is_not_known_is_refused_before_it_is_installed() {
+    let at_level = |from: &dyn TablesDb, to: &dyn TablesDb, feature_level| {
+        register(from, 1..=9);
+        let cluster = ClusterMeta {
+            feature_level,
+            ..tables::read(from, |reader| state_read::cluster_meta(reader).unwrap())
+        };
+        let row = (key::meta::CLUSTER.to_vec(), Some(cluster.encode_to_vec()));
+        from.commit(vec![Write { table: Table::Meta, key: row.0, value: row.1 }]).unwrap();
+        to.check_received(&transfer(&from.checkpoint().unwrap(), to))
+    };
+    let ((_one, rocks_from), (_other, rocks_to)) = (rocks(), rocks());
+    let (memory_from, memory_to) = (MemoryDb::default(), MemoryDb::default());
+    let pairs: [(&dyn TablesDb, &dyn TablesDb); 2] = [(&rocks_from, &rocks_to), (&memory_from, &memory_to)];
+    for (from, to) in pairs {
+        at_level(from, to, FEATURE_LEVEL).unwrap();
+        let error = at_level(from, to, FEATURE_LEVEL + 1).unwrap_err();
+        let words = format!("at feature level {}", FEATURE_LEVEL + 1);
+        assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains(&words), "{error}");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_job_pends_runs_and_is_dead_with_its_allocations() {
     world.accept(registered("a", "{1}", 1));
     let mut eval = world.eval(1);
     eval.queued_allocations.insert("g".into(), 2);
-    world.accept(Command::EvalUpdate(EvalUpdate { evals: vec![eval] }));
+    world.accept(EvalUpdate { evals: vec![eval] });
     assert_eq!(("pending".to_owned(), [2, 0, 0, 0, 0, 0]), (world.status("a"), counts(&world)));
     world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 10)])]));
     assert_eq!(("running".to_owned(), [1, 1, 0, 0, 0, 0]), (world.status("a"), counts(&world)));
@@ -100,7 +100,7 @@ fn a_report_that_is_older_than_what_is_known_does_not_count() {
             stamp,
             ..Default::default()
         };
-        world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }));
+        world.accept(AllocClientUpdate { updates: vec![update] });
         (world.alloc(50).client_description, world.alloc(50).client_status())
     };
     let running = ClientStatus::Running;
@@ -133,7 +133,7 @@ fn the_row_by_node_says_when_the_node_has_said_its_last_word() {
             task_states: states.collect(),
             ..Default::default()
         };
-        world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }));
+        world.accept(AllocClientUpdate { updates: vec![update] });
     };
     assert!(!over(&world));
     tell(&mut world, ClientStatus::Running, &["dead", "running"]);

@@ -6,17 +6,14 @@ use ordu_proto::state::AutopilotConfig;
 use super::*;
 use crate::autopilot::DEFAULT;
 
-pub(super) fn set(config: AutopilotConfig, enforced_modify_index: Option<u64>) -> Command {
-    Command::AutopilotSet(AutopilotSet { config: Some(config), enforced_modify_index })
+pub(super) fn set(config: AutopilotConfig, enforced_modify_index: Option<u64>) -> AutopilotSet {
+    AutopilotSet { config: Some(config), enforced_modify_index }
 }
 
 impl World {
     fn set_autopilot(&mut self, max_trailing_logs: u64, enforced: Option<u64>) -> AutopilotWasSet {
         let config = AutopilotConfig { max_trailing_logs, ..DEFAULT };
-        match self.accept(set(config, enforced)) {
-            Answer::AutopilotWasSet(outcome) => outcome,
-            answer => panic!("{answer:?}"),
-        }
+        self.answer(set(config, enforced))
     }
 
     fn autopilot(&self) -> Option<AutopilotConfig> {
@@ -57,6 +54,6 @@ fn it_is_set_only_where_it_was_changed_last_at_the_index_that_is_told() {
 #[test]
 fn one_that_says_nothing_is_refused() {
     let mut world = World::new();
-    let (status, text) = world.refused(Command::AutopilotSet(AutopilotSet::default()));
+    let (status, text) = world.refused(AutopilotSet::default());
     assert_eq!((400, true), (status, text.contains("says nothing")), "{text}");
 }

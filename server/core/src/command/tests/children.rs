@@ -8,19 +8,19 @@ use crate::limits::DISPATCH_PAYLOAD_BYTES_MAX;
 
 const SECOND: i64 = 1_000_000_000;
 
-pub(super) fn parameterized(job_id: &str, payload: &str) -> Command {
+pub(super) fn parameterized(job_id: &str, payload: &str) -> JobRegister {
     let spec = json!({
         "ID": job_id, "Meta": {"m": "default"}, "TaskGroups": [{"Name": "g", "Count": 1}],
         "ParameterizedJob": {"Payload": payload, "MetaRequired": ["must"], "MetaOptional": ["may"]},
     });
     let row = Job { parameterized: true, r#type: "batch".into(), ..job(job_id) };
-    Command::JobRegister(register(row, &spec.to_string(), None))
+    register(row, &spec.to_string(), None)
 }
 
-pub(super) fn periodic(job_id: &str, schedule: &Value) -> Command {
+pub(super) fn periodic(job_id: &str, schedule: &Value) -> JobRegister {
     let spec = json!({"ID": job_id, "TaskGroups": [{"Name": "g", "Count": 1}], "Periodic": schedule});
     let row = Job { periodic: true, r#type: "batch".into(), ..job(job_id) };
-    Command::JobRegister(register(row, &spec.to_string(), None))
+    register(row, &spec.to_string(), None)
 }
 
 pub(super) fn dispatch(job_id: &str, meta: &[(&str, &str)], payload: &[u8], eval: u64) -> JobDispatch {
@@ -35,34 +35,27 @@ pub(super) fn dispatch(job_id: &str, meta: &[(&str, &str)], payload: &[u8], eval
     }
 }
 
-pub(super) fn launch(job_id: &str, launch_ns: i64, eval: u64) -> Command {
-    Command::PeriodicLaunch(PeriodicLaunch {
+pub(super) fn launch(job_id: &str, launch_ns: i64, eval: u64) -> PeriodicLaunch {
+    PeriodicLaunch {
         namespace: "default".into(),
         job_id: job_id.into(),
         launch_ns,
         forced: false,
         eval_id: id(eval).to_vec(),
-    })
+    }
 }
 
-fn forced(job_id: &str, eval: u64) -> Command {
-    let Command::PeriodicLaunch(launch) = launch(job_id, 0, eval) else { unreachable!("see above") };
-    Command::PeriodicLaunch(PeriodicLaunch { forced: true, ..launch })
+pub(super) fn forced(job_id: &str, eval: u64) -> PeriodicLaunch {
+    PeriodicLaunch { forced: true, ..launch(job_id, 0, eval) }
 }
 
 impl World {
     fn dispatched(&mut self, command: JobDispatch) -> JobDispatched {
-        match self.accept(Command::JobDispatch(command)) {
-            Answer::JobDispatched(dispatched) => dispatched,
-            answer => panic!("{answer:?}"),
-        }
+        self.answer(command)
     }
 
-    fn launched(&mut self, command: Command) -> PeriodicLaunched {
-        match self.accept(command) {
-            Answer::PeriodicLaunched(launched) => launched,
-            answer => panic!("{answer:?}"),
-        }
+    fn launched(&mut self, command: PeriodicLaunch) -> PeriodicLaunched {
+        self.answer(command)
     }
 
     fn spec(&self, job_id: &str) -> (Value, Vec<u8>) {
@@ -162,7 +155,7 @@ fn a_dispatch_that_the_job_does_not_permit_is_refused() {
         (dispatch("optional", &[("may", "")], b"", 4), "Dispatch did not provide required meta keys: [must]"),
     ];
     for (command, text) in cases {
-        assert_eq!((500, text.to_owned()), world.refused(Command::JobDispatch(command)));
+        assert_eq!((500, text.to_owned()), world.refused(command));
     }
 }
 
@@ -288,7 +281,7 @@ fn counting_anew_finds_what_was_counted() {
     world.accept(plans(vec![plan(vec![world.placement(50, &child, 100, 10)])]));
     world.accept(report(50, ClientStatus::Running));
     let before = [world.summary("p"), world.summary(&child)];
-    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept(SummariesReconcile::default());
     assert_eq!(before, [world.summary("p"), world.summary(&child)]);
 
     let broken = JobSummary { children_running: 7, live_allocations: 9, ..world.summary("p").unwrap() };
@@ -297,7 +290,7 @@ fn counting_anew_finds_what_was_counted() {
     tx.keep_entry();
     let (writes, _) = tx.finish();
     world.tables.commit(writes);
-    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept(SummariesReconcile::default());
     assert_eq!((1, 1, 0), world.children("p"));
     assert_eq!(0, world.summary("p").unwrap().live_allocations);
 }

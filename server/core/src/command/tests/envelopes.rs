@@ -1,17 +1,21 @@
 //! What holds for every command: request ids, fences, time, feature levels.
 
-use ordu_proto::command::{ClusterInit, Envelope, TooLate};
+use ordu_proto::command::{ClusterInit, Done, FeatureLevelRaise, JobRegistered};
 
-use super::super::{FEATURE_LEVEL, Fatal};
+use super::super::{Answer, FEATURE_LEVEL, Fatal};
 use super::*;
 use crate::limits::ANSWERED_REQUESTS_MAX;
 
-fn with_id(request: u64, command: Command) -> Vec<u8> {
+fn with_id(request: u64, command: impl Into<Proposal>) -> Vec<u8> {
     envelope(Some(id(request)), 0, 5, command).encode_to_vec()
 }
 
-fn outcome(mut applied: Vec<Applied>) -> Answer {
-    applied.remove(0).outcome.outcome.unwrap()
+fn outcome(mut applied: Vec<Applied>) -> Outcome {
+    applied.remove(0).outcome
+}
+
+fn done(index: u64) -> Outcome {
+    Outcome::Answered(Done { index }.to_encoded())
 }
 
 #[test]
@@ -24,9 +28,9 @@ fn a_retry_finds_the_first_answer_in_its_batch_after_it_and_after_a_reload() {
     assert_eq!(first.outcome, second.outcome);
     assert!(!first.changes.is_empty() && second.changes.is_empty());
     let hash = world.hash();
-    assert_eq!(first.outcome.outcome, Some(outcome(world.batch(std::slice::from_ref(&retry)))));
+    assert_eq!(first.outcome, outcome(world.batch(std::slice::from_ref(&retry))));
     world.reload();
-    assert_eq!(first.outcome.outcome, Some(outcome(world.batch(&[retry]))));
+    assert_eq!(first.outcome, outcome(world.batch(&[retry])));
     assert_eq!((hash, 0), (world.hash(), world.job("a").version));
 }
 
@@ -38,8 +42,8 @@ fn a_refusal_is_remembered_too() {
         enforced_job_modify_index: 5,
         ..register(job("a"), "{}", Some(1))
     };
-    let first = outcome(world.batch(&[with_id(1, Command::JobRegister(enforced))]));
-    assert!(matches!(first, Answer::Refused(_)));
+    let first = outcome(world.batch(&[with_id(1, enforced)]));
+    assert!(matches!(first, Outcome::Refused(_)));
     assert_eq!(first, outcome(world.batch(&[with_id(1, registered("a", "{}", 1))])));
     assert!(!world.has_job("a"));
 }
@@ -47,7 +51,7 @@ fn a_refusal_is_remembered_too() {
 #[test]
 fn the_oldest_answers_make_room_for_new_ones() {
     let mut world = World::new();
-    let command = || Command::EvalUpdate(EvalUpdate::default());
+    let command = || EvalUpdate::default();
     let many: Vec<Vec<u8>> =
         (1..=ANSWERED_REQUESTS_MAX as u64).map(|request| with_id(request, command())).collect();
     world.batch(&many);
@@ -61,13 +65,10 @@ fn the_oldest_answers_make_room_for_new_ones() {
         }
         // The last of the first ones is found; the very first has made room.
         let found = outcome(world.batch(&[with_id(ANSWERED_REQUESTS_MAX as u64, command())]));
-        assert_eq!(
-            found,
-            Answer::Done(ordu_proto::command::Done { index: 10 + ANSWERED_REQUESTS_MAX as u64 })
-        );
+        assert_eq!(found, done(10 + ANSWERED_REQUESTS_MAX as u64));
     }
     let again = outcome(world.batch(&[with_id(1, command())]));
-    assert_eq!(again, Answer::Done(ordu_proto::command::Done { index: world.index }));
+    assert_eq!(again, done(world.index));
     assert_eq!(ANSWERED_REQUESTS_MAX, rows(&world));
 }
 
@@ -75,14 +76,15 @@ fn the_oldest_answers_make_room_for_new_ones() {
 fn a_request_whose_answer_may_have_been_dropped_takes_no_effect_a_second_time() {
     let mut world = World::new();
     let since = |earliest_index, request, spec: &str| {
-        let envelope = envelope(Some(id(request)), 0, 5, registered("a", spec, 1));
-        Envelope { earliest_index, ..envelope }.encode_to_vec()
+        let mut envelope = envelope(Some(id(request)), 0, 5, registered("a", spec, 1));
+        envelope.head.earliest_index = earliest_index;
+        envelope.encode_to_vec()
     };
     let earliest = world.index + 1;
     let first = since(earliest, 1, "{1}");
-    assert!(matches!(outcome(world.batch(std::slice::from_ref(&first))), Answer::JobRegistered(_)));
+    assert!(outcome(world.batch(std::slice::from_ref(&first))).answer::<JobRegistered>().is_some());
     let many: Vec<Vec<u8>> = (2..=ANSWERED_REQUESTS_MAX as u64 + 1)
-        .map(|request| with_id(request, Command::EvalUpdate(EvalUpdate::default())))
+        .map(|request| with_id(request, EvalUpdate::default()))
         .collect();
     world.batch(&many);
     let before = world.state_rows();
@@ -90,12 +92,12 @@ fn a_request_whose_answer_may_have_been_dropped_takes_no_effect_a_second_time() 
         if reload {
             world.reload();
         }
-        assert_eq!(Answer::TooLate(TooLate {}), outcome(world.batch(std::slice::from_ref(&first))));
+        assert_eq!(Outcome::TooLate, outcome(world.batch(std::slice::from_ref(&first))));
         assert_eq!(before, world.state_rows(), "it left a trace");
     }
     // What cannot have been answered before the drop is decided as ever.
     let later = since(earliest + 1, ANSWERED_REQUESTS_MAX as u64 + 2, "{2}");
-    assert!(matches!(outcome(world.batch(&[later])), Answer::JobRegistered(_)));
+    assert!(outcome(world.batch(&[later])).answer::<JobRegistered>().is_some());
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn what_a_deposed_leader_proposed_takes_no_effect() {
     let fenced = |term| envelope(None, term, 5, registered("a", "{1}", 1)).encode_to_vec();
     for term in [world.term - 1, world.term + 1] {
         let answer = outcome(world.batch(&[fenced(term)]));
-        assert!(matches!(answer, Answer::Refused(ref refusal) if refusal.status == 409));
+        assert!(matches!(answer, Outcome::Refused(ref refusal) if refusal.status == 409));
         assert_eq!(before, world.state_rows());
     }
     outcome(world.batch(&[fenced(world.term)]));
@@ -129,14 +131,28 @@ fn time_never_runs_backwards() {
 fn what_this_release_does_not_know_is_fatal() {
     let mut world = World::new();
     let known = envelope(None, 0, 5, registered("a", "{1}", 1));
-    let newer = Envelope { feature_level: FEATURE_LEVEL + 1, ..known.clone() };
+    let mut newer = known.clone();
+    newer.head.feature_level = FEATURE_LEVEL + 1;
     // A command of a number that no release has yet: field 999, an empty message.
-    let unknown = [Envelope { command: None, ..known }.encode_to_vec(), vec![0xba, 0x3e, 0]].concat();
-    let cases = [(newer.encode_to_vec(), true), (unknown, true), (Vec::new(), true), (vec![0xff], false)];
+    let unknown = [known.head.encode_to_vec(), vec![0xba, 0x3e, 0]].concat();
+    // A level that the cluster rises to, and that this release does not know.
+    let level = FEATURE_LEVEL + 1;
+    let raise = FeatureLevelRaise { level };
+    let begin = ClusterInit { cluster_id: vec![1; 16], feature_level: level };
+    let raise = envelope(None, 0, 5, raise).encode_to_vec();
+    let begin = envelope(None, 0, 5, begin).encode_to_vec();
+    let cases = [
+        (raise, true),
+        (begin, true),
+        (newer.encode_to_vec(), true),
+        (unknown, true),
+        (Vec::new(), true),
+        (vec![0xff], false),
+    ];
     for (bytes, is_too_new) in cases {
         let mut tx = Tx::new(&world.tables, Default::default());
         let at = LogPosition { term: 1, index: 11 };
-        let fatal = world.machine.apply(&mut tx, at, bytes.as_slice()).unwrap_err();
+        let fatal = world.machine.apply(&mut tx, at, bytes.into()).unwrap_err();
         assert_eq!(is_too_new, matches!(fatal, Fatal::TooNew { index: 11, .. }), "{fatal}");
         assert_eq!(!is_too_new, matches!(fatal, Fatal::Undecodable { index: 11, .. }), "{fatal}");
         assert!(tx.finish().0.is_empty());
@@ -146,7 +162,7 @@ fn what_this_release_does_not_know_is_fatal() {
 #[test]
 fn the_first_cluster_id_stays() {
     let mut world = World::new();
-    let init = |byte| Command::ClusterInit(ClusterInit { cluster_id: vec![byte; 16] });
+    let init = |byte| ClusterInit { cluster_id: vec![byte; 16], feature_level: 0 };
     world.accept(init(1));
     world.accept(init(1));
     assert_eq!(409, world.refused(init(2)).0);
@@ -155,4 +171,20 @@ fn the_first_cluster_id_stays() {
         (vec![1; 16], 1),
         (world.machine.cluster().cluster_id.clone(), world.machine.cluster().feature_level)
     );
+}
+
+#[test]
+fn the_cluster_s_level_rises_and_never_falls() {
+    let mut world = World::new();
+    assert_eq!(1, world.machine.feature_level());
+    let raise = |level| FeatureLevelRaise { level };
+    for (level, reached) in [(FEATURE_LEVEL, FEATURE_LEVEL), (0, FEATURE_LEVEL), (1, FEATURE_LEVEL)] {
+        world.accept(raise(level));
+        world.reload();
+        assert_eq!(reached, world.machine.feature_level(), "after {level}");
+    }
+    // One that begins at a level is at it from the first, and says so to every server alike.
+    let mut world = World::new();
+    world.accept(ClusterInit { cluster_id: vec![1; 16], feature_level: FEATURE_LEVEL });
+    assert_eq!(FEATURE_LEVEL, world.machine.cluster().feature_level);
 }

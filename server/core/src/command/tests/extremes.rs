@@ -1,12 +1,13 @@
 //! Commands that no server proposes and any peer may send: whatever their fields say, `apply` answers.
 
 use ordu_proto::command::{
-    ClusterInit, DeploymentUpdate, Envelope, JobDispatch, JobEvaluate, JobRevert, JobStability,
+    ClusterInit, DeploymentUpdate, FeatureLevelRaise, JobDispatch, JobEvaluate, JobRevert, JobStability,
     PeriodicLaunch, PlanUpdate, SummariesReconcile,
 };
 use ordu_proto::state::{AutopilotConfig, Deployment, DeploymentState, NetworkResource, RescheduleEvent};
 use proptest::prelude::*;
 
+use super::super::Envelope;
 use super::*;
 
 /// Chooses by a number that a failure prints: the same number makes the same commands.
@@ -265,10 +266,10 @@ impl Dice {
         }
     }
 
-    fn command(&mut self) -> Command {
+    fn command(&mut self) -> Proposal {
         let (namespace, job_id) = (self.namespace(), self.name());
         match self.below(18) {
-            0..=3 => Command::JobRegister(JobRegister {
+            0..=3 => JobRegister {
                 job: (!self.is(16)).then(|| self.job()),
                 spec_json: self.spec(),
                 eval_id: self.id(),
@@ -276,22 +277,13 @@ impl Dice {
                 enforced_job_modify_index: self.u64(),
                 groups: vec![GroupCount { name: "g".into(), count: self.i64() }],
                 preserve_counts: self.is(4),
-            }),
-            4 => Command::JobDeregister(JobDeregister {
-                namespace,
-                job_id,
-                purge: self.is(2),
-                eval_id: self.id(),
-            }),
-            5 => Command::JobEvaluate(JobEvaluate {
-                namespace,
-                job_id,
-                eval_id: self.id(),
-                force_reschedule: self.is(2),
-            }),
-            6 => Command::EvalUpdate(EvalUpdate { evals: self.list(Self::eval) }),
-            7..=9 => plans(self.list(Self::plan)),
-            10 => Command::AllocClientUpdate(AllocClientUpdate {
+            }
+            .into(),
+            4 => JobDeregister { namespace, job_id, purge: self.is(2), eval_id: self.id() }.into(),
+            5 => JobEvaluate { namespace, job_id, eval_id: self.id(), force_reschedule: self.is(2) }.into(),
+            6 => EvalUpdate { evals: self.list(Self::eval) }.into(),
+            7..=9 => plans(self.list(Self::plan)).into(),
+            10 => AllocClientUpdate {
                 updates: self.list(|dice| AllocClientState {
                     alloc_id: dice.id(),
                     client_status: dice.i32(),
@@ -299,20 +291,19 @@ impl Dice {
                     stamp: dice.i64(),
                     ..AllocClientState::default()
                 }),
-            }),
-            11 => Command::NodeRegister(NodeRegister {
-                node: (!self.is(16)).then(|| self.node()),
-                eval_seed: self.id(),
-            }),
-            12 => Command::NodeStatusUpdate(NodeStatusUpdate {
+            }
+            .into(),
+            11 => NodeRegister { node: (!self.is(16)).then(|| self.node()), eval_seed: self.id() }.into(),
+            12 => NodeStatusUpdate {
                 changes: self.list(|dice| NodeStatusChange {
                     node_id: dice.id(),
                     status: dice.i32(),
                     ..NodeStatusChange::default()
                 }),
                 eval_seed: self.id(),
-            }),
-            13 => Command::JobDispatch(JobDispatch {
+            }
+            .into(),
+            13 => JobDispatch {
                 namespace,
                 job_id,
                 payload: vec![1; self.of(&[0, 1, 20_000])],
@@ -320,49 +311,48 @@ impl Dice {
                 id_suffix: self.id(),
                 eval_id: self.id(),
                 ..JobDispatch::default()
-            }),
-            14 => Command::JobRevert(JobRevert {
+            }
+            .into(),
+            14 => JobRevert {
                 namespace,
                 job_id,
                 version: self.u64(),
                 enforced_prior_version: self.is(2).then(|| self.u64()),
                 eval_id: self.id(),
-            }),
-            15 => Command::JobStability(JobStability {
-                namespace,
-                job_id,
-                version: self.u64(),
-                stable: self.is(2),
-            }),
-            16 => Command::PeriodicLaunch(PeriodicLaunch {
+            }
+            .into(),
+            15 => JobStability { namespace, job_id, version: self.u64(), stable: self.is(2) }.into(),
+            16 => PeriodicLaunch {
                 namespace,
                 job_id,
                 launch_ns: self.i64(),
                 forced: self.is(2),
                 eval_id: self.id(),
-            }),
+            }
+            .into(),
             _ if self.is(3) => {
                 let config = AutopilotConfig {
                     last_contact_threshold_ns: self.i64(),
                     min_quorum: self.u64(),
                     ..AutopilotConfig::default()
                 };
-                super::autopilot::set(config, self.is(2).then(|| self.u64()))
+                super::autopilot::set(config, self.is(2).then(|| self.u64())).into()
             }
-            _ if self.is(2) => Command::SummariesReconcile(SummariesReconcile::default()),
-            _ => Command::ClusterInit(ClusterInit { cluster_id: self.id() }),
+            _ if self.is(2) => SummariesReconcile::default().into(),
+            _ if self.is(2) => FeatureLevelRaise { level: self.below(2) as u32 }.into(),
+            _ => ClusterInit { cluster_id: self.id(), feature_level: self.below(2) as u32 }.into(),
         }
     }
 
     fn envelope(&mut self) -> Envelope {
-        Envelope {
+        let head = ordu_proto::command::Envelope {
             request_id: self.id(),
             time_ns: self.i64(),
             feature_level: self.below(2) as u32,
             fence_term: if self.is(8) { self.u64() } else { 0 },
             earliest_index: self.u64(),
-            command: Some(self.command()),
-        }
+        };
+        Envelope { head, command: self.command() }
     }
 }
 
@@ -383,9 +373,9 @@ proptest! {
             for _ in 0..=dice.below(3) {
                 world.index += 1;
                 let at = LogPosition { term: world.term, index: world.index };
-                let applied = world.machine.apply(&mut tx, at, dice.envelope().encode_to_vec().as_slice());
-                let outcome = applied.map(|applied| applied.outcome.outcome);
-                prop_assert!(matches!(outcome, Ok(Some(_))), "{:?}", outcome);
+                let applied = world.machine.apply(&mut tx, at, dice.envelope().encode_to_vec().into());
+                let outcome = applied.map(|applied| applied.outcome);
+                prop_assert!(outcome.is_ok(), "{:?}", outcome);
             }
             let (writes, _) = tx.finish();
             world.tables.commit(writes);

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use ordu_proto::command::{
-    AutopilotWasSet, ClusterInit, Continued, Envelope, JobDispatched, JobEvaluate, JobRegistered, JobRevert,
-    JobStability, Outcome, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset,
-    TimeWasReset, outcome,
+    AutopilotWasSet, ClusterInit, Continued, FeatureLevelRaise, JobDispatched, JobEvaluate, JobRegistered,
+    JobRevert, JobStability, PeriodicLaunched, PlanUpdate, Refusal, SummariesReconcile, TimeReset,
+    TimeWasReset,
 };
 use ordu_proto::raft::{self, entry::Payload};
 use ordu_proto::state::{
@@ -21,6 +21,7 @@ use ordu_proto::state::{
 };
 
 use self::deployments::{full_deployment, rollout};
+use super::super::{Answer, Reconciled, read_envelope, tagged};
 use super::*;
 use crate::state::TableIndexes;
 
@@ -63,10 +64,20 @@ impl Pinned {
         }
     }
 
-    fn command(&mut self, name: &'static str, command: Command) {
-        let envelope =
-            Envelope { feature_level: 1, ..envelope(Some(id(7)), 3, 1_700_000_000_000_000_000, command) };
-        self.message(name, &envelope);
+    fn command<C: Command + Clone + Debug + PartialEq>(&mut self, name: &'static str, command: C) {
+        let bytes = envelope(Some(id(7)), 3, 1_700_000_000_000_000_000, command.clone()).encode_to_vec();
+        if let Some(golden) = self.bytes(name, &bytes) {
+            let read = read_envelope(golden.clone().into()).unwrap();
+            assert_eq!((read.head.fence_term, read.head.feature_level), (3, C::LEVEL), "{name}");
+            let (_, encoded) = tagged::find(golden.into(), |number| number == C::NUMBER).unwrap().unwrap();
+            assert_eq!(command, C::decode(encoded).unwrap(), "{name}");
+        }
+    }
+
+    fn outcome(&mut self, name: &'static str, outcome: &Outcome) {
+        if let Some(bytes) = self.bytes(name, &outcome.encode_to_vec()) {
+            assert_eq!(outcome, &Outcome::decode(bytes).unwrap(), "{name}");
+        }
     }
 
     /// Compares what was seen with what is in the file.
@@ -243,7 +254,7 @@ fn commands(pinned: &mut Pinned) {
         enforced_job_modify_index: 12,
         ..register(full_job(), "{\"ID\":\"app/web\"}", Some(1))
     };
-    pinned.command("command.job_register", Command::JobRegister(register));
+    pinned.command("command.job_register", register);
     pinned.command("command.job_deregister", deregister("app/web", true, 1));
     let evaluate = JobEvaluate {
         namespace: "default".into(),
@@ -251,8 +262,8 @@ fn commands(pinned: &mut Pinned) {
         eval_id: id(1).to_vec(),
         force_reschedule: true,
     };
-    pinned.command("command.job_evaluate", Command::JobEvaluate(evaluate));
-    pinned.command("command.eval_update", Command::EvalUpdate(EvalUpdate { evals: vec![full_eval()] }));
+    pinned.command("command.job_evaluate", evaluate);
+    pinned.command("command.eval_update", EvalUpdate { evals: vec![full_eval()] });
     let plan = Plan {
         namespace: "default".into(),
         job_id: "app/web".into(),
@@ -282,20 +293,14 @@ fn commands(pinned: &mut Pinned) {
         task_states: full_alloc().task_states,
         ..AllocClientState::default()
     };
-    pinned.command(
-        "command.alloc_client_update",
-        Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update.clone()] }),
-    );
+    pinned.command("command.alloc_client_update", AllocClientUpdate { updates: vec![update.clone()] });
     let stamped = AllocClientState { node_id: id(100).to_vec(), stamp: 1_700_000_000_000_000_001, ..update };
-    pinned.command(
-        "command.alloc_client_update.stamped",
-        Command::AllocClientUpdate(AllocClientUpdate { updates: vec![stamped] }),
-    );
+    pinned.command("command.alloc_client_update.stamped", AllocClientUpdate { updates: vec![stamped] });
     pinned.command("command.node_register", node_register(full_node()));
     pinned.command("command.node_status_update", node_status(100, NodeStatus::Down));
     let mut dispatch = super::children::dispatch("app/web", &[("must", "1")], b"hello", 1);
     dispatch.idempotency_token = "token".into();
-    pinned.command("command.job_dispatch", Command::JobDispatch(dispatch));
+    pinned.command("command.job_dispatch", dispatch);
     let revert = JobRevert {
         namespace: "default".into(),
         job_id: "app/web".into(),
@@ -303,21 +308,24 @@ fn commands(pinned: &mut Pinned) {
         enforced_prior_version: Some(0),
         eval_id: id(1).to_vec(),
     };
-    pinned.command("command.job_revert", Command::JobRevert(revert));
+    pinned.command("command.job_revert", revert);
     let stability =
         JobStability { namespace: "default".into(), job_id: "app/web".into(), version: 3, stable: true };
-    pinned.command("command.job_stability", Command::JobStability(stability));
+    pinned.command("command.job_stability", stability);
     pinned.command("command.periodic_launch", super::children::launch("app/web", 60_000_000_000, 1));
     let reconcile = SummariesReconcile::default();
-    pinned.command("command.summaries_reconcile", Command::SummariesReconcile(reconcile));
+    pinned.command("command.summaries_reconcile", reconcile);
     let reset = TimeReset { time_ns: 1_700_000_000_000_000_000, tolerance_ns: 5_000_000_000, after: vec![] };
-    pinned.command("command.time_reset", Command::TimeReset(reset));
+    pinned.command("command.time_reset", reset);
     let rest = SummariesReconcile { after: b"default\0app".to_vec() };
-    pinned.command("command.summaries_reconcile_behind", Command::SummariesReconcile(rest));
+    pinned.command("command.summaries_reconcile_behind", rest);
     let rest = TimeReset { after: vec![1, 2], ..TimeReset::default() };
-    pinned.command("command.time_reset_behind", Command::TimeReset(rest));
+    pinned.command("command.time_reset_behind", rest);
     pinned.command("command.autopilot_set", super::autopilot::set(full_autopilot(), Some(7)));
-    pinned.command("command.cluster_init", Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
+    let init = |feature_level| ClusterInit { cluster_id: id(8).to_vec(), feature_level };
+    pinned.command("command.cluster_init", init(0));
+    pinned.command("command.cluster_init_at_a_level", init(1));
+    pinned.command("command.feature_level_raise", FeatureLevelRaise { level: 1 });
 }
 
 fn full_autopilot() -> AutopilotConfig {
@@ -381,8 +389,8 @@ fn rows(pinned: &mut Pinned) {
     );
     let registered =
         JobRegistered { index: 11, eval_id: id(1).to_vec(), eval_create_index: 11, job_modify_index: 11 };
-    let answer = Outcome { outcome: Some(outcome::Outcome::JobRegistered(registered)) };
-    pinned.message("outcome.job_registered", &answer);
+    let answer = Outcome::Answered(registered.to_encoded());
+    pinned.outcome("outcome.job_registered", &answer);
     let dispatched = JobDispatched {
         index: 11,
         child_id: "app/web/dispatch-1-00000001".into(),
@@ -390,32 +398,31 @@ fn rows(pinned: &mut Pinned) {
         eval_id: id(1).to_vec(),
         eval_create_index: 11,
     };
-    let answer_of_dispatch = Outcome { outcome: Some(outcome::Outcome::JobDispatched(dispatched)) };
-    pinned.message("outcome.job_dispatched", &answer_of_dispatch);
+    let answer_of_dispatch = Outcome::Answered(dispatched.to_encoded());
+    pinned.outcome("outcome.job_dispatched", &answer_of_dispatch);
     let launched = PeriodicLaunched {
         index: 11,
         child_id: "app/web/periodic-60".into(),
         eval_id: id(1).to_vec(),
         eval_create_index: 11,
     };
-    let answer_of_launch = Outcome { outcome: Some(outcome::Outcome::PeriodicLaunched(launched)) };
-    pinned.message("outcome.periodic_launched", &answer_of_launch);
+    let answer_of_launch = Outcome::Answered(launched.to_encoded());
+    pinned.outcome("outcome.periodic_launched", &answer_of_launch);
     let reset =
         TimeWasReset { index: 11, before_ns: 7, time_ns: 5, launches: 2, evaluations: 3, after: vec![] };
-    let answer_of_reset = Outcome { outcome: Some(outcome::Outcome::TimeWasReset(reset)) };
-    pinned.message("outcome.time_was_reset", &answer_of_reset);
+    let answer_of_reset = Outcome::Answered(reset.to_encoded());
+    pinned.outcome("outcome.time_was_reset", &answer_of_reset);
     let part = TimeWasReset { index: 11, after: vec![1, 2], ..TimeWasReset::default() };
-    let answer_of_part = Outcome { outcome: Some(outcome::Outcome::TimeWasReset(part)) };
-    pinned.message("outcome.time_was_reset_in_part", &answer_of_part);
+    let answer_of_part = Outcome::Answered(part.to_encoded());
+    pinned.outcome("outcome.time_was_reset_in_part", &answer_of_part);
     let continued = Continued { index: 11, after: b"default\0app".to_vec() };
-    let answer_of_a_part = Outcome { outcome: Some(outcome::Outcome::Continued(continued)) };
-    pinned.message("outcome.continued", &answer_of_a_part);
+    let answer_of_a_part = Outcome::Answered(Reconciled::Continued(continued).to_encoded());
+    pinned.outcome("outcome.continued", &answer_of_a_part);
     let set = AutopilotWasSet { index: 11, updated: true };
-    let answer_of_autopilot = Outcome { outcome: Some(outcome::Outcome::AutopilotWasSet(set)) };
-    pinned.message("outcome.autopilot_was_set", &answer_of_autopilot);
-    let refusal =
-        Outcome { outcome: Some(outcome::Outcome::Refused(Refusal { status: 500, text: "no".into() })) };
-    pinned.message("outcome.refused", &refusal);
+    let answer_of_autopilot = Outcome::Answered(set.to_encoded());
+    pinned.outcome("outcome.autopilot_was_set", &answer_of_autopilot);
+    let refusal = Outcome::Refused(Refusal { status: 500, text: "no".into() });
+    pinned.outcome("outcome.refused", &refusal);
     let answered = AnsweredRequest { index: 11, outcome: answer.encode_to_vec() };
     pinned.message("row.answered_request", &answered);
     let mut indexes = TableIndexes::default();
@@ -460,6 +467,7 @@ fn log(pinned: &mut Pinned) {
         last_log_id: log_id,
         membership: Some(stored),
         files: vec![file],
+        format: 0,
     };
     pinned.message("snapshot.header", &header);
 }
@@ -503,7 +511,7 @@ fn what_is_logged_and_stored_is_what_the_release_wrote_byte_for_byte() {
 #[test]
 fn a_given_log_leads_to_the_state_that_the_release_reached() {
     let mut world = World::new();
-    world.accept(Command::ClusterInit(ClusterInit { cluster_id: id(8).to_vec() }));
+    world.accept(ClusterInit { cluster_id: id(8).to_vec(), feature_level: 0 });
     world.accept(node_register(node(100, 1000)));
     world.accept(registered("a", "{1}", 1));
     world.accept(plans(vec![plan(vec![

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use ordu_proto::api::job::{JobSpec as Spec, ParameterizedJobConfig};
-use ordu_proto::command::{JobDispatch, SummariesReconcile};
+use ordu_proto::api::job::{JobSpec as Spec, ParameterizedJobConfig, TaskGroup};
+use ordu_proto::command::{JobDispatch, JobDispatched, SummariesReconcile};
 
 use super::*;
 use crate::job::spec_json;
@@ -14,7 +14,8 @@ use crate::limits::{JOB_BODY_BYTES_MAX, JOB_PARENT_BYTES_MAX, PLAN_WHOLE_CHANGES
 struct Timed(World);
 
 impl Timed {
-    fn accept(&mut self, what: &str, command: Command) -> Answer {
+    fn accept(&mut self, what: &str, command: impl Into<Proposal>) -> Outcome {
+        let command = command.into();
         let bytes = envelope(None, 0, self.0.time_ns + 1_000, command.clone()).encode_to_vec().len();
         #[expect(clippy::disallowed_methods, reason = "the time is told, and nothing follows from it")]
         let start = Instant::now();
@@ -43,22 +44,33 @@ fn the_heaviest_registrations_and_dispatches_are_taken() {
     world.accept("the largest job", registered("big", &large, 1));
     world.accept("the same again", registered("big", &large, 2));
     world.accept("its next version", registered("big", &format!("{large} "), 3));
+    let counted = spec(6 * JOB_BODY_BYTES_MAX, |spec| {
+        spec.task_groups = vec![TaskGroup { name: "g".into(), count: Some(3), ..TaskGroup::default() }];
+    });
+    world.accept("one with a group", registered("big", &counted, 4));
+    let kept = counted.replace(r#""Count":3"#, r#""Count":4"#);
+    assert_ne!(kept, counted);
+    let kept = JobRegister { preserve_counts: true, ..register(job("big"), &kept, Some(5)) };
+    world.accept("it again, its counts kept", kept);
+    assert_eq!(counted, world.0.spec_text("big"));
 
     let mut parent = job("parent");
     parent.parameterized = true;
     let spec = spec(JOB_PARENT_BYTES_MAX, |spec| {
-        spec.parameterized_job = Some(ParameterizedJobConfig::default());
+        let meta_optional = vec!["key-00000001".into(), "key-new".into()];
+        spec.parameterized_job = Some(ParameterizedJobConfig { meta_optional, ..Default::default() });
     });
-    world.accept("the largest parent", Command::JobRegister(register(parent, &spec, None)));
+    world.accept("the largest parent", register(parent, &spec, None));
     let dispatch = JobDispatch {
         namespace: "default".into(),
         job_id: "parent".into(),
+        meta: [("key-00000001".into(), "other".into()), ("key-new".into(), "new".into())].into(),
         id_suffix: vec![7; 4],
         eval_id: id(9).to_vec(),
         ..JobDispatch::default()
     };
-    let answer = world.accept("its dispatch", Command::JobDispatch(dispatch));
-    assert!(matches!(answer, Answer::JobDispatched(_)), "{answer:?}");
+    let answer = world.accept("its dispatch", dispatch);
+    assert!(answer.answer::<JobDispatched>().is_some(), "{answer:?}");
 }
 
 #[test]
@@ -80,16 +92,13 @@ fn the_heaviest_plans_and_reports_are_taken() {
     let count = PLAN_WHOLE_CHANGES_MAX as u64;
     let place: Vec<Allocation> = (10..10 + count).map(|at| world.0.placement(at, "many", 1, 1)).collect();
     world.accept(&format!("a plan of {count} placements"), plans(vec![plan(place)]));
-    let update = |number| match report(number, ClientStatus::Running) {
-        Command::AllocClientUpdate(update) => update.updates,
-        other => panic!("{other:?}"),
-    };
+    let update = |number| report(number, ClientStatus::Running).updates;
     // As many as a server puts into one entry.
     let reported = 2_048;
     let updates = (10..10 + reported).flat_map(update).collect();
-    world.accept(&format!("{reported} reports"), Command::AllocClientUpdate(AllocClientUpdate { updates }));
+    world.accept(&format!("{reported} reports"), AllocClientUpdate { updates });
     world.accept("the node is down", node_status(1, NodeStatus::Down));
-    world.accept("all is counted anew", Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept("all is counted anew", SummariesReconcile::default());
     let stops = (10..10 + count).map(stop).collect();
     let stopping = Plan { eval_id: id(1).to_vec(), stop: stops, ..Plan::default() };
     world.accept(&format!("a plan of {count} stops"), plans(vec![stopping]));

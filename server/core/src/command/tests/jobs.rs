@@ -1,15 +1,13 @@
 //! Registration, deregistration, evaluation, and how long versions and specifications are kept.
 
-use ordu_proto::command::{JobEvaluate, SummariesReconcile};
+use ordu_proto::command::{JobDeregistered, JobEvaluate, JobRegistered, SummariesReconcile};
 
+use super::super::Reconciled;
 use super::*;
 use crate::limits::ENTRY_ROWS_READ_MAX;
 
-fn answered(answer: Answer) -> ordu_proto::command::JobRegistered {
-    match answer {
-        Answer::JobRegistered(registered) => registered,
-        answer => panic!("{answer:?}"),
-    }
+fn answered(outcome: Outcome) -> JobRegistered {
+    outcome.answer().expect("a registration is answered as one")
 }
 
 #[test]
@@ -94,10 +92,10 @@ fn an_enforced_index_is_compared_where_the_log_is_total() {
         };
         match refusal {
             Some(text) => {
-                assert_eq!((500, text.to_owned()), world.refused(Command::JobRegister(command)));
+                assert_eq!((500, text.to_owned()), world.refused(command));
                 assert!(read::eval(&world.tables, &id(2)).unwrap().is_none());
             }
-            None => drop(world.accept(Command::JobRegister(command))),
+            None => drop(world.accept(command)),
         }
     }
 }
@@ -126,8 +124,8 @@ fn what_a_job_is_cannot_change() {
         let (mut first, mut second) = (job("a"), job("a"));
         before(&mut first);
         after(&mut second);
-        world.accept(Command::JobRegister(register(first, "{1}", None)));
-        let refused = world.refused(Command::JobRegister(register(second, "{2}", Some(2))));
+        world.accept(register(first, "{1}", None));
+        let refused = world.refused(register(second, "{2}", Some(2)));
         assert_eq!((500, text.to_owned()), refused);
     }
 }
@@ -136,15 +134,11 @@ fn what_a_job_is_cannot_change() {
 fn a_periodic_job_runs_until_it_is_stopped_and_is_not_evaluated() {
     let mut world = World::new();
     let periodic = Job { periodic: true, ..job("a") };
-    let answer = answered(world.accept(Command::JobRegister(register(periodic, "{1}", None))));
+    let answer = answered(world.accept(register(periodic, "{1}", None)));
     assert_eq!((Vec::new(), 0), (answer.eval_id, answer.eval_create_index));
     assert_eq!("running", world.status("a"));
-    match world.accept(deregister("a", false, 2)) {
-        Answer::JobDeregistered(answer) => {
-            assert_eq!((Vec::new(), 12), (answer.eval_id, answer.eval_create_index))
-        }
-        answer => panic!("{answer:?}"),
-    }
+    let answer = world.answer(deregister("a", false, 2));
+    assert_eq!((Vec::new(), 12), (answer.eval_id, answer.eval_create_index));
     assert_eq!("dead", world.status("a"));
 }
 
@@ -153,7 +147,7 @@ fn stopping_writes_a_version_once_and_answers_the_truth_after() {
     let mut world = World::new();
     world.accept(registered("a", "{1}", 1));
     for (eval, index) in [(2, 12), (3, 13)] {
-        let Answer::JobDeregistered(answer) = world.accept(deregister("a", false, eval)) else { panic!() };
+        let answer = world.accept(deregister("a", false, eval)).answer::<JobDeregistered>().unwrap();
         assert_eq!((index, index, 12), (answer.index, answer.eval_create_index, answer.job_modify_index));
         assert_eq!((1, 12), (world.job("a").version, world.job("a").job_modify_index));
         assert_eq!("job-deregister", world.eval(eval).triggered_by);
@@ -199,7 +193,7 @@ fn a_job_of_the_same_id_after_a_purge_is_another_job() {
 fn an_unknown_job_is_evaluated_when_it_is_stopped() {
     for purge in [false, true] {
         let mut world = World::new();
-        let Answer::JobDeregistered(answer) = world.accept(deregister("no", purge, 1)) else { panic!() };
+        let answer = world.accept(deregister("no", purge, 1)).answer::<JobDeregistered>().unwrap();
         assert_eq!((11, 11), (answer.eval_create_index, answer.job_modify_index));
         assert_eq!((50, "service"), (world.eval(1).priority, world.eval(1).r#type.as_str()));
         assert!(!world.has_job("no"));
@@ -208,17 +202,17 @@ fn an_unknown_job_is_evaluated_when_it_is_stopped() {
     }
 }
 
-fn evaluate(job_id: &str, eval: Vec<u8>) -> Command {
+fn evaluate(job_id: &str, eval: Vec<u8>) -> JobEvaluate {
     let (namespace, job_id) = ("default".to_owned(), job_id.to_owned());
-    Command::JobEvaluate(JobEvaluate { namespace, job_id, eval_id: eval, force_reschedule: false })
+    JobEvaluate { namespace, job_id, eval_id: eval, force_reschedule: false }
 }
 
 #[test]
 fn a_job_is_evaluated_as_it_stands_or_refused_in_words() {
     let mut world = World::new();
     world.accept(registered("a", "{1}", 1));
-    world.accept(Command::JobRegister(register(Job { periodic: true, ..job("p") }, "{}", None)));
-    world.accept(Command::JobRegister(register(Job { parameterized: true, ..job("d") }, "{}", None)));
+    world.accept(register(Job { periodic: true, ..job("p") }, "{}", None));
+    world.accept(register(Job { parameterized: true, ..job("d") }, "{}", None));
     world.accept(evaluate("a", id(2).to_vec()));
     assert_eq!((EvalStatus::Pending, 11), (world.eval(2).status(), world.eval(2).job_modify_index));
     for (job_id, eval, text) in [
@@ -290,11 +284,11 @@ fn a_specification_is_kept_while_an_allocation_runs_by_it_and_goes_with_the_last
 }
 
 /// Evaluation `number` ends so, and says that so many allocations wait.
-fn ended(world: &World, number: u64, status: EvalStatus, queued: i64) -> Command {
+fn ended(world: &World, number: u64, status: EvalStatus, queued: i64) -> EvalUpdate {
     let mut eval = world.eval(number);
     eval.set_status(status);
     eval.queued_allocations = [("g".to_owned(), queued)].into();
-    Command::EvalUpdate(EvalUpdate { evals: vec![eval] })
+    EvalUpdate { evals: vec![eval] }
 }
 
 fn of_one_group(count: i64) -> String {
@@ -313,7 +307,7 @@ fn what_a_cancelled_evaluation_said_of_waiting_allocations_does_not_count() {
     world.accept(ended(&world, 1, EvalStatus::Canceled, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");
-    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept(SummariesReconcile::default());
     assert_eq!(before, world.group("a"));
 }
 
@@ -329,7 +323,7 @@ fn nothing_of_a_stopped_job_waits() {
     world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");
-    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept(SummariesReconcile::default());
     assert_eq!(before, world.group("a"));
 }
 
@@ -343,7 +337,7 @@ fn counting_anew_what_is_more_than_one_entry_may_read_goes_on_in_further_ones() 
         let first = world.eval(number);
         let more = (0..evals_of_each)
             .map(|more| Evaluation { id: id(1_000 * 1_000 * number + more).to_vec(), ..first.clone() });
-        world.accept(Command::EvalUpdate(EvalUpdate { evals: more.collect() }));
+        world.accept(EvalUpdate { evals: more.collect() });
     }
     let counted = |world: &World| names.map(|name| world.summary(name).unwrap().open_evaluations);
     let right = [evals_of_each as i64 + 1; 5];
@@ -358,14 +352,14 @@ fn counting_anew_what_is_more_than_one_entry_may_read_goes_on_in_further_ones() 
     world.tables.commit(writes);
     world.reload();
 
-    let answer = world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
-    let Answer::Continued(part) = answer else { panic!("{answer:?}") };
+    let answer = world.answer(SummariesReconcile::default());
+    let Reconciled::Continued(part) = answer else { panic!("{answer:?}") };
     assert_eq!((right[0], right[3], 7), {
         let [first, _, _, last, behind] = counted(&world);
         (first, last, behind)
     });
-    let rest = Command::SummariesReconcile(SummariesReconcile { after: part.after });
-    assert!(matches!(world.accept(rest), Answer::Done(_)));
+    let rest = SummariesReconcile { after: part.after };
+    assert!(matches!(world.answer(rest), Reconciled::Done(_)));
     assert_eq!(right, counted(&world));
 }
 
@@ -392,7 +386,7 @@ fn an_evaluation_keeps_its_job_and_its_creation() {
     eval.create_index = 99;
     eval.queued_allocations.insert("g".into(), 3);
     eval.set_status(EvalStatus::Blocked);
-    world.accept(Command::EvalUpdate(EvalUpdate { evals: vec![eval] }));
+    world.accept(EvalUpdate { evals: vec![eval] });
     let eval = world.eval(1);
     assert_eq!(("a", 11, 12), (eval.job_id.as_str(), eval.create_index, eval.modify_index));
     assert_eq!((2_000, 3_000), (eval.create_time_ns, eval.modify_time_ns));
@@ -400,6 +394,6 @@ fn an_evaluation_keeps_its_job_and_its_creation() {
     world.accept(eval_status(&world, 1, EvalStatus::Complete));
     assert_eq!("dead", world.status("a"));
     let short = Evaluation { id: vec![1], ..world.eval(1) };
-    let command = Command::EvalUpdate(EvalUpdate { evals: vec![world.eval(1), short] });
+    let command = EvalUpdate { evals: vec![world.eval(1), short] };
     assert_eq!((500, "an evaluation's id has sixteen bytes".to_owned()), world.refused(command));
 }

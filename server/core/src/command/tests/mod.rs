@@ -6,6 +6,7 @@ mod children;
 mod deployments;
 mod envelopes;
 mod extremes;
+mod foreign_members;
 mod golden;
 mod heaviest;
 mod jobs;
@@ -21,10 +22,9 @@ mod versions;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{
     AllocClientState, AllocClientUpdate, EvalUpdate, GroupCount, JobDeregister, JobRegister, NodeRegister,
-    NodeStatusChange, NodeStatusUpdate, Plan, PlanApply, PlanStop, envelope::Command,
+    NodeStatusChange, NodeStatusUpdate, Plan, PlanApply, PlanStop,
 };
 use ordu_proto::state::{
     AllocatedResources, AllocatedTaskResources, Allocation, ClientStatus, DesiredStatus, EvalStatus,
@@ -32,7 +32,7 @@ use ordu_proto::state::{
 };
 use prost::Message;
 
-use super::{Applied, LogPosition, Machine, envelope};
+use super::{Applied, Command, LogPosition, Machine, Outcome, Proposal, envelope};
 use crate::state::hash::state_hash;
 use crate::state::{Corrupt, Id, MemoryTables, Reader, Table, Tx, key, read, reader::Visit};
 
@@ -119,7 +119,7 @@ impl World {
         for bytes in envelopes {
             self.index += 1;
             let at = LogPosition { term: self.term, index: self.index };
-            applied.push(self.machine.apply(&mut tx, at, bytes.as_slice()).unwrap());
+            applied.push(self.machine.apply(&mut tx, at, bytes.clone().into()).unwrap());
         }
         let (writes, indexes) = tx.finish();
         self.tables.commit(writes);
@@ -127,24 +127,29 @@ impl World {
         applied
     }
 
-    fn apply(&mut self, command: Command) -> Answer {
+    fn apply(&mut self, command: impl Into<Proposal>) -> Outcome {
         self.time_ns += 1_000;
         let bytes = envelope(None, 0, self.time_ns, command).encode_to_vec();
-        self.batch(&[bytes]).remove(0).outcome.outcome.unwrap()
+        self.batch(&[bytes]).remove(0).outcome
     }
 
     /// Applies what must not be refused.
-    fn accept(&mut self, command: Command) -> Answer {
+    fn accept(&mut self, command: impl Into<Proposal>) -> Outcome {
         let answer = self.apply(command);
-        assert!(!matches!(answer, Answer::Refused(_)), "refused: {answer:?}");
+        assert!(!matches!(answer, Outcome::Refused(_)), "refused: {answer:?}");
         answer
     }
 
+    /// The answer of what must not be refused.
+    fn answer<C: Command>(&mut self, command: C) -> C::Answer {
+        self.accept(command).answer().expect("a command is answered with its own answer")
+    }
+
     /// Applies what must be refused without a trace, and hands out status and text.
-    fn refused(&mut self, command: Command) -> (u32, String) {
+    fn refused(&mut self, command: impl Into<Proposal>) -> (u32, String) {
         let before = self.state_rows();
         match self.apply(command) {
-            Answer::Refused(refusal) => {
+            Outcome::Refused(refusal) => {
                 assert_eq!(before, self.state_rows(), "a refusal leaves no trace");
                 (refusal.status, refusal.text)
             }
@@ -267,23 +272,18 @@ fn register(job: Job, spec: &str, eval: Option<u64>) -> JobRegister {
     }
 }
 
-fn registered(job_id: &str, spec: &str, eval: u64) -> Command {
-    Command::JobRegister(register(job(job_id), spec, Some(eval)))
+fn registered(job_id: &str, spec: &str, eval: u64) -> JobRegister {
+    register(job(job_id), spec, Some(eval))
 }
 
-fn deregister(job_id: &str, purge: bool, eval: u64) -> Command {
-    Command::JobDeregister(JobDeregister {
-        namespace: "default".into(),
-        job_id: job_id.into(),
-        purge,
-        eval_id: id(eval).to_vec(),
-    })
+fn deregister(job_id: &str, purge: bool, eval: u64) -> JobDeregister {
+    JobDeregister { namespace: "default".into(), job_id: job_id.into(), purge, eval_id: id(eval).to_vec() }
 }
 
-fn eval_status(world: &World, number: u64, status: EvalStatus) -> Command {
+fn eval_status(world: &World, number: u64, status: EvalStatus) -> EvalUpdate {
     let mut eval = world.eval(number);
     eval.set_status(status);
-    Command::EvalUpdate(EvalUpdate { evals: vec![eval] })
+    EvalUpdate { evals: vec![eval] }
 }
 
 fn node(number: u64, cpu_mhz: i64) -> Node {
@@ -297,25 +297,25 @@ fn node(number: u64, cpu_mhz: i64) -> Node {
     }
 }
 
-fn node_register(node: Node) -> Command {
-    Command::NodeRegister(NodeRegister { node: Some(node), eval_seed: vec![9; 16] })
+fn node_register(node: Node) -> NodeRegister {
+    NodeRegister { node: Some(node), eval_seed: vec![9; 16] }
 }
 
-fn node_status(number: u64, status: NodeStatus) -> Command {
+fn node_status(number: u64, status: NodeStatus) -> NodeStatusUpdate {
     let change = NodeStatusChange {
         node_id: id(number).to_vec(),
         status: status.into(),
         event_message: "Node heartbeat missed".into(),
     };
-    Command::NodeStatusUpdate(NodeStatusUpdate { changes: vec![change], eval_seed: vec![8; 16] })
+    NodeStatusUpdate { changes: vec![change], eval_seed: vec![8; 16] }
 }
 
 fn plan(place: Vec<Allocation>) -> Plan {
     Plan { eval_id: id(1).to_vec(), place, ..Default::default() }
 }
 
-fn plans(plans: Vec<Plan>) -> Command {
-    Command::PlanApply(PlanApply { plans })
+fn plans(plans: Vec<Plan>) -> PlanApply {
+    PlanApply { plans }
 }
 
 fn stop(number: u64) -> PlanStop {
@@ -327,14 +327,14 @@ fn stop(number: u64) -> PlanStop {
     }
 }
 
-fn report(number: u64, status: ClientStatus) -> Command {
+fn report(number: u64, status: ClientStatus) -> AllocClientUpdate {
     let update = AllocClientState {
         alloc_id: id(number).to_vec(),
         client_status: status.into(),
         client_description: "told".into(),
         ..Default::default()
     };
-    Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] })
+    AllocClientUpdate { updates: vec![update] }
 }
 
 fn port(value: i32) -> Port {

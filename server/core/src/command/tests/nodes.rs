@@ -18,8 +18,8 @@ fn a_new_node_is_ready_and_its_history_is_the_servers() {
     let mut world = World::new();
     let boastful =
         Node { events: vec![Default::default(); 99], status_description: "x".into(), ..node(100, 100) };
-    let answer = world.accept(node_register(boastful));
-    assert!(matches!(answer, Answer::NodeRegistered(ref answer) if answer.created));
+    let answer = world.answer(node_register(boastful));
+    assert!(answer.created);
     let node = world.node(100);
     assert_eq!((NodeStatus::Ready, ""), (node.status(), node.status_description.as_str()));
     assert_eq!(
@@ -44,8 +44,8 @@ fn a_known_node_must_prove_its_secret() {
 #[test]
 fn a_node_that_registers_again_keeps_what_operators_said_of_it() {
     let mut world = world();
-    let answer = world.accept(node_register(Node { ineligible: true, ..node(100, 200) }));
-    assert!(matches!(answer, Answer::NodeRegistered(ref answer) if !answer.created));
+    let answer = world.answer(node_register(Node { ineligible: true, ..node(100, 200) }));
+    assert!(!answer.created);
     let node = world.node(100);
     assert_eq!(
         (false, 11, 12, 1),
@@ -107,7 +107,7 @@ fn a_job_is_evaluated_once_for_all_nodes_that_go_down_together() {
         event_message: "Node heartbeat missed".into(),
     };
     let changes = vec![change(101), change(100)];
-    world.accept(Command::NodeStatusUpdate(NodeStatusUpdate { changes, eval_seed: vec![8; 16] }));
+    world.accept(NodeStatusUpdate { changes, eval_seed: vec![8; 16] });
     for job_id in ["a", "b"] {
         let nodes: Vec<_> = evals_of(&world, job_id).into_iter().map(|eval| eval.node_id).collect();
         assert_eq!(vec![id(101).to_vec()], nodes, "{job_id}");

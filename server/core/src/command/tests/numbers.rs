@@ -94,7 +94,7 @@ proptest! {
                         client_status: status.into(),
                         ..AllocClientState::default()
                     };
-                    world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] }));
+                    world.accept(AllocClientUpdate { updates: vec![update] });
                 }
             }
             let after = runs_by(&world);

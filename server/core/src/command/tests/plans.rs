@@ -1,6 +1,6 @@
 //! Plans: what fits takes effect, node by node, and what does not is named.
 
-use ordu_proto::command::{PlanResult, PlanUpdate};
+use ordu_proto::command::{PlanApplied, PlanResult, PlanUpdate};
 
 use super::*;
 
@@ -13,11 +13,8 @@ fn world() -> World {
     world
 }
 
-fn results(answer: Answer) -> Vec<PlanResult> {
-    match answer {
-        Answer::PlanApplied(applied) => applied.results,
-        answer => panic!("{answer:?}"),
-    }
+fn results(outcome: Outcome) -> Vec<PlanResult> {
+    outcome.answer::<PlanApplied>().expect("plans are answered as such").results
 }
 
 fn refused(node: u64) -> Vec<Vec<u8>> {

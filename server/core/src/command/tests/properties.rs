@@ -119,7 +119,7 @@ fn envelopes(steps: &[Step]) -> Vec<Vec<u8>> {
     written
 }
 
-fn command(world: &World, step: Step, place: u64) -> Command {
+fn command(world: &World, step: Step, place: u64) -> Proposal {
     let eval = 1_000 + place % EVALS;
     let alloc_ids: Vec<Vec<u8>> = rows_of(&world.tables, Table::Allocs).map(|(key, _)| key).collect();
     let eval_rows: Vec<Evaluation> =
@@ -132,33 +132,37 @@ fn command(world: &World, step: Step, place: u64) -> Command {
         deployment_ids.get(number as usize % deployment_ids.len().max(1)).cloned().unwrap_or_default()
     };
     match step {
-        Step::Register { job, spec } => registered(&job_id(job), &spec_of(spec), eval),
-        Step::Deregister { job, purge } => deregister(&job_id(job), purge, eval),
-        Step::Evaluate { job, force } => Command::JobEvaluate(JobEvaluate {
+        Step::Register { job, spec } => registered(&job_id(job), &spec_of(spec), eval).into(),
+        Step::Deregister { job, purge } => deregister(&job_id(job), purge, eval).into(),
+        Step::Evaluate { job, force } => JobEvaluate {
             namespace: "default".into(),
             job_id: job_id(job),
             eval_id: id(eval).to_vec(),
             force_reschedule: force,
-        }),
-        Step::Revert { job, version } => versions::revert(&job_id(job), version, None, eval),
-        Step::Stable { job, version, stable } => versions::stability(&job_id(job), version, stable),
-        Step::Parents if place.is_multiple_of(2) => children::parameterized("parent-d", "optional"),
-        Step::Parents => {
-            children::periodic("parent-p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"}))
         }
-        Step::Dispatch { token } => Command::JobDispatch(JobDispatch {
+        .into(),
+        Step::Revert { job, version } => versions::revert(&job_id(job), version, None, eval).into(),
+        Step::Stable { job, version, stable } => versions::stability(&job_id(job), version, stable).into(),
+        Step::Parents if place.is_multiple_of(2) => children::parameterized("parent-d", "optional").into(),
+        Step::Parents => {
+            children::periodic("parent-p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"})).into()
+        }
+        Step::Dispatch { token } => JobDispatch {
             // Without one as often as with each of the others.
             idempotency_token: if token == 0 { String::new() } else { token.to_string() },
             ..children::dispatch("parent-d", &[("must", "1")], b"x", 1_000 + place)
-        }),
-        Step::Launch { minute } => children::launch("parent-p", minute * 60_000_000_000, 1_000 + place),
+        }
+        .into(),
+        Step::Launch { minute } => {
+            children::launch("parent-p", minute * 60_000_000_000, 1_000 + place).into()
+        }
         Step::Child { number, purge } => {
             let children = decoded::<Job>(&world.tables, Table::Jobs);
             let children: Vec<Job> = children.into_iter().filter(|job| !job.parent_id.is_empty()).collect();
             let chosen = children.get(number as usize % children.len().max(1));
-            deregister(chosen.map_or("none", |job| &job.id), purge, eval)
+            deregister(chosen.map_or("none", |job| &job.id), purge, eval).into()
         }
-        Step::Reconcile => Command::SummariesReconcile(SummariesReconcile::default()),
+        Step::Reconcile => SummariesReconcile::default().into(),
         Step::EvalStatus { eval, status, queued } => {
             let chosen = eval_rows.get(eval as usize % eval_rows.len().max(1)).cloned();
             let evals = chosen.into_iter().map(|mut row| {
@@ -166,7 +170,7 @@ fn command(world: &World, step: Step, place: u64) -> Command {
                 row.queued_allocations.insert("g".into(), queued);
                 row
             });
-            Command::EvalUpdate(EvalUpdate { evals: evals.collect() })
+            EvalUpdate { evals: evals.collect() }.into()
         }
         Step::Plan { job, node, cpu_mhz, stop, lost, all_at_once, rollout } => {
             let row = read::job(&world.tables, "default", &job_id(job)).unwrap();
@@ -197,6 +201,7 @@ fn command(world: &World, step: Step, place: u64) -> Command {
                 deployment_updates,
                 ..plan(placed.into_iter().collect())
             }])
+            .into()
         }
         Step::Update { alloc, deployment } => {
             let row = read::alloc(&world.tables, &pick(alloc)).unwrap();
@@ -208,16 +213,18 @@ fn command(world: &World, step: Step, place: u64) -> Command {
                 deployment_id: pick_deployment(deployment),
                 ..Default::default()
             };
-            plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }])
+            plans(vec![Plan { update: vec![update], ..plan(Vec::new()) }]).into()
         }
         Step::Report { alloc, status } => {
             let update =
                 AllocClientState { alloc_id: pick(alloc), client_status: status, ..Default::default() };
-            Command::AllocClientUpdate(AllocClientUpdate { updates: vec![update] })
+            AllocClientUpdate { updates: vec![update] }.into()
         }
-        Step::NodeRegister { node: number, cpu_mhz } => node_register(node(100 + number, cpu_mhz)),
-        Step::NodeStatus { node, status } => node_status(100 + node, NodeStatus::try_from(status).unwrap()),
-        Step::Retry { .. } | Step::Fenced => registered("fenced", "{}", eval),
+        Step::NodeRegister { node: number, cpu_mhz } => node_register(node(100 + number, cpu_mhz)).into(),
+        Step::NodeStatus { node, status } => {
+            node_status(100 + node, NodeStatus::try_from(status).unwrap()).into()
+        }
+        Step::Retry { .. } | Step::Fenced => registered("fenced", "{}", eval).into(),
     }
 }
 
@@ -396,7 +403,7 @@ proptest! {
         for bytes in &log {
             let before = single.state_rows();
             let applied = single.batch(std::slice::from_ref(bytes)).remove(0);
-            if matches!(applied.outcome.outcome, Some(Answer::Refused(_))) {
+            if matches!(applied.outcome, Outcome::Refused(_)) {
                 prop_assert_eq!(before, single.state_rows());
                 prop_assert!(applied.changes.is_empty());
             }
@@ -437,8 +444,11 @@ proptest! {
             let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
             let at = LogPosition { term: 3, index: 99 };
             // An answer or a fatal error: both are words.
-            match world.machine.apply(&mut tx, at, bytes.as_slice()) {
-                Ok(applied) => prop_assert!(applied.outcome.outcome.is_some()),
+            match world.machine.apply(&mut tx, at, bytes.into()) {
+                Ok(applied) => {
+                    let read = Outcome::decode(applied.outcome.encode_to_vec());
+                    prop_assert_eq!(read.ok(), Some(applied.outcome));
+                }
                 Err(fatal) => prop_assert!(!fatal.to_string().is_empty()),
             }
             world.reload();

@@ -9,7 +9,7 @@ use super::*;
 use crate::job::{
     DeploymentDocument, canonicalise, decode_register, group_counts, job_row, parse_spec, spec_json,
 };
-use crate::scheduler::{Decision, ScheduleInput, ScheduledJob, schedule};
+use crate::scheduler::{Decision, JobVersions, ScheduleInput, ScheduledJob, schedule};
 
 /// A cluster with a scheduler.
 struct Stage {
@@ -31,13 +31,13 @@ impl Stage {
         let body = json!({ "Job": job }).to_string();
         let mut request = decode_register(body.as_bytes()).unwrap();
         canonicalise(&mut request.job);
-        self.world.accept(Command::JobRegister(JobRegister {
+        self.world.accept(JobRegister {
             job: Some(job_row(&request.job, request.stop)),
             spec_json: spec_json(&request.job),
             eval_id: id(eval).to_vec(),
             groups: group_counts(&request.job),
             ..Default::default()
-        }));
+        });
         self.evaluate(eval)
     }
 
@@ -60,7 +60,7 @@ impl Stage {
             eval: &eval,
             job_row: row.as_ref(),
             job: job.as_ref(),
-            versions: &|_, _| None,
+            versions: &JobVersions::new(),
             allocs: &allocs,
             deployment: deployment.as_ref(),
             view: &mut self.world.machine.view.snapshot(),
@@ -76,7 +76,7 @@ impl Stage {
             self.world.accept(plans(vec![decision.plan.clone()]));
         }
         let evals = std::iter::once(&decision.eval).chain(&decision.blocked).cloned().collect();
-        self.world.accept(Command::EvalUpdate(EvalUpdate { evals }));
+        self.world.accept(EvalUpdate { evals });
         decision
     }
 

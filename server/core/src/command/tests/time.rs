@@ -1,9 +1,9 @@
 //! The time of entries: the leader's stamp, and what an operator's reset mends.
 
-use ordu_proto::command::{Envelope, TimeReset, TimeWasReset};
+use ordu_proto::command::{TimeReset, TimeWasReset};
 use serde_json::json;
 
-use super::super::stamped;
+use super::super::{read_envelope, stamped};
 use super::children::{launch, periodic};
 use super::*;
 use crate::limits::ENTRY_ROWS_READ_MAX;
@@ -18,13 +18,12 @@ const NOW: i64 = 1_700_000_000 * SECOND;
 fn the_stamp_is_the_time_whatever_the_proposer_put_there() {
     for proposed in [0, 1, NOW, i64::MAX, -1] {
         for (clock, expected) in [(NOW, NOW), (0, 0), (1, 1), (i64::MAX, i64::MAX), (-7, 0), (i64::MIN, 0)] {
-            let envelope = Envelope {
-                earliest_index: 9,
-                ..envelope(Some(id(1)), 3, proposed, registered("a", "{}", 1))
-            };
+            let mut envelope = envelope(Some(id(1)), 3, proposed, registered("a", "{}", 1));
+            envelope.head.earliest_index = 9;
             let bytes = stamped(&envelope.encode_to_vec(), clock);
-            let decoded = Envelope::decode(&*bytes).unwrap();
-            assert_eq!(Envelope { time_ns: expected, ..envelope }, decoded, "{proposed}, {clock}");
+            let read = read_envelope(bytes.into()).unwrap();
+            envelope.head.time_ns = expected;
+            assert_eq!(envelope.head, read.head, "{proposed}, {clock}");
         }
     }
 }
@@ -32,15 +31,15 @@ fn the_stamp_is_the_time_whatever_the_proposer_put_there() {
 #[test]
 fn no_stamp_is_too_large_for_what_is_reckoned_with_it() {
     let mut world = World::new();
-    let at = |stamp, command: Command| stamped(&envelope(None, 0, 0, command).encode_to_vec(), stamp);
+    let at = |stamp, command: Proposal| stamped(&envelope(None, 0, 0, command).encode_to_vec(), stamp);
     let every_second = json!({"Enabled": true, "Spec": "* * * * * *", "SpecType": "cron"});
     for stamp in [i64::MAX, i64::MIN] {
         let commands = [
-            periodic("p", &every_second),
-            launch("p", i64::MAX, 1),
-            registered("a", "{}", 2),
-            super::children::parameterized("q", "optional"),
-            Command::JobDispatch(super::children::dispatch("q", &[("must", "1")], b"", 3)),
+            Proposal::from(periodic("p", &every_second)),
+            launch("p", i64::MAX, 1).into(),
+            registered("a", "{}", 2).into(),
+            super::children::parameterized("q", "optional").into(),
+            super::children::dispatch("q", &[("must", "1")], b"", 3).into(),
         ];
         world.batch(&commands.map(|command| at(stamp, command)));
         assert_eq!(i64::MAX, world.machine.cluster().time_ns);
@@ -52,10 +51,7 @@ impl World {
     fn reset(&mut self, now_ns: i64) -> TimeWasReset {
         self.time_ns = now_ns - 1_000;
         let command = TimeReset { time_ns: now_ns + SECOND, tolerance_ns: 2 * SECOND, after: vec![] };
-        match self.accept(Command::TimeReset(command)) {
-            Answer::TimeWasReset(reset) => reset,
-            answer => panic!("{answer:?}"),
-        }
+        self.answer(command)
     }
 
     fn launch_ns(&self, job_id: &str) -> i64 {
@@ -63,10 +59,7 @@ impl World {
     }
 
     fn launched_child(&mut self, launch_ns: i64, eval: u64) -> String {
-        match self.accept(launch("p", launch_ns, eval)) {
-            Answer::PeriodicLaunched(launched) => launched.child_id,
-            answer => panic!("{answer:?}"),
-        }
+        self.answer(launch("p", launch_ns, eval)).child_id
     }
 }
 
@@ -129,12 +122,9 @@ fn the_launcher_and_the_broker_are_told_of_what_a_reset_mends() {
         ..Evaluation::default()
     };
     let over = Evaluation { status: EvalStatus::Complete.into(), ..waiting(3, NOW + 2 * HOUR) };
-    world.accept(Command::EvalUpdate(EvalUpdate {
-        evals: vec![waiting(1, NOW + 2 * HOUR), waiting(2, NOW - HOUR), over],
-    }));
+    world.accept(EvalUpdate { evals: vec![waiting(1, NOW + 2 * HOUR), waiting(2, NOW - HOUR), over] });
     let bytes = stamped(
-        &envelope(None, 0, 0, Command::TimeReset(TimeReset { time_ns: NOW, tolerance_ns: 0, after: vec![] }))
-            .encode_to_vec(),
+        &envelope(None, 0, 0, TimeReset { time_ns: NOW, tolerance_ns: 0, after: vec![] }).encode_to_vec(),
         NOW,
     );
     let changes = world.batch(&[bytes]).remove(0).changes;
@@ -165,12 +155,12 @@ fn a_reset_that_reads_more_than_one_entry_may_goes_on_in_further_ones() {
         status: EvalStatus::Pending.into(),
         ..Evaluation::default()
     };
-    world.accept(Command::EvalUpdate(EvalUpdate { evals: (1..=EVALS).map(waiting).collect() }));
+    world.accept(EvalUpdate { evals: (1..=EVALS).map(waiting).collect() });
     world.time_ns = NOW - 1_000;
     let (mut after, mut moved) = (Vec::new(), Vec::new());
     loop {
         let command = TimeReset { time_ns: NOW, tolerance_ns: SECOND, after };
-        let Answer::TimeWasReset(reset) = world.accept(Command::TimeReset(command)) else { panic!() };
+        let reset = world.answer(command);
         moved.push((reset.launches, reset.evaluations as usize));
         if reset.after.is_empty() {
             break;
@@ -191,9 +181,8 @@ fn a_reset_to_the_time_of_another_clock_than_the_asked_server_s_is_refused() {
     {
         world.time_ns = NOW + HOUR - 1_000;
         let before = world.state_rows();
-        let command =
-            Command::TimeReset(TimeReset { time_ns: asked, tolerance_ns: 10 * SECOND, after: vec![] });
-        let Answer::Refused(refusal) = world.apply(command) else { panic!("not refused") };
+        let command = TimeReset { time_ns: asked, tolerance_ns: 10 * SECOND, after: vec![] };
+        let Outcome::Refused(refusal) = world.apply(command) else { panic!("not refused") };
         assert_eq!(409, refusal.status);
         assert!(refusal.text.contains(told), "{}", refusal.text);
         assert_eq!(before, world.state_rows());

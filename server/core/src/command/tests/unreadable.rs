@@ -1,6 +1,6 @@
 //! Rows that cannot be decoded: whoever needs one is refused, everything else goes on.
 
-use ordu_proto::command::{JobEvaluate, PlanResult, SummariesReconcile};
+use ordu_proto::command::{JobEvaluate, PlanApplied, PlanResult, SummariesReconcile};
 use ordu_proto::state::{Deployment, JobSpec};
 
 use super::children::{dispatch, launch, parameterized, periodic};
@@ -20,13 +20,13 @@ fn spec(job_id: &str, version: u64) -> String {
     format!(r#"{{"ID":"{job_id}","Priority":{version},"TaskGroups":[{{"Name":"g","Count":1,{policy}}}]}}"#)
 }
 
-fn force_evaluation(job_id: &str, eval: u64) -> Command {
-    Command::JobEvaluate(JobEvaluate {
+fn force_evaluation(job_id: &str, eval: u64) -> JobEvaluate {
+    JobEvaluate {
         namespace: "default".into(),
         job_id: job_id.into(),
         eval_id: id(eval).to_vec(),
         force_reschedule: true,
-    })
+    }
 }
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Applies what must be refused for a row that cannot be decoded.
-    fn unreadable(&mut self, command: Command) -> String {
+    fn unreadable(&mut self, command: impl Into<Proposal>) -> String {
         let (status, text) = self.refused(command);
         assert_eq!(UNREADABLE_STATUS, status, "{text}");
         text
@@ -47,7 +47,7 @@ impl World {
         self.accept(node_register(node(109, 1_000)));
         self.accept(registered("other", &spec("other", 0), 901));
         let answer = self.accept(plans(vec![plan(vec![self.placement(990, "other", 109, 10)])]));
-        let Answer::PlanApplied(applied) = answer else { panic!("{answer:?}") };
+        let applied = answer.answer::<PlanApplied>().unwrap();
         assert_eq!(vec![PlanResult { placed: 1, ..PlanResult::default() }], applied.results);
         self.accept(report(990, ClientStatus::Running));
         self.accept(eval_status(self, 901, EvalStatus::Complete));
@@ -90,7 +90,7 @@ fn populated() -> World {
         idempotency_token: "token".into(),
         ..dispatch("d", &[("must", "1")], b"x", 31)
     };
-    world.accept(Command::JobDispatch(child));
+    world.accept(child);
     world.accept(periodic("p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"})));
     world.accept(launch("p", 60_000_000_000, 32));
     let bytes = envelope(Some(id(500)), 0, world.time_ns, stability("a", 0, true)).encode_to_vec();
@@ -99,11 +99,8 @@ fn populated() -> World {
 }
 
 /// One command of each kind, about what is there.
-fn commands(world: &World) -> Vec<Command> {
-    let update = |number| match report(number, ClientStatus::Running) {
-        Command::AllocClientUpdate(update) => update.updates,
-        other => panic!("{other:?}"),
-    };
+fn commands(world: &World) -> Vec<Proposal> {
+    let update = |number| report(number, ClientStatus::Running).updates;
     let row = |table, number| {
         let row = world.tables.get(table, &id(number)).unwrap().unwrap();
         Evaluation::decode(&*row)
@@ -114,22 +111,22 @@ fn commands(world: &World) -> Vec<Command> {
         ..dispatch("d", &[("must", "1")], b"x", 601)
     };
     let mut commands = vec![
-        registered("a", &spec("a", 2), 602),
-        force_evaluation("a", 603),
-        revert("a", 1, None, 604),
-        stability("a", 1, true),
-        Command::EvalUpdate(EvalUpdate { evals: vec![row(Table::Evals, 1), row(Table::Evals, 11)] }),
-        Command::AllocClientUpdate(AllocClientUpdate { updates: [update(50), update(60)].concat() }),
-        plans(vec![Plan { stop: vec![stop(50)], ..plan(Vec::new()) }]),
-        node_register(node(100, 2_000)),
-        node_status(100, NodeStatus::Down),
-        node_register(node(100, 2_000)),
-        Command::JobDispatch(token),
-        Command::JobDispatch(dispatch("d", &[("must", "1")], b"x", 605)),
-        launch("p", 120_000_000_000, 606),
-        Command::SummariesReconcile(SummariesReconcile::default()),
+        registered("a", &spec("a", 2), 602).into(),
+        force_evaluation("a", 603).into(),
+        revert("a", 1, None, 604).into(),
+        stability("a", 1, true).into(),
+        EvalUpdate { evals: vec![row(Table::Evals, 1), row(Table::Evals, 11)] }.into(),
+        AllocClientUpdate { updates: [update(50), update(60)].concat() }.into(),
+        plans(vec![Plan { stop: vec![stop(50)], ..plan(Vec::new()) }]).into(),
+        node_register(node(100, 2_000)).into(),
+        node_status(100, NodeStatus::Down).into(),
+        node_register(node(100, 2_000)).into(),
+        token.into(),
+        dispatch("d", &[("must", "1")], b"x", 605).into(),
+        launch("p", 120_000_000_000, 606).into(),
+        SummariesReconcile::default().into(),
     ];
-    commands.extend(["a", "b", "d", "p"].iter().map(|job| deregister(job, true, 607)));
+    commands.extend(["a", "b", "d", "p"].iter().map(|job| deregister(job, true, 607).into()));
     commands
 }
 
@@ -151,7 +148,7 @@ fn whichever_row_cannot_be_decoded_the_machine_loads_and_all_commands_go_on() {
         world.run_another_job();
         for command in commands(&world) {
             // Anything but words would be a panic or an end of the server.
-            if let Answer::Refused(refusal) = world.apply(command)
+            if let Outcome::Refused(refusal) = world.apply(command)
                 && refusal.status == UNREADABLE_STATUS
             {
                 assert!(refusal.text.contains("cannot be decoded"), "{}", refusal.text);
@@ -172,12 +169,12 @@ fn whichever_row_cannot_be_decoded_the_machine_loads_and_all_commands_go_on() {
 #[test]
 fn a_job_whose_row_cannot_be_decoded_is_refused_whatever_is_asked_of_it() {
     for command in [
-        registered("a", &spec("a", 2), 9),
-        deregister("a", false, 9),
-        deregister("a", true, 9),
-        revert("a", 0, None, 9),
-        stability("a", 0, true),
-        force_evaluation("a", 9),
+        Proposal::from(registered("a", &spec("a", 2), 9)),
+        deregister("a", false, 9).into(),
+        deregister("a", true, 9).into(),
+        revert("a", 0, None, 9).into(),
+        stability("a", 0, true).into(),
+        force_evaluation("a", 9).into(),
     ] {
         let mut world = populated();
         world.spoil(Table::Jobs, key::job("default", "a"), GARBAGE);
@@ -188,7 +185,7 @@ fn a_job_whose_row_cannot_be_decoded_is_refused_whatever_is_asked_of_it() {
 
 #[test]
 fn what_would_run_by_a_specification_that_cannot_be_parsed_is_refused() {
-    let not_a_specification = JobSpec { json: br#"{"ID":7}"#.to_vec(), payload: Vec::new() };
+    let not_a_specification = JobSpec { json: br#"{"TaskGroups":7}"#.to_vec(), payload: Vec::new() };
     let mut world = populated();
     for job in ["a", "d", "p"] {
         let row = world.job(job);
@@ -199,10 +196,10 @@ fn what_would_run_by_a_specification_that_cannot_be_parsed_is_refused() {
     }
     world.accept(registered("a", &spec("a", 7), 8));
     for command in [
-        Command::JobDispatch(dispatch("d", &[("must", "1")], b"x", 9)),
-        launch("p", 120_000_000_000, 9),
-        revert("a", 0, None, 9),
-        stability("a", 0, false),
+        Proposal::from(dispatch("d", &[("must", "1")], b"x", 9)),
+        launch("p", 120_000_000_000, 9).into(),
+        revert("a", 0, None, 9).into(),
+        stability("a", 0, false).into(),
     ] {
         let text = world.unreadable(command);
         assert!(text.contains("table job_specs: the specification of version 0 of job"), "{text}");
@@ -238,14 +235,14 @@ fn one_row_of_many_in_an_entry_does_not_hold_up_the_others() {
         });
         world.spoil(table, at.clone(), GARBAGE);
         let before = world.tables.get(table, &at).unwrap();
-        world.accept(Command::EvalUpdate(EvalUpdate { evals: evals.to_vec() }));
+        world.accept(EvalUpdate { evals: evals.to_vec() });
         assert_eq!(EvalStatus::Complete, world.eval(12).status(), "{table:?}");
         let reports = [50, 60].map(|number| AllocClientState {
             alloc_id: id(number).to_vec(),
             client_status: ClientStatus::Running.into(),
             ..AllocClientState::default()
         });
-        world.accept(Command::AllocClientUpdate(AllocClientUpdate { updates: reports.to_vec() }));
+        world.accept(AllocClientUpdate { updates: reports.to_vec() });
         assert_eq!(ClientStatus::Running, world.alloc(60).client_status(), "{table:?}");
         let changes = [100, 101].map(|number| NodeStatusChange {
             node_id: id(number).to_vec(),
@@ -253,7 +250,7 @@ fn one_row_of_many_in_an_entry_does_not_hold_up_the_others() {
             event_message: "silent".into(),
         });
         let down = NodeStatusUpdate { changes: changes.to_vec(), eval_seed: vec![8; 16] };
-        world.accept(Command::NodeStatusUpdate(down));
+        world.accept(down);
         assert_eq!(NodeStatus::Down, world.node(101).status(), "{table:?}");
         let of_b = read::evals_of_job(&world.tables, "default", "b").unwrap();
         assert!(of_b.iter().any(|eval| eval.triggered_by == "node-update"), "{table:?}");
@@ -284,7 +281,7 @@ fn a_plan_whose_rows_cannot_be_decoded_fails_alone_and_writes_nothing() {
         world.spoil(table, if at.is_empty() { spec_at } else { at }, GARBAGE);
         let before = world.state_rows();
         let answer = world.accept(plans(vec![bad.clone(), good]));
-        let Answer::PlanApplied(applied) = answer else { panic!("{answer:?}") };
+        let applied = answer.answer::<PlanApplied>().unwrap();
         let [first, second] = applied.results.as_slice() else { panic!("{:?}", applied.results) };
         assert!(first.unreadable.contains(table.name()), "{table:?}: {first:?}");
         // It neither takes room nor gives any.
@@ -300,7 +297,7 @@ fn a_plan_whose_rows_cannot_be_decoded_fails_alone_and_writes_nothing() {
         }));
         alone.reload();
         let answer = alone.accept(plans(vec![bad]));
-        let Answer::PlanApplied(applied) = answer else { panic!("{answer:?}") };
+        let applied = answer.answer::<PlanApplied>().unwrap();
         assert!(!applied.results[0].unreadable.is_empty());
         assert_eq!(before, alone.state_rows(), "{table:?}");
     }
@@ -315,8 +312,8 @@ fn a_request_whose_answer_cannot_be_decoded_is_not_decided_again() {
     let row = world.tables.get(Table::Requests, &key::index(world.index)).unwrap().unwrap();
     world.spoil(Table::Requests, key::index(world.index), &[&row[..16], GARBAGE].concat());
     let before = world.state_rows();
-    let answer = world.batch(&[bytes]).remove(0).outcome.outcome;
-    assert!(matches!(answer, Some(Answer::TooLate(_))), "{answer:?}");
+    let answer = world.batch(&[bytes]).remove(0).outcome;
+    assert_eq!(Outcome::TooLate, answer);
     assert_eq!(before, world.state_rows());
 }
 
@@ -326,7 +323,7 @@ fn a_summary_that_cannot_be_decoded_is_counted_anew() {
     let before = world.summary("a").unwrap();
     world.spoil(Table::JobSummaries, key::job("default", "a"), GARBAGE);
     world.unreadable(registered("a", &spec("a", 5), 9));
-    world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+    world.accept(SummariesReconcile::default());
     let now = world.summary("a").unwrap();
     assert_eq!((before.groups, before.live_allocations), (now.groups, now.live_allocations));
     world.accept(registered("a", &spec("a", 5), 9));

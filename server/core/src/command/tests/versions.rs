@@ -1,30 +1,25 @@
 //! Versions of a job: going back to one, marking one as stable.
 
-use ordu_proto::command::{JobRevert, JobStability, SummariesReconcile};
+use ordu_proto::command::{JobRegistered, JobRevert, JobStability, SummariesReconcile};
 
 use super::*;
 
-pub(super) fn revert(job_id: &str, version: u64, prior: Option<u64>, eval: u64) -> Command {
-    Command::JobRevert(JobRevert {
+pub(super) fn revert(job_id: &str, version: u64, prior: Option<u64>, eval: u64) -> JobRevert {
+    JobRevert {
         namespace: "default".into(),
         job_id: job_id.into(),
         version,
         enforced_prior_version: prior,
         eval_id: id(eval).to_vec(),
-    })
+    }
 }
 
-pub(super) fn stability(job_id: &str, version: u64, stable: bool) -> Command {
-    Command::JobStability(JobStability {
-        namespace: "default".into(),
-        job_id: job_id.into(),
-        version,
-        stable,
-    })
+pub(super) fn stability(job_id: &str, version: u64, stable: bool) -> JobStability {
+    JobStability { namespace: "default".into(), job_id: job_id.into(), version, stable }
 }
 
 impl World {
-    fn spec_text(&self, job_id: &str) -> String {
+    pub(super) fn spec_text(&self, job_id: &str) -> String {
         String::from_utf8(read::spec_of(&self.tables, &self.job(job_id)).unwrap().json).unwrap()
     }
 
@@ -53,7 +48,7 @@ fn three_versions() -> World {
 #[test]
 fn a_revert_is_a_new_version_of_an_old_specification() {
     let mut world = three_versions();
-    let Answer::JobRegistered(answer) = world.accept(revert("a", 0, Some(2), 9)) else { panic!("see above") };
+    let answer = world.accept(revert("a", 0, Some(2), 9)).answer::<JobRegistered>().unwrap();
     let job = world.job("a");
     assert_eq!((3, &*spec(0)), (job.version, &*world.spec_text("a")));
     assert_eq!((answer.index, answer.index), (job.job_modify_index, answer.job_modify_index));
@@ -122,7 +117,11 @@ fn a_mark_on_an_older_version_makes_it_the_job_as_nomad_does() {
 
 #[test]
 fn a_number_by_which_an_allocation_runs_is_not_given_again() {
-    for next in [registered("a", &spec(NEW), 9), deregister("a", false, 9), revert("a", 0, None, 9)] {
+    for next in [
+        Proposal::from(registered("a", &spec(NEW), 9)),
+        deregister("a", false, 9).into(),
+        revert("a", 0, None, 9).into(),
+    ] {
         let mut world = three_versions();
         world.accept(node_register(node(100, 1000)));
         world.accept(plans(vec![plan(vec![world.placement(50, "a", 100, 10)])]));
@@ -182,8 +181,8 @@ fn a_version_costs_the_same_whatever_allocations_the_job_has_had() {
         let mut tx = Tx::new(&base, read::indexes(&world.tables).unwrap());
         world.index += 1;
         let at = LogPosition { term: world.term, index: world.index };
-        let applied = world.machine.apply(&mut tx, at, bytes.as_slice()).unwrap();
-        assert!(matches!(applied.outcome.outcome, Some(Answer::JobRegistered(_))));
+        let applied = world.machine.apply(&mut tx, at, bytes.into()).unwrap();
+        assert!(applied.outcome.answer::<JobRegistered>().is_some());
         let (writes, _) = tx.finish();
         read_of_allocs += base.read_of(Table::Allocs) + base.read_of(Table::AllocsByJob);
         world.tables.commit(writes);
@@ -200,7 +199,7 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     };
     world.accept(registered("a", r#"{"ID":"a","TaskGroups":[{"Name":"g","Count":7}]}"#, 1));
     let kept = JobRegister { preserve_counts: true, ..register(job("a"), &spec(1, 2), Some(2)) };
-    world.accept(Command::JobRegister(kept));
+    world.accept(kept);
     let stored: serde_json::Value = serde_json::from_str(&world.spec_text("a")).unwrap();
     let counts: Vec<_> = (0..2).map(|group| stored["TaskGroups"][group]["Count"].clone()).collect();
     assert_eq!(vec![serde_json::json!(7), serde_json::json!(2)], counts);
@@ -209,7 +208,7 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
         preserve_counts: true,
         ..register(job("a"), &spec(1, 99_999).replace("\"h\"", "\"i\""), Some(3))
     };
-    let (status, text) = world.refused(Command::JobRegister(more));
+    let (status, text) = world.refused(more);
     assert_eq!(400, status);
     assert!(text.ends_with("job_max_count: 100006 > 100000"), "{text}");
 }
@@ -217,12 +216,12 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
 #[test]
 fn the_groups_of_the_version_that_becomes_the_job_are_in_its_summary() {
     let spec = |group: &str| format!(r#"{{"ID":"a","TaskGroups":[{{"Name":"{group}","Count":1}}]}}"#);
-    for back in [revert("a", 0, None, 9), stability("a", 0, true)] {
+    for back in [Proposal::from(revert("a", 0, None, 9)), stability("a", 0, true).into()] {
         let mut world = World::new();
         world.accept(registered("a", &spec("first"), 1));
         world.accept(registered("a", &spec("second"), 2));
         // Counted anew, it has the groups of the present version only.
-        world.accept(Command::SummariesReconcile(SummariesReconcile::default()));
+        world.accept(SummariesReconcile::default());
         assert!(!world.summary("a").unwrap().groups.contains_key("first"));
         world.accept(back);
         assert!(world.summary("a").unwrap().groups.contains_key("first"));

@@ -19,7 +19,7 @@ pub(super) fn word() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-z/-]{0,4}", 1 => any::<String>()]
 }
 
-fn words() -> impl Strategy<Value = BTreeMap<String, String>> {
+pub(super) fn words() -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(word(), word(), 0..3)
 }
 

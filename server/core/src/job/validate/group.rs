@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::api::job::{JobSpec, ScalingPolicy, TYPE_SERVICE, TYPE_SYSTEM, Task, TaskGroup};
+use ordu_proto::api::job::{JobSpec, ScalingPolicy, Task, TaskGroup};
 
 use super::{network, placement, policy, service, task};
+use crate::job::JobKind;
 use crate::job::faults::Faults;
 
 const DISK_MB_MIN: i64 = 10;
@@ -56,30 +57,31 @@ fn add(faults: &mut Faults, part: Faults, what: &str) {
 }
 
 fn check_policies(job: &JobSpec, group: &TaskGroup, faults: &mut Faults) {
+    let kind = JobKind::of(job);
     match &group.restart_policy {
         Some(restart) => faults.add_part(policy::check_restart(restart)),
         None => faults.add(format!("Task Group {} should have a restart policy", group.name)),
     }
     placement::check_spreads(faults, job, &group.spreads);
     match &group.reschedule_policy {
-        Some(_) if job.job_type() == TYPE_SYSTEM => {
+        Some(_) if kind == Some(JobKind::System) => {
             faults.add("System jobs should not have a reschedule policy");
         }
         Some(reschedule) => faults.add_part(policy::check_reschedule(reschedule)),
-        None if job.job_type() == TYPE_SYSTEM => {}
+        None if kind == Some(JobKind::System) => {}
         None => faults.add(format!("Task Group {} should have a reschedule policy", group.name)),
     }
     if group.disk_mb() < DISK_MB_MIN {
         faults.add(format!("minimum DiskMB value is {DISK_MB_MIN}; got {}", group.disk_mb()));
     }
     if let Some(update) = &group.update {
-        if !matches!(job.job_type(), TYPE_SERVICE | TYPE_SYSTEM) {
+        if !matches!(kind, Some(JobKind::Service | JobKind::System)) {
             faults.add(format!("Job type {:?} does not allow update block", job.job_type()));
         }
         faults.add_part(policy::check_update(update));
     }
     if let Some(migrate) = &group.migrate {
-        if job.job_type() == TYPE_SERVICE {
+        if kind == Some(JobKind::Service) {
             faults.add_part(policy::check_migrate(migrate));
         } else {
             faults.add(format!("Job type {:?} does not allow migrate block", job.job_type()));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ordu_proto::api::job::{Affinity, Constraint, JobSpec, Spread, TYPE_SYSTEM};
+use ordu_proto::api::job::{Affinity, Constraint, JobSpec, Spread};
 use regex::RegexBuilder;
 
 use super::{number, version_constraint};
+use crate::job::JobKind;
 use crate::job::faults::Faults;
 use crate::limits::{
     CONSTRAINT_SIDE_BYTES_MAX, JOB_CONSTRAINTS_BYTES_MAX, JOB_REGEXES_MAX, REGEX_COMPILED_BYTES_MAX,
@@ -102,7 +103,7 @@ fn looks_at_others(constraint: &Constraint) -> bool {
 }
 
 fn check_affinities(faults: &mut Faults, job: &JobSpec, affinities: &[Affinity]) {
-    if job.job_type() == TYPE_SYSTEM {
+    if JobKind::of(job) == Some(JobKind::System) {
         if !affinities.is_empty() {
             faults.add("System jobs may not have an affinity stanza");
         }
@@ -115,7 +116,7 @@ fn check_affinities(faults: &mut Faults, job: &JobSpec, affinities: &[Affinity])
 
 /// Checks the spreads of a job or a group.
 pub(super) fn check_spreads(faults: &mut Faults, job: &JobSpec, spreads: &[Spread]) {
-    if job.job_type() == TYPE_SYSTEM {
+    if JobKind::of(job) == Some(JobKind::System) {
         if !spreads.is_empty() {
             faults.add("System jobs may not have a spread stanza");
         }

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use ordu_proto::api::job::{JobSpec, ParameterizedJobConfig, PeriodicConfig, TYPE_BATCH};
+use ordu_proto::api::job::{JobSpec, ParameterizedJobConfig, PeriodicConfig};
 
+use crate::job::JobKind;
 use crate::job::faults::Faults;
 use crate::periodic::{check_spec, check_time_zone};
 
 pub(super) fn check(job: &JobSpec, faults: &mut Faults) {
     if let Some(periodic) = job.periodic.as_ref().filter(|periodic| periodic.enabled != Some(false)) {
-        if job.job_type() != TYPE_BATCH {
+        if JobKind::of(job) != Some(JobKind::Batch) {
             faults.add("Periodic can only be used with \"batch\" scheduler");
         }
         faults.add_part(check_periodic(periodic));
     }
     if let Some(parameterized) = &job.parameterized_job {
-        if job.job_type() != TYPE_BATCH {
+        if JobKind::of(job) != Some(JobKind::Batch) {
             faults.add("Parameterized job can only be used with \"batch\" scheduler");
         }
         faults.add_part(check_parameterized(parameterized));

@@ -14,14 +14,13 @@ use ordu_proto::state::Evaluation;
 use rustc_hash::FxHashMap;
 
 use super::evaluations::TRIGGER_MAX_PLANS;
+use crate::state::JobKey;
 
 /// How many classes' last changes are remembered. Where more had any, an evaluation older than those that
 /// were forgotten is looked at once more than needed.
 const REMEMBERED_CLASSES_MAX: usize = 8192;
 
 type EvalId = [u8; 16];
-/// Namespace and id.
-type JobKey = (String, String);
 
 /// The evaluations that are blocked, one a job at most.
 #[derive(Debug, Default)]
@@ -119,18 +118,13 @@ impl BlockedEvals {
     /// The job needs no more room: it was placed whole, stopped or removed. Returns its evaluation, which is
     /// to be cancelled if `apply` has not done so.
     pub fn untrack(&mut self, namespace: &str, job_id: &str) -> Option<Evaluation> {
-        let id = *self.by_job.get(&(namespace.to_owned(), job_id.to_owned()))?;
+        let id = *self.by_job.get(&JobKey::new(namespace, job_id))?;
         self.release(id)
     }
 
     /// Whether the evaluation is blocked here.
     pub fn contains(&self, eval_id: &[u8]) -> bool {
         EvalId::try_from(eval_id).is_ok_and(|id| self.held.contains_key(&id))
-    }
-
-    /// Forgets everything: the server does not lead any more.
-    pub fn flush(&mut self) {
-        *self = BlockedEvals::default();
     }
 
     /// How many are blocked, and for how long.
@@ -142,7 +136,7 @@ impl BlockedEvals {
     /// Takes out the evaluation of the same job that is blocked now, unless that one is newer. (An older
     /// state of the same evaluation is no duplicate of it.)
     fn displace(&mut self, id: EvalId, eval: &Evaluation) -> Result<Option<Evaluation>, ()> {
-        let Some(&other) = self.by_job.get(&job_key(eval)) else { return Ok(None) };
+        let Some(&other) = self.by_job.get(&JobKey::from(eval)) else { return Ok(None) };
         if other != id && self.held.get(&other).is_some_and(|held| is_older(eval, &held.eval)) {
             return Err(());
         }
@@ -155,7 +149,7 @@ impl BlockedEvals {
         for datacenter in datacenters {
             self.by_datacenter.entry(datacenter.clone()).or_default().insert(id);
         }
-        self.by_job.insert(job_key(&eval), id);
+        self.by_job.insert(JobKey::from(&eval), id);
         self.by_age.insert((eval.create_time_ns, id));
         self.held.insert(id, Held { eval, datacenters: datacenters.to_vec(), woken: None });
         if is_awake {
@@ -180,7 +174,7 @@ impl BlockedEvals {
             Some(order) => drop(self.woken.remove(&(Reverse(eval.priority), order, id))),
             None => self.forget_datacenters(id, &datacenters),
         }
-        self.by_job.remove(&job_key(&eval));
+        self.by_job.remove(&JobKey::from(&eval));
         self.by_age.remove(&(eval.create_time_ns, id));
         Some(eval)
     }
@@ -234,8 +228,4 @@ fn could_help(eval: &Evaluation, class: &str) -> bool {
 fn is_older(eval: &Evaluation, other: &Evaluation) -> bool {
     let age = |eval: &Evaluation| eval.create_index.max(eval.snapshot_index);
     age(eval) < age(other)
-}
-
-fn job_key(eval: &Evaluation) -> JobKey {
-    (eval.namespace.clone(), eval.job_id.clone())
 }

@@ -15,6 +15,7 @@ use ordu_proto::state::{EvalStatus, Evaluation};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evaluations::is_open;
+use crate::state::JobKey;
 pub use stats::BrokerStats;
 
 /// The queue of evaluations that were handed out as often as allowed. The leader takes them from it, writes
@@ -70,8 +71,6 @@ pub enum BrokerError {
 }
 
 type EvalId = [u8; 16];
-/// Namespace and id.
-type JobKey = (String, String);
 /// Higher priority first, then by the order in which they came. (Not by age: evaluations that wait for room
 /// are old, and would go before all others each time that they are woken.)
 type Rank = (Reverse<i32>, u64, EvalId);
@@ -212,7 +211,7 @@ impl EvalBroker {
         self.lift_deadline(id);
         let Some(tracked) = self.remove(id) else { return Err(BrokerError::NotOutstanding) };
         self.outstanding -= 1;
-        let key = job_key(&tracked.eval);
+        let key = JobKey::from(&tracked.eval);
         let outdated = self.pass_turn(&key, id);
         if let Some(again) = tracked.again {
             self.enqueue(again, now_ns);
@@ -252,7 +251,7 @@ impl EvalBroker {
     pub fn forget(&mut self, eval_id: &[u8]) {
         let Ok(id) = EvalId::try_from(eval_id) else { return };
         let Some(tracked) = self.evals.get(&id) else { return };
-        let (key, rank, place) = (job_key(&tracked.eval), rank_of(id, tracked), tracked.place);
+        let (key, rank, place) = (JobKey::from(&tracked.eval), rank_of(id, tracked), tracked.place);
         match place {
             Place::Outstanding { .. } => return,
             Place::Ready => self.remove_ready(&rank),
@@ -324,12 +323,6 @@ impl EvalBroker {
     /// How many of the evaluations were blocked before they came.
     pub fn woken(&self) -> usize {
         self.woken.len()
-    }
-
-    /// Forgets everything: the server does not lead any more. Tokens handed out before stay void.
-    pub fn flush(&mut self) {
-        let (options, last_token) = (self.options, self.last_token);
-        *self = EvalBroker { options, last_token, ..EvalBroker::default() };
     }
 
     /// How many evaluations there are, and where.
@@ -408,7 +401,7 @@ impl EvalBroker {
             if is_woken { now_ns } else { tracked.eval.create_time_ns.max(waited_for_ns).min(now_ns) };
         tracked.due_ns = Some(due_ns);
         self.due.insert((due_ns, id));
-        let turns = self.jobs.entry(job_key(&tracked.eval)).or_default();
+        let turns = self.jobs.entry(JobKey::from(&tracked.eval)).or_default();
         if turns.turn.is_some() {
             tracked.place = Place::Waiting;
             turns.waiting.insert(rank_of(id, tracked));
@@ -464,10 +457,6 @@ impl EvalBroker {
             _ => drop(self.jobs.remove(key)),
         }
     }
-}
-
-fn job_key(eval: &Evaluation) -> JobKey {
-    (eval.namespace.clone(), eval.job_id.clone())
 }
 
 fn rank_of(id: EvalId, tracked: &Tracked) -> Rank {

@@ -227,18 +227,6 @@ fn what_is_forgotten_gives_its_turn_to_the_next() {
     assert!(broker.jobs.is_empty());
 }
 
-#[test]
-fn a_flushed_broker_honours_no_old_token() {
-    let mut broker = broker(&[eval(1, "a", 50)]);
-    let (_, old) = next(&mut broker, 0).unwrap();
-    broker.flush();
-    assert_eq!((broker.stats(), broker.next_deadline()), (BrokerStats::default(), None));
-    broker.enqueue(eval(1, "a", 50), 0);
-    let (_, new) = next(&mut broker, 0).unwrap();
-    assert_ne!(old, new);
-    assert_eq!(broker.ack(&id(1), old, 0), Err(BrokerError::TokenMismatch));
-}
-
 #[derive(Clone, Debug)]
 enum Step {
     New {
@@ -385,7 +373,7 @@ impl EvalBroker {
         assert_eq!(due.collect::<BTreeSet<_>>(), self.due);
         for (id, tracked) in &self.evals {
             let rank = rank_of(*id, tracked);
-            let turns = self.jobs.get(&job_key(&tracked.eval));
+            let turns = self.jobs.get(&JobKey::from(&tracked.eval));
             let has_turn = turns.is_some_and(|turns| turns.turn == Some(*id));
             let waits_for_its_time = matches!(tracked.place, Place::Delayed { has_turn: false, .. });
             assert!(waits_for_its_time || tracked.due_ns.is_some());

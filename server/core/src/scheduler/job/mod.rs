@@ -8,11 +8,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ordu_proto::api::job::{self, JobSpec, NetworkResource, TYPE_SERVICE, TaskGroup, UpdateStrategy};
+use ordu_proto::api::job::{self, JobSpec, NetworkResource, TaskGroup, UpdateStrategy};
 use ordu_proto::state::Job;
 
 use super::constraint::{Affinity, Constraint, Target};
 use super::view::Capacity;
+use crate::job::JobKind;
 use crate::scheduler::view::quantity;
 
 /// One version of a job, as the scheduler sees it.
@@ -20,7 +21,7 @@ use crate::scheduler::view::quantity;
 pub struct ScheduledJob {
     pub(crate) namespace: String,
     pub(crate) id: String,
-    pub(crate) job_type: String,
+    pub(crate) kind: Option<JobKind>,
     pub(crate) version: u64,
     pub(crate) create_index: u64,
     pub(crate) datacenters: Vec<String>,
@@ -135,7 +136,7 @@ impl ScheduledJob {
         ScheduledJob {
             namespace: row.namespace.clone(),
             id: row.id.clone(),
-            job_type: row.r#type.clone(),
+            kind: JobKind::parse(&row.r#type),
             version: row.version,
             create_index: row.create_index,
             datacenters: spec.datacenters.clone(),
@@ -160,6 +161,11 @@ impl ScheduledJob {
             of(&group.constraints) + group.affinities.iter().map(|it| it.constraint.bytes).sum::<usize>()
         });
         of(&self.constraints) + of_groups.sum::<usize>()
+    }
+
+    /// Allocations that the job wants, of all groups.
+    pub fn allocs_wanted(&self) -> usize {
+        self.groups.iter().fold(0, |wanted: usize, group| wanted.saturating_add(group.count as usize))
     }
 
     /// The datacenters that the job may run in: what its blocked evaluation waits for.
@@ -192,6 +198,8 @@ impl ScheduledGroup {
             memory_mb: tasks.iter().fold(0, |sum, task| quantity(sum + task.memory_mb)),
             disk_mb: quantity(group.disk_mb()),
         };
+        let is_service = JobKind::parse(&row.r#type) == Some(JobKind::Service);
+        let update = group.update.as_ref().filter(|_| is_service);
         let modes = group.networks.iter().map(|network| network.mode.as_str());
         ScheduledGroup {
             name: group.name.clone(),
@@ -208,7 +216,7 @@ impl ScheduledGroup {
             ports: PortNeeds::of(group.networks.iter().chain(tasks.iter().flat_map(|task| &task.networks))),
             tasks,
             networks: group.networks.clone(),
-            update: group.update.as_ref().filter(|_| row.r#type == TYPE_SERVICE).and_then(UpdatePolicy::of),
+            update: update.and_then(UpdatePolicy::of),
             shape: shape::of(spec, group),
         }
     }

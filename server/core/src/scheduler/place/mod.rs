@@ -24,6 +24,7 @@ use super::job::{ScheduledGroup, ScheduledJob};
 use super::reconcile::{GroupWork, Stop, StopReason};
 use super::schedule::plan_stop;
 use super::view::{ClusterView, Slot, Usage, mix, node_key};
+use crate::job::JobKind;
 
 /// For so many placements of a group and evaluation a metric tells of the five best nodes; for the others
 /// only of the one chosen. A group of thousands would else write the same five nodes thousands of times.
@@ -202,7 +203,7 @@ impl<'j> Placer<'_, 'j> {
             job_id: job.id.clone(),
             job_create_index: job.create_index,
             job_version: job.version,
-            job_type: job.job_type.clone(),
+            job_type: job.kind.map_or("", JobKind::as_str).to_owned(),
             task_group: group.spec.name.clone(),
             name_index: wish.name_index,
             eval_id: self.eval_id.to_vec(),

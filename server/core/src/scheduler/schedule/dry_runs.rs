@@ -75,16 +75,12 @@ impl Cluster {
         };
         eval.set_status(EvalStatus::Pending);
         let mut drawn = 1000;
+        let versions = self.registered.iter().map(|it| (it.row.version, Arc::clone(&it.job)));
         let input = ScheduleInput {
             eval: &eval,
             job_row: Some(row),
             job: Some(job),
-            versions: &|create_index, version| {
-                let registered = self.registered.as_ref();
-                let found =
-                    registered.filter(|it| (it.row.create_index, it.row.version) == (create_index, version));
-                found.map(|it| Arc::clone(&it.job))
-            },
+            versions: &versions.collect(),
             allocs: &self.allocs,
             deployment: self.deployment.as_ref(),
             view: &mut self.view.snapshot(),

@@ -5,9 +5,9 @@ use ordu_proto::state::{Allocation, NodeStatus};
 use proptest::prelude::*;
 
 use super::*;
-use crate::scheduler::is_active_deployment;
 use crate::scheduler::testing::{World, constraint, group, id, ports};
 use crate::scheduler::view::is_terminal;
+use crate::scheduler::{JobVersions, is_active_deployment};
 
 #[test]
 fn a_job_that_is_placed_whole_completes_its_evaluation() {
@@ -132,7 +132,7 @@ fn a_worker_may_decide_several_jobs_on_one_view() {
             eval: &world.eval(),
             job_row: Some(&world.row),
             job: Some(&job),
-            versions: &|_, _| None,
+            versions: &JobVersions::new(),
             allocs: &[],
             deployment: None,
             view: &mut view,

@@ -4,26 +4,20 @@
 use std::sync::Arc;
 
 use ordu_core::state::{Corrupt, read};
-use ordu_proto::command::envelope::Command;
-use ordu_proto::command::outcome::Outcome as Answer;
 use ordu_proto::command::{Plan, PlanApply, PlanResult};
 use ordu_store::state_machine::State;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::entry::{self, Checked};
 use super::queue::Waiting;
 use super::{InFlight, PlanOutcome, PlanQueue};
+use crate::batching::{BatchBounds, gather};
 use crate::counts::{PlanCounts, PlanFate};
 use crate::writer::Writer;
 use ordu_store::background::heavy;
 
-/// Plans in one entry.
-const PLANS_PER_ENTRY_MAX: usize = 256;
-/// Bytes of plans in one entry; a larger plan is cut.
-const PLAN_BYTES_PER_ENTRY_MAX: usize = 1024 * 1024;
-/// Entries of plans that are proposed and not yet applied. While one is synced the next is on its way.
-const PLAN_ENTRIES_IN_FLIGHT_MAX: usize = 2;
+/// How plans are gathered into entries; a plan that is larger by itself is cut. While one entry is synced the next is
+/// on its way.
+const PLAN_BATCH: BatchBounds = BatchBounds { items_max: 256, bytes_max: 1024 * 1024, in_flight_max: 2 };
 /// Placements from which on a check is worth a thread of its own.
 const HEAVY_PLACEMENTS: usize = 500;
 
@@ -47,24 +41,21 @@ impl Applier {
     /// Applies plans for as long as it runs.
     pub(in super::super) async fn run(self) {
         let applier = Arc::new(self);
-        let entries = Arc::new(Semaphore::new(PLAN_ENTRIES_IN_FLIGHT_MAX));
-        let mut proposals = JoinSet::new();
-        loop {
-            // The semaphore is never closed. Plans that come while all entries are taken gather.
-            let Ok(entry) = entries.clone().acquire_owned().await else { return };
-            while proposals.try_join_next().is_some() {}
-            let batch = applier.queue.take(PLANS_PER_ENTRY_MAX, PLAN_BYTES_PER_ENTRY_MAX).await;
-            let Some(proposed) = applier.check(batch) else { continue };
-            let applier = applier.clone();
-            proposals.spawn(async move {
-                applier.propose(proposed).await;
-                drop(entry);
-            });
-        }
+        let queue = applier.queue.clone();
+        let apply = |batch| {
+            // One batch after the other: each is checked against what those before it propose.
+            let (applier, proposed) = (applier.clone(), applier.check(batch));
+            async move {
+                if !proposed.is_empty() {
+                    applier.propose(proposed).await;
+                }
+            }
+        };
+        gather(PLAN_BATCH, queue, apply).await;
     }
 
     /// What is to be proposed of the plans; those of which nothing is left are answered here.
-    fn check(&self, mut batch: Vec<Waiting>) -> Option<Vec<Proposed>> {
+    fn check(&self, mut batch: Vec<Waiting>) -> Vec<Proposed> {
         let plans: Vec<Plan> = batch.iter_mut().map(|waiting| std::mem::take(&mut waiting.plan)).collect();
         let placements: usize = plans.iter().map(|plan| plan.place.len()).sum();
         let checked = heavy(placements >= HEAVY_PLACEMENTS, || self.check_plans(plans));
@@ -73,7 +64,7 @@ impl Applier {
             Err(corrupt) => {
                 tracing::error!("plans cannot be checked: {corrupt}");
                 self.fail(batch, &corrupt.to_string());
-                return None;
+                return Vec::new();
             }
         };
         let mut proposed = Vec::new();
@@ -94,7 +85,7 @@ impl Applier {
                 proposed.push(Proposed { checked, waiting });
             }
         }
-        (!proposed.is_empty()).then_some(proposed)
+        proposed
     }
 
     fn check_plans(&self, plans: Vec<Plan>) -> Result<Vec<Result<Checked, Corrupt>>, Corrupt> {
@@ -133,7 +124,7 @@ impl Applier {
     async fn write_one(&self, plan: Plan) -> Result<(u64, PlanResult), String> {
         let mut last_index = 0;
         let mut results = Vec::new();
-        for part in entry::split(plan, PLAN_BYTES_PER_ENTRY_MAX) {
+        for part in entry::split(plan, PLAN_BATCH.bytes_max) {
             let (index, result) = self.write(vec![part]).await?;
             last_index = index;
             results.extend(result);
@@ -143,14 +134,13 @@ impl Applier {
 
     async fn write(&self, plans: Vec<Plan>) -> Result<(u64, Vec<PlanResult>), String> {
         let count = plans.len();
-        let command = Command::PlanApply(PlanApply { plans });
+        let command = PlanApply { plans };
         let written =
             self.writer.write_as_leader(self.term, command).await.map_err(|error| error.to_string())?;
-        match written.answer {
-            Answer::PlanApplied(applied) if applied.results.len() == count => {
-                Ok((written.index, applied.results))
-            }
-            other => Err(format!("the answer to {count} plans was {other:?}")),
+        let results = written.answer.results;
+        match results.len() == count {
+            true => Ok((written.index, results)),
+            false => Err(format!("the answer to {count} plans has {} results", results.len())),
         }
     }
 

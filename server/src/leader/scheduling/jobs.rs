@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ordu_core::scheduler::ScheduledJob;
-use ordu_core::state::{Corrupt, Reader, read};
+use ordu_core::state::{Corrupt, JobKey, Reader, read};
 use ordu_proto::state::Job;
 use rustc_hash::FxHashMap;
 
@@ -13,16 +13,8 @@ const PARSED_JOBS_MAX: usize = 1024;
 /// Bytes of the specifications that they were parsed from.
 const PARSED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Namespace, id, create index, version.
-type Version = (String, String, u64, u64);
-
-/// A job and what it amounts to.
-#[derive(Clone)]
-pub(super) struct Parsed {
-    pub(super) job: Arc<ScheduledJob>,
-    /// Allocations that it wants, of all groups.
-    pub(super) wanted: usize,
-}
+/// The job, its create index and the version.
+type Version = (JobKey, u64, u64);
 
 /// The versions read last.
 #[derive(Default)]
@@ -31,7 +23,7 @@ pub(super) struct JobCache(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     /// With the bytes that they were parsed from.
-    parsed: FxHashMap<Version, (Parsed, Vec<u8>)>,
+    parsed: FxHashMap<Version, (Arc<ScheduledJob>, Vec<u8>)>,
     order: VecDeque<Version>,
     bytes: usize,
 }
@@ -41,8 +33,8 @@ impl JobCache {
     ///
     /// A version's number can be given again while nothing runs by it, so what was parsed counts only for
     /// the bytes that it was parsed from.
-    pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Parsed>, Corrupt> {
-        let version = (row.namespace.clone(), row.id.clone(), row.create_index, row.version);
+    pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Arc<ScheduledJob>>, Corrupt> {
+        let version = (JobKey::from(row), row.create_index, row.version);
         let Some(spec) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?
         else {
             return Ok(None);
@@ -53,9 +45,7 @@ impl JobCache {
             return Ok(Some(parsed.clone()));
         }
         let parsed = read::parsed_spec(reader, row, &spec)?;
-        let counts = parsed.task_groups.iter().map(|group| usize::try_from(group.count()).unwrap_or(0));
-        let wanted = counts.fold(0, usize::saturating_add);
-        let parsed = Parsed { job: Arc::new(ScheduledJob::from_spec(row, &parsed)), wanted };
+        let parsed = Arc::new(ScheduledJob::from_spec(row, &parsed));
         self.kept().keep(version, parsed.clone(), spec.json);
         Ok(Some(parsed))
     }
@@ -66,7 +56,7 @@ impl JobCache {
 }
 
 impl Kept {
-    fn keep(&mut self, version: Version, parsed: Parsed, json: Vec<u8>) {
+    fn keep(&mut self, version: Version, parsed: Arc<ScheduledJob>, json: Vec<u8>) {
         self.bytes += json.len();
         match self.parsed.insert(version.clone(), (parsed, json)) {
             Some((_, replaced)) => self.bytes -= replaced.len(),

@@ -175,13 +175,6 @@ impl Broker {
         }
     }
 
-    /// Forgets everything.
-    pub(super) fn flush(&self) {
-        let mut shelves = self.shelves();
-        shelves.ready.flush();
-        shelves.blocked.flush();
-    }
-
     /// How many evaluations are where, and what the time is by which they wait.
     pub(super) fn stats(&self) -> (BrokerStats, BlockedStats, i64) {
         let (shelves, now_ns) = self.shelves_now();

@@ -4,24 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordu_core::job::JobKind;
 use ordu_core::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 use ordu_core::scheduler::{Decision, Delivery, FAILED_QUEUE, evaluations};
 use ordu_proto::state::Evaluation;
-use ordu_store::runtime::random_bytes;
+use ordu_store::runtime::{random_bytes, random_id};
 use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Duties;
+use super::Scheduler;
 use super::decide::Decided;
-use super::follow;
-use super::ids::fresh_id;
+use super::open::datacenters;
 
 /// Evaluations in hand: decided, or waiting for the log to take what was decided.
 const EVALS_IN_HAND_MAX: usize = 1024;
 
 /// What evaluations name as their scheduler. Those that have none here fail with a sentence that says so.
-const SCHEDULERS: [&str; 4] = ["service", "batch", "system", "sysbatch"];
+const SCHEDULERS: [&str; 4] =
+    [JobKind::Service.as_str(), JobKind::Batch.as_str(), JobKind::System.as_str(), "sysbatch"];
 
 /// How often an evaluation is handed out, as its failure tells it.
 const DELIVERY_LIMIT: u32 = 3;
@@ -33,7 +34,7 @@ const FOLLOW_UP_DELAY: Duration = Duration::from_secs(60);
 const FOLLOW_UP_SPREAD: Duration = Duration::from_secs(300);
 
 /// Hands evaluations to workers for as long as it runs.
-pub(super) async fn run(duties: Arc<Duties>) {
+pub(super) async fn run(scheduler: Arc<Scheduler>) {
     let in_hand = Arc::new(Semaphore::new(EVALS_IN_HAND_MAX));
     let mut evaluations = JoinSet::new();
     loop {
@@ -41,35 +42,35 @@ pub(super) async fn run(duties: Arc<Duties>) {
         let Ok(place) = in_hand.clone().acquire_owned().await else { return };
         // A panic outside the scheduler itself has ended the process.
         while evaluations.try_join_next().is_some() {}
-        let delivery = duties.broker.dequeue(&SCHEDULERS).await;
-        let duties = duties.clone();
+        let delivery = scheduler.broker.dequeue(&SCHEDULERS).await;
+        let scheduler = scheduler.clone();
         evaluations.spawn(async move {
-            evaluate(&duties, delivery).await;
+            evaluate(&scheduler, delivery).await;
             drop(place);
         });
     }
 }
 
-async fn evaluate(duties: &Duties, delivery: Delivery) {
-    match attempt(duties, &delivery).await {
-        Ok(()) => duties.broker.ack(&delivery),
+async fn evaluate(scheduler: &Scheduler, delivery: Delivery) {
+    match attempt(scheduler, &delivery).await {
+        Ok(()) => scheduler.broker.ack(&delivery),
         Err(reason) => {
             let job = &delivery.eval.job_id;
             tracing::warn!("an evaluation of job {job:?} is not decided and will be tried again: {reason}");
-            duties.broker.nack(&delivery);
+            scheduler.broker.nack(&delivery);
         }
     }
 }
 
 /// Decides the evaluation and has everything written that follows, or tells why that cannot be.
-async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
-    let mut attempts = evaluations::PlanAttempts::new(&delivery.eval.r#type);
+async fn attempt(scheduler: &Scheduler, delivery: &Delivery) -> Result<(), String> {
+    let mut attempts = evaluations::PlanAttempts::new(JobKind::parse(&delivery.eval.r#type));
     let mut around_plans = true;
-    duties.context.state.wait_applied(delivery.eval.modify_index).await;
+    scheduler.context.state.wait_applied(delivery.eval.modify_index).await;
     loop {
-        duties.in_flight.room().await;
-        let worker = duties.workers.acquire().await.map_err(|error| error.to_string())?;
-        let decided = duties.decide(&delivery.eval.id, around_plans)?;
+        scheduler.in_flight.room().await;
+        let worker = scheduler.workers.acquire().await.map_err(|error| error.to_string())?;
+        let decided = scheduler.decide(&delivery.eval.id, around_plans)?;
         let Some(Decided { decision, placed_around, stays_as_written }) = decided else { return Ok(()) };
         if let Some(plan_number) = placed_around
             && !decision.eval.failed_groups.is_empty()
@@ -77,91 +78,91 @@ async fn attempt(duties: &Duties, delivery: &Delivery) -> Result<(), String> {
             // Plans under way may be refused, and nothing would tell that their room is free after all: before
             // it is said that there is none, look at what has become of them.
             drop(worker);
-            duties.in_flight.settled(plan_number).await;
+            scheduler.in_flight.settled(plan_number).await;
             around_plans = false;
             continue;
         }
         around_plans = true;
         if stays_as_written {
             drop(worker);
-            return block_again(duties, decision.eval);
+            return block_again(scheduler, decision.eval);
         }
         if decision.plan_is_empty() {
             drop(worker);
-            return finish(duties, delivery, decision.eval, decision.blocked).await;
+            return finish(scheduler, delivery, decision.eval, decision.blocked).await;
         }
         let Decision { plan, eval, blocked, eligibility, .. } = decision;
         let (bytes, changes) = (plan.encoded_len(), plan.place.len() + plan.stop.len() + plan.update.len());
         if plan.all_at_once && (bytes > PLAN_WHOLE_BYTES_MAX || changes > PLAN_WHOLE_CHANGES_MAX) {
             drop(worker);
             let failed = evaluations::whole_plan_too_large(&eval, bytes, changes);
-            return finish(duties, delivery, failed, None).await;
+            return finish(scheduler, delivery, failed, None).await;
         }
-        if !duties.broker.pause(delivery) {
+        if !scheduler.broker.pause(delivery) {
             return Err(GIVEN_AWAY.to_owned());
         }
-        let submitted = duties.plans.submit(plan);
+        let submitted = scheduler.plans.submit(plan);
         drop(worker);
         let outcome = submitted.outcome().await;
-        duties.broker.resume(delivery);
+        scheduler.broker.resume(delivery);
         let outcome = outcome?;
-        duties.context.state.wait_applied(outcome.index).await;
+        scheduler.context.state.wait_applied(outcome.index).await;
         if outcome.refused == 0 {
-            return finish(duties, delivery, eval, blocked).await;
+            return finish(scheduler, delivery, eval, blocked).await;
         }
         tracing::debug!("the plan of job {:?} was refused on {} nodes", eval.job_id, outcome.refused);
         if !attempts.may_retry(outcome.progress) {
             let (failed, blocked) =
-                evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), fresh_id());
-            return finish(duties, delivery, failed, Some(blocked)).await;
+                evaluations::attempts_exhausted(&eval, &eligibility, attempts.max(), random_id());
+            return finish(scheduler, delivery, failed, Some(blocked)).await;
         }
     }
 }
 
 /// Blocks an evaluation of which there is nothing new to write. The log need not know that it looked: a new
 /// leader has each look again for which there is a node that might do.
-fn block_again(duties: &Duties, eval: Evaluation) -> Result<(), String> {
-    let datacenters = duties.context.state.read(|reader| follow::datacenters(reader, &eval));
-    duties.broker.block(eval, &datacenters.map_err(|corrupt| corrupt.to_string())?);
+fn block_again(scheduler: &Scheduler, eval: Evaluation) -> Result<(), String> {
+    let datacenters = scheduler.context.state.read(|reader| datacenters(reader, &eval));
+    scheduler.broker.block(eval, &datacenters.map_err(|corrupt| corrupt.to_string())?);
     Ok(())
 }
 
 /// Writes how the evaluation ended. Meanwhile it stays the worker's, however long the log takes.
 async fn finish(
-    duties: &Duties,
+    scheduler: &Scheduler,
     delivery: &Delivery,
     eval: Evaluation,
     blocked: Option<Evaluation>,
 ) -> Result<(), String> {
-    if !duties.broker.pause(delivery) {
+    if !scheduler.broker.pause(delivery) {
         return Err(GIVEN_AWAY.to_owned());
     }
     let evals = std::iter::once(eval).chain(blocked).collect();
-    duties.evals.submit(evals).await.map_err(|error| error.to_string())
+    scheduler.evals.submit(evals).await.map_err(|error| error.to_string())
 }
 
 /// Ends evaluations that were handed out too often, for as long as it runs.
-pub(super) async fn reap_failed(duties: Arc<Duties>) {
+pub(super) async fn reap_failed(scheduler: Arc<Scheduler>) {
     loop {
-        let delivery = duties.broker.dequeue(&[FAILED_QUEUE]).await;
-        let now = duties.context.clock.now_ns();
+        let delivery = scheduler.broker.dequeue(&[FAILED_QUEUE]).await;
+        let now = scheduler.context.clock.now_ns();
         let spread_ns = u64::from_be_bytes(random_bytes()) % nanoseconds(FOLLOW_UP_SPREAD).unsigned_abs();
         let wait_ns = nanoseconds(FOLLOW_UP_DELAY).saturating_add_unsigned(spread_ns);
         let (failed, follow_up) =
-            evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, fresh_id());
-        let written = match duties.is_open(&delivery.eval.id) {
-            Ok(true) => finish(&duties, &delivery, failed, Some(follow_up)).await,
+            evaluations::delivery_limit_reached(&delivery.eval, DELIVERY_LIMIT, wait_ns, now, random_id());
+        let written = match scheduler.is_open(&delivery.eval.id) {
+            Ok(true) => finish(&scheduler, &delivery, failed, Some(follow_up)).await,
             Ok(false) => Ok(()),
             // No one can write its end: it is told to the operator, and is not to be handed out for ever.
             Err(corrupt) if corrupt.is_row() => Ok(()),
             Err(corrupt) => Err(corrupt.to_string()),
         };
         match written {
-            Ok(()) => duties.broker.ack(&delivery),
+            Ok(()) => scheduler.broker.ack(&delivery),
             // Its time-out brings it back here.
             Err(reason) => {
                 tracing::warn!("an evaluation that failed cannot be written: {reason}");
-                duties.broker.resume(&delivery);
+                scheduler.broker.resume(&delivery);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ordu_proto::command::Plan;
@@ -10,9 +11,10 @@ use tokio::time::Instant;
 
 use super::in_flight::PlanNumber;
 use super::{InFlight, PlanOutcome, entry};
+use crate::batching::{Batch, BatchBounds, Batched, Queue};
 
 /// A plan that waits. There are as many as evaluations in hand at most.
-pub(super) struct Waiting {
+pub(in super::super) struct Waiting {
     pub(super) plan: Plan,
     pub(super) number: PlanNumber,
     pub(super) bytes: usize,
@@ -56,27 +58,16 @@ impl PlanQueue {
         Submitted(receiver)
     }
 
-    /// The best plans, once there are any: at least one, and together within these bounds if they are more.
-    pub(super) async fn take(&self, plans_max: usize, bytes_max: usize) -> Vec<Waiting> {
-        loop {
-            let batch = self.take_now(plans_max, bytes_max);
-            if !batch.is_empty() {
-                return batch;
-            }
-            self.arrived.notified().await;
-        }
-    }
-
-    fn take_now(&self, plans_max: usize, bytes_max: usize) -> Vec<Waiting> {
+    /// The best plans, if there are any.
+    fn take(&self, bounds: &BatchBounds) -> Option<Vec<Waiting>> {
         let mut waiting = self.waiting();
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = waiting.peek()
-            && (batch.is_empty() || (batch.len() < plans_max && bytes + next.bytes <= bytes_max))
+        let mut batch: Batch<Waiting> = Batch::default();
+        while let Some(next) = waiting.peek_mut()
+            && batch.has_room_for(&next, bounds)
         {
-            bytes += next.bytes;
-            batch.extend(waiting.pop());
+            batch.add(PeekMut::pop(next));
         }
-        batch
+        batch.filled()
     }
 
     /// How many plans wait.
@@ -86,6 +77,26 @@ impl PlanQueue {
 
     fn waiting(&self) -> MutexGuard<'_, BinaryHeap<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue for Arc<PlanQueue> {
+    type Item = Waiting;
+
+    async fn next_batch(&mut self, bounds: &BatchBounds) -> Option<Vec<Waiting>> {
+        loop {
+            let batch = self.take(bounds);
+            if batch.is_some() {
+                return batch;
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+impl Batched for Waiting {
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -125,10 +136,13 @@ mod tests {
         for (job, priority) in [("a", 50), ("b", 90), ("c", 50), ("d", 10)] {
             queue.submit(Plan { job_id: job.to_owned(), priority, ..Plan::default() });
         }
-        let jobs = |batch: Vec<Waiting>| batch.into_iter().map(|it| it.plan.job_id).collect::<Vec<_>>();
-        assert_eq!(jobs(queue.take_now(2, 1000)), ["b", "a"]);
-        assert_eq!(jobs(queue.take_now(2, 0)), ["c"], "one is taken whatever its size");
-        assert_eq!(jobs(queue.take_now(2, 1000)), ["d"]);
+        let jobs = |bytes_max: usize| {
+            let batch = queue.take(&BatchBounds { items_max: 2, bytes_max, in_flight_max: 1 });
+            batch.into_iter().flatten().map(|it| it.plan.job_id).collect::<Vec<_>>()
+        };
+        assert_eq!(jobs(1000), ["b", "a"]);
+        assert_eq!(jobs(0), ["c"], "one is taken whatever its size");
+        assert_eq!(jobs(1000), ["d"]);
         assert_eq!(0, queue.len());
     }
 }

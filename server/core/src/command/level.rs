@@ -1,0 +1,39 @@
+//! Feature levels: which commands a release knows, and which a cluster may use.
+//!
+//! A release that brings a command, or a new meaning of an old one, raises [`FEATURE_LEVEL`] by one. The cluster's own
+//! level, in [`ordu_proto::state::ClusterMeta`], rises once every server knows the new one; until then what belongs to it
+//! is refused, so that each server can go back to the release that it came from.
+
+use ordu_proto::command::Refusal;
+
+use super::refuse;
+
+/// The highest feature level that this release knows.
+pub const FEATURE_LEVEL: u32 = if cfg!(feature = "next-level") { 2 } else { 1 };
+
+/// The level of a server, or of a cluster, that tells none.
+pub const FIRST_LEVEL: u32 = 1;
+
+/// Refuses what the cluster has not reached. It tells no servers: all of them must write the same answer.
+pub(super) fn must_have_reached(needed: u32, level: u32) -> Result<(), Refusal> {
+    if needed <= level {
+        return Ok(());
+    }
+    Err(refuse(409, format!("this needs feature level {needed}, and the cluster's is {level}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_cluster_has_not_reached_is_refused() {
+        assert_eq!(Ok(()), must_have_reached(1, 1));
+        assert_eq!(Ok(()), must_have_reached(1, 2));
+        let refusal = must_have_reached(2, 1).expect_err("it is refused");
+        assert_eq!(
+            (409, "this needs feature level 2, and the cluster's is 1"),
+            (refusal.status, refusal.text.as_str())
+        );
+    }
+}
