@@ -186,9 +186,13 @@ impl Cluster {
 
     /// Returns once raft knows here that a server other than `leader` leads: what that one was asked is to be
     /// asked anew. Never once raft has stopped.
-    pub async fn another_leads(&self, leader: u64) {
+    pub async fn another_leads(&self, leader: u64) -> u64 {
         let mut metrics = self.raft.server_metrics();
-        while metrics.borrow_watched().current_leader.is_none_or(|current| current == leader) {
+        loop {
+            let current = metrics.borrow_watched().current_leader;
+            if let Some(another) = current.filter(|current| *current != leader) {
+                return another;
+            }
             if metrics.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }

@@ -113,7 +113,7 @@ impl Rounds {
         let leader = self.cluster.leader().ok_or(ReadError::NoLeader)?;
         tokio::select! {
             index = self.ask(&leader) => index,
-            () = self.cluster.another_leads(leader.id) => {
+            _ = self.cluster.another_leads(leader.id) => {
                 Err(ReadError::Unconfirmed("its leader was deposed before it answered".to_owned()))
             }
         }

@@ -113,7 +113,7 @@ impl Writer {
                         attempt = self.attempt(&leader, &bytes, needs, deadline) => attempt,
                         // One that is frozen, or cut off, answers late or never. The request's id makes it safe to
                         // ask its successor meanwhile.
-                        () = self.cluster.another_leads(leader.id) => {
+                        _ = self.cluster.another_leads(leader.id) => {
                             Attempt::Unknown("its leader was deposed before it answered".to_owned())
                         }
                     }

@@ -309,9 +309,8 @@ impl Changes {
         let may_lead = |id| chosen.map_or_else(|| fit.contains(&id), |chosen| chosen.id == id);
         crate::leader::hand_over(&self.cluster, may_lead).await;
         // Between the two there may be a moment without any.
-        let _ = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
-        let leader = self.cluster.metrics().current_leader.filter(|leader| *leader != me.id);
-        let to = leader.and_then(|leader| members.iter().find(|it| it.id == leader));
+        let leader = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
+        let to = leader.ok().and_then(|leader| members.iter().find(|it| it.id == leader));
         let to =
             to.ok_or_else(|| Status::unavailable("no other server took leadership over in time; ask again"))?;
         Ok((me.clone(), to.clone()))
