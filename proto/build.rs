@@ -3,12 +3,12 @@
 
 use std::error::Error;
 
-const FILES: [&str; 5] =
-    ["ordu/state.proto", "ordu/command.proto", "ordu/node.proto", "ordu/raft.proto", "ordu/server.proto"];
+/// Where the files are.
+const FOLDER: &str = "proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(FILES, ["proto"])?;
+    let descriptors = protox::compile(files()?, [FOLDER])?;
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     let mut config = prost_build::Config::new();
     // Ordered maps: what is encoded must not depend on the order of a hash table.
@@ -23,4 +23,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(grpc)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())
+}
+
+/// All files, in the order of their names, so that a new one is compiled without being listed.
+fn files() -> Result<Vec<String>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(format!("{FOLDER}/ordu"))? {
+        let name = entry?.file_name().into_string().map_err(|name| format!("{name:?} is no text"))?;
+        if name.ends_with(".proto") {
+            files.push(format!("ordu/{name}"));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
