@@ -72,13 +72,13 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 
     /// Writes a row that stood as `old` before, and tells those who follow the state.
-    fn put<T: Rows>(&mut self, key: Vec<u8>, old: Option<T::Row>, new: T::Row) {
+    pub(super) fn put<T: Rows>(&mut self, key: Vec<u8>, old: Option<T::Row>, new: T::Row) {
         self.tx.put_row::<T>(&key, old.as_ref(), &new);
         self.tell::<T>(RowChange { key, old, new: Some(new) });
     }
 
     /// Removes a row, and tells those who follow the state.
-    fn remove<T: Rows>(&mut self, key: Vec<u8>, old: T::Row) {
+    pub(super) fn remove<T: Rows>(&mut self, key: Vec<u8>, old: T::Row) {
         self.tx.delete_row::<T>(&key, &old);
         self.tell::<T>(RowChange { key, old: Some(old), new: None });
     }
