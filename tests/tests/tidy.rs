@@ -19,6 +19,7 @@ const CORE_MAY_USE: &[&str] = &[
     "serde",
     "serde_json",
     "sha2",
+    "strum",
     "thiserror",
 ];
 
