@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ordu_proto::command::{Plan, PlanApplied, PlanApply, PlanResult, Refusal};
-use ordu_proto::state::{Allocation, ClientStatus, RescheduleEvent};
+use ordu_proto::command::{
+    DeploymentUpdate, Plan, PlanApplied, PlanApply, PlanResult, PlanStop, PlanUpdate, Refusal,
+};
+use ordu_proto::state::{Allocation, ClientStatus, Deployment, RescheduleEvent};
 
 use super::check;
 use super::declared::Command;
@@ -121,85 +123,121 @@ fn nodes_of_void(reader: &dyn Reader, plan: &Plan) -> Result<Option<BTreeSet<Vec
     Ok(None)
 }
 
+/// Writes the part of a plan that fits: everything on nodes that are not `refused`.
 fn apply_plan(
     entry: &mut Entry<'_, '_>,
     plan: Plan,
     refused: &BTreeSet<Vec<u8>>,
-    mut deployments: PlanDeployments,
+    deployments: PlanDeployments,
 ) -> Result<PlanResult, Corrupt> {
-    // A deployment begins whatever becomes of its placements: those that are refused are tried again as its
-    // own. But nothing of a plan takes effect that does so whole or not at all.
+    let mut effect = Effect { entry, refused, deployments, placed: 0, changed: 0 };
+    // A deployment begins even if its placements are refused, because they are retried as part of it. An
+    // all-at-once plan with a refused node has no effect at all.
     if refused.is_empty() || !plan.all_at_once {
-        for update in &plan.deployment_updates {
-            deployments.update(entry, update)?;
-        }
-        if let Some(deployment) = plan.deployment {
-            deployments.begin(entry, deployment)?;
-        }
+        effect.change_deployments(plan.deployment, &plan.deployment_updates)?;
     }
-    let mut changed = 0;
-    for stop in plan.stop {
-        let Some(old) = read::alloc(entry.reader(), &stop.alloc_id)? else { continue };
-        // A node's part is all or nothing: what was to take the place of this one does not come.
-        if refused.contains(&old.node_id) {
-            continue;
-        }
+    plan.stop.iter().try_for_each(|stop| effect.stop(stop))?;
+    plan.update.into_iter().try_for_each(|update| effect.update(update))?;
+    plan.place.into_iter().try_for_each(|alloc| effect.place(alloc))?;
+    Ok(effect.finish())
+}
+
+/// A checked plan while it is written.
+struct Effect<'e, 't, 'b> {
+    entry: &'e mut Entry<'t, 'b>,
+    /// Nodes whose part of the plan does not fit: none of it is written, neither stops nor placements.
+    refused: &'e BTreeSet<Vec<u8>>,
+    deployments: PlanDeployments,
+    placed: u64,
+    changed: u64,
+}
+
+impl Effect<'_, '_, '_> {
+    fn change_deployments(
+        &mut self,
+        begun: Option<Deployment>,
+        updates: &[DeploymentUpdate],
+    ) -> Result<(), Corrupt> {
+        updates.iter().try_for_each(|update| self.deployments.update(self.entry, update))?;
+        begun.map_or(Ok(()), |deployment| self.deployments.begin(self.entry, deployment))
+    }
+
+    fn stop(&mut self, stop: &PlanStop) -> Result<(), Corrupt> {
+        let Some(old) = self.existing(&stop.alloc_id)? else { return Ok(()) };
         let mut new = old.clone();
         new.set_desired_status(stop.desired_status());
         new.desired_description.clone_from(&stop.desired_description);
-        // What the node said last stands, where it came while the plan was under way.
+        // A final status that the node reported while the plan was under way takes precedence.
         if stop.client_status != 0 && !is_client_terminal(old.client_status()) {
             new.set_client_status(stop.client_status());
         }
         if !stop.followup_eval_id.is_empty() {
             new.followup_eval_id.clone_from(&stop.followup_eval_id);
         }
-        new.alloc_modify_index = entry.index;
-        entry.put_alloc(Some(old), new)?;
-        changed += 1;
+        self.write_change(old, new)
     }
-    for update in plan.update {
-        let Some(old) = read::alloc(entry.reader(), &update.alloc_id)? else { continue };
-        if refused.contains(&old.node_id) {
-            continue;
-        }
+
+    fn update(&mut self, update: PlanUpdate) -> Result<(), Corrupt> {
+        let Some(old) = self.existing(&update.alloc_id)? else { return Ok(()) };
         let mut new = old.clone();
         new.job_version = update.job_version;
         new.eval_id = update.eval_id;
         if !update.deployment_id.is_empty() && update.deployment_id != old.deployment_id {
-            deployments.place(entry, &update.deployment_id, &old.task_group)?;
+            self.deployments.place(self.entry, &update.deployment_id, &old.task_group)?;
             new.deployment_id = update.deployment_id;
         }
         if update.resources.is_some() {
             new.resources = update.resources;
         }
-        new.alloc_modify_index = entry.index;
-        entry.put_alloc(Some(old), new)?;
-        changed += 1;
+        self.write_change(old, new)
     }
-    let mut placed = 0;
-    for mut alloc in plan.place {
-        if refused.contains(&alloc.node_id) {
-            continue;
+
+    fn place(&mut self, mut alloc: Allocation) -> Result<(), Corrupt> {
+        if self.refused.contains(&alloc.node_id) {
+            return Ok(());
         }
-        if !alloc.previous_allocation.is_empty()
-            && let Some(previous) = read::alloc(entry.reader(), &alloc.previous_allocation)?
-        {
-            if previous.client_status() == ClientStatus::Failed {
-                alloc.reschedule_events = reschedule_events(&previous, entry.time_ns);
-            }
-            let mut replaced = previous.clone();
-            replaced.next_allocation.clone_from(&alloc.id);
-            entry.put_alloc(Some(previous), replaced)?;
-        }
-        deployments.place(entry, &alloc.deployment_id, &alloc.task_group)?;
-        alloc.alloc_modify_index = entry.index;
-        entry.put_alloc(None, alloc)?;
-        placed += 1;
+        self.link_to_previous(&mut alloc)?;
+        self.deployments.place(self.entry, &alloc.deployment_id, &alloc.task_group)?;
+        alloc.alloc_modify_index = self.entry.index;
+        self.entry.put_alloc(None, alloc)?;
+        self.placed += 1;
+        Ok(())
     }
-    deployments.finish(entry);
-    let refused_nodes = refused.iter().cloned().collect();
-    Ok(PlanResult { refused_nodes, placed, changed, ..PlanResult::default() })
+
+    /// Makes the allocation that `alloc` replaces, if any, name it as its successor.
+    fn link_to_previous(&mut self, alloc: &mut Allocation) -> Result<(), Corrupt> {
+        if alloc.previous_allocation.is_empty() {
+            return Ok(());
+        }
+        let previous = read::alloc(self.entry.reader(), &alloc.previous_allocation)?;
+        let Some(previous) = previous else { return Ok(()) };
+        if previous.client_status() == ClientStatus::Failed {
+            alloc.reschedule_events = reschedule_events(&previous, self.entry.time_ns);
+        }
+        let mut replaced = previous.clone();
+        replaced.next_allocation.clone_from(&alloc.id);
+        self.entry.put_alloc(Some(previous), replaced)
+    }
+
+    /// Returns an existing allocation unless its node is refused.
+    fn existing(&self, id: &[u8]) -> Result<Option<Allocation>, Corrupt> {
+        let alloc = read::alloc(self.entry.reader(), id)?;
+        Ok(alloc.filter(|alloc| !self.refused.contains(&alloc.node_id)))
+    }
+
+    fn write_change(&mut self, old: Allocation, mut new: Allocation) -> Result<(), Corrupt> {
+        new.alloc_modify_index = self.entry.index;
+        self.entry.put_alloc(Some(old), new)?;
+        self.changed += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> PlanResult {
+        let Self { entry, refused, deployments, placed, changed } = self;
+        deployments.finish(entry);
+        let refused_nodes = refused.iter().cloned().collect();
+        PlanResult { refused_nodes, placed, changed, ..PlanResult::default() }
+    }
 }
 
 /// How the successor of a failed allocation came to be placed.
