@@ -1,4 +1,4 @@
-//! Command 20, since 0.1: plans are applied, each node's part only where it still fits.
+//! Command 20, since 0.1: applies plans. A plan's changes on one node take effect only if all of them still fit there.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ impl Command for PlanApply {
             }
             results.push(match check_and_apply(entry, &mut check, plan) {
                 Ok(result) => result,
-                // Nothing of it is written, and the other plans go on.
+                // Nothing of this plan has been written, and the other plans are applied.
                 Err(corrupt) if corrupt.is_row() => {
                     PlanResult { unreadable: corrupt.to_string(), ..PlanResult::default() }
                 }
@@ -53,7 +53,7 @@ impl AnswerMessage for PlanApplied {
     const NUMBER: u32 = 5;
 }
 
-/// Applies what fits of a plan. Every row that it needs is read before it counts as in effect or writes anything.
+/// Applies the part of a plan that fits. Reads every row it needs before it counts or writes anything.
 fn check_and_apply(
     entry: &mut Entry<'_, '_>,
     check: &mut PlanCheck<'_>,
@@ -83,7 +83,7 @@ fn check_and_apply(
     apply_plan(entry, plan, &refused, deployments)
 }
 
-/// Placements that are there already, because a plan was proposed twice, are not counted twice.
+/// Removes placements that already exist because the plan was proposed twice.
 fn take_out_placed(reader: &dyn Reader, plan: &mut Plan) -> Result<(), Corrupt> {
     let mut seen = BTreeSet::new();
     for alloc in std::mem::take(&mut plan.place) {
@@ -94,8 +94,8 @@ fn take_out_placed(reader: &dyn Reader, plan: &mut Plan) -> Result<(), Corrupt> 
     Ok(())
 }
 
-/// The nodes of a plan that runs by a specification which is gone since it was made (the job was purged, or
-/// changed many times): no one could look up what such an allocation is. `None`: all of them are there.
+/// Returns the nodes of the plan if one of its job specifications was deleted after the plan was made (the job was
+/// purged or changed many times): such an allocation would have no specification. Returns `None` if all exist.
 fn nodes_of_void(reader: &dyn Reader, plan: &Plan) -> Result<Option<BTreeSet<Vec<u8>>>, Corrupt> {
     let mut nodes = BTreeSet::new();
     let mut specs = BTreeSet::new();
@@ -127,8 +127,8 @@ fn apply_plan(
     refused: &BTreeSet<Vec<u8>>,
     mut deployments: PlanDeployments,
 ) -> Result<PlanResult, Corrupt> {
-    // A deployment begins whatever becomes of its placements: those that are refused are tried again as its
-    // own. But nothing of a plan takes effect that does so whole or not at all.
+    // A deployment begins even if some of its placements are refused: they are retried within the same deployment. But
+    // if an `all_at_once` plan is partly refused, nothing of it takes effect.
     if refused.is_empty() || !plan.all_at_once {
         for update in &plan.deployment_updates {
             deployments.update(entry, update)?;
@@ -140,14 +140,14 @@ fn apply_plan(
     let mut changed = 0;
     for stop in plan.stop {
         let Some(old) = read::alloc(entry.reader(), &stop.alloc_id)? else { continue };
-        // A node's part is all or nothing: what was to take the place of this one does not come.
+        // A node's changes apply all or not at all: the replacement for this allocation was refused.
         if refused.contains(&old.node_id) {
             continue;
         }
         let mut new = old.clone();
         new.set_desired_status(stop.desired_status());
         new.desired_description.clone_from(&stop.desired_description);
-        // What the node said last stands, where it came while the plan was under way.
+        // Keep a terminal status that the node reported while the plan was being made.
         if stop.client_status != 0 && !is_client_terminal(old.client_status()) {
             new.set_client_status(stop.client_status());
         }
@@ -202,7 +202,7 @@ fn apply_plan(
     Ok(PlanResult { refused_nodes, placed, changed, ..PlanResult::default() })
 }
 
-/// How the successor of a failed allocation came to be placed.
+/// Returns the reschedule history for the replacement of a failed allocation.
 fn reschedule_events(previous: &Allocation, time_ns: i64) -> Vec<RescheduleEvent> {
     let event = RescheduleEvent {
         time_ns,
