@@ -42,8 +42,8 @@ pub trait Command: Message + Default + 'static {
     /// Decides on the command and writes the resulting rows.
     ///
     /// # Errors
-    /// Fails if the state cannot be read. If only a single row is unreadable, the command is refused; otherwise the
-    /// server stops.
+    /// Fails if the state cannot be read. If only a single row is unreadable, the command is
+    /// refused; otherwise the server stops.
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Self::Answer>;
 }
 

@@ -197,8 +197,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Updates the use counts of specifications, and removes specifications that no version and no allocation uses any
-    /// more.
+    /// Updates the use counts of specifications, and removes specifications that no version and
+    /// no allocation uses any more.
     fn count_spec_uses(&mut self) -> Result<(), Corrupt> {
         for ((job, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
             let JobKey { namespace, id } = &job;
@@ -249,8 +249,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes an allocation, which was `old` before (`None` if new). Writes nothing if a row that it needs cannot be
-    /// decoded.
+    /// Writes an allocation, which was `old` before (`None` if new). Writes nothing if a row
+    /// that it needs cannot be decoded.
     pub(super) fn put_alloc(&mut self, old: Option<Allocation>, mut new: Allocation) -> Result<(), Corrupt> {
         let summary = self.summary(&new.namespace, &new.job_id)?;
         job_state::count_alloc(summary, old.as_ref(), &new);

@@ -24,8 +24,8 @@ impl<C: Command> From<C> for Proposal {
     }
 }
 
-/// A command with its header. Encoded as `ordu.command.Envelope`, in which the command is the field with the command's
-/// number.
+/// A command with its header. Encoded as `ordu.command.Envelope`, in which the command is the
+/// field with the command's number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
     /// Request id, time, feature level and fence term.
@@ -121,8 +121,8 @@ pub struct Read {
 /// Decodes an envelope whose command this release knows. Large fields are copied once.
 ///
 /// # Errors
-/// Fails if the envelope cannot be decoded or needs a newer release. A server stops when it finds such an entry in its
-/// log.
+/// Fails if the envelope cannot be decoded or needs a newer release. A server stops when it
+/// finds such an entry in its log.
 pub fn read_envelope(bytes: Bytes) -> Result<Read, Unreadable> {
     let head = pb::Envelope::decode(bytes.clone()).map_err(Malformed::from)?;
     let needed = head.feature_level;
@@ -138,8 +138,8 @@ pub fn read_envelope(bytes: Bytes) -> Result<Read, Unreadable> {
     Ok(Read { head, needs, command })
 }
 
-/// Returns the declaration of the command in an envelope without decoding the command; `None` if this release does not
-/// know it.
+/// Returns the declaration of the command in an envelope without decoding the command; `None`
+/// if this release does not know it.
 pub fn command_in(envelope: &Bytes) -> Option<&'static Declared> {
     let (declared, _) = declared_in(envelope.clone()).ok()??;
     Some(declared)

@@ -7,9 +7,8 @@ use ordu_proto::state::{
 use crate::job::JobKind;
 pub(super) use crate::scheduler::{is_last_word as is_client_terminal, is_terminal};
 
-/// Returns a job's status by the rules of Nomad 1.0. Periodic, parameterized and system jobs are running until they
-/// are stopped. Other jobs are running while an allocation is live, else pending while an evaluation is open, else
-/// dead.
+/// Returns a job's status by the rules of Nomad 1.0. Periodic, parameterized and system jobs are running until they are
+/// stopped. Other jobs are running while an allocation is live, else pending while an evaluation is open, else dead.
 pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
     if job.stop {
         return "dead";

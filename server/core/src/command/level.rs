@@ -14,8 +14,8 @@ pub const FEATURE_LEVEL: u32 = if cfg!(feature = "next-level") { 2 } else { 1 };
 /// Level of a server or a cluster that reports none.
 pub const FIRST_LEVEL: u32 = 1;
 
-/// Refuses a command above the cluster's level. The text names no servers, because all servers must write the same
-/// answer.
+/// Refuses a command above the cluster's level. The text names no servers, because all servers
+/// must write the same answer.
 pub(super) fn must_have_reached(needed: u32, level: u32) -> Result<(), Refusal> {
     if needed <= level {
         return Ok(());

@@ -138,8 +138,8 @@ impl Machine {
         &self.chain
     }
 
-    /// Applies one entry and adds its writes to `tx`. A refused entry writes at most its answer and rows of
-    /// `Table::Meta`.
+    /// Applies one entry and adds its writes to `tx`. A refused entry writes at most its answer
+    /// and rows of `Table::Meta`.
     ///
     /// # Errors
     /// Any error is fatal for this server: nothing of the batch may be committed.

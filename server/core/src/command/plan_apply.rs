@@ -67,7 +67,7 @@ fn check_and_apply(
     let touched = touched_allocs(&plan, &mut |id| read::alloc(reader, id))?;
     let mut previous = Vec::new();
     for alloc in plan.place.iter().filter(|alloc| !alloc.previous_allocation.is_empty()) {
-        // Most of them are stopped by the plan.
+        // The plan stops most previous allocations, so `touched` has them already.
         if !touched.contains_key(&alloc.previous_allocation) {
             previous.extend(read::alloc(reader, &alloc.previous_allocation)?);
         }

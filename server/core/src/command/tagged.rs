@@ -1,7 +1,7 @@
 //! Messages whose type is given by their field number alone: a command in its envelope, an answer in its outcome.
 //!
-//! They are encoded like a protobuf `oneof`, but without a central list of alternatives that every new message would
-//! have to be added to.
+//! They are encoded like a protobuf `oneof`, but without a central list of alternatives that
+//! every new message would have to be added to.
 
 use prost::DecodeError;
 use prost::bytes::{Buf, Bytes};

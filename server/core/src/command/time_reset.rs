@@ -1,6 +1,6 @@
-//! Command 30, since 0.1: sets the cluster's time to the entry's time, even backwards. Launches and evaluations that a
-//! wrong clock dated in the future are moved to that time: first launches, then evaluations, a bounded number of rows
-//! per entry.
+//! Command 30, since 0.1: sets the cluster's time to the entry's time, even backwards. Launches
+//! and evaluations that a wrong clock dated in the future are moved to that time: first
+//! launches, then evaluations, a bounded number of rows per entry.
 
 use ordu_proto::command::{TimeReset, TimeWasReset};
 use ordu_proto::state::{Evaluation, Job, PeriodicLaunchRecord};

@@ -8,8 +8,8 @@ use super::job::ScheduledJob;
 use super::reconcile::Reconciled;
 use super::view::is_server_terminal;
 
-/// Returns the counts for the job's groups and for all other groups with allocations. `job` is `None` if the job is
-/// purged.
+/// Returns the counts for the job's groups and for all other groups with allocations. `job` is
+/// `None` if the job is purged.
 pub(crate) fn desired_updates(
     job: Option<&ScheduledJob>,
     reconciled: &Reconciled<'_>,

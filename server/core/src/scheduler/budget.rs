@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-/// Maximum number of steps of one evaluation. A step is about the cost of checking one node for one group, some tens
-/// of nanoseconds. An evaluation of 1,000 groups over 10,000 nodes, or of 100,000 allocations, takes about ten million
-/// steps.
+/// Maximum number of steps of one evaluation. A step is about the cost of checking one node for
+/// one group, some tens of nanoseconds. An evaluation of 1,000 groups over 10,000 nodes, or of
+/// 100,000 allocations, takes about ten million steps.
 pub const SCHEDULE_STEPS_MAX: u64 = 100_000_000;
 
 /// Bytes of text that are read in one step.

@@ -102,8 +102,8 @@ pub fn accepted_part(mut plan: Plan, verdict: &PlanVerdict, lookup: &mut AllocLo
     plan
 }
 
-/// Checks a sequence of plans, each against the state in which the accepted parts of the previous ones have taken
-/// effect.
+/// Checks a sequence of plans, each against the state in which the accepted parts of the
+/// previous ones have taken effect.
 #[derive(Debug)]
 pub struct PlanCheck<'view> {
     view: &'view ClusterView,
@@ -138,8 +138,7 @@ impl<'view> PlanCheck<'view> {
         PlanCheck { view, deltas: BTreeMap::new(), stopped: BTreeSet::new() }
     }
 
-    /// Checks a plan and returns the nodes whose parts are refused. The other parts count as in effect for later
-    /// plans.
+    /// Checks a plan and returns the nodes whose parts are refused. The other parts count as in effect for later plans.
     pub fn check(&mut self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> BTreeSet<Vec<u8>> {
         self.verdict(plan, lookup).refused_nodes()
     }

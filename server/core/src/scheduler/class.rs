@@ -1,5 +1,5 @@
-//! Computes node classes. Nodes of one class are interchangeable for feasibility, so a result for one of them holds
-//! for all.
+//! Computes node classes. Nodes of one class are interchangeable for feasibility, so a result
+//! for one of them holds for all.
 
 use ordu_proto::state::Node;
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
-//! Deployments of a service's versions: finds the active one, cancels it for a newer version or a stop, and starts new
-//! ones.
+//! Deployments of a service's versions: finds the active one, cancels it for a newer version or
+//! a stop, and starts new ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ pub(crate) struct Rollout<'a> {
 }
 
 impl<'a> Rollout<'a> {
-    /// Builds the state from the latest deployment. `wanted` is the job's current version, or `None` if no allocation
-    /// of the job should run.
+    /// Builds the state from the latest deployment. `wanted` is the job's current version, or
+    /// `None` if no allocation of the job should run.
     pub(crate) fn new(latest: Option<&'a Deployment>, wanted: Option<&ScheduledJob>) -> Rollout<'a> {
         let is_wanted = |latest: &Deployment| {
             wanted.is_some_and(|job| {

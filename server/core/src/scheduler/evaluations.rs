@@ -95,8 +95,8 @@ pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, changes: usize) -> 
     failed
 }
 
-/// Fails an evaluation that has exceeded its budget (see `SCHEDULE_STEPS_MAX`). It is not retried, because it would
-/// cost as much again.
+/// Fails an evaluation that has exceeded its budget (see `SCHEDULE_STEPS_MAX`). It is not
+/// retried, because it would cost as much again.
 pub(crate) fn too_much_work(eval: &Evaluation) -> Evaluation {
     let mut failed = eval.clone();
     undone(&mut failed);
@@ -116,9 +116,9 @@ fn undone(failed: &mut Evaluation) {
     failed.deployment_id.clear();
 }
 
-/// Ends an evaluation that reached the delivery limit without being finished: returns the failed evaluation, and a
-/// follow-up that is due after `wait_ns` (Nomad waits one minute plus up to five more at random). Times are in
-/// nanoseconds.
+/// Ends an evaluation that reached the delivery limit without being finished: returns the
+/// failed evaluation, and a follow-up that is due after `wait_ns` (Nomad waits one minute plus
+/// up to five more at random). Times are in nanoseconds.
 pub fn delivery_limit_reached(
     eval: &Evaluation,
     delivery_limit: u32,

@@ -1,5 +1,5 @@
-//! Feasibility of nodes for a group: checked once per node class, and per node only for properties that are unique to
-//! a node.
+//! Feasibility of nodes for a group: checked once per node class, and per node only for
+//! properties that are unique to a node.
 
 use std::collections::BTreeMap;
 
@@ -97,8 +97,8 @@ impl<'j> Feasibility<'j> {
         self.check_node(group, node)
     }
 
-    /// Returns whether an allocation may stay on its node: like `check`, and the node must be in one of the job's
-    /// datacenters.
+    /// Returns whether an allocation may stay on its node: like `check`, and the node must be
+    /// in one of the job's datacenters.
     pub(crate) fn may_stay(&mut self, group: usize, view: &ClusterView, slot: Slot) -> bool {
         let class = view.class_number(slot);
         let Some(node) = view.node_facts(slot) else { return false };

@@ -147,8 +147,8 @@ fn versions_in_use(
         if !is_of_job || version == row.version || versions.contains_key(&version) {
             continue;
         }
-        // The specification is kept longer than the row of its version, and the scheduler needs nothing else from that
-        // row.
+        // The specification is kept longer than the row of its version, and the scheduler needs
+        // nothing else from that row.
         let row = Job { version, ..row.clone() };
         if let Some(job) = readable(read_version(reader, &row))?.flatten() {
             versions.insert(version, job);

@@ -1,5 +1,5 @@
-//! The scheduler: compares a job's specification with its allocations, and places missing allocations on the best
-//! nodes.
+//! The scheduler: compares a job's specification with its allocations, and places missing
+//! allocations on the best nodes.
 //!
 //! All functions here depend on their arguments only. `apply` keeps `ClusterView` up to date. The plan applier and
 //! `apply` both use `PlanCheck` to check whether a plan still fits.

@@ -1,5 +1,5 @@
-//! A small cluster for tests: nodes, one job with its versions, its allocations, and an `apply` that applies plans
-//! like the real one.
+//! A small cluster for tests: nodes, one job with its versions, its allocations, and an `apply`
+//! that applies plans like the real one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

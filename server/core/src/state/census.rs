@@ -1,5 +1,5 @@
-//! Numbers of nodes and allocations by status. They are updated with every change and kept in memory, so that no one
-//! has to scan the tables.
+//! Numbers of nodes and allocations by status. They are updated with every change and kept in
+//! memory, so that no one has to scan the tables.
 
 use ordu_proto::state::{Allocation, ClientStatus, Node, NodeStatus};
 

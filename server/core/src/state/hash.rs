@@ -1,5 +1,4 @@
-//! Hashes that are equal on all servers that applied the same log: one of the whole state, and a chain over all
-//! writes.
+//! Hashes that are equal on all servers that applied the same log: one of the whole state, and a chain over all writes.
 
 use sha2::{Digest, Sha256};
 

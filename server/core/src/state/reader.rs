@@ -15,8 +15,8 @@ pub trait Reader {
     /// Returns the value of `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt>;
 
-    /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: end of the table) in key order,
-    /// until it returns false.
+    /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: end of
+    /// the table) in key order, until it returns false.
     #[allow(
         clippy::type_complexity,
         reason = "named, the visitor would need a lifetime at every implementor"
@@ -128,8 +128,8 @@ pub trait ReaderExt: Reader {
         Ok(ids)
     }
 
-    /// Returns the id at the end of a key. If the key is too short, reports it with [`Reader::set_aside`] and returns
-    /// `None`.
+    /// Returns the id at the end of a key. If the key is too short, reports it with
+    /// [`Reader::set_aside`] and returns `None`.
     fn trailing_id(&self, table: Table, key: &[u8]) -> Option<super::Id> {
         let id = super::key::trailing_id(key);
         if id.is_none() {

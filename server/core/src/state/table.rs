@@ -122,8 +122,8 @@ impl TableIndexes {
         self.0[..written.max(FIRST_TABLES)].iter().flat_map(|index| index.to_be_bytes()).collect()
     }
 
-    /// Decodes a stored row. The row may be shorter or longer than expected if the release that wrote it had fewer or
-    /// more tables.
+    /// Decodes a stored row. The row may be shorter or longer than expected if the release that
+    /// wrote it had fewer or more tables.
     pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
         if !bytes.len().is_multiple_of(8) {
             let reason = format!("table indexes of {} bytes", bytes.len());

@@ -35,8 +35,8 @@ impl InvalidToken {
     }
 }
 
-/// Token of the next job in a list of jobs: `<namespace>.<job id>`. The first dot ends the namespace; dots in the
-/// namespace are escaped.
+/// Token of the next job in a list of jobs: `<namespace>.<job id>`. The first dot ends the
+/// namespace; dots in the namespace are escaped.
 ///
 /// Tokens are sent in a header, where only visible ASCII is safe. All other bytes, the percent sign, and dots in the
 /// namespace are escaped as a percent sign and two hexadecimal digits.

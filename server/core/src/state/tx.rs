@@ -1,5 +1,5 @@
-//! The transaction that `apply` writes through. Entries of a batch see each other's writes; a refused entry leaves
-//! none.
+//! The transaction that `apply` writes through. Entries of a batch see each other's writes; a
+//! refused entry leaves none.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

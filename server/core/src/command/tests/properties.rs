@@ -148,7 +148,7 @@ fn command(world: &World, step: Step, place: u64) -> Proposal {
             children::periodic("parent-p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"})).into()
         }
         Step::Dispatch { token } => JobDispatch {
-            // No token is as likely as each of the others.
+            // An empty token is as likely as each of the other tokens.
             idempotency_token: if token == 0 { String::new() } else { token.to_string() },
             ..children::dispatch("parent-d", &[("must", "1")], b"x", 1_000 + place)
         }

@@ -91,8 +91,8 @@ fn a_reset_lets_time_and_launches_go_on_from_now_and_changes_no_job() {
     assert_eq!((job, other, rare), (world.job("p"), world.launch_ns("rare"), world.job("rare")));
     world.reload();
     assert_eq!(NOW, world.machine.cluster().time_ns);
-    // Launches due before the reset are not repeated. Later ones are launched, even if the wrong clock has already
-    // launched them.
+    // Launches due before the reset are not repeated. Later ones are launched, even if the
+    // wrong clock has already launched them.
     assert_eq!("", world.launched_child(NOW - 20 * SECOND, 3));
     assert_eq!(format!("p/periodic-{}", NOW / SECOND + 40), world.launched_child(NOW + 40 * SECOND, 4));
     let again = world.launched_child(NOW + HOUR, 5);

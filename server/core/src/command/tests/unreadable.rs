@@ -60,8 +60,7 @@ impl World {
     }
 }
 
-/// Returns a world with rows in every table: jobs, versions, children, evaluations, allocations, deployments and
-/// nodes.
+/// Returns a world with rows in every table: jobs, versions, children, evaluations, allocations, deployments and nodes.
 fn populated() -> World {
     let mut world = World::new();
     for number in [100, 101] {
@@ -209,8 +208,8 @@ fn what_would_run_by_a_specification_that_cannot_be_parsed_is_refused() {
     let at = key::job_spec("default", "a", row.create_index, row.version);
     world.spoil(Table::JobSpecs, at, &not_a_specification.encode_to_vec());
     world.unreadable(force_evaluation("a", 9));
-    // A job with an unreadable specification is repaired by registering it again, and can be stopped and purged as it
-    // is.
+    // A job with an unreadable specification is repaired by registering it again, and can be
+    // stopped and purged as it is.
     world.accept(registered("a", &spec("a", 8), 9));
     world.accept(force_evaluation("a", 10));
     for job in ["d", "p"] {

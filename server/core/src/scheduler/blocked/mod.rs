@@ -1,8 +1,8 @@
 //! Evaluations that wait for free capacity. They are woken only by changes of nodes or allocations that could help
 //! them, and are taken out in batches of a size that the caller chooses.
 //!
-//! A job that waits for a datacenter without nodes is not woken by changes elsewhere, so thousands of such jobs cost
-//! nothing.
+//! A job that waits for a datacenter without nodes is not woken by changes elsewhere, so
+//! thousands of such jobs cost nothing.
 
 #[cfg(test)]
 mod tests;

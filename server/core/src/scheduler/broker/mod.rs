@@ -18,8 +18,8 @@ use super::evaluations::is_open;
 use crate::state::JobKey;
 pub use stats::BrokerStats;
 
-/// Queue of the evaluations that have reached the delivery limit. The leader dequeues them, marks them as failed and
-/// acknowledges them.
+/// Queue of the evaluations that have reached the delivery limit. The leader dequeues them,
+/// marks them as failed and acknowledges them.
 pub const FAILED_QUEUE: &str = "_failed";
 
 /// Timeouts and limits for workers that do not answer. Times are in nanoseconds.
@@ -71,8 +71,8 @@ pub enum BrokerError {
 }
 
 type EvalId = [u8; 16];
-/// Orders by priority, then by arrival. Not by age: blocked evaluations are old, and would precede all others each
-/// time they are woken.
+/// Orders by priority, then by arrival. Not by age: blocked evaluations are old, and would
+/// precede all others each time they are woken.
 type Rank = (Reverse<i32>, u64, EvalId);
 
 /// Evaluations that wait for a worker, for their job's turn or for a point in time, and those delivered to workers.
@@ -245,8 +245,8 @@ impl EvalBroker {
         Ok(())
     }
 
-    /// Removes an evaluation that was finished in another way (cancelled, deleted). If a worker has it, it stays until
-    /// it is acknowledged.
+    /// Removes an evaluation that was finished in another way (cancelled, deleted). If a worker
+    /// has it, it stays until it is acknowledged.
     pub fn forget(&mut self, eval_id: &[u8]) {
         let Ok(id) = EvalId::try_from(eval_id) else { return };
         let Some(tracked) = self.evals.get(&id) else { return };
@@ -391,8 +391,8 @@ impl EvalBroker {
     fn queue_up(&mut self, id: EvalId, now_ns: i64) {
         let is_woken = self.woken.contains(&id);
         let Some(tracked) = self.evals.get_mut(&id) else { return };
-        // A woken evaluation was already decided once, so it is due now. Any other is due since its creation or the
-        // end of its delay.
+        // A woken evaluation was already decided once, so it is due now. Any other is due since
+        // its creation or the end of its delay.
         let waited_for_ns = match tracked.place {
             Place::Delayed { until_ns, .. } => until_ns,
             _ => 0,

@@ -109,8 +109,8 @@ fn regex_reading_steps(pattern: &str) -> u64 {
 /// Additional cost in steps of compiling a large one, which takes about ten milliseconds.
 const REGEX_LARGE_STEPS: u64 = 1_000_000;
 
-/// A regular expression. Matching a large one can take a microsecond or more per byte of text; usual ones take some
-/// nanoseconds.
+/// A regular expression. Matching a large one can take a microsecond or more per byte of text;
+/// usual ones take some nanoseconds.
 #[derive(Clone, Debug)]
 struct Expression {
     regex: Regex,
@@ -189,8 +189,8 @@ impl Constraint {
         }
     }
 
-    /// Returns whether the node meets the constraint. Returns false if the budget is used up; such a result must be
-    /// discarded.
+    /// Returns whether the node meets the constraint. Returns false if the budget is used up;
+    /// such a result must be discarded.
     pub(crate) fn holds(&self, node: &NodeFacts, budget: &Budget) -> bool {
         if let Test::Fixed(answer) = self.test {
             return answer;

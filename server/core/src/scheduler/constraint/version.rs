@@ -1,5 +1,5 @@
-//! Versions (`1.2`, `v1.17.3-rc.1+build`) and requirements on them (`>= 1.0, < 2.0`, `~> 1.4`), for the operands
-//! `version` and `semver`.
+//! Versions (`1.2`, `v1.17.3-rc.1+build`) and requirements on them (`>= 1.0, < 2.0`, `~> 1.4`),
+//! for the operands `version` and `semver`.
 
 use std::cmp::Ordering;
 

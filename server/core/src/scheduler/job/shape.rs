@@ -1,5 +1,5 @@
-//! A digest of the parts of a group that a running allocation cannot change. It decides between an update in place and
-//! a replacement.
+//! A digest of the parts of a group that a running allocation cannot change. It decides between
+//! an update in place and a replacement.
 
 use std::collections::BTreeMap;
 

@@ -77,8 +77,8 @@ impl<'j> Placer<'_, 'j> {
         }
     }
 
-    /// Places the group's missing allocations. Replacements come first, because each frees the capacity of its
-    /// predecessor.
+    /// Places the group's missing allocations. Replacements come first, because each frees the
+    /// capacity of its predecessor.
     pub(crate) fn place_group(&mut self, index: usize, work: &GroupWork<'_>, ids: &mut Ids<'_>) {
         let job = self.job;
         let spec = &job.groups[index];
@@ -137,8 +137,8 @@ impl<'j> Placer<'_, 'j> {
         }
     }
 
-    /// Updates the ranking after a node's free capacity changed. With `distinct_property` rules other nodes may change
-    /// too.
+    /// Updates the ranking after a node's free capacity changed. With `distinct_property` rules
+    /// other nodes may change too.
     fn look_again(&mut self, ranking: &mut Ranking<'j>, slot: Slot) {
         ranking.revisit_sharing(&mut self.sight(), slot);
     }

@@ -129,8 +129,8 @@ impl<'j> Ranking<'j> {
         }
     }
 
-    /// Scores a node and all nodes with the same property values again: a change on one of them may make the others
-    /// feasible or infeasible.
+    /// Scores a node and all nodes with the same property values again: a change on one of them
+    /// may make the others feasible or infeasible.
     pub(crate) fn revisit_sharing(&mut self, sight: &mut Sight<'_, 'j>, slot: Slot) {
         let mut slots = vec![slot];
         for (sharing, value) in self.sharing.iter().zip(sight.occupancy.values(sight.view, self.index, slot))
@@ -150,8 +150,8 @@ impl<'j> Ranking<'j> {
     pub(crate) fn choose(&mut self, sight: &Sight<'_, 'j>, penalised: &[Slot], told: bool) -> Option<Choice> {
         let wanted = if told { TOLD_SCORES_MAX } else { 1 };
         let mut best: Vec<(Candidate, Score)> = Vec::new();
-        // The heap ignores penalties, and a penalty only lowers a score: once enough unpenalised nodes are popped, no
-        // better node can follow.
+        // The heap ignores penalties, and a penalty only lowers a score: once enough
+        // unpenalised nodes are popped, no better node can follow.
         let mut unpenalised = 0;
         while unpenalised < wanted {
             sight.feasibility.budget.spend(STEPS_PER_CHOICE);
@@ -312,8 +312,8 @@ impl<'j> Ranking<'j> {
     }
 }
 
-/// Returns a node's score with Nomad's names for the components. Omits components of 0, which are the majority; the
-/// API adds them again.
+/// Returns a node's score with Nomad's names for the components. Omits components of 0, which
+/// are the majority; the API adds them again.
 fn told_score(view: &ClusterView, slot: Slot, score: &Score) -> Option<NodeScore> {
     let node = view.node_facts(slot)?;
     let components = [

@@ -1,5 +1,5 @@
-//! Results of a dry run: counts for each group, the reasons for missing capacity, and the evaluation that would wait
-//! for it.
+//! Results of a dry run: counts for each group, the reasons for missing capacity, and the
+//! evaluation that would wait for it.
 
 use std::sync::Arc;
 

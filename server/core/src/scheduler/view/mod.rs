@@ -28,8 +28,8 @@ pub use usage::{Usage, is_client_terminal, is_last_word, is_server_terminal, is_
 /// A node's position in the columns. Slots are unordered and reused, so outputs identify nodes by id.
 pub(crate) type Slot = u32;
 
-/// A view of one state. It is cheap to take and does not change with the cluster; its owner may add planned
-/// allocations to it.
+/// A view of one state. It is cheap to take and does not change with the cluster; its owner may
+/// add planned allocations to it.
 pub type ViewSnapshot = ClusterView;
 
 /// Capacity, usage and facts of every node.
@@ -69,8 +69,8 @@ impl ClusterView {
         self.clone()
     }
 
-    /// Applies a node's new row. Its allocations may have been added before. Ignores nodes whose id is not sixteen
-    /// bytes long.
+    /// Applies a node's new row. Its allocations may have been added before. Ignores nodes
+    /// whose id is not sixteen bytes long.
     pub fn node_upserted(&mut self, node: &Node) {
         let Some(id) = node_key(&node.id) else { return };
         let slot = self.slot_or_new(id);

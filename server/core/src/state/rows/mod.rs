@@ -1,5 +1,5 @@
-//! Declarations of the row tables: each declares its key and its secondary rows, which also determine the watchers
-//! that a change wakes.
+//! Declarations of the row tables: each declares its key and its secondary rows, which also
+//! determine the watchers that a change wakes.
 
 mod allocs;
 mod deployments;
@@ -23,8 +23,7 @@ pub use nodes::Nodes;
 
 /// A table whose rows are messages. The implementing type only names the table.
 ///
-/// A change of a row wakes the watchers of the table, of the row's key, and of each owner of one of its secondary
-/// rows.
+/// A change of a row wakes the watchers of the table, of the row's key, and of each owner of one of its secondary rows.
 pub trait Rows: 'static {
     /// Type of the rows.
     type Row: Message + Default + Clone + PartialEq + Debug;
@@ -106,8 +105,7 @@ impl Change {
         any.downcast_ref::<Of<T>>().map(|Of(change)| change)
     }
 
-    /// Calls `wake` with each table and key whose watchers the change affects. An empty key stands for the whole
-    /// table.
+    /// Calls `wake` with each table and key whose watchers the change affects. An empty key stands for the whole table.
     pub fn touched(&self, wake: &mut dyn FnMut(Table, &[u8])) {
         self.0.touched(wake);
     }
