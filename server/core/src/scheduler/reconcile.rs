@@ -222,8 +222,8 @@ impl<'j> Wanted<'_, 'j> {
         if self.is_batch() { allocs.iter().filter(is_ended).count() } else { 0 }
     }
 
-    /// Removes and returns the allocations beyond the group's count: first failed ones of a service (stopping them
-    /// loses nothing), then duplicates of a name, then those with the highest name indexes.
+    /// Removes and returns the allocations beyond the group's count: first failed ones of a service (nothing is lost
+    /// with them) and duplicates of a name, then those with the highest name indexes.
     fn split_surplus<'a>(
         &self,
         counted: &mut Vec<(&'a Allocation, Fate)>,
