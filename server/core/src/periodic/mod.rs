@@ -10,15 +10,15 @@
 //! |---|---|---|---|
 //! | second, minute | 0-59 | | |
 //! | hour | 0-23 | | |
-//! | day-of-month | 1-31 | | `L` the last day, `15W` the weekday (Monday to Friday) nearest to the 15th in the same month, `LW` the last weekday |
+//! | day-of-month | 1-31 | | `L` last day, `LW` last weekday (Monday to Friday), `15W` the one nearest to the 15th |
 //! | month | 1-12 | `jan`, `january` … | |
 //! | day-of-week | 0-7, Sunday is 0 and 7 | `sun`, `sunday` … | `5L` the month's last Friday, `5#3` its third |
 //! | year | 1970-2099 | | |
 //!
 //! Instead of fields: `@hourly`, `@daily` and `@midnight`, `@weekly`, `@monthly`, `@yearly` and `@annually`.
 //! Letters may be of either case. A day field that contains `*` or `?` is a wildcard (`*/2` is not). If
-//! neither day field is a wildcard, a day that either of them matches is a launch day. `31W` matches nothing in
-//! a month of 30 days, `5#5` nothing in a month of four Fridays.
+//! neither day field is a wildcard, a day that either of them matches is a launch day. `W` stays within the month.
+//! `31W` matches nothing in a month of 30 days, `5#5` nothing in a month of four Fridays.
 //!
 //! Nomad ignores everything after a seventh field and accepts descending ranges, which never launch; both are
 //! rejected here, because they are probably mistakes.

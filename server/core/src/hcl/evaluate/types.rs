@@ -172,7 +172,7 @@ fn items<'t>(kind: ValueKind, of: impl Fn(usize) -> &'t Type) -> Result<Vec<Valu
     list.into_iter().enumerate().map(convert).collect()
 }
 
-/// Sorts the values and removes duplicates.
+/// Sorts the values by their identity and removes duplicates.
 pub(super) fn once_each(items: Vec<Value>) -> Vec<Value> {
     let known: BTreeMap<String, Value> =
         items.into_iter().map(|item| (values::identity(&item.kind), item)).collect();

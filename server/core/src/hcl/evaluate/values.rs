@@ -97,7 +97,7 @@ pub(super) fn as_number(value: &ValueKind) -> Option<Number> {
         ValueKind::Float(number) => Some(Number::Float(*number)),
         ValueKind::Text(text) => match text.parse::<i64>() {
             Ok(number) => Some(Number::Integer(number)),
-            // Only digits and signs: Rust's parser would accept "inf" and "nan" too.
+            // Require a leading digit or minus sign: Rust's parser would accept "inf" and "nan" too.
             Err(_) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::Float)
             }
@@ -159,10 +159,10 @@ pub(super) fn equal(one: &ValueKind, two: &ValueKind) -> bool {
     }
 }
 
-/// Returns a key that differs for different values.
+/// Returns a key that two values share only if they are equal.
 pub(super) fn identity(value: &ValueKind) -> String {
     match value {
-        // Floats are never whole, except those too large to be exact, so they cannot collide with integers.
+        // Whole numbers are stored as integers, except those too large to be exact.
         ValueKind::Float(number) => format!("{number:e}"),
         ValueKind::List(items) => {
             let items: Vec<String> = items.iter().map(|item| identity(&item.kind)).collect();

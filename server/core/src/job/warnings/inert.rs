@@ -1,7 +1,7 @@
 //! Warnings about fields that have no effect in Ordu. They are stored, compared and returned.
 //!
-//! There are no warnings, because clients do not expect them, about spreads, services and their checks, artifacts,
-//! templates, payloads of dispatches, and sticky or migrated disks, although these have no effect either.
+//! Spreads, services and their checks, and sticky or migrated disks have no effect either, and tasks with artifacts or
+//! templates fail to start; there are no warnings about these, because clients do not expect them.
 
 use std::collections::BTreeMap;
 

@@ -128,7 +128,7 @@ fn wall_times_that_the_clocks_go_back_over_run_twice() {
                 "Mon 2019-04-08 01:03:00 +10:30",
             ],
         ),
-        // The last hour of the day before is repeated, so both midnight and 23:30 occur twice.
+        // The hour from 23:00 is repeated, so 23:30 occurs twice, but midnight only once.
         (
             "America/Sao_Paulo",
             "30 23 * * *",
