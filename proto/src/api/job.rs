@@ -73,11 +73,11 @@ pub struct JobSpec {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub datacenters: Vec<String>,
-    /// Constraints that a node must meet for every group.
+    /// Constraints on the nodes of all groups.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// Affinities for all groups: preferred or avoided nodes.
+    /// Affinities for the nodes of all groups.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,

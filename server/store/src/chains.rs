@@ -18,8 +18,7 @@ pub(crate) struct Chains {
 }
 
 impl Chains {
-    /// Stores the hash after the entry at `index`. If the index does not follow the previous one, drops all
-    /// others.
+    /// Stores the hash after the entry at `index`. If the index does not follow the previous one, drops all others.
     pub(crate) fn note(&mut self, index: u64, chain: &Chain) {
         if index != self.first + self.hashes.len() as u64 {
             self.hashes.clear();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A directory in use; its last handle removes it if it is doomed.
+/// A directory in use.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
@@ -18,12 +18,11 @@ impl Directory {
         Self { path, is_doomed: AtomicBool::new(false) }
     }
 
-    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Marks the directory for removal when its last handle is dropped.
+    /// Removes the directory when its last handle is dropped.
     pub(crate) fn doom(&self) {
         self.is_doomed.store(true, Ordering::Relaxed);
     }
@@ -40,7 +39,7 @@ impl Drop for Directory {
             return;
         }
         match std::fs::remove_dir_all(&self.path) {
-            // If an installed snapshot was moved away, there is nothing to remove.
+            // An installed snapshot was moved away.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%error, path = %self.path.display(), "what is not needed any more cannot be removed");
             }

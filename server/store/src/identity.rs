@@ -1,5 +1,4 @@
-//! A server's identity: its raft id, its cluster's id and the formats of its databases, kept in its data
-//! directory.
+//! A server's identity: its raft id, its cluster's id and its databases' formats, kept in its data directory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,11 +18,10 @@ pub struct Identity {
     pub server_id: u64,
     /// The cluster's id; empty while the server belongs to no cluster.
     pub cluster_id: Vec<u8>,
-    /// The voters of the first configuration on which the server has settled; empty before. Other voters
-    /// replace them only if a cluster of these can never be formed, so that a cluster cannot be formed twice.
+    /// The voters of the first configuration on which the server has settled; empty before. Other voters replace
+    /// them only if a cluster of these can never be formed, so that a cluster cannot be formed twice.
     pub settled: Vec<u64>,
-    /// Whether the server's log and tables have been created. If so, a missing one was lost and must not be
-    /// created anew.
+    /// Whether log and tables have been created. If so, a missing one was lost and must not be created anew.
     pub is_prepared: bool,
     /// The format of the raft log ([`format::LOG`]).
     pub log_format: u32,
@@ -47,7 +45,7 @@ impl Identity {
 
 /// Storage for an identity; replaced in simulations.
 pub trait IdentityStore: Send + Sync + 'static {
-    /// Returns the stored identity. If the server has no data at all, draws a new one and stores it.
+    /// Returns the identity. If the server has no data at all, draws and stores a new one.
     fn load(&self) -> io::Result<Identity>;
     /// Stores an identity durably.
     fn save(&self, identity: &Identity) -> io::Result<()>;
@@ -106,8 +104,8 @@ impl IdentityStore for IdentityFile {
 }
 
 impl IdentityFile {
-    /// Returns an error if there are databases: they belong to a lost identity, and a new identity must not
-    /// vote by them.
+    /// Returns an error if there are databases: they belong to a lost identity, and a new one must not vote by
+    /// them.
     fn check_empty(&self) -> io::Result<()> {
         let Some(directory) = self.0.parent() else { return Ok(()) };
         for name in ["raft-log", "raft-log.record", "tables"] {

@@ -23,7 +23,7 @@ pub fn seed_thread(seed: u64) {
     SEEDED.with(|slot| *slot.borrow_mut() = Some(StdRng::seed_from_u64(seed)));
 }
 
-/// Returns random bytes: from the seed on a seeded thread, otherwise from the thread's own generator.
+/// Returns random bytes from [`RaftRng`].
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     RaftRng.fill_bytes(&mut bytes);
@@ -35,7 +35,7 @@ pub fn random_id() -> Id {
     marked_as_uuid(random_bytes())
 }
 
-/// Random number generator that uses the thread's seed if it has one, otherwise the thread's own generator.
+/// Random number generator: seeded if the thread has a seed, otherwise the thread's own generator.
 #[derive(Clone, Copy, Debug)]
 pub struct RaftRng;
 
@@ -68,7 +68,7 @@ impl TryRng for RaftRng {
     }
 }
 
-/// Tokio as raft's runtime, with [`RaftRng`] as its random number generator.
+/// Tokio as raft's runtime, with [`RaftRng`].
 #[derive(Debug)]
 pub struct Runtime(TokioRuntime);
 

@@ -1,4 +1,4 @@
-//! Snapshots, as a checkpoint's files or as bytes in memory: stored, sent to another server, and received.
+//! Snapshots: a checkpoint's files, or bytes in memory; stored, sent and received.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -70,7 +70,7 @@ impl SnapshotData {
         Ok(snapshot)
     }
 
-    /// Returns the header, as it is stored and sent, listing the `files` that follow.
+    /// Returns the header, as stored and sent, with the `files` that follow.
     pub fn header(&self, files: Vec<SnapshotFile>) -> SnapshotHeader {
         SnapshotHeader {
             last_log_id: self.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
@@ -106,7 +106,7 @@ impl SnapshotData {
         }
     }
 
-    /// Returns when the snapshot was taken here, or received from another server; `None` if it is in memory.
+    /// Returns when the snapshot was taken or received here; `None` if it is in memory.
     pub fn since(&self) -> Option<SystemTime> {
         self.directory()?.join(HEADER_FILE).metadata().ok()?.modified().ok()
     }
@@ -127,7 +127,7 @@ impl SnapshotData {
         }
     }
 
-    /// Returns the files in the order in which they are sent, with sizes and checksums. Reads every byte.
+    /// Returns the files in sending order, with sizes and checksums. Reads every byte.
     pub fn files(&self) -> io::Result<Vec<SnapshotFile>> {
         match &self.source {
             Source::Memory(bytes) => Ok(vec![SnapshotFile {
@@ -153,7 +153,7 @@ impl SnapshotData {
         }
     }
 
-    /// Returns a reader of the bytes of `files`, one file after the other.
+    /// Reads the bytes of `files`, one after the other.
     pub fn chunks(&self, files: &[SnapshotFile]) -> SnapshotChunks {
         let names = files.iter().rev().map(|file| file.name.clone()).collect();
         SnapshotChunks { source: self.source.clone(), names, open: None, offset: 0 }
@@ -169,7 +169,7 @@ pub fn meta_of(header: &SnapshotHeader) -> io::Result<SnapshotMeta> {
     })
 }
 
-/// Returns the format in a header; the first one if the sender's release does not send it.
+/// Returns the format in a header; the first format if it is not set.
 fn format_of(header: &SnapshotHeader) -> u32 {
     header.format.max(FIRST)
 }
@@ -234,7 +234,7 @@ enum Target {
 }
 
 impl SnapshotReceiver {
-    /// Receives into a new directory at `path`, which is removed unless the snapshot is completed.
+    /// Receives into a new directory, which is removed if the snapshot is not completed.
     pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
         check_header(header)?;
         std::fs::create_dir_all(&path)?;
@@ -248,7 +248,7 @@ impl SnapshotReceiver {
     }
 
     fn new(header: &pb::SnapshotHeader, target: Target) -> io::Result<Self> {
-        // Created first, so that dropping it removes the target if something else in the header is invalid.
+        // Created first, so that the target is removed if the rest of the header is invalid.
         let mut receiver = Self {
             meta: SnapshotMeta::default(),
             format: format_of(header),

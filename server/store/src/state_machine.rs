@@ -26,10 +26,10 @@ use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, Type
 
 /// Observes applied entries. Called in log order, after the tables have been written.
 pub trait Observer: Send + Sync + 'static {
-    /// Called after the entries up to `index` were applied; each of `changes` has its entry's index.
+    /// Called after entries up to `index` were applied; each change has its entry's index.
     fn applied(&self, index: u64, changes: Vec<(u64, Change)>);
 
-    /// Called after a snapshot replaced all tables; anything derived from the former tables is invalid.
+    /// Called after all tables were replaced: anything derived from them is invalid.
     fn restored(&self, index: u64);
 }
 
@@ -49,11 +49,11 @@ struct Shared {
     position: Mutex<SnapshotMeta>,
     applied: watch::Sender<u64>,
     chains: Mutex<Chains>,
-    /// A copy of the machine's census, readable without the machine's lock.
+    /// A copy of the machine's census, to be read without its lock.
     census: Mutex<Census>,
-    /// A copy of the cluster's feature level, readable without the machine's lock.
+    /// The same for the cluster's feature level.
     feature_level: AtomicU32,
-    /// How long it took to apply each batch of entries.
+    /// How long batches of entries took to apply.
     applies: Timings,
     observer: Arc<dyn Observer>,
 }
@@ -65,7 +65,7 @@ pub struct State(Arc<Shared>);
 /// Raft's handle for the tables.
 pub struct StateMachine(Arc<Shared>);
 
-/// Opens the state in `db`, and returns the handles for raft and for readers.
+/// Opens the state in `db`, for raft and for readers.
 ///
 /// # Errors
 /// If the tables cannot be read.
@@ -98,7 +98,7 @@ pub fn open(
     Ok((StateMachine(shared.clone()), State(shared)))
 }
 
-/// Returns the applied log id and the membership stored in the tables.
+/// Returns the applied log id and membership in the tables.
 pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
     let mut position = SnapshotMeta::default();
     if let Some(bytes) = reader.get(Table::Meta, key::meta::APPLIED).map_err(invalid)? {
@@ -136,22 +136,22 @@ impl State {
         tables::read(&*self.0.db, read)
     }
 
-    /// Returns the state that the machine keeps in memory. This blocks `apply`, so hold the guard only briefly.
+    /// Returns the in-memory state. Blocks `apply`: hold the guard only briefly.
     pub fn machine(&self) -> RwLockReadGuard<'_, Machine> {
         self.0.machine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the index of the last applied log entry.
+    /// Returns the last applied index.
     pub fn applied_index(&self) -> u64 {
         *self.0.applied.borrow()
     }
 
-    /// Returns a receiver of the index of the last applied log entry.
+    /// Watches the last applied index.
     pub fn watch_applied(&self) -> watch::Receiver<u64> {
         self.0.applied.subscribe()
     }
 
-    /// Waits until the entry at `index` is applied on this server.
+    /// Waits until `index` is applied here.
     pub async fn wait_applied(&self, index: u64) {
         let mut applied = self.0.applied.subscribe();
         // The sender lives as long as this handle.
@@ -163,7 +163,7 @@ impl State {
         self.0.chains().at(index)
     }
 
-    /// Returns the numbers of counted rows as of the last applied batch.
+    /// Returns the row counts as of the last applied batch.
     pub fn census(&self) -> Census {
         *self.0.census()
     }
@@ -173,7 +173,7 @@ impl State {
         self.0.feature_level.load(Ordering::Acquire)
     }
 
-    /// Returns how long it took to apply each batch of entries.
+    /// Returns how long batches of entries took to apply.
     pub fn applies(&self) -> &Timings {
         &self.0.applies
     }
@@ -193,7 +193,7 @@ impl Shared {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Updates the copies that can be read without the machine's lock.
+    /// Updates the copies that are read without the machine's lock.
     fn note(&self, machine: &Machine) {
         *self.census() = machine.census;
         self.feature_level.store(machine.feature_level(), Ordering::Release);
@@ -257,7 +257,7 @@ impl Shared {
     }
 }
 
-/// Splits entries into batches of at most about 1 MiB, so that no single batch takes long to apply.
+/// Splits entries into batches of about 1 MiB, so that none takes long to apply.
 fn batches(entries: Vec<EntryResponder<TypeConfig>>) -> Vec<Vec<EntryResponder<TypeConfig>>> {
     const BYTES_MAX: usize = 1024 * 1024;
     let mut batches = Vec::new();
@@ -275,7 +275,7 @@ fn batches(entries: Vec<EntryResponder<TypeConfig>>) -> Vec<Vec<EntryResponder<T
     batches
 }
 
-/// Whether applying these entries may take so long that the thread's other tasks should move to another thread.
+/// Whether applying these entries may delay the thread's other tasks too long.
 fn may_take_long(entries: &[EntryResponder<TypeConfig>]) -> bool {
     const BYTES_MIN: usize = 256 * 1024;
     const ENTRIES_MIN: usize = 32;
@@ -295,8 +295,8 @@ fn position_rows(position: &SnapshotMeta, own: &Own) -> Vec<Write> {
         |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
     if let Some(log_id) = &position.last_log_id {
         put(key::meta::APPLIED, codec::log_id_to_pb(log_id).encode_to_vec());
-        // A quorum may have committed the entry before this server has synced it, so use the smaller id. An
-        // entry that is both synced and applied is never truncated, so a log without it is damaged.
+        // A quorum may have committed the entry before this server has synced it, so use the smaller id. An entry that
+        // is both synced and applied is never truncated, so a log without it is damaged.
         if let Some(last) = own.progress.get().map(|synced| synced.min(*log_id)) {
             let record = pb::LogRecord {
                 server_id: own.server_id,
@@ -368,7 +368,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// Builds snapshots concurrently with `apply`. What a snapshot covers is read from the checkpoint itself.
+/// Builds snapshots concurrently with `apply`; a checkpoint itself says what it covers.
 pub struct SnapshotBuilder(Arc<dyn TablesDb>);
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {

@@ -13,8 +13,7 @@ use thread_priority::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// Raft and its log: small pieces of work that must run soon, or a healthy leader is deposed. Such a thread
-    /// runs next but does not preempt others: a few milliseconds later it can handle more requests together,
-    /// which costs less.
+    /// runs next but does not preempt others: a few milliseconds later it handles more work in one batch.
     Raft,
     /// All other work.
     Usual,
@@ -22,11 +21,10 @@ pub enum Urgency {
     Large,
 }
 
-/// Niceness of Raft's threads relative to others. Next to a thread that always runs, such a thread gets nine
-/// tenths of a processor.
+/// Relative niceness of Raft's threads: next to a thread that always runs, one gets nine tenths of a processor.
 const RAFT_NICENESS: i32 = -10;
-/// Niceness of large work relative to other work. Next to a thread that always runs, it gets a tenth of a
-/// processor, and all of a processor that is otherwise idle.
+/// Relative niceness of large work: next to a thread that always runs, it gets a tenth of a processor, and all
+/// of an idle one.
 const LARGE_NICENESS: i32 = 10;
 
 impl Urgency {
@@ -46,8 +44,8 @@ impl Urgency {
     /// niceness is the base.
     ///
     /// # Errors
-    /// If the system denies the change; then the priority stays as it was. A process may always lower its
-    /// priority, but raise it only with `CAP_SYS_NICE` or within `RLIMIT_NICE`.
+    /// If the system denies the change; then the priority stays as it was. A process may always lower its priority,
+    /// but raise it only with `CAP_SYS_NICE` or within `RLIMIT_NICE`.
     pub fn take(self) -> io::Result<()> {
         const THIS_THREAD: Option<Pid> = None;
         let (before, niceness) = (getpriority_process(THIS_THREAD)?, self.niceness()?);
@@ -57,8 +55,8 @@ impl Urgency {
         }
         let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
         let taken = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-        // That call also changes the niceness, so set it again. Without the batch policy, restore the previous
-        // niceness: a thread at raft's niceness that preempts all others does more harm than good.
+        // That call also changes the niceness. Without the batch policy, restore the previous one: a thread at raft's
+        // niceness that preempts all others does more harm than good.
         setpriority_process(THIS_THREAD, if taken.is_ok() { niceness } else { before })?;
         taken.map_err(|error| io::Error::other(error.to_string()))
     }

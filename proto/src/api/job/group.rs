@@ -16,13 +16,13 @@ use super::{
 pub struct TaskGroup {
     /// Name, unique in the job.
     pub name: String,
-    /// Number of allocations wanted.
+    /// Allocations wanted.
     pub count: Option<i64>,
-    /// Constraints that a node must meet.
+    /// Constraints on nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// Affinities: preferred or avoided nodes.
+    /// Affinities for nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
@@ -76,7 +76,7 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// Number of allocations wanted; 1 if not set.
+    /// Allocations wanted; 1 if not set.
     pub fn count(&self) -> i64 {
         self.count.unwrap_or(1)
     }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RestartPolicy {
-    /// Number of restarts within an interval.
+    /// Restarts within an interval.
     pub attempts: Option<i64>,
-    /// The interval for `Attempts`, in nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub interval: Option<i64>,
     /// Nanoseconds from an exit to the next start.
     pub delay: Option<i64>,
@@ -18,12 +18,12 @@ pub struct RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// Number of restarts within an interval.
+    /// Restarts within an interval.
     pub fn attempts(&self) -> i64 {
         self.attempts.unwrap_or(0)
     }
 
-    /// The interval for `attempts`, in nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub fn interval_ns(&self) -> i64 {
         self.interval.unwrap_or(0)
     }
@@ -43,9 +43,9 @@ impl RestartPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ReschedulePolicy {
-    /// Number of replacements within an interval; ignored if `Unlimited`.
+    /// Replacements within an interval; ignored if `Unlimited`.
     pub attempts: Option<i64>,
-    /// The interval for `Attempts`, in nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub interval: Option<i64>,
     /// Nanoseconds from a failure to the first replacement.
     pub delay: Option<i64>,
@@ -53,17 +53,17 @@ pub struct ReschedulePolicy {
     pub delay_function: Option<String>,
     /// Upper limit of the delay, in nanoseconds.
     pub max_delay: Option<i64>,
-    /// Whether the number of attempts is unlimited.
+    /// No limit on the attempts.
     pub unlimited: Option<bool>,
 }
 
 impl ReschedulePolicy {
-    /// Number of replacements within an interval.
+    /// Replacements within an interval.
     pub fn attempts(&self) -> i64 {
         self.attempts.unwrap_or(0)
     }
 
-    /// The interval for `attempts`, in nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub fn interval_ns(&self) -> i64 {
         self.interval.unwrap_or(0)
     }
@@ -83,7 +83,7 @@ impl ReschedulePolicy {
         self.max_delay.unwrap_or(0)
     }
 
-    /// Whether the number of attempts is unlimited.
+    /// No limit on the attempts.
     pub fn unlimited(&self) -> bool {
         self.unlimited.unwrap_or(false)
     }
@@ -100,21 +100,21 @@ impl ReschedulePolicy {
 pub struct UpdateStrategy {
     /// Nanoseconds between the evaluations of a system job's update.
     pub stagger: Option<i64>,
-    /// Number of allocations replaced at a time; 0 disables deployments.
+    /// Allocations replaced at a time; 0 disables deployments.
     pub max_parallel: Option<i64>,
-    /// How health is determined: `checks`, `task_states` or `manual`.
+    /// `checks`, `task_states` or `manual`.
     pub health_check: Option<String>,
     /// Nanoseconds that an allocation must stay healthy.
     pub min_healthy_time: Option<i64>,
     /// Nanoseconds within which an allocation must become healthy.
     pub healthy_deadline: Option<i64>,
-    /// Nanoseconds within which the next allocation of a deployment must become healthy.
+    /// Nanoseconds within which a deployment must get its next healthy allocation.
     pub progress_deadline: Option<i64>,
     /// Revert to the latest stable version when the deployment fails.
     pub auto_revert: Option<bool>,
-    /// Promote the canaries automatically once they are healthy.
+    /// Promote healthy canaries automatically.
     pub auto_promote: Option<bool>,
-    /// Number of canaries before an update.
+    /// Canaries before an update.
     pub canary: Option<i64>,
 }
 
@@ -124,12 +124,12 @@ impl UpdateStrategy {
         self.stagger.unwrap_or(0)
     }
 
-    /// Number of allocations replaced at a time; 0 disables deployments.
+    /// Allocations replaced at a time; 0 disables deployments.
     pub fn max_parallel(&self) -> i64 {
         self.max_parallel.unwrap_or(0)
     }
 
-    /// How health is determined: `checks`, `task_states` or `manual`.
+    /// `checks`, `task_states` or `manual`.
     pub fn health_check(&self) -> &str {
         self.health_check.as_deref().unwrap_or_default()
     }
@@ -144,7 +144,7 @@ impl UpdateStrategy {
         self.healthy_deadline.unwrap_or(0)
     }
 
-    /// Nanoseconds within which the next allocation of a deployment must become healthy.
+    /// Nanoseconds within which a deployment must get its next healthy allocation.
     pub fn progress_deadline_ns(&self) -> i64 {
         self.progress_deadline.unwrap_or(0)
     }
@@ -154,12 +154,12 @@ impl UpdateStrategy {
         self.auto_revert.unwrap_or(false)
     }
 
-    /// Promote the canaries automatically once they are healthy.
+    /// Promote healthy canaries automatically.
     pub fn auto_promote(&self) -> bool {
         self.auto_promote.unwrap_or(false)
     }
 
-    /// Number of canaries before an update.
+    /// Canaries before an update.
     pub fn canary(&self) -> i64 {
         self.canary.unwrap_or(0)
     }
@@ -169,9 +169,9 @@ impl UpdateStrategy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MigrateStrategy {
-    /// Number of allocations moved at a time.
+    /// Allocations moved at a time.
     pub max_parallel: Option<i64>,
-    /// How health is determined: `checks` or `task_states`.
+    /// `checks` or `task_states`.
     pub health_check: Option<String>,
     /// Nanoseconds that an allocation must stay healthy.
     pub min_healthy_time: Option<i64>,
@@ -180,12 +180,12 @@ pub struct MigrateStrategy {
 }
 
 impl MigrateStrategy {
-    /// Number of allocations moved at a time.
+    /// Allocations moved at a time.
     pub fn max_parallel(&self) -> i64 {
         self.max_parallel.unwrap_or(0)
     }
 
-    /// How health is determined: `checks` or `task_states`.
+    /// `checks` or `task_states`.
     pub fn health_check(&self) -> &str {
         self.health_check.as_deref().unwrap_or_default()
     }

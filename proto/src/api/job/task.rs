@@ -28,11 +28,11 @@ pub struct Task {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub env: BTreeMap<String, String>,
-    /// Constraints that a node must meet.
+    /// Constraints on nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// Affinities: preferred or avoided nodes.
+    /// Affinities for nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
@@ -40,11 +40,11 @@ pub struct Task {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Service>>")]
     pub services: Vec<Service>,
-    /// Resources that the task uses on the node.
+    /// Resources used on the node.
     pub resources: Option<Resources>,
     /// Restarts on the same node; the group's policy if not set.
     pub restart_policy: Option<RestartPolicy>,
-    /// When the task runs relative to the main tasks; not set for a main task.
+    /// When the task runs; not set for a main task.
     pub lifecycle: Option<Lifecycle>,
     /// Files rendered before the start.
     #[serde(with = "empty_as_null")]
@@ -135,11 +135,11 @@ pub struct Resources {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<RequestedDevice>>")]
     pub devices: Vec<RequestedDevice>,
-    /// Number of whole cores; from a later Nomad API, omitted if not set.
+    /// Whole cores; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<i64>,
-    /// Memory in megabytes that the task may use if the node has it to spare; from a later Nomad API, omitted
-    /// if not set.
+    /// Memory in megabytes that the task may use if the node has it to spare; from a later Nomad API, omitted if
+    /// not set.
     #[serde(rename = "MemoryMaxMB", skip_serializing_if = "Option::is_none")]
     pub memory_max_mb: Option<i64>,
 }
@@ -167,20 +167,20 @@ impl Resources {
 pub struct RequestedDevice {
     /// `type`, `vendor/type` or `vendor/type/name`.
     pub name: String,
-    /// Number of devices.
+    /// How many.
     pub count: Option<u64>,
-    /// Constraints that a device must meet.
+    /// Constraints on devices.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// Affinities: preferred or avoided devices.
+    /// Affinities for devices.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
 }
 
 impl RequestedDevice {
-    /// Number of devices; 1 if not set.
+    /// How many; 1 if not set.
     pub fn count(&self) -> u64 {
         self.count.unwrap_or(1)
     }
@@ -200,20 +200,20 @@ pub struct Lifecycle {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LogConfig {
-    /// Number of files per stream.
+    /// Files per stream.
     pub max_files: Option<i64>,
-    /// Size of a file in megabytes.
+    /// Megabytes per file.
     #[serde(rename = "MaxFileSizeMB")]
     pub max_file_size_mb: Option<i64>,
 }
 
 impl LogConfig {
-    /// Number of files per stream; 10 if not set.
+    /// Files per stream; 10 if not set.
     pub fn max_files(&self) -> i64 {
         self.max_files.unwrap_or(10)
     }
 
-    /// Size of a file in megabytes; 10 if not set.
+    /// Megabytes per file; 10 if not set.
     pub fn max_file_size_mb(&self) -> i64 {
         self.max_file_size_mb.unwrap_or(10)
     }
@@ -233,7 +233,7 @@ pub struct Template {
     pub change_mode: Option<String>,
     /// The signal sent if `ChangeMode` is `signal`.
     pub change_signal: Option<String>,
-    /// Maximum random delay before acting on a change, in nanoseconds.
+    /// Maximum random delay of a change action in nanoseconds.
     pub splay: Option<i64>,
     /// Permissions of the file, octal.
     pub perms: Option<String>,

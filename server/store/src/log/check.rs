@@ -121,20 +121,17 @@ fn read_whole(db: &dyn LogDb, seen: &Seen, extent: &Extent) -> io::Result<Option
     Ok(last)
 }
 
-/// Returns the id of the server that owns the log.
 fn owner(db: &dyn LogDb) -> io::Result<Option<u64>> {
     let Some(bytes) = db.marker(Marker::Owner)? else { return Ok(None) };
     let id = bytes.as_slice().try_into().map(u64::from_be_bytes);
     id.map(Some).map_err(|_| invalid(format!("the raft log's owner has {} bytes", bytes.len())))
 }
 
-/// Returns the stored vote.
 pub(super) fn vote(db: &dyn LogDb) -> io::Result<Option<Vote>> {
     let Some(bytes) = db.marker(Marker::Vote)? else { return Ok(None) };
     codec::vote_from_pb(&codec::decode("the vote", &bytes)?).map(Some)
 }
 
-/// Returns the last purged log id.
 pub(super) fn purged(db: &dyn LogDb) -> io::Result<Option<LogId>> {
     log_id_marker(db, Marker::Purged)
 }

@@ -1,4 +1,4 @@
-//! The size of the log in bytes and the age of its entries, which limit the log in addition to their number.
+//! The log's size in bytes and the age of its entries, which limit it in addition to their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Resolution in bytes: a new mark is set once the last one covers at least this many bytes.
+/// A new mark is set once the last one covers this many bytes.
 const MARK_BYTES: u64 = 64 * 1024;
-/// Resolution in time: a new mark is set once the last one is this old.
+/// A new mark is set once the last one is this old.
 const MARK_AGE: Duration = Duration::from_secs(1);
 
 /// The beginning of a run of entries.
@@ -94,8 +94,8 @@ impl Extent {
         mark.map_or(Duration::ZERO, |mark| mark.at.elapsed())
     }
 
-    /// Returns the first index such that the entries from there to `end` (excluded) have at most `bytes_max`
-    /// bytes and were appended within `age_max`.
+    /// Returns the first index such that the entries from there to `end` (excluded) have at most `bytes_max` bytes
+    /// and were appended within `age_max`.
     pub fn first_within(&self, end: u64, bytes_max: u64, age_max: Duration) -> u64 {
         let all = self.marks();
         let bytes_end = all.bytes_before(end);

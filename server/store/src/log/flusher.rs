@@ -85,8 +85,8 @@ pub(super) struct Target {
     pub(super) recent: Recent,
     /// A committed id to be written along with the next write; it is not worth a write of its own.
     pub(super) committed: Mutex<Option<LogId>>,
-    /// All entries before this index were removed, and their disk space is not freed yet; 0 if there is nothing
-    /// to free.
+    /// All entries before this index were removed, and their disk space is not freed yet; 0 if there is nothing to
+    /// free.
     pub(super) removed_before: AtomicU64,
 }
 
@@ -99,7 +99,6 @@ impl Target {
         self.db.promised(waiter.write);
     }
 
-    /// Returns the committed id that waits to be written.
     pub(super) fn committed(&self) -> MutexGuard<'_, Option<LogId>> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,8 +262,7 @@ impl Flusher {
         }
     }
 
-    /// Waits until `content` is `done`. `last` is the log's end after this write, if the write moves it
-    /// forward.
+    /// Waits until `content` is `done`. `last` is the log's end after this write, if the write moves it forward.
     pub(super) async fn finish(&self, content: Content, done: Done, last: Option<LogId>) -> io::Result<()> {
         let (sender, finished) = oneshot::channel();
         self.push(Job { content, done, told: Told::Caller(sender), last });

@@ -71,8 +71,8 @@ pub enum Site {
 pub struct LogBatch {
     /// Entries to write, by index.
     pub entries: Vec<(u64, Vec<u8>)>,
-    /// The range of indexes to remove: from the first (included) to the second (excluded). Removed before
-    /// `entries` are written.
+    /// The range of indexes to remove: from the first (included) to the second (excluded). Removed before `entries`
+    /// are written.
     pub remove: Option<(u64, u64)>,
     /// A marker to write.
     pub marker: Option<(Marker, Vec<u8>)>,

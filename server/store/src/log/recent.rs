@@ -17,7 +17,6 @@ const UNWRITTEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Recent {
     kept: Mutex<Kept>,
-    /// Size in bytes of the unwritten entries.
     unwritten_bytes: watch::Sender<usize>,
     gave_up: watch::Sender<bool>,
 }
@@ -45,8 +44,8 @@ impl Kept {
         }
     }
 
-    /// Removes the oldest written entries while `is_dropped`, called with the cached bytes and the oldest
-    /// entry, returns true.
+    /// Removes the oldest written entries while `is_dropped`, called with the cached bytes and the oldest entry,
+    /// returns true.
     fn drop_oldest(&mut self, is_dropped: impl Fn(usize, &Entry) -> bool) {
         while self.entries.len() > self.unwritten
             && self.entries.front().is_some_and(|(oldest, _)| is_dropped(self.bytes, oldest))
@@ -70,7 +69,6 @@ impl Recent {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a receiver of the size of the unwritten entries, in bytes.
     pub(super) fn unwritten_bytes(&self) -> watch::Receiver<usize> {
         self.unwritten_bytes.subscribe()
     }
@@ -86,7 +84,6 @@ impl Recent {
         }
     }
 
-    /// Returns the index of the first cached entry.
     pub(super) fn first(&self) -> Option<u64> {
         self.kept().entries.front().map(|(entry, _)| entry.log_id.index)
     }

@@ -18,7 +18,6 @@ const MAGIC: &[u8; 8] = b"ordulog1";
 /// Magic, sequence number, length, checksum.
 const HEAD_BYTES: usize = 8 + 8 + 4 + 4;
 
-/// The record file.
 pub(super) struct RecordFile {
     path: PathBuf,
     open: Mutex<Open>,
@@ -65,8 +64,8 @@ impl RecordFile {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).content.clone()
     }
 
-    /// Overwrites the older copy with `content`, durably. Call twice if the content must survive damage to
-    /// either copy.
+    /// Overwrites the older copy with `content`, durably. Call twice if the content must survive damage to either
+    /// copy.
     pub(super) fn write(&self, content: &[u8]) -> io::Result<()> {
         if HEAD_BYTES + content.len() > SLOT_BYTES {
             let path = self.path.display();

@@ -84,7 +84,6 @@ impl Shared {
     }
 }
 
-/// Encodes a record.
 pub(super) fn encode(server_id: u64, vote: Option<pb::VoteState>, last: Option<LogId>) -> Vec<u8> {
     pb::LogRecord { server_id, vote, last: last.as_ref().map(log_id_to_pb) }.encode_to_vec()
 }

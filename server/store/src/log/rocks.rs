@@ -40,15 +40,15 @@ impl RocksLog {
         let mut options = Options::default();
         options.create_if_missing(may_create);
         options.create_missing_column_families(may_create);
-        // A record at the end of the write-ahead log torn by a power loss was never acknowledged, so it may be
-        // dropped. Anything else wrong with the write-ahead log is damage; without these settings, RocksDB
-        // silently drops everything after it.
+        // A record at the end of the write-ahead log torn by a power loss was never acknowledged, so it may be dropped.
+        // Anything else wrong with the write-ahead log is damage; without these settings, RocksDB silently drops
+        // everything after it.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_recycle_log_file_num(0);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_paranoid_checks(true);
-        // Writes stay in the process's buffer until the flusher writes and syncs them for all waiting jobs;
-        // nothing is acknowledged before.
+        // Writes stay in the process's buffer until the flusher writes and syncs them for all waiting jobs; nothing is
+        // acknowledged before.
         options.set_manual_wal_flush(true);
         options.set_max_total_wal_size(4 * MEMTABLE_BYTES as u64);
         options.set_max_background_jobs(2);
@@ -103,10 +103,10 @@ impl LogDb for RocksLog {
     }
 
     fn reclaim(&self, end: u64) -> io::Result<()> {
-        // Only deletes whole files, but at once; otherwise RocksDB keeps them until a compaction, which
-        // temporarily takes even more space. Rows in files that stay are hidden by the newest range deletion.
-        // That deletion reaches to `end`, so the file that contains it is not deleted here; and as this is
-        // called before the next write, it is usually still in memory.
+        // Only deletes whole files, but at once; otherwise RocksDB keeps them until a compaction, which temporarily
+        // takes even more space. Rows in files that stay are hidden by the newest range deletion. That deletion reaches
+        // to `end`, so the file that contains it is not deleted here; and as this is called before the next write, it
+        // is usually still in memory.
         let entries = self.family(ENTRIES)?;
         let last = end.saturating_sub(1).to_be_bytes();
         self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(io::Error::other)

@@ -32,12 +32,12 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the log of `server_id` in `db`: reads it completely, and checks that it contains everything that
-    /// was promised.
+    /// Opens the log of `server_id` in `db`: reads it completely, and checks that it contains everything that was
+    /// promised.
     ///
     /// # Errors
-    /// If the log belongs to another server or has lost something; if it cannot be read; if its threads cannot
-    /// be started.
+    /// If the log belongs to another server or has lost something; if it cannot be read; if its threads cannot be
+    /// started.
     pub fn open(db: Arc<dyn LogDb>, server_id: u64, seen: &Seen) -> io::Result<Self> {
         let found = check::check(&*db, server_id, seen)?;
         let progress = Progress::default();
@@ -69,7 +69,7 @@ impl LogStore {
         self.extent.clone()
     }
 
-    /// Returns a receiver of the size of the entries that are appended but not yet written, in bytes.
+    /// Watches the size of the appended but unwritten entries, in bytes.
     pub fn backlog_bytes(&self) -> watch::Receiver<usize> {
         self.recent().unwritten_bytes()
     }
@@ -87,12 +87,12 @@ impl LogStore {
         &self.target.recent
     }
 
-    /// Returns when a job for `site` is done: once synced, unless the simulation skips that sync.
+    /// When a job for `site` is done: once synced, unless a simulation skips that sync.
     fn done(&self, site: Site) -> Done {
         if self.db().leaves_out(site) { Done::SyncLeftOut } else { Done::Synced }
     }
 
-    /// Waits until all jobs given to the flusher are written to the database, durable or not.
+    /// Waits until all earlier jobs are written to the database, durable or not.
     async fn written(&self) -> io::Result<()> {
         self.flusher.finish(Content::Nothing, Done::Written, None).await
     }
@@ -211,8 +211,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        // Neither synced nor waited for, and only written along with a later write: it merely shortens a
-        // restart.
+        // Only written along with a later write, unsynced: it merely shortens a restart.
         *self.target.committed() = committed;
         Ok(())
     }
@@ -228,8 +227,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        // Raft continues while the entries are written. Unwritten entries are kept in memory, whose size is
-        // limited.
+        // Raft continues while the entries are written; until then they are in memory, which is limited.
         if !self.recent().room().await {
             return failed_before();
         }
@@ -245,16 +243,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let first = last_log_id.map_or(0, |id| id.index + 1);
-        // First complete the jobs for entries that will be removed; later they would raise the record again.
+        // Complete the jobs of the removed entries first; later they would raise the record again.
         self.flusher.finish(Content::Nothing, Done::Synced, None).await?;
         self.recent().truncate(first);
         self.extent.truncate(first);
-        // Lower the record before the log is truncated: a log that is shorter than its record counts as
-        // damaged.
+        // Lower the record first: a log that is shorter than its record counts as damaged.
         self.target.recorder.lower(last_log_id).await?;
         let batch = LogBatch { remove: Some((first, u64::MAX)), ..LogBatch::default() };
-        // Synced: otherwise a power loss could bring back an entry of a deposed leader after entries that have
-        // partly replaced it, a log that no leader wrote.
+        // Synced: otherwise a power loss could bring back an entry of a deposed leader after entries that have partly
+        // replaced it, a log that no leader wrote.
         self.flusher.finish(Content::Batch(batch), self.done(Site::Truncate), None).await
     }
 
@@ -263,7 +260,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.extent.purge(log_id.index);
         let marker = Some((Marker::Purged, check::log_meta(Some(&log_id))));
         let remove = Some((0, log_id.index + 1));
-        // The marker is written in the same batch as the deletions: without it the log would begin with a gap.
+        // The marker is in the same batch: without it the log would begin with a gap.
         let batch = LogBatch { remove, marker, ..LogBatch::default() };
         // Synced, so that raft never relies on a purge that a power loss partly undoes.
         self.flusher.finish(Content::Batch(batch), self.done(Site::Purge), Some(log_id)).await

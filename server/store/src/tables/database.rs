@@ -75,7 +75,6 @@ impl Database {
         self.db.flush_cfs_opt(&families, &FlushOptions::default())
     }
 
-    /// Reads all rows; see [`scrub::read_all`].
     pub(super) fn read_all(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<bool> {
         scrub::read_all(&self.db, &self.families, pace)
     }

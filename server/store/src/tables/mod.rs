@@ -50,22 +50,22 @@ pub trait TablesDb: Send + Sync + 'static {
     /// Checks that a received snapshot can be installed: it holds what its header says, and can be read.
     ///
     /// # Errors
-    /// A sentence that says why not. A failed installation ends the server, so another server's snapshot is
-    /// checked before raft receives it.
+    /// A sentence that says why not. A failed installation ends the server, so another server's snapshot is checked
+    /// before raft receives it.
     fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
     /// Replaces all tables by a snapshot, atomically, and makes it the current snapshot.
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
-    /// Reads all stored data, tables and current snapshot, and verifies the checksums. Calls `pace` with the
-    /// bytes read since its last call; `pace` may wait, and returns whether to continue.
+    /// Reads all stored data, tables and current snapshot, and verifies the checksums. Calls `pace` with the bytes
+    /// read since its last call; `pace` may wait, and returns whether to continue.
     ///
     /// # Errors
     /// The first bad block, with its file.
     fn scrub(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()>;
 
-    /// Returns the fatal faults. A fault of the disk that any call meets is reported there, in addition to
-    /// being returned to the caller.
+    /// Returns the fatal faults. A fault of the disk that any call meets is reported there, in addition to being
+    /// returned to the caller.
     fn faults(&self) -> &Faults;
 
     /// Returns the rows that readers could not decode.

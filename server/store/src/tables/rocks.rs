@@ -49,8 +49,8 @@ struct Open {
 }
 
 impl RocksDb {
-    /// Opens the tables under `root`; creates them if missing and `may_create` is set. Removes what a crash
-    /// left behind.
+    /// Opens the tables under `root`; creates them if missing and `may_create` is set. Removes what a crash left
+    /// behind.
     ///
     /// # Errors
     /// If the tables are missing, in use by another process, damaged or not writable.
@@ -145,8 +145,8 @@ impl RocksDb {
         }
     }
 
-    /// Takes a snapshot of `db`. It becomes the current one unless a newer one was installed meanwhile: the log
-    /// may already be purged up to the newer one.
+    /// Takes a snapshot of `db`. It becomes the current one unless a newer one was installed meanwhile: the log may
+    /// already be purged up to the newer one.
     fn build_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let snapshot = self.checkpoint_of(db)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -244,8 +244,8 @@ impl TablesDb for RocksDb {
         let db = Database::open_read_only(path)
             .map_err(|error| invalid(format!("a snapshot that cannot be opened: {error}")))?;
         check_tables(&self.bare_reader(&db), snapshot)?;
-        // Blocks damaged on the sender's disk arrive with correct transfer checksums, and would end this server
-        // once installed.
+        // Blocks damaged on the sender's disk arrive with correct transfer checksums, and would end this server once
+        // installed.
         db.read_all(&mut |_| true).map(drop)
     }
 
@@ -308,7 +308,6 @@ fn fresh_name(kind: &str) -> String {
     format!("{kind}-{:016x}", u64::from_be_bytes(random_bytes()))
 }
 
-/// Returns the directory name of the tables in use.
 fn named_in_use(root: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(root.join(CURRENT_FILE)) {
         Ok(name) => Ok(Some(name.trim().to_owned())),
@@ -385,8 +384,8 @@ impl RocksReader<'_> {
         Corrupt::storage(table, error)
     }
 
-    /// Returns the column family of a table. A snapshot of an older release may lack it; then the table is
-    /// empty there.
+    /// Returns the column family of a table. A snapshot of an older release may lack it; then the table is empty
+    /// there.
     fn family(&self, table: Table) -> Result<Option<&rocksdb::ColumnFamily>, Corrupt> {
         match self.tables {
             Some(_) => self.of.family(self.db, table).map(Some),

@@ -19,8 +19,8 @@ pub struct SetAside {
 
 #[derive(Debug, Default)]
 struct Registry {
-    /// The number of the tables that the rows belong to. Installing a snapshot increments it; readers of the
-    /// former tables may still report rows with the former number.
+    /// The number of the tables that the rows belong to. Each installed snapshot increments it, so that late
+    /// reports from readers of former tables are ignored.
     tables: u64,
     /// The reason why each row cannot be decoded.
     rows: BTreeMap<(Table, Vec<u8>), String>,
@@ -33,7 +33,7 @@ impl SetAside {
         self.registry().rows.len()
     }
 
-    /// Returns a sentence for the operator; `None` if there are no such rows.
+    /// Returns a sentence for the operator; `None` if there are no bad rows.
     pub fn describe(&self) -> Option<String> {
         let registry = self.registry();
         let ((table, key), reason) = registry.rows.first_key_value()?;
@@ -53,12 +53,12 @@ impl SetAside {
         self.changed.subscribe()
     }
 
-    /// Returns the number of the tables in use, to be passed to [`SetAside::note`].
+    /// Returns the number of the tables in use; for [`SetAside::note`].
     pub(super) fn tables(&self) -> u64 {
         self.registry().tables
     }
 
-    /// Forgets all rows, because the tables were replaced. Returns the number of the new tables.
+    /// Forgets all rows of replaced tables. Returns the number of the new tables.
     pub(super) fn replaced(&self) -> u64 {
         let mut registry = self.registry();
         let tables = registry.tables + 1;
@@ -68,8 +68,8 @@ impl SetAside {
         tables
     }
 
-    /// Remembers a row that could not be decoded. `is_present` returns whether the row is still as it was read;
-    /// it is called while no commit can complete its [`SetAside::written`].
+    /// Remembers a row that could not be decoded, if it still `is_present` as it was read. That is checked under
+    /// the lock that [`SetAside::written`] takes.
     pub(super) fn note(
         &self,
         tables: u64,
@@ -106,7 +106,7 @@ impl SetAside {
         if registry.rows.len() == before {
             return;
         }
-        // Rows that were not remembered for lack of room will be reported again when they are read.
+        // Rows that did not fit will be reported again.
         registry.has_more = false;
         drop(registry);
         self.changed.send_replace(());
@@ -117,7 +117,7 @@ impl SetAside {
     }
 }
 
-/// Formats a key for the operator: most keys are ids, the others are names.
+/// Formats a key for the operator: most keys are ids, others are names.
 fn printable(key: &[u8]) -> String {
     match key.len() == 16 && !key.iter().all(u8::is_ascii_graphic) {
         true => IdText(key).to_string(),

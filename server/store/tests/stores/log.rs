@@ -262,8 +262,8 @@ async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     for index in 2..=50 {
         waiting.push(push(&mut log, [index]).await);
     }
-    // All entries can be read, although only the first is written. None is acknowledged, because the only sync
-    // that has begun is delayed.
+    // All entries can be read, although only the first is written. None is acknowledged, because the only sync that
+    // has begun is delayed.
     assert_eq!(50, indexes(&mut log).await.len());
     assert!(waiting.iter_mut().all(|synced| synced.try_recv().is_err()));
     assert_eq!(

@@ -201,8 +201,8 @@ fn a_damaged_block_ends_the_server_with_the_file_and_the_way_out_however_it_is_r
 /// Flips bits in the first block of each file with rows of a table; returns the number of these files.
 fn damage(root: &std::path::Path, table: &str) -> usize {
     let name = std::fs::read_to_string(root.join("state-current")).unwrap();
-    // The file's properties contain the name of its column family: the length of the key's remainder, the
-    // length of the value, then both ("rocksdb.column.family." is shared with the key before).
+    // The file's properties contain the name of its column family: the length of the key's remainder, the length of
+    // the value, then both ("rocksdb.column.family." is shared with the key before).
     let mut mark = vec![4, u8::try_from(table.len()).unwrap()];
     mark.extend_from_slice(format!("name{table}").as_bytes());
     let mut damaged = 0;
