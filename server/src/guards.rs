@@ -21,7 +21,8 @@ const SCRUB_BYTES_PER_SECOND: usize = 32 * 1024 * 1024;
 /// Pause between two scrubs.
 const SCRUB_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads all stored data at the start and then once a day; ends with an error at the first corrupt block.
+/// Reads all stored data at the start and then a day after each scrub; ends with an error at the first
+/// corrupt block.
 pub(crate) async fn scrub(tables: Arc<dyn TablesDb>, stop: CancellationToken) -> Result<(), String> {
     loop {
         let (tables, stopped) = (tables.clone(), stop.clone());
