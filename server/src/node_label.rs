@@ -22,7 +22,7 @@ impl fmt::Display for NodeLabel<'_> {
     }
 }
 
-/// Formats several nodes; beyond [`NAMED_MAX`], only their number.
+/// Formats several nodes: names the first [`NAMED_MAX`] and counts the rest.
 pub(crate) fn several(nodes: &[Node]) -> String {
     let mut texts: Vec<String> =
         nodes.iter().take(NAMED_MAX).map(|node| NodeLabel(node).to_string()).collect();

@@ -89,7 +89,8 @@ pub(super) enum Outlook {
     Good,
     /// A member has given up the set.
     GivenUp,
-    /// These members are missing. Without them nothing can have been committed, or their data are lost.
+    /// These members are missing. Without them nothing can have been committed, or what was committed is lost
+    /// with their disks.
     Missing(Vec<u64>),
     /// These members are missing, and may have formed the cluster.
     Unsure(Vec<u64>),

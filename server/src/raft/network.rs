@@ -179,8 +179,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
         S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         if self.purpose == Purpose::Heartbeat {
-            // A heartbeat stream has a single message. A separate call does as well, and the receiver can
-            // tell it from entries.
+            // A heartbeat stream has a single message, so a unary call is as good, and the receiver can tell
+            // heartbeats from entries.
             return stream_append_sequential(self, input, option);
         }
         let (target, cluster_id) = (self.target, self.cluster_id.get());

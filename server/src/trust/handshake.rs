@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::key::{Key, Proof};
 use crate::net::Io;
 
-/// The first bytes of a handshake. HTTP/2 begins with another letter. For HTTP/1 this is a complete request,
-/// so that an HTTP API port answers at once.
+/// The first bytes of a handshake. HTTP/2 begins with another letter. To HTTP/1 this is a complete
+/// (malformed) request, so a server's HTTP port answers at once.
 const HELLO: [u8; 16] = *b"ORDU/1 PROOF\r\n\r\n";
 /// The sender's role in a proof: the connecting side here, the listening side below.
 const WHO_CAME: &[u8; 8] = b"who came";
@@ -78,7 +78,7 @@ fn is_end(error: &io::Error) -> bool {
 
 /// How an accepted connection begins.
 pub(super) enum Begun {
-    /// Without a handshake; the bytes read so far must be processed as HTTP.
+    /// Without a handshake; the bytes read so far belong to HTTP/2.
     Otherwise(Vec<u8>),
     /// The peer asks for a key, and this server has none.
     Unasked,

@@ -133,8 +133,8 @@ where
         }
     }
 
-    /// Requests evaluations for jobs whose allocations this node had ended by an order that the restored
-    /// older state does not contain. The state wants them running, but their processes are gone.
+    /// Requests evaluations for jobs whose allocations this node stopped on orders from the newer state. The
+    /// restored older state wants them running, but their processes are gone.
     pub(super) async fn replace_what_has_ended(&self, introduction: &Introduction) -> Result<(), End> {
         let read = |reader: &dyn Reader| read::allocs_of_node(reader, &introduction.id);
         let allocs = self.shared.context.state.read(read);

@@ -77,8 +77,8 @@ struct Welcomed {
     /// Whether the node's status in the state contradicts its admission, although the node is heard from.
     is_down: bool,
     admission: Admission,
-    /// Whether the node was held before. Once it has reported, allocations that it ended then must be
-    /// replaced.
+    /// Whether the node was held before, and allocations that it stopped earlier must still be replaced once
+    /// it has reported them.
     was_held: bool,
     /// When to read the node's allocations next, if at all.
     sync_at: Option<Instant>,
