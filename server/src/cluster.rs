@@ -374,7 +374,7 @@ impl Cluster {
     }
 
     /// Whether this server, as the leader, considers a member failed: it has led for at least
-    /// [`HEARD_WITHIN`], and has not heard from the member for as long.
+    /// `HEARD_WITHIN`, and has not heard from the member for as long.
     pub fn has_failed(&self, metrics: &RaftMetrics<TypeConfig>, member: &Member) -> bool {
         let is_silent = !answered_within(metrics, member.id, HEARD_WITHIN);
         let leads_for_long = self.contact.elected_ago().is_some_and(|age| age >= HEARD_WITHIN);
