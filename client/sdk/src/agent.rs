@@ -57,9 +57,9 @@ pub struct Member {
 /// Identifies a server in raft's configuration.
 #[derive(Debug, Clone, Copy)]
 pub enum RaftPeer<'a> {
-    /// By its raft id.
+    /// Its raft id.
     Id(&'a str),
-    /// By its address and RPC port.
+    /// Its address and RPC port.
     Address(&'a str),
 }
 

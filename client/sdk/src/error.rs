@@ -6,7 +6,7 @@ pub enum Error {
     /// The address in the client's options is invalid.
     #[error("{address:?} is not an address of the form http://host:port: {cause}")]
     Address {
-        /// What was given.
+        /// The given address.
         address: String,
         /// What is wrong with it.
         cause: String,
@@ -14,7 +14,7 @@ pub enum Error {
     /// There was no answer. A write may or may not have taken effect.
     #[error("no answer from {address}: {}", chain(source))]
     Unreachable {
-        /// Where the request went.
+        /// The address that the request was sent to.
         address: String,
         /// The transport's error.
         source: reqwest::Error,

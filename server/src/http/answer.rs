@@ -45,7 +45,7 @@ impl Freshness {
     }
 }
 
-/// An encoded body with its headers. Equal requests get equal ones, so that it can be shared among them.
+/// An encoded body with its headers. It is the same for all requests with equal cache keys, which can share it.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) status: StatusCode,

@@ -29,7 +29,7 @@ fn host_and_port(address: &str) -> (&str, u16) {
     (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0))
 }
 
-/// A server as a member of the gossip pool that Nomad would have.
+/// A server in the form of a member of the gossip pool that Nomad has.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MemberDocument {

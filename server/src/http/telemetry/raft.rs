@@ -171,7 +171,7 @@ fn index(log_id: Option<&LogId>) -> u64 {
     log_id.map_or(0, |id| id.index)
 }
 
-/// Returns the highest commit index known here: entries up to the leader's may not have arrived yet.
+/// Returns the highest commit index known here; this server may not have all entries up to it yet.
 fn committed(it: &Sources<'_>) -> u64 {
     index(it.raft.local_committed.as_ref()).max(index(it.raft.cluster_committed.as_ref()))
 }
