@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 /// Maximum interval between checks of the agent's status.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The watchdog is fed once in this fraction of its timeout.
+/// How many times the watchdog is fed within its timeout.
 const WATCHDOG_PARTS: u32 = 4;
 
 /// Handle of the service manager, with the state to report; cheap to clone.

@@ -1,4 +1,4 @@
-//! Shares one read and one encoded answer a change among all blocking queries that wait for the same.
+//! Shares one read and one encoded answer per change among all blocking queries that wait for the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
