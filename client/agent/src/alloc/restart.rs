@@ -24,8 +24,8 @@ pub(crate) enum Decision {
     Fail { reason: String },
 }
 
-/// Decides about a task that ended by itself. `runs_for_ever` is true for services, which have failed even if they exit
-/// with success. `jitter` is in 0..1.
+/// Decides about a task that ended by itself. `runs_for_ever` is true for services, for which no exit is a success.
+/// `jitter` is in 0..1.
 pub(crate) fn after_exit(
     policy: &RestartPolicy,
     count: &mut RestartCount,
