@@ -13,9 +13,9 @@ pub fn tree() -> PathBuf {
 
 /// One source file.
 pub struct Source {
-    /// Its path from the tree's root.
+    /// Its path relative to the root.
     pub path: String,
-    /// Its text.
+    /// Its contents.
     pub text: String,
 }
 
@@ -24,9 +24,9 @@ pub struct Source {
 pub struct Function {
     /// Its name.
     pub name: String,
-    /// The line that it begins on, from 1.
+    /// The line on which it begins, counted from 1.
     pub line: usize,
-    /// Its length in lines, signature and closing brace included.
+    /// Its length in lines, including signature and closing brace.
     pub lines: usize,
 }
 
