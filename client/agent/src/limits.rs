@@ -42,7 +42,7 @@ pub(crate) const RESTORED_SERVERS_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const LAGGING_SERVER_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause after a server refused the session; an earlier retry would be refused too.
 pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(5);
-/// Capacity of the queue of outgoing messages.
+/// Capacity of the queues of outgoing messages and of commands between the agent's tasks.
 pub(crate) const OUTBOUND_QUEUE_MAX: usize = 64;
 /// Largest message from a server. Far above the size of one allocation with its specification, which is the
 /// largest unit that cannot be split.

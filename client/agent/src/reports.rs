@@ -37,7 +37,7 @@ impl Reports {
         self.settle(alloc, || Some(state()));
     }
 
-    /// Queues the state that `news` returns, or drops the queued one if the server knows the current state (none).
+    /// Queues the state that `news` returns. None means that the server knows the current state: drops the queued one.
     pub(crate) fn settle(&self, alloc: Uuid, news: impl FnOnce() -> Option<AllocClientState>) {
         let mut pending = self.lock();
         let Some(state) = news() else {

@@ -341,7 +341,8 @@ async fn what_whoever_started_the_agent_had_open_does_not_stay_open() {
     let held = std::fs::read_link(format!("/proc/{supervisor}/fd/7")).ok();
     assert_ne!(held, Some("/dev/null".into()));
     let text = node.text(&job, "t/local/open", |_| true).await;
-    // The shell has its three standard streams and its redirection. The limit is that of the supervisor's starter.
+    // The shell has its three standard streams and its redirection; the limit is inherited from the supervisor's
+    // starter.
     assert!(!text.lines().any(|line| line == "7"), "{text}");
     assert_eq!(text.lines().last(), Some("400"));
 }

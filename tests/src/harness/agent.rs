@@ -121,7 +121,7 @@ impl Agent {
         self.program = Some(program);
     }
 
-    /// Sets additional environment variables from its next start on.
+    /// Replaces its additional environment variables from its next start on.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
     }

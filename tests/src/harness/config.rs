@@ -32,7 +32,7 @@ server {{
   {extra}
 }}
 "#,
-        // A cluster may have more servers than the largest permitted value.
+        // `bootstrap_expect` is at most 9; further servers may still join.
         count = member.servers.len().min(9),
         join = quoted(member.servers),
     );

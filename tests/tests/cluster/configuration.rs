@@ -141,7 +141,7 @@ async fn a_hangup_has_the_configuration_read_again_and_a_fault_in_it_changes_not
     let before = std::fs::read_to_string(&file).expect("the agent was started from it");
     let other = "server {\n  raft_multiplier = 2\n}\nclient {\n  node_class = \"other\"\n}\n";
     let waiting = "nothing has changed that can change now; a restart is needed for server.raft_multiplier, client.node_class";
-    // A change of level is logged at level INFO, so it appears only if the old or the new level admits INFO.
+    // Changes are logged at level INFO, under the more verbose of the old and the new level.
     let tried = [
         ("LOUD", "", "log_level"),
         ("INFO", "", "log_level is info from now on (it was warn)"),

@@ -13,8 +13,8 @@ use ordu_tests::observe::{list, register, running_allocations, texts_of};
 use serde_json::Value;
 
 pub(super) const SECOND_NS: i64 = 1_000_000_000;
-/// Largest delay of a launch while both cores are busy. Only the newest missed launch is made up for, so a later
-/// launch would indicate an older one.
+/// Largest delay of a launch while both cores are busy. Only the newest missed launch is made up for, so a longer
+/// delay would mean that an older one was launched.
 const LATE_MAX: Duration = Duration::from_secs(2);
 /// A schedule that is not due during a test.
 const ONCE_A_YEAR: &str = "0 0 1 1 *";

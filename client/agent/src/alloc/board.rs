@@ -24,7 +24,7 @@ pub(crate) struct Board {
     written: watch::Sender<Written>,
 }
 
-/// The last version that was tried to be written, and the last that was written.
+/// The latest version for which a write was attempted, and the latest version on disk.
 #[derive(Clone, Copy, Default)]
 struct Written {
     tried: u64,

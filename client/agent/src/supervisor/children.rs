@@ -61,7 +61,7 @@ pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
 
 /// Kills the remaining processes in the group of a task that an earlier supervisor started. The kernel does not
 /// reuse the group's id while it has members, but the group may have emptied and the id been reused. So only
-/// processes with the task's environment are killed.
+/// processes with the allocation's id in their environment are killed.
 pub(crate) fn kill_leftovers(record: &Record) {
     let mark = format!("NOMAD_ALLOC_ID={}", record.key.alloc);
     for member in process::group_members(record.pid) {
