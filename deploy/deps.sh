@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what building needs beside a Rust toolchain, on Debian and its kin. Does nothing where all is there;
-# where it may not install, it says the one command to run.
+# Installs the packages that a build needs in addition to a Rust toolchain, on Debian and its derivatives. Does
+# nothing if all are installed. Without root it prints the command to run.
 set -euo pipefail
 
 # A C++ compiler for RocksDB, libclang for its bindings.
 needed=(g++ libclang-dev)
-# A compiler cache, what runs the conformance scenarios, and with what tests lose packets and make small disks: good to
-# have, and no reason to stop.
+# Optional: a compiler cache, Python for the conformance scenarios, nftables to drop packets in tests, and e2fsprogs to
+# make small file systems in tests.
 useful=(ccache python3 nftables e2fsprogs)
 
 missing() {

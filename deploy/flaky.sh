@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Runs the tests again and again, to find those that fail now and then: `flaky.sh UNIT_ROUNDS CLUSTER_ROUNDS`.
-# The clusters are the real ones and the simulated ones, which take minutes each; all else are units.
+# Runs all tests many times, to find those that fail sometimes: `flaky.sh UNIT_ROUNDS CLUSTER_ROUNDS`. Cluster tests are
+# the test programs `cluster` and `simulation`, which take minutes each; all other test programs are unit tests.
 set -euo pipefail
 unit_rounds=$1
 cluster_rounds=$2
 said=$(mktemp)
 trap 'rm --force "$said"' EXIT
 
-# Through cargo once, which builds what is missing and names each program and the folder it is to run in.
+# Runs cargo once: it builds the test programs and lists each one with the folder in which it must run.
 programs=$(cargo test --release --workspace --locked --no-run --message-format json |
     sed -n '/"profile":{[^}]*"test":true}/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1 \2/p')
 [ -n "$programs" ] || { echo "cargo named no test programs" >&2; exit 1; }
 
-# Runs the programs of one kind so many times.
+# Runs all test programs of the kind `unit` or `cluster` the given number of times.
 repeat() {
     local kind=$1 rounds=$2 round folder program count passed=0 failed=0
     for ((round = 1; round <= rounds; round++)); do

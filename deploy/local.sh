@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Three servers and a node on loopback, their data, logs and process ids under .run.
-#   local.sh up BINARY    start what does not run yet, run the example job, say where everything is
-#   local.sh down         end it all, the tasks too, and remove .run
+# Runs three servers and a node on loopback. Their data, logs and process ids are in .run.
+#   local.sh up BINARY    start the members that do not run yet, run the example job, print the addresses
+#   local.sh down         stop all members and their tasks, and remove .run
 set -euo pipefail
 
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 run=$tree/.run
 members=(server-1 server-2 server-3 node-1)
-# The first server has Nomad's own ports, so that clients find it without being told.
+# The first server has Nomad's default ports, so that clients find it without configuration.
 declare -A http=([server-1]=4646 [server-2]=5646 [server-3]=6646 [node-1]=7646)
 start_seconds=60
 
 say() { echo "$*" >&2; }
 
-# A process counts as alive only while it is the one that we started: ids are used again.
+# Succeeds if the member runs. Checks the process's environment, because its id may belong to another process by now.
 alive() {
     local pid
     pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
@@ -22,7 +22,7 @@ alive() {
 
 answers() {
     local port=$1 path=$2 words=$3
-    # No curl on a bare machine; the shell can open the connection itself.
+    # Does not need curl: bash opens the connection.
     (
         exec 3<>"/dev/tcp/127.0.0.1/$port"
         printf 'GET %s HTTP/1.1\r\nHost: ordu\r\nConnection: close\r\n\r\n' "$path" >&3
@@ -128,8 +128,8 @@ up() {
     echo "Logs and data are in $run. \`make down\` ends it all."
 }
 
-# The agents and supervisors by the mark that they were started with, the tasks by the folders that they were
-# given. Nothing else on the machine has either.
+# Prints the ids of all processes of this cluster. Agents and supervisors have ORDU_RUN_DIR in their environment, tasks
+# have NOMAD_ALLOC_DIR, a folder in .run.
 ours() {
     local process
     for process in /proc/[0-9]*; do
@@ -146,14 +146,14 @@ end_all() {
         if [ "$SECONDS" -ge "$deadline" ]; then
             return 1
         fi
-        # One that has ended meanwhile is no error.
+        # A process may have ended since it was listed.
         kill "-$signal" "${pids[@]}" 2>/dev/null || true
         sleep 0.2
     done
 }
 
 down() {
-    # Processes may be left where the folder is gone, so they are looked for in any case.
+    # Look for processes even if the folder .run is gone: some may still run.
     end_all TERM 4 || end_all KILL 8 || {
         say "These would not end: $(ours | tr '\n' ' ')"
         exit 1

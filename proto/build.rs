@@ -1,5 +1,5 @@
-//! Compiles the `.proto` files without a system protoc: protox parses them, prost and tonic write
-//! the Rust.
+//! Compiles the `.proto` files without a system protoc: protox parses them, prost and tonic generate the Rust
+//! code.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files()?, [FOLDER])?;
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     let mut config = prost_build::Config::new();
-    // Ordered maps: what is encoded must not depend on the order of a hash table.
+    // Ordered maps, so that the encoding does not depend on the order of a hash table.
     config.btree_map(["."]).bytes([
         "ordu.raft.Entry.command",
         "ordu.raft.SnapshotChunk.data",

@@ -1,4 +1,4 @@
-# A node that runs raw_exec tasks, as the containers use it.
+# Configuration of a node that runs raw_exec tasks. The containers use it.
 region     = "global"
 datacenter = "dc1"
 data_dir   = "/var/lib/ordu"
@@ -14,7 +14,7 @@ client {
   }
 }
 
-# Tasks run without any isolation beyond the container's, with the agent's rights.
+# Tasks run with the agent's rights and without isolation, except for that of the agent's container.
 plugin "raw_exec" {
   config {
     enabled = true

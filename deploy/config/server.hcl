@@ -1,5 +1,5 @@
-# A server of three, as the containers use it. The name is the host's, the address that others are told is the
-# first private one of the host.
+# Configuration of one of three servers. The containers use it. The server's name is the host name; it advertises the
+# host's first private address.
 region     = "global"
 datacenter = "dc1"
 data_dir   = "/var/lib/ordu"
@@ -10,24 +10,26 @@ server {
   enabled          = true
   bootstrap_expect = 3
 
-  # Whoever reaches the RPC port may join, unless all servers have a key here that
-  # `ordu operator gossip keyring generate` has made. Then keep this file from other users.
+  # Without a key, anyone who reaches the RPC port may join. `ordu operator gossip keyring generate` makes a key; give
+  # all servers the same one, and make this file unreadable for other users.
   # encrypt = "…"
 
-  # A server whose clock differs from the other servers' clocks by more tells it, and does not lead while another can.
+  # A server whose clock differs more from the median of all servers' clocks raises an alarm, and does not lead while
+  # another server can.
   clock_skew_limit = "5s"
 
-  # The same of one whose disk takes longer for a sync of the raft log.
+  # So does a server whose disk takes longer for one sync of the raft log.
   sync_limit = "2s"
 
-  # By how much raft's times are longer than in one rack; health tells which multiplier the round trips need.
+  # Multiplies raft's timeouts, which are meant for one rack. /v1/agent/health shows the multiplier that the measured
+  # round trips need.
   raft_multiplier = 1
 
-  # A client of the HTTP API that takes nothing of its answer for longer loses its connection.
+  # The server closes the connection of an HTTP client that reads nothing of its answer for longer.
   http_stall_limit = "10s"
 
   server_join {
-    # Names are looked up anew at each try, since a container that comes back may have another address.
+    # Each attempt resolves the names again, because a restarted container may have another address.
     retry_join = ["server-1", "server-2", "server-3"]
   }
 }

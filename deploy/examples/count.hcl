@@ -1,4 +1,4 @@
-# A batch job that counts to ten and ends.
+# A batch job that counts to ten and exits.
 job "count" {
   datacenters = ["dc1"]
   type        = "batch"

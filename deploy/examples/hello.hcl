@@ -1,4 +1,4 @@
-# A service that says the time every five seconds. Register it with `ordu job run deploy/examples/hello.hcl`.
+# A service that prints the time every five seconds. Register it with `ordu job run deploy/examples/hello.hcl`.
 job "hello" {
   datacenters = ["dc1"]
   type        = "service"

@@ -1,5 +1,5 @@
-//! What crosses a process boundary: protobuf messages (log entries, table rows, the servers' and the
-//! nodes' gRPC), and the HTTP API's JSON types. With the feature `grpc` also the tonic services.
+//! Types that cross a process boundary: protobuf messages (log entries, table rows, gRPC between servers and
+//! nodes) and the JSON types of the HTTP API. The feature `grpc` adds the tonic services.
 
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 /// Rows of the state tables (`proto/ordu/state.proto`).
@@ -13,19 +13,19 @@ pub mod command {
     include!(concat!(env!("OUT_DIR"), "/ordu.command.rs"));
 }
 
-/// The session of a node agent with a server (`proto/ordu/node.proto`).
+/// The session between a node agent and a server (`proto/ordu/node.proto`).
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 pub mod node {
     include!(concat!(env!("OUT_DIR"), "/ordu.node.rs"));
 }
 
-/// Raft between servers (`proto/ordu/raft.proto`).
+/// The Raft protocol between servers (`proto/ordu/raft.proto`).
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 pub mod raft {
     include!(concat!(env!("OUT_DIR"), "/ordu.raft.rs"));
 }
 
-/// What servers ask of each other beside raft (`proto/ordu/server.proto`).
+/// Requests between servers, other than Raft (`proto/ordu/server.proto`).
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 pub mod server {
     include!(concat!(env!("OUT_DIR"), "/ordu.server.rs"));

@@ -1,13 +1,13 @@
-//! What is fuzzed: one entry for each way in which bytes of another server or of a node come in. The fuzzer and
-//! the stable test of the corpus run the same entries.
+//! Fuzz targets: one function for each way in which bytes of another server or of a node enter. The fuzzer and the
+//! corpus test on the stable toolchain run the same functions.
 
 use ordu_server::raft::{check_append, check_snapshot, check_vote};
 use ordu_server::rpc::node_session::check_hello;
 
-/// Takes any bytes, and panics if something is wrong with us. An error is what their sender is told.
+/// Accepts any bytes; panics only on a bug. An error is the text sent to the peer.
 type Entry = fn(&[u8]) -> Result<(), String>;
 
-/// Every target by its name, which is that of its folder in `corpus` and of its file in `fuzz_targets`.
+/// All targets by name. A target's name is also that of its folder in `corpus` and of its file in `fuzz_targets`.
 pub(crate) const TARGETS: &[(&str, Entry)] = &[
     ("append", check_append),
     ("hello", check_hello),
@@ -15,7 +15,7 @@ pub(crate) const TARGETS: &[(&str, Entry)] = &[
     ("vote", check_vote),
 ];
 
-/// Runs the target of this name.
+/// Runs the target named `name`.
 pub(crate) fn run(name: &str, bytes: &[u8]) -> Result<(), String> {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     let (_, entry) = target.unwrap_or_else(|| panic!("there is no target {name}"));

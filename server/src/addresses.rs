@@ -1,4 +1,4 @@
-//! The addresses of this machine, and whether the one that others were told is still among them.
+//! Lists this machine's IP addresses and raises an alarm when the advertised one disappears.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,13 +10,14 @@ use tokio::time::sleep;
 use crate::alarms::Alarm;
 use crate::context::Context;
 
-/// How often it is looked.
+/// Interval between checks of the interfaces.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Names of interfaces and their addresses, without loopback and link-local ones: no other machine reaches those.
+/// Returns the machine's interface names and addresses, except loopback and link-local ones, which other
+/// machines cannot reach.
 ///
 /// # Errors
-/// The system does not tell.
+/// Returned if the system cannot list its interfaces.
 pub fn of_machine() -> io::Result<Vec<(String, IpAddr)>> {
     let reachable = |interface: InterfaceAddress| {
         let address = interface.address?;
@@ -34,8 +35,8 @@ pub fn of_machine() -> io::Result<Vec<(String, IpAddr)>> {
     Ok(getifaddrs()?.filter_map(reachable).collect())
 }
 
-/// Tells the operator when the address that was found out at the start is gone, for as long as raft runs. Where it was
-/// configured there is nothing to look at: it may be one that another machine passes on.
+/// Raises [`Alarm::AddressGone`] while the address detected at the start is missing from all interfaces. Does
+/// nothing if the address was configured: it may belong to another machine that forwards (NAT).
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { options, alarms, .. } = &context;
     let Some(own) = options.own_address else { return std::future::pending().await };
@@ -46,7 +47,8 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
             Ok(all) if all.iter().any(|(_, address)| *address == own) => alarms.clear(Alarm::AddressGone),
             Ok(all) => {
                 let text = sentence(own, &all);
-                // A new address may come only when the old one has been gone for a while.
+                // Log again when the list changes: the new address may appear only some time after the old
+                // one is gone.
                 if alarms.is_raised(Alarm::AddressGone) && text != told {
                     tracing::error!(alarm = Alarm::AddressGone.name(), "{text}");
                 }

@@ -1,27 +1,27 @@
-//! What is wrong here and does not end this server: told in the log when it begins and ends, and in health and
-//! metrics for as long as it lasts.
+//! Alarms: problems that do not stop this server. Each is logged when it begins and ends, and shown in health
+//! and metrics while it lasts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A kind of trouble. There is one of a kind at a time.
+/// A kind of problem. At most one alarm of each kind is raised at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
-    /// The address that others reach this server at is none of this machine's any more.
+    /// The address that other servers use to reach this server is no longer on any interface of this machine.
     AddressGone,
-    /// This server's clock is not the others'.
+    /// This server's clock differs from the other servers' clocks.
     ClockSkew,
-    /// Servers that applied the same entries hold different states, and no majority says who is right.
+    /// Servers that applied the same entries hold different states, and no majority tells which is right.
     Diverged,
-    /// The servers are too far from each other for raft's timing.
+    /// Round trips between servers are too long for raft's timing.
     FarServers,
-    /// This server's disk has too little room.
+    /// Too little free space on this server's disk.
     LowDisk,
     /// This server's log lacks entries that it had before.
     LogWentBack,
-    /// Rows that cannot be decoded are left out of whatever reads them.
+    /// Rows that cannot be decoded are skipped by readers.
     RowsSetAside,
-    /// The raft log's disk takes too long.
+    /// Syncs of the raft log take too long.
     SlowDisk,
 }
 
@@ -38,7 +38,7 @@ impl Alarm {
         Alarm::SlowDisk,
     ];
 
-    /// Its name in metrics.
+    /// Returns the alarm's name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Alarm::AddressGone => "address_gone",
@@ -52,7 +52,7 @@ impl Alarm {
         }
     }
 
-    /// Whether a server in this trouble should not be asked anything: health answers 500.
+    /// Whether clients should avoid a server with this alarm: health then answers 500.
     pub const fn is_unfit(self) -> bool {
         matches!(self, Alarm::Diverged | Alarm::LogWentBack)
     }
@@ -67,7 +67,8 @@ impl Alarms {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something is wrong; `text` is a sentence for the operator. Logged when it begins.
+    /// Raises the alarm, or replaces its text; `text` is a sentence for the operator. Logs only when the
+    /// alarm is new.
     pub fn raise(&self, alarm: Alarm, text: impl Into<String>) {
         let text = text.into();
         let mut raised = self.raised();
@@ -77,19 +78,19 @@ impl Alarms {
         raised.insert(alarm, text);
     }
 
-    /// It is well again. Logged if it was not.
+    /// Clears the alarm. Logs if it was raised.
     pub fn clear(&self, alarm: Alarm) {
         if self.raised().remove(&alarm).is_some() {
             tracing::info!(alarm = alarm.name(), "this is well again");
         }
     }
 
-    /// Whether something is wrong of this kind.
+    /// Whether the alarm is raised.
     pub fn is_raised(&self, alarm: Alarm) -> bool {
         self.raised().contains_key(&alarm)
     }
 
-    /// What is wrong now.
+    /// Returns all raised alarms with their texts.
     pub fn all(&self) -> Vec<(Alarm, String)> {
         self.raised().iter().map(|(alarm, text)| (*alarm, text.clone())).collect()
     }

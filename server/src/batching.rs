@@ -1,4 +1,4 @@
-//! Gathers what many want done into few batches: whatever waits while batches are under way goes with the next one.
+//! Batches items from many callers: items that arrive while batches are in flight go into the next batch.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// How much goes into one batch, and how many there are at one time.
+/// Limits on the size and number of batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchBounds {
-    /// Items in one batch.
+    /// Maximum number of items in a batch.
     pub(crate) items_max: usize,
-    /// Bytes of items in one batch. What is larger by itself goes alone.
+    /// Maximum number of bytes in a batch. A larger single item gets a batch of its own.
     pub(crate) bytes_max: usize,
-    /// Batches under way at one time.
+    /// Maximum number of batches in flight.
     pub(crate) in_flight_max: usize,
 }
 
 /// Something that goes into a batch.
 pub(crate) trait Batched {
-    /// As how many items it counts.
+    /// The number of items that it counts for.
     fn items(&self) -> usize {
         1
     }
 
-    /// What it weighs.
+    /// Its size in bytes.
     fn bytes(&self) -> usize;
 
-    /// Whether anybody still waits for it. What nobody waits for is left out.
+    /// Whether a caller still waits for it. Unwanted items are dropped.
     fn is_wanted(&self) -> bool {
         true
     }
@@ -49,37 +49,37 @@ impl<T> Default for Batch<T> {
 }
 
 impl<T: Batched> Batch<T> {
-    /// Whether `next` may go with what is in it. Nothing is too large for an empty one.
+    /// Whether `next` fits into the batch. Anything fits into an empty batch.
     pub(crate) fn has_room_for(&self, next: &T, bounds: &BatchBounds) -> bool {
         self.all.is_empty()
             || (self.items + next.items() <= bounds.items_max
                 && self.bytes + next.bytes() <= bounds.bytes_max)
     }
 
-    /// Puts `next` behind what is in it.
+    /// Appends `next`.
     pub(crate) fn add(&mut self, next: T) {
         self.items += next.items();
         self.bytes += next.bytes();
         self.all.push(next);
     }
 
-    /// All that is in it; `None` if it is empty.
+    /// Returns the items, or `None` if the batch is empty.
     pub(crate) fn filled(self) -> Option<Vec<T>> {
         (!self.all.is_empty()).then_some(self.all)
     }
 }
 
-/// What waits, in the order in which it is to go.
+/// A source of batches.
 pub(crate) trait Queue {
-    /// What waits here.
+    /// The queued item.
     type Item: Batched;
 
-    /// The next batch, once anything waits; `None` once nothing will come any more.
+    /// Waits for the next batch; returns `None` when the queue has ended.
     fn next_batch(&mut self, bounds: &BatchBounds) -> impl Future<Output = Option<Vec<Self::Item>>> + Send;
 }
 
-/// Has `send` see to one batch of `queue` after the other, until the queue ends. It is called in their order; what it
-/// gives runs beside, as many at one time as the bounds say.
+/// Passes the batches of `queue` to `send` until the queue ends. Calls `send` in queue order; the returned
+/// futures run concurrently, up to `in_flight_max`.
 pub(crate) async fn gather<Q, S, F>(bounds: BatchBounds, mut queue: Q, mut send: S)
 where
     Q: Queue,
@@ -96,26 +96,27 @@ where
     }
 }
 
-/// How a queue takes in what arrives.
+/// Limits on how an [`Arrivals`] queue accepts items.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArrivalBounds {
-    /// Between the starts of two batches that are not full. The first after a rest goes at once.
+    /// Minimum time between the starts of two batches, unless the earlier one left an item over. The first
+    /// batch after an idle period goes at once.
     pub(crate) spacing: Duration,
-    /// How many wait; whoever brings more waits too.
+    /// Maximum number of queued items; further senders wait.
     pub(crate) queue_max: usize,
 }
 
-/// A queue that keeps the order of arrival.
+/// A first-in, first-out queue.
 pub(crate) struct Arrivals<T> {
     queue: mpsc::Receiver<T>,
-    /// What did not fit into the batch before.
+    /// The item that did not fit into the previous batch.
     left_over: Option<T>,
     spacing: Duration,
     not_before: Instant,
 }
 
 impl<T> Arrivals<T> {
-    /// A queue, and what takes things to it. It ends with the last sender.
+    /// Creates a queue and its sender. The queue ends when all senders are dropped.
     pub(crate) fn channel(bounds: ArrivalBounds) -> (mpsc::Sender<T>, Self) {
         let (sender, queue) = mpsc::channel(bounds.queue_max);
         (sender, Self { queue, left_over: None, spacing: bounds.spacing, not_before: Instant::now() })
@@ -129,7 +130,7 @@ impl<T: Batched + Send> Queue for Arrivals<T> {
         loop {
             if self.left_over.is_none() {
                 self.left_over = Some(self.queue.recv().await?);
-                // What comes in meanwhile joins this batch.
+                // Items that arrive during the pause join this batch.
                 if Instant::now() < self.not_before {
                     sleep_until(self.not_before).await;
                 }
@@ -158,7 +159,7 @@ impl<T: Batched + Send> Queue for Arrivals<T> {
 #[error("{0}")]
 pub(crate) struct NotWritten(pub(crate) String);
 
-/// Items that are written together, and who waits for that.
+/// Items that are written together, and the channel that reports the outcome.
 struct Submission<T> {
     items: Vec<T>,
     bytes: usize,
@@ -175,8 +176,8 @@ impl<T> Batched for Submission<T> {
     }
 }
 
-/// Writes messages of one kind, many submissions in one log entry, all of which hear the same of it. A cheap handle;
-/// the batcher ends when all of them are dropped.
+/// Writes messages of one kind, many submissions per log entry; all submissions in an entry get the same
+/// result. A cheap handle; the batcher ends when all handles are dropped.
 pub(crate) struct Batcher<T>(mpsc::Sender<Submission<T>>);
 
 impl<T> Clone for Batcher<T> {
@@ -186,7 +187,8 @@ impl<T> Clone for Batcher<T> {
 }
 
 impl<T: Message + 'static> Batcher<T> {
-    /// A batcher, and what has to run for it to do anything. `commit` writes the items of one entry.
+    /// Creates a batcher and the future that must be run for it to work. `commit` writes the items of one
+    /// entry.
     pub(crate) fn new<C, F>(
         bounds: BatchBounds,
         arrivals: ArrivalBounds,
@@ -210,7 +212,7 @@ impl<T: Message + 'static> Batcher<T> {
                     None => Ok(()),
                 };
                 for done in waiting {
-                    // Whoever waited may have gone.
+                    // The receiver may have been dropped.
                     let _ = done.send(written.clone());
                 }
             }
@@ -218,8 +220,8 @@ impl<T: Message + 'static> Batcher<T> {
         (Self(sender), gather(bounds, queue, write))
     }
 
-    /// Writes `items` together with those of others; returns once they are written or known not to be.
-    /// Submissions that wait for one another keep their order.
+    /// Writes `items` together with other submissions; returns once they are written or known not to be.
+    /// Submissions that are queued together keep their order.
     pub(crate) async fn submit(&self, items: Vec<T>) -> Result<(), NotWritten> {
         let ended = || NotWritten("this server has given up the task of writing it".to_owned());
         let bytes = items.iter().map(Message::encoded_len).sum();
@@ -247,7 +249,7 @@ mod tests {
 
     type Entries = Arc<Mutex<Vec<(Duration, Vec<i64>)>>>;
 
-    /// A batcher whose entries are written in 1 ms and noted with the time of their start.
+    /// A batcher whose entries take 1 ms to write and are recorded with their start times.
     fn batcher(tasks: &mut JoinSet<()>) -> (Batcher<GroupCount>, Entries) {
         let entries = Entries::default();
         let (start, noted) = (Instant::now(), entries.clone());

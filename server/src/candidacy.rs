@@ -1,5 +1,5 @@
-//! Whether this server may lead: what speaks against it, and what is done about that. A server that something
-//! speaks against stands for no election while another can lead, and hands leadership on.
+//! Tracks the reasons why this server should not lead (objections). A server with objections does not stand
+//! for election while another server can lead, and hands over leadership.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,35 +9,35 @@ use tokio::time::{Instant, timeout};
 
 use crate::context::Context;
 
-/// What may speak against a server as the leader.
+/// A reason why a server should not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Objection {
-    /// Its clock: it is wrong, or not compared yet.
+    /// Its clock is wrong, or has not been compared yet.
     Clock,
-    /// Its disk, which takes too long.
+    /// Its disk is too slow.
     Disk,
-    /// Its disk, which has too little room.
+    /// Its disk has too little free space.
     Room,
 }
 
-/// What speaks against this server, each with those who could lead instead. A cheap handle.
+/// This server's objections, each with the servers that could lead instead. A cheap handle.
 #[derive(Clone)]
 pub struct Candidacy(watch::Sender<BTreeMap<Objection, Vec<u64>>>);
 
 impl Default for Candidacy {
-    /// Of a server that starts: it does not know yet whether its clock is right.
+    /// Starts with an objection to the clock: a starting server does not know yet whether its clock is right.
     fn default() -> Self {
         Self(watch::Sender::new([(Objection::Clock, Vec::new())].into()))
     }
 }
 
 impl Candidacy {
-    /// This speaks against it. `instead`: the servers, by their ids, against whom it does not.
+    /// Records an objection. `instead` lists the ids of the servers that the objection does not apply to.
     pub(crate) fn object(&self, objection: Objection, instead: Vec<u64>) {
         self.0.send_if_modified(|all| all.insert(objection, instead.clone()).as_ref() != Some(&instead));
     }
 
-    /// This does not speak against it any more.
+    /// Removes an objection.
     pub(crate) fn lift(&self, objection: Objection) {
         self.0.send_if_modified(|all| all.remove(&objection).is_some());
     }
@@ -46,7 +46,7 @@ impl Candidacy {
         self.0.borrow().is_empty()
     }
 
-    /// Those against whom none of it speaks.
+    /// Returns the servers that none of the objections applies to.
     fn instead(&self) -> Vec<u64> {
         let all = self.0.borrow();
         let mut lists = all.values();
@@ -55,16 +55,16 @@ impl Candidacy {
     }
 }
 
-/// How often it is looked whether the cluster has a leader.
+/// Interval between checks for a leader.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// After so long without a leader, in a rack, a server stands for election whatever speaks against it: the others
-/// cannot lead, and a bad leader is better than none.
+/// After this long without a leader (at rack-scale timing) a server stands for election despite objections:
+/// the others evidently cannot lead, and a bad leader is better than none.
 const LEADERLESS_MAX: Duration = Duration::from_secs(3);
-/// Pause before leadership that was not taken over is offered again.
+/// Pause before this server tries again to hand over leadership.
 const OFFER_PAUSE: Duration = Duration::from_secs(5);
 
-/// Keeps a server that something speaks against from leading, for as long as raft runs. Raft begins without
-/// elections.
+/// Keeps a server with objections from leading, for as long as raft runs. Raft starts with elections
+/// disabled; this task enables them.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { options, candidacy, cluster, .. } = &context;
     let leaderless_max = options.raft.scaled(LEADERLESS_MAX, 4);
@@ -84,7 +84,7 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
             tracing::warn!(objections = why.join(", "), "this server hands leadership over");
             crate::leader::hand_over(cluster, |voter| instead.contains(&voter)).await;
         }
-        // Either something has changed, or it is time to look again.
+        // Wakes at a change of the objections or after the interval.
         let _ = timeout(LOOK_INTERVAL, changes.changed()).await;
     }
 }

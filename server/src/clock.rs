@@ -1,4 +1,4 @@
-//! The wall clock's seam: the one place that asks what time it is.
+//! Wall clock access: the only module that reads the system time, so that simulations can replace it.
 
 mod checked;
 mod skew;
@@ -13,12 +13,13 @@ thread_local! {
     static SIMULATED: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
 }
 
-/// From here on, `clock` is the wall clock of this thread: nanoseconds since 1970. For simulations.
+/// Replaces this thread's wall clock by `clock` (nanoseconds since 1970). For simulations.
 pub fn simulate(clock: fn() -> i64) {
     SIMULATED.with(|simulated| simulated.set(Some(clock)));
 }
 
-/// Nanoseconds since 1970, as the machine says. What a server decides goes by its [`ServerClock`].
+/// Returns the machine's wall clock in nanoseconds since 1970. Decisions of a server must use its
+/// [`ServerClock`] instead.
 pub fn now_ns() -> i64 {
     SIMULATED.with(Cell::get).map_or_else(system_ns, |clock| clock())
 }

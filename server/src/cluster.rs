@@ -1,4 +1,4 @@
-//! What this server knows of the cluster: who leads, who belongs, how fresh its own state is.
+//! This server's view of the cluster: leader, members, and how current its own state is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use crate::membership::{Has, Known, Telling};
 /// Raft with this project's types.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
-/// Whether raft runs. What is handed to it while it does may take effect whatever happens to it then.
+/// Whether raft runs. A request passed to raft while it runs may take effect even if raft stops afterwards.
 pub(crate) fn runs(raft: &Raft) -> bool {
     raft.metrics().borrow_watched().running_state.is_ok()
 }
@@ -35,26 +35,26 @@ pub struct Member {
     pub id: u64,
     /// Its name and addresses.
     pub server: Server,
-    /// Whether it votes.
+    /// Whether it is a voter.
     pub voter: bool,
-    /// Whether it leads.
+    /// Whether it is the leader.
     pub leader: bool,
-    /// Whether this server has heard of it lately.
+    /// Whether this server has heard from it recently.
     pub alive: bool,
 }
 
 /// Which voters a server reaches.
 pub(crate) struct Reach {
-    /// All voters.
+    /// The number of voters.
     pub(crate) voters: usize,
-    /// Those that it does not reach.
+    /// The voters that are not reached.
     pub(crate) unreached: Vec<Member>,
-    /// Whether it and those that it reaches are a quorum.
+    /// Whether this server and the voters it reaches form a quorum.
     pub(crate) has_quorum: bool,
 }
 
 impl Reach {
-    /// The unreached with their addresses, as an operator reads them.
+    /// Returns the names and addresses of the unreached voters, for operators.
     pub(crate) fn unreached_text(&self) -> String {
         let named = |it: &Member| format!("{} at {}", it.server.name, it.server.rpc_addr);
         self.unreached.iter().map(named).collect::<Vec<_>>().join(", ")
@@ -64,16 +64,17 @@ impl Reach {
 /// How far a server is behind.
 #[derive(Clone, Copy)]
 pub(crate) struct Lag {
-    /// The log index that it has applied last.
+    /// The last log index applied.
     pub(crate) applied_index: u64,
-    /// The highest that it has heard to be committed.
+    /// The highest index known to be committed.
     pub(crate) committed_index: u64,
-    /// Whether it has what was committed when it first heard of a leader, and is not far behind since.
+    /// Whether the server has applied the first commit index it heard from a leader since its start, and is
+    /// not far behind now.
     pub(crate) has_caught_up: bool,
 }
 
 impl Lag {
-    /// Entries that are committed and not applied here.
+    /// Returns the number of committed entries that are not applied here.
     pub(crate) fn entries(&self) -> u64 {
         self.committed_index.saturating_sub(self.applied_index)
     }
@@ -91,42 +92,43 @@ pub struct Cluster {
     space: DiskSpace,
 }
 
-/// Servers greet each other every two seconds: one that three greetings have missed has failed.
+/// A server not heard from for this long counts as failed: it has missed three greetings, which go out every
+/// two seconds.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(7);
-/// While no leader is known they greet each other several times a second: one that is silent for so long is missed.
+/// As [`HEARD_WITHIN`], while no leader is known: servers then greet each other several times a second.
 const MISSED_WITHIN: Duration = Duration::from_millis(1_500);
-/// After this many of the greatest election timeout without a sign, a leader is not counted on.
+/// A leader silent for this multiple of the maximum election timeout counts as lost.
 const LOST_AFTER_TIMEOUTS: u32 = 4;
 
 impl Cluster {
-    /// A handle on what `raft` knows.
+    /// Creates the view of the cluster that `raft` belongs to.
     pub fn new(raft: Raft, contact: Arc<Contact>, known: Known, space: DiskSpace) -> Self {
         let lost_after = Duration::from_millis(raft.config().election_timeout_max) * LOST_AFTER_TIMEOUTS;
         let (is_retired, slow_disk) = Default::default();
         Self { raft, contact, known, lost_after, is_retired, slow_disk, space }
     }
 
-    /// Raft itself.
+    /// Returns the raft handle.
     pub fn raft(&self) -> &Raft {
         &self.raft
     }
 
-    /// Whether raft still runs here, as far as it has said.
+    /// Whether raft still runs here, as far as it has reported.
     pub fn raft_runs(&self) -> bool {
         runs(&self.raft)
     }
 
-    /// Raft's figures. A clone, since holding the borrow can block raft.
+    /// Returns a copy of raft's metrics; holding the borrow could block raft.
     pub fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// This server's raft id.
+    /// Returns this server's raft id.
     pub fn id(&self) -> u64 {
         *self.raft.node_id()
     }
 
-    /// Who leads, as far as this server knows.
+    /// Returns the leader, as far as this server knows.
     pub fn leader(&self) -> Option<Member> {
         let id = self.leader_id()?;
         let metrics = self.raft.server_metrics();
@@ -142,10 +144,11 @@ impl Cluster {
         })
     }
 
-    /// The raft id of the server that leads, as far as this server knows.
+    /// Returns the raft id of the leader, as far as this server knows.
     ///
-    /// Raft itself remembers the last leader until there is another. A server that has not heard of it for
-    /// a while knows of none, and so does a leader that no quorum has answered for a while.
+    /// Raft itself remembers the last leader until there is another. This method returns `None` if that
+    /// leader has been silent for too long, or if this server is the leader and no quorum has answered it for
+    /// too long.
     pub fn leader_id(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -158,8 +161,8 @@ impl Cluster {
         is_current.then_some(leader)
     }
 
-    /// For how long no quorum has answered this server, which raft has for the leader. Before the first answer it is
-    /// the votes that speak for it.
+    /// Returns for how long no quorum has answered this server, which raft considers the leader. Before the
+    /// first answer the time counts from the election, since the votes prove a quorum.
     fn unanswered(&self, metrics: &RaftMetrics<TypeConfig>) -> Duration {
         if metrics.membership_config.voter_ids().all(|voter| voter == metrics.id) {
             return Duration::ZERO;
@@ -168,8 +171,8 @@ impl Cluster {
         acked.into_iter().chain(self.contact.age()).min().unwrap_or(Duration::MAX)
     }
 
-    /// Notes for the others, where this server is raft's leader, for how long no quorum has answered it: they hear of
-    /// it all the same.
+    /// If this server is raft's leader, records for how long no quorum has answered it, to be sent with
+    /// heartbeats: followers that still get heartbeats learn that the leader is cut off.
     pub(crate) fn note_unanswered(&self) {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -178,14 +181,14 @@ impl Cluster {
         if let Some(acked) = metrics.last_quorum_acked.filter(|_| leads) {
             self.contact.answered(acked.elapsed());
         }
-        // Shorter ones are those of every heartbeat.
+        // Ignore times below the election timeout: they occur between any two heartbeats.
         let told =
             if unanswered > self.lost_after / LOST_AFTER_TIMEOUTS { unanswered } else { Duration::ZERO };
         self.contact.note_unanswered(u64::try_from(told.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Returns once raft knows here that a server other than `leader` leads: what that one was asked is to be
-    /// asked anew. Never once raft has stopped.
+    /// Returns a leader other than `leader` once raft here knows one, so that requests sent to `leader` can be
+    /// retried. Waits forever once raft has stopped.
     pub async fn another_leads(&self, leader: u64) -> u64 {
         let mut metrics = self.raft.server_metrics();
         loop {
@@ -209,8 +212,9 @@ impl Cluster {
         self.leader_id().is_some()
     }
 
-    /// Whether this server holds what others may count on, or a client: entries behind the first, which is
-    /// only the set of first voters, that a leader has sent or that are committed.
+    /// Whether this server holds data that other servers or clients may rely on: an applied or committed
+    /// entry, or an entry from another leader after the first. (The first entry is only the initial set of
+    /// voters.)
     pub fn holds_something(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -218,12 +222,12 @@ impl Cluster {
         is_committed || self.is_from_others(metrics.last_log_index)
     }
 
-    /// Whether entries up to `last` may come from another leader.
+    /// Whether the log up to index `last` may contain entries from another leader.
     pub fn is_from_others(&self, last: Option<u64>) -> bool {
         last.is_some_and(|index| index > 0) && self.contact.follows()
     }
 
-    /// What this server tells others of its raft: no more than what is synced.
+    /// Returns what this server tells others about its raft state: only what is synced to disk.
     pub fn telling(&self) -> Telling {
         let synced = self.raft.watch_log_progress().get().and_then(|flushed| flushed.last_log_id);
         let (term, committed) = {
@@ -231,14 +235,14 @@ impl Cluster {
             let metrics = metrics.borrow_watched();
             (metrics.vote.leader_id.term, metrics.local_committed)
         };
-        // Raft may commit here what the others have synced and this server has not.
+        // Raft may regard an entry as committed that others have synced and this server has not.
         let committed = committed.min(synced).as_ref().map(log_id_to_pb);
         let slow_disk = self.slow_disk.load(Ordering::Relaxed);
         let (formed, disk_room) = (self.holds_something(), self.space.room());
         Telling { formed, standing: Standing { term, committed }, slow_disk, disk_room }
     }
 
-    /// What this server has in its log; `None` once raft has stopped.
+    /// Returns this server's term and last log id; `None` once raft has stopped.
     pub async fn has(&self) -> Option<Has> {
         let read = self.raft.with_raft_state(|state| {
             let last = state.log_ids.last().map(|last| (last.leader_id.term, last.index));
@@ -247,15 +251,15 @@ impl Cluster {
         read.await.ok()
     }
 
-    /// The last log id that a follower has acknowledged to this server, where it leads.
+    /// Returns the last log id that follower `id` has acknowledged, if this server leads.
     pub fn acknowledged_by(&self, id: u64) -> Option<ordu_proto::raft::LogId> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         metrics.replication.as_ref()?.get(&id)?.as_ref().map(log_id_to_pb)
     }
 
-    /// Stops raft for good, while the rest of this server goes on until it ends: it neither votes nor
-    /// acknowledges any more.
+    /// Stops raft for good, so that this server neither votes nor acknowledges entries. The rest of the
+    /// server runs until it is shut down.
     pub async fn retire(&self) {
         self.is_retired.store(true, Ordering::SeqCst);
         if let Err(error) = self.raft.shutdown().await {
@@ -263,19 +267,19 @@ impl Cluster {
         }
     }
 
-    /// Whether raft was stopped so.
+    /// Whether [`Self::retire`] was called.
     pub fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::SeqCst)
     }
 
-    /// Milliseconds since the leader was last heard of; 0 at the leader.
+    /// Returns the milliseconds since the leader was last heard from; 0 at the leader.
     pub fn last_contact_ms(&self) -> u64 {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.current_leader != Some(metrics.id) {
             return self.contact.age_ms();
         }
-        // A leader that is answered is current; one that is cut off ages like the others.
+        // A leader that a quorum answers reports 0; one that is cut off ages like a follower.
         let unanswered = self.unanswered(&metrics);
         if unanswered < self.lost_after {
             return 0;
@@ -283,17 +287,18 @@ impl Cluster {
         u64::try_from(unanswered.as_millis()).unwrap_or(u64::MAX).min(self.contact.age_ms())
     }
 
-    /// Notes that this server was elected: until a quorum has answered, the votes speak for it.
+    /// Records that this server was elected: until a quorum has answered, its votes count as the last
+    /// contact.
     pub fn note_elected(&self) {
         self.contact.elected();
     }
 
-    /// All servers, by id.
+    /// Returns all servers, by id.
     pub fn members(&self) -> Vec<Member> {
         self.members_of(&self.metrics())
     }
 
-    /// All servers, by id, as `metrics` has them.
+    /// Returns all servers in `metrics`, by id.
     pub fn members_of(&self, metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
         let membership = metrics.membership_config.membership();
         let voters: Vec<u64> = membership.voter_ids().collect();
@@ -307,12 +312,13 @@ impl Cluster {
         membership.nodes().map(member).collect()
     }
 
-    /// Notes whether this server's disk is too slow for a leader's: the others are told.
+    /// Records whether this server's disk is too slow for a leader; the other servers are told.
     pub fn note_disk(&self, is_slow: bool) {
         self.slow_disk.store(is_slow, Ordering::Relaxed);
     }
 
-    /// The other voters that are heard of and whose disks are well, if they are enough to do without this server.
+    /// Returns the other voters that are heard from and whose disks are fast enough, if they form a quorum
+    /// without this server.
     pub fn well_without_this(&self) -> Option<Vec<u64>> {
         let others = self.other_voters();
         let quorum = others.len().div_ceil(2) + 1;
@@ -321,13 +327,13 @@ impl Cluster {
         (well.len() >= quorum).then_some(well)
     }
 
-    /// The other voters that are heard of, each with what it says that its disk has left.
+    /// Returns the other voters that are heard from, each with the disk space state it reports.
     pub(crate) fn room_of_others(&self) -> Vec<(u64, DiskRoom)> {
         let heard_of = self.other_voters().into_iter().filter(|id| self.is_heard_of(*id));
         heard_of.map(|id| (id, self.known.disk_room(id))).collect()
     }
 
-    /// What each member has told of its release last, by id.
+    /// Returns the feature level and release that each member reported last, by id.
     pub(crate) fn levels(&self) -> Vec<ServerLevel> {
         let level = |member: Member| {
             let known = match member.id == self.id() {
@@ -346,51 +352,51 @@ impl Cluster {
         self.members().into_iter().map(level).collect()
     }
 
-    /// Whether another server was heard of lately.
+    /// Whether server `id` was heard from recently.
     pub(crate) fn is_heard_of(&self, id: u64) -> bool {
         self.known.is_alive(id, HEARD_WITHIN)
     }
 
-    /// How far the other servers are, as far as that is measured.
+    /// Returns the measured round trips to the other servers.
     pub(crate) fn distances(&self) -> Distances {
         let others = self.members().into_iter().filter(|member| member.id != self.id());
         let measured = |member: Member| Some((member.server.name, self.known.round_trip(member.id)?));
         Distances { round_trips: others.filter_map(measured).collect() }
     }
 
-    /// The ids of the other voters.
+    /// Returns the ids of the other voters.
     pub fn other_voters(&self) -> Vec<u64> {
         let id = self.id();
         self.metrics().membership_config.membership().voter_ids().filter(|voter| *voter != id).collect()
     }
 
-    /// Where the membership has a server.
+    /// Returns the RPC address of server `id` in the membership.
     pub fn address_of(&self, id: u64) -> Option<String> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.membership().get_node(&id).map(|server| server.rpc_addr.clone())
     }
 
-    /// Whether a member has failed, by what this server knows as the leader: it was not heard of for as long
-    /// as this server leads, and that is long enough to say so.
+    /// Whether this server, as the leader, considers a member failed: it has led for at least
+    /// `HEARD_WITHIN`, and has not heard from the member for as long.
     pub fn has_failed(&self, metrics: &RaftMetrics<TypeConfig>, member: &Member) -> bool {
         let is_silent = !answered_within(metrics, member.id, HEARD_WITHIN);
         let leads_for_long = self.contact.elected_ago().is_some_and(|age| age >= HEARD_WITHIN);
         is_silent && !member.alive && leads_for_long
     }
 
-    /// Whether a server answers this one, which leads, as one that is well does.
+    /// Whether server `id` has answered this leader recently enough.
     pub(crate) fn answers(&self, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
         id == metrics.id || answered_within(metrics, id, self.lost_after)
     }
 
-    /// For how long no leader is known here; nothing while one is.
+    /// Returns for how long no leader is known here; zero while one is.
     pub fn leaderless_for(&self) -> Duration {
         if self.known_leader() { Duration::ZERO } else { Duration::from_millis(self.last_contact_ms()) }
     }
 
-    /// Whether no request waits for a leader any more: there is none for long, or this server is still to be taken into
-    /// a cluster that others can be asked about.
+    /// Whether requests should no longer wait for a leader: there has been none for long, or this server has
+    /// no membership yet and another server reports that the cluster is already formed.
     pub(crate) fn is_given_up(&self) -> bool {
         if self.known_leader() {
             return false;
@@ -400,17 +406,17 @@ impl Cluster {
             || is_stranger && self.known.is_formed()
     }
 
-    /// Whether a leader was heard of within the greatest election timeout, or this server is one.
+    /// Whether this server heard from a leader within the maximum election timeout, or is the leader.
     pub(crate) fn is_in_touch(&self) -> bool {
         Duration::from_millis(self.last_contact_ms()) < self.lost_after / LOST_AFTER_TIMEOUTS
     }
 
-    /// The voters that this server does not reach, as far as it can say, and whether those that it reaches, itself
-    /// among them, are a quorum.
+    /// Returns the voters that this server does not reach, and whether those it reaches (including itself)
+    /// form a quorum.
     pub(crate) fn reach(&self) -> Reach {
         let metrics = self.metrics();
         let voters: Vec<Member> = self.members_of(&metrics).into_iter().filter(|it| it.voter).collect();
-        // Who looks for a leader greets the others more often.
+        // Servers without a leader greet each other more often.
         let within = if self.known_leader() { HEARD_WITHIN } else { self.lost_after.max(MISSED_WITHIN) };
         let is_reached = |it: &Member| {
             let leads = metrics.current_leader == Some(metrics.id);
@@ -423,7 +429,7 @@ impl Cluster {
         Reach { voters: count, has_quorum: count - unreached.len() >= quorum, unreached }
     }
 
-    /// How far this server is behind what is committed, as far as it has heard.
+    /// Returns how far this server is behind the highest commit index it has heard of.
     pub(crate) fn lag(&self) -> Lag {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -435,19 +441,20 @@ impl Cluster {
         Lag { applied_index, committed_index, has_caught_up }
     }
 
-    /// The log index of the membership in force.
+    /// Returns the log index of the membership in force.
     pub fn membership_index(&self) -> u64 {
         self.metrics().membership_config.log_id().as_ref().map_or(0, |id| id.index)
     }
 }
 
-/// How long ago a server was sent what it has answered this one last, which leads; `None` where it never has.
+/// Returns the age of the last request that server `id` has answered to this leader; `None` if it never
+/// answered.
 pub(crate) fn answered_ago(metrics: &RaftMetrics<TypeConfig>, id: u64) -> Option<Duration> {
     let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&id).copied().flatten());
     acked.map(|acked| acked.elapsed())
 }
 
-/// Whether a server has answered this one, which leads, within `age`.
+/// Whether server `id` has answered this leader within `age`.
 fn answered_within(metrics: &RaftMetrics<TypeConfig>, id: u64, age: Duration) -> bool {
     answered_ago(metrics, id).is_some_and(|ago| ago < age)
 }

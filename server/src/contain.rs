@@ -1,5 +1,5 @@
-//! Panics that are contained: where one costs a request or an evaluation and nothing else. A panic anywhere
-//! else ends the process, which asks [`is_contained`] before it does.
+//! Contains panics that should only fail one request or evaluation. A panic anywhere else ends the process;
+//! the panic hook asks [`is_contained`] first.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,31 +9,31 @@ use futures::FutureExt;
 use crate::low_priority;
 
 tokio::task_local! {
-    /// Set on whatever thread does contained work, for as long as it does.
+    /// Set on every thread that runs contained work, while it runs.
     static CONTAINED: ();
 }
 
-/// Whether what runs on this thread is contained: a panic of it is caught and told.
+/// Whether the code on this thread is contained, so that its panics are caught and reported.
 pub fn is_contained() -> bool {
     CONTAINED.try_with(|()| ()).is_ok()
 }
 
-/// Does `work`; a panic of it becomes an error with its words.
+/// Runs `work`; a panic becomes an error with the panic's message.
 pub async fn contained<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let work = AssertUnwindSafe(CONTAINED.scope((), work));
     work.catch_unwind().await.map_err(|panic| words_of(&*panic))
 }
 
-/// As [`contained`], for work that does not wait.
+/// As [`contained`], for synchronous work.
 pub(crate) fn contained_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let work = AssertUnwindSafe(|| CONTAINED.sync_scope((), work));
     catch_unwind(work).map_err(|panic| words_of(&*panic))
 }
 
-/// Does contained work on a thread for large work; its panics come back to whoever waits.
+/// Runs work on a low-priority blocking thread, contained if the caller is; a panic resumes in the caller.
 ///
 /// # Errors
-/// When the runtime ends before the work is done.
+/// Returned when the runtime shuts down before the work is done.
 pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ShuttingDown> {
@@ -46,7 +46,7 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     }
 }
 
-/// The runtime is ending.
+/// The runtime is shutting down.
 #[derive(Debug)]
 pub(crate) struct ShuttingDown;
 

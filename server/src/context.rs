@@ -1,4 +1,4 @@
-//! What a request handler works with.
+//! The server parts that request handlers and background tasks use.
 
 use std::sync::Arc;
 
@@ -18,41 +18,41 @@ use crate::read_index::ReadIndex;
 use crate::watch::Watches;
 use crate::writer::Writer;
 
-/// A server's parts, as handlers share them. A cheap handle.
+/// Shared handles on a server's parts. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     /// The server's options.
     pub options: Arc<ServerOptions>,
-    /// The tables.
+    /// The state machine's tables.
     pub state: State,
-    /// Who waits for changes.
+    /// Subscriptions to changes.
     pub watches: Arc<Watches>,
-    /// Proposes commands, here or at the leader.
+    /// Proposes commands, here or through the leader.
     pub writer: Writer,
-    /// Confirms that a read here would see all that was acknowledged.
+    /// Confirms that a local read sees every acknowledged write.
     pub reads: ReadIndex,
-    /// Who leads and who belongs.
+    /// Leader and members.
     pub cluster: Cluster,
-    /// Changes who belongs, at the leader.
+    /// Changes the membership, at the leader.
     pub changes: Changes,
-    /// Since when servers are well, or are not, as the leader has seen it.
+    /// Since when servers are healthy or unhealthy, as seen by the leader.
     pub health: HealthRecord,
-    /// Since when every server knows a higher feature level than the cluster's, as the leader has seen it.
+    /// Since when every server supports a feature level above the cluster's, as seen by the leader.
     pub known_levels: KnownLevels,
-    /// Asks other servers.
+    /// Clients for other servers.
     pub peers: Peers,
-    /// Which cluster this is.
+    /// The cluster's identity.
     pub identity: ClusterId,
-    /// What is wrong here.
+    /// Raised alarms.
     pub alarms: Alarms,
-    /// What speaks against this server as the leader.
+    /// Reasons why this server should not lead.
     pub candidacy: Candidacy,
-    /// How much its raft log has.
+    /// Extent of the raft log.
     pub log: Extent,
-    /// What its disk has left.
+    /// Free disk space.
     pub space: DiskSpace,
-    /// What this server takes the time from.
+    /// The clock that this server uses.
     pub clock: ServerClock,
-    /// What it counts of its own work.
+    /// Counters of this server's work.
     pub counts: Counts,
 }

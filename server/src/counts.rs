@@ -1,5 +1,4 @@
-//! What a server counts while it works, for whoever asks for its metrics; most else is read from its parts when it is
-//! asked for.
+//! Counters for metrics. Most other metrics are read from the server's parts on request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,43 +11,43 @@ use ordu_store::timings::Timings;
 use crate::context::Context;
 use crate::leader::Leading;
 
-/// The counts of a server. A cheap handle.
+/// The counters of a server. A cheap handle.
 #[derive(Clone, Default)]
 pub struct Counts {
-    /// When the server was started, nanoseconds since 1970.
+    /// When the server started, in nanoseconds since 1970.
     pub started_ns: i64,
-    /// What syncs of its raft log take.
+    /// Durations of raft log syncs.
     pub syncs: SyncWatch,
-    /// Leaders that it has heard of.
+    /// Number of leader changes seen.
     pub leader_changes: Arc<AtomicU64>,
-    /// What there is to do while it leads.
+    /// Pending work while this server leads.
     pub leading: Leading,
-    /// What became of plans while it led.
+    /// Outcomes of plans while this server led.
     pub plans: PlanCounts,
-    /// Connections of its API.
+    /// HTTP API connections.
     pub http: ConnectionCounts,
     /// Connections of servers and nodes.
     pub rpc: ConnectionCounts,
 }
 
-/// What became of a plan.
+/// Outcome of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanFate {
-    /// It took effect whole.
+    /// The whole plan took effect.
     Applied,
     /// Parts of it were refused.
     Partial,
-    /// Nothing of it took effect.
+    /// All of it was refused.
     Refused,
-    /// It is not known, or it could not be decided.
+    /// The outcome is unknown, or the plan could not be evaluated.
     Failed,
 }
 
 impl PlanFate {
-    /// All of them, in the order in which they are counted.
+    /// All outcomes, in the order of their counters.
     pub const ALL: [PlanFate; 4] = [Self::Applied, Self::Partial, Self::Refused, Self::Failed];
 
-    /// Its name in metrics.
+    /// Returns its name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -59,7 +58,7 @@ impl PlanFate {
     }
 }
 
-/// What became of plans, and how long their workers waited for it. A cheap handle.
+/// Outcomes of plans, and how long workers waited for them. A cheap handle.
 #[derive(Clone, Default)]
 pub struct PlanCounts {
     fates: Arc<[AtomicU64; PlanFate::ALL.len()]>,
@@ -67,18 +66,18 @@ pub struct PlanCounts {
 }
 
 impl PlanCounts {
-    /// A plan's worker is told what became of it, so long after it was handed in.
+    /// Counts a plan with outcome `fate`, whose worker waited for `took`.
     pub fn note(&self, fate: PlanFate, took: Duration) {
         self.fates[fate as usize].fetch_add(1, Ordering::Relaxed);
         self.took.note(took);
     }
 
-    /// How many plans there were with each fate.
+    /// Returns the number of plans with each outcome.
     pub fn fates(&self) -> impl Iterator<Item = (PlanFate, u64)> {
         PlanFate::ALL.into_iter().zip(self.fates.each_ref().map(|count| count.load(Ordering::Relaxed)))
     }
 
-    /// How long workers waited.
+    /// Returns how long workers waited.
     pub fn took(&self) -> &Timings {
         &self.took
     }
@@ -91,41 +90,41 @@ struct Connections {
     refused: AtomicU64,
 }
 
-/// How many connections a service has on its listeners. A cheap handle.
+/// Connection counts of a service over all its listeners. A cheap handle.
 #[derive(Clone, Default)]
 pub struct ConnectionCounts(Arc<Connections>);
 
-/// A connection that counts for as long as this lives.
+/// Guard that counts a connection as open until dropped.
 pub struct Open(ConnectionCounts);
 
 impl ConnectionCounts {
-    /// A listener of the service takes so many at one time.
+    /// Adds a listener's maximum number of connections.
     pub fn allow(&self, connections_max: usize) {
         self.0.allowed.fetch_add(connections_max, Ordering::Relaxed);
     }
 
-    /// One was taken.
+    /// Counts a connection as open.
     pub fn opened(&self) -> Open {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
     }
 
-    /// One that came when all places were taken was told so.
+    /// Counts a connection that was refused because all slots were taken.
     pub fn refused_one(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many are open.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
     }
 
-    /// How many may be.
+    /// Returns the maximum number of open connections.
     pub fn allowed(&self) -> usize {
         self.0.allowed.load(Ordering::Relaxed)
     }
 
-    /// How many were told that all places are taken.
+    /// Returns the number of refused connections.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
@@ -137,7 +136,8 @@ impl Drop for Open {
     }
 }
 
-/// Counts the leaders that this server hears of, for as long as raft runs. One that is elected again counts again.
+/// Counts the leader changes that this server sees, for as long as raft runs. A re-election of the same
+/// server counts.
 pub(crate) async fn leader_changes(context: Context) -> Result<(), String> {
     let mut metrics = context.cluster.raft().server_metrics();
     let mut known = None;

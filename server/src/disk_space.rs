@@ -1,9 +1,10 @@
-//! Room on the disk: what is free where this server keeps its data, what is refused when that gets little, and room
-//! that is set aside so that a server that found none can start again.
+//! Disk space: measures what is free in the data directory, refuses work when it runs low, and keeps a
+//! reserve file whose removal lets a server with a full disk start again.
 //!
-//! Below the watermark a server is `Low`: it hands leadership to one that is not, and when no server that could lead
-//! has more, leaders refuse new work. Below a quarter of it a server is `Full`: it takes no entries any more, so that
-//! votes can still be written. The disk's end itself is met only by what others write to it.
+//! Below the watermark a server is `Low`: it hands over leadership to a server with more space, and if no
+//! voter has enough, the leader refuses new work. Below a quarter of the watermark a server is `Full`: it
+//! accepts no log entries, so that votes can still be written. The disk fills up completely only if something
+//! else writes to it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,21 +24,21 @@ use crate::alarms::Alarm;
 use crate::candidacy::Objection;
 use crate::context::Context;
 
-/// The watermark, unless configured: this much …
+/// Default watermark: the lesser of this many bytes …
 const FREE_BYTES_MIN: u64 = 1 << 30;
-/// … or this part of the file system, whichever is less.
+/// … and the file system's size divided by this.
 const FREE_PART_MIN: u64 = 20;
-/// Parts of the watermark: below one of them a server is full, and one is set aside.
+/// The watermark divided by this is the limit for `Full`, and the size of the reserve.
 const PARTS: u64 = 4;
-/// How often it is looked.
+/// Interval between measurements.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// The file that takes the room that is set aside.
+/// The reserve file.
 pub(crate) const RESERVE_FILE: &str = "reserve";
 
-/// What is free, and what should be.
+/// Free space and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Free {
-    /// Bytes that are free.
+    /// Free bytes.
     pub(crate) bytes: u64,
     /// The watermark.
     pub(crate) bytes_min: u64,
@@ -45,8 +46,8 @@ pub(crate) struct Free {
 }
 
 impl Free {
-    /// `room` is what was said last: what was short is enough again only with some more than the watermark, and what
-    /// was full is not with some more than a quarter of it.
+    /// `room` is the previous state. Leaving `Low` or `Full` takes more space than the limit (hysteresis): an
+    /// eighth of the watermark above it for `Low`, a 32nd for `Full`.
     fn new(bytes: u64, bytes_min: u64, room: DiskRoom) -> Self {
         let enough = if room == DiskRoom::Enough { bytes_min } else { bytes_min + bytes_min / 8 };
         let full = bytes_min / PARTS + if room == DiskRoom::Full { bytes_min / 32 } else { 0 };
@@ -59,7 +60,7 @@ impl Free {
     }
 }
 
-/// What a leader refuses for want of room.
+/// What a leader refuses for lack of space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusing {
     Nothing,
@@ -67,14 +68,14 @@ enum Refusing {
     Everything,
 }
 
-/// What this server's disk has left. A cheap handle; by default nothing is known, or there is no disk: there is room.
+/// This server's disk space. A cheap handle; the default, before any measurement or without a disk, has room.
 #[derive(Clone, Default)]
 pub struct DiskSpace(Arc<Known>);
 
 #[derive(Default)]
 struct Known {
     free: Mutex<Option<Free>>,
-    /// As a [`Refusing`]; every write asks.
+    /// A [`Refusing`] as an atomic, since every write reads it.
     refusing: AtomicU8,
 }
 
@@ -95,7 +96,7 @@ impl DiskSpace {
         space
     }
 
-    /// Why this server, as the leader, takes no such command, if it does not; in words for whoever sent it.
+    /// Returns the reason, for the sender, if this server as the leader refuses a command with these needs.
     pub(crate) fn refusal_of(&self, needs: Needs) -> Option<String> {
         let refusing = self.0.refusing.load(Ordering::Relaxed);
         if refusing == Refusing::Nothing as u8 {
@@ -107,7 +108,7 @@ impl DiskSpace {
         needs.room.then(|| NEW_WORK_REFUSED.to_owned())
     }
 
-    /// Bytes of the log that are held for followers, where `most` are while there is room.
+    /// Returns how many bytes of the log may be retained for followers; `most` while there is room.
     pub(crate) fn held_bytes_max(&self, most: u64) -> u64 {
         match self.free() {
             Some(Free { room: DiskRoom::Full, .. }) => 0,
@@ -120,18 +121,18 @@ impl DiskSpace {
         self.free().map_or(DiskRoom::Enough, |free| free.room)
     }
 
-    /// Whether there is as much as there should be.
+    /// Whether free space is above the watermark.
     pub(crate) fn is_enough(&self) -> bool {
         self.room() == DiskRoom::Enough
     }
 
-    /// Whether bytes can be taken in that come all at once, a snapshot's.
+    /// Whether `bytes` fit that arrive all at once, as with a snapshot.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         self.free().is_none_or(|free| free.bytes.saturating_sub(free.bytes_min / PARTS) >= bytes)
     }
 }
 
-/// Looks what is free and says what follows from it, for as long as this server runs.
+/// Measures free space and updates refusals, alarm and candidacy, for as long as this server runs.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { options, cluster, candidacy, alarms, space, .. } = &context;
     loop {
@@ -161,11 +162,13 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
     }
 }
 
-/// What a leader refuses whose disk has `own` left, and those of the other voters that are heard of what they say.
+/// Decides what a leader with `own` disk state refuses, given the states of the other voters that are heard
+/// from.
 fn refusing(own: DiskRoom, others: &[(u64, DiskRoom)], voters: usize) -> Refusing {
     let is_full = |(_, room): &&(u64, DiskRoom)| *room == DiskRoom::Full;
     let full = others.iter().filter(is_full).count();
-    // Entries that most servers do not take would wait, and tell no one how long.
+    // Without enough servers that accept entries, a proposed entry would wait indefinitely; refuse it
+    // instead.
     let willing = others.len() - full + 1;
     let is_without_quorum = 2 * willing <= voters;
     match own {
@@ -192,7 +195,7 @@ fn sentence(data_dir: &Path, free: Free) -> String {
 
 const MIB: u64 = 1024 * 1024;
 
-/// What is free in `data_dir`. Sets room aside where there is enough of it.
+/// Measures the free space in `data_dir`. Creates the reserve file if there is enough space.
 fn look(data_dir: &Path, least: Option<u64>, before: DiskRoom) -> io::Result<Free> {
     let (bytes, bytes_in_all) = free_bytes(data_dir)?;
     let bytes_min = least.unwrap_or_else(|| FREE_BYTES_MIN.min(bytes_in_all / FREE_PART_MIN));
@@ -200,7 +203,7 @@ fn look(data_dir: &Path, least: Option<u64>, before: DiskRoom) -> io::Result<Fre
     let reserve = Reserve::of(data_dir);
     let wanted = bytes_min / PARTS;
     if free.room == DiskRoom::Enough && bytes >= bytes_min + 2 * wanted && reserve.bytes() < wanted {
-        // What is free counts whether room can be set aside or not.
+        // The measurement is valid even if the reserve cannot be created.
         if let Err(error) = reserve.take(wanted) {
             tracing::debug!(%error, "no room can be set aside");
         }
@@ -208,14 +211,14 @@ fn look(data_dir: &Path, least: Option<u64>, before: DiskRoom) -> io::Result<Fre
     Ok(free)
 }
 
-/// Bytes that are free for this process where `path` is, and bytes in all.
+/// Returns the bytes that this process may use on the file system of `path`, and its total bytes.
 fn free_bytes(path: &Path) -> io::Result<(u64, u64)> {
     let there = statvfs(path)?;
     let unit = there.fragment_size();
     Ok((there.blocks_available() * unit, there.blocks() * unit))
 }
 
-/// Room that is set aside in a data directory.
+/// The reserve file in a data directory.
 struct Reserve(PathBuf);
 
 impl Reserve {
@@ -231,13 +234,13 @@ impl Reserve {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.0)?;
         let length = i64::try_from(bytes).map_err(io::Error::other)?;
         let taken = posix_fallocate(&file, 0, length).map_err(io::Error::from).and_then(|()| file.sync_all());
-        // In part it is of no use.
+        // A partial reserve is of no use.
         taken.inspect_err(|_| drop(std::fs::remove_file(&self.0)))
     }
 }
 
-/// Before anything is opened in `data_dir`: gives up what is set aside there if no more than that is free, since
-/// opening takes some room.
+/// Removes the reserve if less than its size is free otherwise. To be called before anything in `data_dir` is
+/// opened, since opening takes some space.
 pub(crate) fn make_room(data_dir: &Path) -> io::Result<()> {
     let reserve = Reserve::of(data_dir);
     let set_aside = reserve.bytes();
@@ -255,11 +258,11 @@ pub(crate) fn make_room(data_dir: &Path) -> io::Result<()> {
     File::open(data_dir)?.sync_all()
 }
 
-/// Why new work is refused, as the client is told.
+/// Why new work is refused; sent to the client.
 const NEW_WORK_REFUSED: &str = "the disks of this cluster's servers are nearly full, and no new work is taken until \
                                 there is room again. Reads, stops and removals go on; the servers' health and metrics \
                                 tell what is free. Nothing was changed";
-/// Why everything is.
+/// Why every change is refused.
 const EVERYTHING_REFUSED: &str = "the disks of most of this cluster's servers, or of its leader, are full but for what \
                                   a server needs to go on, and no change is taken until there is room again. Reads go \
                                   on; the servers' health and metrics tell what is free. Nothing was changed";

@@ -1,4 +1,4 @@
-//! How far the servers are from each other, and the multiplier of raft's times that this needs.
+//! Measures round trips between servers, and the multiplier of raft's timeouts that they require.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::alarms::Alarm;
 use crate::context::Context;
 use crate::options::{RAFT_MULTIPLIER_MAX, RaftTiming};
 
-/// How often it is looked.
+/// Interval between checks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The times from this server to the others and back.
+/// Round trips from this server to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Distances {
-    /// By the servers' names.
+    /// By server name.
     pub(crate) round_trips: Vec<(String, Duration)>,
 }
 
@@ -23,11 +23,12 @@ impl Distances {
         self.round_trips.iter().map(|(_, took)| *took).max().unwrap_or_default()
     }
 
-    /// The multiplier that these distances need, beside `timing` as it is in force; 1 where none is measured.
+    /// Returns the multiplier that these round trips require, independent of the multiplier already in
+    /// `timing`; 1 if none is measured.
     ///
-    /// A follower must not stand for election over one lost heartbeat. TCP sends what was lost again after about two
-    /// round trips, and half of one is the way: the least election timeout has to be longer than that and the interval
-    /// to the lost heartbeat.
+    /// A follower must not stand for election because of one lost heartbeat. TCP retransmits after about two
+    /// round trips, and the way there takes another half. So the minimum election timeout must exceed 2.5
+    /// round trips plus the heartbeat interval.
     pub(crate) fn multiplier_needed(&self, timing: &RaftTiming) -> u32 {
         let in_force_ms = timing.election_timeout_min_ms.saturating_sub(timing.heartbeat_interval_ms);
         let in_a_rack_ms = in_force_ms as f64 / f64::from(timing.multiplier.max(1));
@@ -36,7 +37,7 @@ impl Distances {
     }
 }
 
-/// Tells the operator when the servers are too far from each other for raft's times, for as long as raft runs.
+/// Raises an alarm while round trips are too long for raft's timeouts, for as long as raft runs.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { options, cluster, alarms, .. } = &context;
     loop {

@@ -1,5 +1,5 @@
-//! Compares this server's state with the others', by the chained hash at an index that all have applied: equal logs
-//! make equal states, and where they do not, somebody tells clients what is not so.
+//! Compares this server's state with the other voters' by a chained hash at the same log index. Equal logs
+//! must give equal states; a server whose state differs gives clients wrong answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use crate::context::Context;
 use crate::membership::ClusterId;
 use crate::peers::Peers;
 
-/// From one comparison to the next, with what the others are given to get to the index.
+/// Time between comparisons, plus the time that the others get to apply the index.
 const INTERVAL: Duration = Duration::from_secs(8);
 const CATCH_UP: Duration = Duration::from_secs(2);
-/// How long another server has to answer.
+/// Timeout for another server's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a comparison has shown.
+/// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// No one answered.
+    /// No other voter answered.
     Unknown,
-    /// All who answered have the same.
+    /// All that answered have the same hash.
     Agrees,
-    /// Most voters have something else.
+    /// A majority of the voters has another hash.
     IsWrong,
-    /// Most voters have what this server has, and these others do not.
+    /// A majority has this server's hash; the voters at these positions differ.
     OthersAreWrong(Vec<usize>),
     /// Some differ, and no majority is known.
     Undecided,
 }
 
-/// Judges by this server's hash and those of the other voters, as far as they are known.
+/// Compares this server's hash with those of the other voters; `None` where unknown.
 fn judge(own: u64, others: &[Option<u64>]) -> Verdict {
     let mut counts: BTreeMap<u64, usize> = BTreeMap::from([(own, 1)]);
     others.iter().flatten().for_each(|hash| *counts.entry(*hash).or_default() += 1);
@@ -54,10 +54,10 @@ fn judge(own: u64, others: &[Option<u64>]) -> Verdict {
     }
 }
 
-/// Compares for as long as it runs.
+/// Compares periodically, for as long as it runs.
 ///
 /// # Errors
-/// A sentence: most others have another state.
+/// Returned when a majority of the voters has another state; the text is a sentence for the operator.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { identity, peers, .. } = &context;
     loop {
@@ -100,7 +100,7 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
     }
 }
 
-/// The hash of another server at `index`, if it answers and knows.
+/// Returns another server's hash at `index`, if it answers and has it.
 async fn ask(peers: &Peers, identity: &ClusterId, other: &Member, index: u64) -> Option<u64> {
     let address = peers.address_of(other.id, &other.server);
     let request = DigestRequest { cluster_id: identity.get(), index };

@@ -1,9 +1,9 @@
-//! Why a request cannot be answered as it was asked.
+//! Errors of reads and writes.
 
-/// Why a write has no outcome to show.
+/// Why a write has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// It was refused; nothing changed.
+    /// The command was refused; nothing changed.
     #[error("{text}")]
     Refused {
         /// The HTTP status.
@@ -11,16 +11,16 @@ pub enum WriteError {
         /// The sentence for the caller.
         text: String,
     },
-    /// The servers' disks have no room for it: it was not proposed.
+    /// The servers' disks lack space; the command was not proposed.
     #[error("{0}")]
     NoRoom(String),
-    /// There is no leader: it was not proposed.
+    /// There is no leader; the command was not proposed.
     #[error("No cluster leader")]
     NoLeader,
-    /// It may or may not take effect: the reply was lost, or did not come in time.
+    /// The write may or may not take effect: the reply was lost or timed out.
     #[error("the outcome of the write is unknown: {0}")]
     Unknown(String),
-    /// This server is leaving service.
+    /// This server is shutting down.
     #[error("this server is shutting down")]
     Stopped,
 }
@@ -28,13 +28,13 @@ pub enum WriteError {
 /// Why a linearizable read cannot be served.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// There is no leader that could confirm what is current.
+    /// There is no leader to confirm the read.
     #[error("No cluster leader")]
     NoLeader,
-    /// The leader did not answer in time, or lost its lead.
+    /// The leader did not answer in time, or lost leadership.
     #[error("the leader could not confirm the read in time: {0}")]
     Unconfirmed(String),
-    /// This server does not have the state yet that it would be read from.
+    /// This server has not applied the entries needed for the read; holds how many it lacks.
     #[error(
         "this server is catching up, it lacks {0} log entries: ask another server, or this one again later"
     )]

@@ -1,4 +1,4 @@
-//! What is applied on this server, told in log order to those who follow it.
+//! Publishes changes in log order to subscribers as this server applies them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,17 +8,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::watch::Watches;
 
-/// Something that was applied.
+/// An event of the feed.
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
-    /// Entries up to `index`; each change with its entry's index.
+    /// Entries up to `index` were applied; each change carries its entry's index.
     Applied {
-        /// The log index applied last.
+        /// The last log index applied.
         index: u64,
-        /// What changed.
+        /// The changes.
         changes: Arc<Vec<(u64, Change)>>,
     },
-    /// All tables were replaced by a snapshot.
+    /// A snapshot replaced all tables.
     Restored,
 }
 
@@ -27,8 +27,8 @@ pub enum FeedEvent {
 pub struct Feed(Arc<Mutex<Vec<UnboundedSender<FeedEvent>>>>);
 
 impl Feed {
-    /// Everything that is applied from here on. A subscriber must keep reading: the queue has no bound
-    /// but that `apply` waits for no one.
+    /// Subscribes to everything applied from now on. Subscribers must keep reading: the queue is unbounded,
+    /// since applying must not wait for them.
     pub fn subscribe(&self) -> UnboundedReceiver<FeedEvent> {
         let (sender, receiver) = unbounded_channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
@@ -44,11 +44,11 @@ impl Feed {
     }
 }
 
-/// Tells watchers and the feed.
+/// Forwards applied changes to the watches and the feed.
 pub struct Fanout {
-    /// Blocking queries and sessions.
+    /// For blocking queries and node sessions.
     pub watches: Arc<Watches>,
-    /// The leader's duties.
+    /// For the leader's duties.
     pub feed: Feed,
 }
 

@@ -1,4 +1,5 @@
-//! What watches the ground that a server stands on: its disk's content and pace, its raft, its rows, its peers.
+//! Background checks: scrubs the disk, and watches raft, undecodable rows, other servers and the speed of log
+//! syncs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use crate::candidacy::Objection;
 use crate::cluster::{HEARD_WITHIN, Member};
 use crate::context::Context;
 
-/// Bytes of tables and snapshots that are scrubbed in a second at most.
+/// Maximum scrub rate for tables and snapshots, in bytes per second.
 const SCRUB_BYTES_PER_SECOND: usize = 32 * 1024 * 1024;
-/// From the end of one scrub to the next.
+/// Pause between two scrubs.
 const SCRUB_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads all that is stored, at the start and then once a day; ends with an error at the first bad block.
+/// Reads all stored data at the start and then a day after each scrub; ends with an error at the first
+/// corrupt block.
 pub(crate) async fn scrub(tables: Arc<dyn TablesDb>, stop: CancellationToken) -> Result<(), String> {
     loop {
         let (tables, stopped) = (tables.clone(), stop.clone());
@@ -35,7 +37,7 @@ pub(crate) async fn scrub(tables: Arc<dyn TablesDb>, stop: CancellationToken) ->
     }
 }
 
-/// Ends with an error when raft has stopped by itself: this server must leave service before it can lie.
+/// Ends with an error when raft has stopped by itself: this server must stop before it serves wrong answers.
 pub(crate) async fn watch_raft(context: Context) -> Result<(), String> {
     let mut metrics = context.cluster.raft().metrics();
     loop {
@@ -48,7 +50,7 @@ pub(crate) async fn watch_raft(context: Context) -> Result<(), String> {
     }
 }
 
-/// Tells the operator of rows that cannot be decoded, for as long as there are any.
+/// Raises an alarm while there are rows that cannot be decoded.
 pub(crate) async fn tell_of_rows_set_aside(context: Context) -> Result<(), String> {
     let set_aside = context.state.db().set_aside();
     let mut changes = set_aside.watch();
@@ -63,10 +65,10 @@ pub(crate) async fn tell_of_rows_set_aside(context: Context) -> Result<(), Strin
     }
 }
 
-/// How often it is looked who is heard of.
+/// Interval between checks of the other servers.
 const PEERS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Tells the operator of members that are not heard of any more, and of their return.
+/// Logs when a member is no longer heard from, and when it returns.
 pub(crate) async fn watch_peers(context: Context) -> Result<(), String> {
     let start = Instant::now();
     let mut heard: BTreeSet<u64> = BTreeSet::new();
@@ -93,13 +95,13 @@ pub(crate) async fn watch_peers(context: Context) -> Result<(), String> {
     }
 }
 
-/// How often it is looked how long syncs take.
+/// Interval between checks of the sync times.
 const SYNC_LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// A disk that was slow is well again after so long without a slow sync.
+/// A slow disk counts as recovered after this long without a slow sync.
 const DISK_WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// Says of a disk that takes too long that it speaks against this server as the leader, where enough others are well:
-/// a leader's writes all wait for its disk.
+/// Objects to this server's leading while its disk is slow and a quorum of other voters is fine: every write
+/// waits for the leader's disk.
 pub(crate) async fn watch_syncs(context: Context) -> Result<(), String> {
     let Context { options, cluster, candidacy, alarms, counts, .. } = &context;
     let mut slow: Option<Instant> = None;

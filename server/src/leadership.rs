@@ -1,4 +1,4 @@
-//! Tells the operator who leads, and when nobody can: what is told is taken back when it has ended.
+//! Logs which server leads, and when no server can lead.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use tokio::time::{Instant, sleep};
 use crate::cluster::{Cluster, Reach};
 use crate::context::Context;
 
-/// How often it is looked who leads, in a rack.
+/// Interval between checks, at rack-scale timing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// An election that takes longer than this, in a rack, though enough servers are reached, is told too.
+/// An election that takes longer than this (at rack-scale timing) is logged even if a quorum is reached.
 const ELECTION_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// What was told last.
+/// What was logged last.
 enum Told {
     Nothing,
-    /// Who leads, and in which term.
+    /// The leader's id and term.
     Leader(u64, u64),
-    /// That nobody can, and the ids of the voters that are not reached.
+    /// That there is no leader; holds the ids of the unreached voters.
     Nobody(Vec<u64>),
 }
 
-/// Looks for as long as this server runs.
+/// Runs for as long as this server runs.
 pub(crate) async fn watch(context: Context) -> Result<(), String> {
     let Context { cluster, options, .. } = &context;
     let election_time_max = options.raft.scaled(ELECTION_TIME_MAX, 10);
@@ -55,7 +55,8 @@ pub(crate) async fn watch(context: Context) -> Result<(), String> {
     }
 }
 
-/// Says that no leader is known, where there is a cluster and it is news; gives the ids that it names.
+/// Logs that no leader is known, if this server has voters and the text is new; returns the ids of the
+/// unreached voters.
 fn tell_of_none(cluster: &Cluster, told: &Told, is_late: bool) -> Option<Vec<u64>> {
     let reach = cluster.reach();
     if reach.voters == 0 || reach.has_quorum && !is_late {
@@ -69,7 +70,7 @@ fn tell_of_none(cluster: &Cluster, told: &Told, is_late: bool) -> Option<Vec<u64
     Some(unreached)
 }
 
-/// That no leader is known, and what is known of the reason.
+/// Describes that no leader is known, and why as far as is known.
 pub(crate) fn no_leader(reach: &Reach) -> String {
     let (missing, voters) = (reach.unreached.len(), reach.voters);
     let unreached = reach.unreached_text();

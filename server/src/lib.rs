@@ -1,4 +1,4 @@
-//! Acts: the raft node, gRPC, HTTP, watches, a leader's duties.
+//! The server: the raft node, gRPC, HTTP API, watches, and the leader's duties.
 
 pub mod addresses;
 pub mod alarms;

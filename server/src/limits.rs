@@ -5,17 +5,18 @@ use std::time::Duration;
 use ordu_core::limits::HTTP_STALL_MS;
 use tokio::sync::watch;
 
-/// What a server bears of its clock, its disk and its clients.
+/// What a server tolerates of its clock, disk and clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// By how much this server's clock may differ from the median of the members' clocks: with more it is no
-    /// leader.
+    /// Maximum difference between this server's clock and the median of the members' clocks. Beyond it the
+    /// server should not lead.
     pub clock_skew_max: Duration,
-    /// How long a sync of the raft log may take: with a slower disk it is no leader.
+    /// Maximum duration of a raft log sync. With a slower disk the server should not lead.
     pub sync_time_max: Duration,
-    /// How long a client of the HTTP API may take nothing of what is sent to it.
+    /// How long an HTTP client may accept no data before its connection is closed.
     pub http_stall_max: Duration,
-    /// Bytes that should be free where the data are; not set: 1 GiB, or a twentieth of a small file system.
+    /// Free bytes that the data directory's file system should have; by default 1 GiB or a twentieth of it,
+    /// whichever is less.
     pub disk_free_bytes_min: Option<u64>,
 }
 
@@ -30,27 +31,27 @@ impl Default for Limits {
     }
 }
 
-/// The limits in force: who goes by one asks for it at each look. A cheap handle.
+/// The limits in force; users read them anew each time. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct LimitsInForce(watch::Sender<Limits>);
 
 impl LimitsInForce {
-    /// These, until others are set.
+    /// Starts with `limits`.
     pub fn new(limits: Limits) -> Self {
         Self(watch::Sender::new(limits))
     }
 
-    /// Those of this moment.
+    /// Returns the current limits.
     pub fn get(&self) -> Limits {
         *self.0.borrow()
     }
 
-    /// These from now on.
+    /// Replaces the limits.
     pub fn set(&self, limits: Limits) {
         self.0.send_replace(limits);
     }
 
-    /// Follows them.
+    /// Returns a receiver of changes.
     pub(crate) fn watch(&self) -> watch::Receiver<Limits> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Threads for large work that can wait: the system gives them a processor where nothing more urgent wants it.
+//! Low-priority threads for heavy work that can wait.
 
 use std::sync::LazyLock;
 
@@ -6,15 +6,15 @@ use ordu_store::urgency::Urgency;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// The process's. The urgency is a thread's for good, since an ordinary user cannot raise one again, so these are apart
-/// from all other threads.
+/// Runtime of the process's low-priority threads. They are separate because a thread cannot get its priority
+/// back: an unprivileged user may only lower it.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let lower = || {
         if let Err(error) = Urgency::Large.take() {
             tracing::warn!(%error, "large work has the priority of all other");
         }
     };
-    // Its one worker has nothing to do; what counts are the threads that it has for blocking work.
+    // The single worker thread is idle; only the blocking threads are used.
     let threads = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("large-work")
@@ -23,7 +23,7 @@ static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     threads.inspect_err(|error| tracing::warn!(%error, "large work has the priority of all other")).ok()
 });
 
-/// Does `work` on such a thread.
+/// Runs `work` on a low-priority thread, or on an ordinary blocking thread if there are none.
 pub(crate) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     match &*THREADS {
         Some(threads) => threads.spawn_blocking(work),

@@ -1,5 +1,4 @@
-//! The network's seam: how listeners and connections are made. TCP in a server, turmoil in a simulation,
-//! TLS in between one day.
+//! Network abstraction for listeners and connections, so that simulations can replace TCP.
 
 use std::future::Future;
 use std::io;
@@ -23,18 +22,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// A connection.
 pub type Connection = Box<dyn Io>;
 
-/// A future in a box.
+/// A boxed future.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Takes connections.
+/// A listener.
 pub trait Accept: Send + 'static {
-    /// The next connection.
+    /// Waits for the next connection.
     fn accept(&mut self) -> Boxed<'_, io::Result<(Connection, SocketAddr)>>;
-    /// Where it listens.
+    /// Returns the listen address.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// Makes listeners and connections.
+/// Creates listeners and connections.
 pub trait Net: Send + Sync + 'static {
     /// Listens on `addr`.
     fn listen(&self, addr: SocketAddr) -> Boxed<'_, io::Result<Box<dyn Accept>>>;
@@ -62,13 +61,12 @@ impl Accept for TcpAccept {
     }
 }
 
-/// How long a silent peer is left alone before the system asks whether it is still there.
+/// Idle time before the system probes a peer.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-/// How often it is then asked.
+/// Interval between probes.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Small messages leave at once, and a peer that has gone without a word does not hold a descriptor for
-/// ever.
+/// Sends small messages at once, and makes the system close connections to peers that vanished.
 fn tune(stream: &tokio::net::TcpStream) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
@@ -77,17 +75,18 @@ fn tune(stream: &tokio::net::TcpStream) {
     let tuned = tuned
         .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_millis(CONNECTION_STALL_MS_MAX))));
     if let Err(error) = tuned {
-        // The peer has gone already: whoever uses the connection will hear of it.
+        // The peer is already gone; the user of the connection gets the error.
         tracing::debug!(%error, "a connection's options cannot be set");
     }
 }
 
-/// Bytes that the system takes of what is written to an accepted connection before its peer takes any. What more there
-/// is stays here, where it is counted; a peer that takes nothing is noticed, too.
+/// Maximum of unsent bytes that the kernel buffers for an accepted connection. Further output stays in this
+/// process, which counts it and notices a peer that does not read.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// Else the system would hold some megabytes for each client that reads nothing.
+/// Limits the kernel's send buffer; otherwise it would hold some megabytes for each client that does not
+/// read.
 fn bound_unsent(stream: &tokio::net::TcpStream) {
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
@@ -114,7 +113,7 @@ impl Net for Tcp {
     }
 }
 
-/// The network, shared.
+/// A shared network.
 pub type SharedNet = Arc<dyn Net>;
 
 #[cfg(test)]
@@ -148,7 +147,7 @@ mod tests {
                 taken += accepted.write(&[7; 65_536]).await.unwrap();
             }
         };
-        // Nothing is waited for: it goes on for as long as there is room.
+        // The timeout is expected: writes stop once the buffers are full.
         let _ = tokio::time::timeout(Duration::from_secs(1), taking).await;
         assert!(taken < 1024 * 1024, "{taken} bytes");
     }

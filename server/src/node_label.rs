@@ -1,16 +1,16 @@
-//! How the log names a node: by its name, and by the beginning of its id, which commands take.
+//! Formats nodes for the log: by name and by the start of the id, which commands accept.
 
 use std::fmt;
 
 use ordu_proto::state::Node;
 
-/// Nodes of one line; of more it says how many.
+/// Maximum number of nodes named in one line; the rest are counted.
 const NAMED_MAX: usize = 8;
 
-/// Bytes of an id that are shown.
+/// Number of id bytes shown.
 const ID_BYTES: usize = 4;
 
-/// Shown as `node "name" (0123abcd)`.
+/// Formats as `node "name" (0123abcd)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NodeLabel<'a>(pub(crate) &'a Node);
 
@@ -22,7 +22,7 @@ impl fmt::Display for NodeLabel<'_> {
     }
 }
 
-/// Several nodes, one after the other; of very many the first.
+/// Formats several nodes: names the first [`NAMED_MAX`] and counts the rest.
 pub(crate) fn several(nodes: &[Node]) -> String {
     let mut texts: Vec<String> =
         nodes.iter().take(NAMED_MAX).map(|node| NodeLabel(node).to_string()).collect();

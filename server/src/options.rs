@@ -1,4 +1,4 @@
-//! What a server is told at its start.
+//! Options given to a server at its start.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,26 +8,27 @@ use crate::limits::LimitsInForce;
 use crate::trust::Trust;
 use ordu_proto::state::AutopilotConfig;
 
-/// The most that `raft_multiplier` may be; Nomad's bound.
+/// Maximum of `raft_multiplier`, as in Nomad.
 pub const RAFT_MULTIPLIER_MAX: u32 = 10;
 
-/// Raft's timing. Fail-over takes about the greatest election timeout and a draw on top of it; a sync
-/// that is slower than that makes a leader lose its followers.
+/// Raft's timing. Fail-over takes about the maximum election timeout plus a random delay. If a log sync takes
+/// longer than that, the leader loses its followers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftTiming {
-    /// How often the leader says that it is there.
+    /// Interval between the leader's heartbeats.
     pub heartbeat_interval_ms: u64,
-    /// The least time without a leader after which a server stands for election.
+    /// Minimum time without a leader after which a server stands for election.
     pub election_timeout_min_ms: u64,
-    /// The greatest such time, and the lease of a leader.
+    /// Maximum of that time, and the leader's lease.
     pub election_timeout_max_ms: u64,
-    /// By how much these times, which have it in them, are longer than those of servers in one rack. Other times that
-    /// servers wait for each other are longer by it, too. 1 to 10; Nomad's `raft_multiplier`.
+    /// Factor already applied to the times above, relative to servers in one rack. Other timeouts between
+    /// servers are scaled by it, too. 1 to 10; Nomad's `raft_multiplier`.
     pub multiplier: u32,
 }
 
 impl RaftTiming {
-    /// Longer by the multiplier than `base`, which is right in a rack, up to so many times.
+    /// Returns `base`, a timeout for servers in one rack, times the multiplier, which counts for at most
+    /// `times_max`.
     pub fn scaled(&self, base: Duration, times_max: u32) -> Duration {
         base * self.multiplier.clamp(1, times_max)
     }
@@ -44,23 +45,24 @@ impl Default for RaftTiming {
     }
 }
 
-/// When a snapshot is taken, and what of the log is kept behind it. A follower that lacks no more than that catches up
-/// from the log.
+/// When snapshots are taken, and how much of the log is kept behind the newest one. A follower that lacks no
+/// more than that catches up from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogBounds {
-    /// Log entries after which a snapshot is taken …
+    /// Number of log entries after which a snapshot is taken …
     pub snapshot_entries: u64,
     /// … and bytes of entries.
     pub snapshot_bytes: u64,
-    /// Log entries that are kept behind the newest snapshot. They cost disk, and writes: with 100,000 of them the
-    /// benchmark registered about a tenth fewer jobs a second than with 20,000.
+    /// Log entries kept behind the newest snapshot. They cost disk space and write throughput: in the
+    /// benchmark, 100,000 instead of 20,000 lowered the job registration rate by about a tenth.
     pub kept_entries: u64,
-    /// Bytes of entries that are kept behind it.
+    /// Bytes of entries kept behind the newest snapshot.
     pub kept_bytes: u64,
-    /// For how long an entry is kept behind it, and how old one may get before a snapshot is taken.
+    /// For how long an entry is kept behind the newest snapshot; also the age of an entry that triggers a
+    /// snapshot.
     pub kept_age: Duration,
-    /// Bytes of entries that are kept for followers that are behind, or take over a snapshot, and need them to catch
-    /// up. One that needs more is sent a snapshot anew.
+    /// Bytes of entries kept for followers that are behind or receiving a snapshot. A follower that needs
+    /// more gets another snapshot.
     pub held_bytes: u64,
 }
 
@@ -77,14 +79,14 @@ impl Default for LogBounds {
     }
 }
 
-/// For how long every server has to know a feature level before the cluster's rises to it: an operator who is not content
-/// with a new release goes back within this time.
+/// How long every server must support a feature level before the leader raises the cluster's level to it.
+/// Within this time an operator can go back to the previous release.
 pub const FEATURE_LEVEL_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// A server's options.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where the server keeps its data; a directory of its own.
+    /// The data directory, used by this server alone.
     pub data_dir: PathBuf,
     /// The server's name, unique in its region.
     pub name: String,
@@ -92,11 +94,11 @@ pub struct ServerOptions {
     pub region: String,
     /// The datacenter.
     pub datacenter: String,
-    /// Where the HTTP API is served.
+    /// Listen address of the HTTP API.
     pub http_bind: SocketAddr,
-    /// Where raft, the other servers and the node agents come in.
+    /// Listen address for raft, other servers and node agents.
     pub rpc_bind: SocketAddr,
-    /// A second port that joins may come to (Nomad's gossip port); none where it could not be wanted.
+    /// Second listen address for join requests (Nomad's gossip port), if any.
     pub serf_bind: Option<SocketAddr>,
     /// `host:port` of the HTTP API as others reach it.
     pub http_advertise: String,
@@ -104,31 +106,30 @@ pub struct ServerOptions {
     pub rpc_advertise: String,
     /// `host:port` of the second port as others reach it.
     pub serf_advertise: String,
-    /// The address of this machine in `rpc_advertise`, where it was found out and may change; none where it was
-    /// configured.
+    /// This machine's address in `rpc_advertise` if it was detected and so may change; `None` if configured.
     pub own_address: Option<IpAddr>,
-    /// What servers have to prove to one another.
+    /// What servers must prove to each other.
     pub trust: Trust,
-    /// Servers that form the cluster when they find each other.
+    /// Number of servers that must find each other to form the cluster.
     pub bootstrap_expect: u32,
-    /// `host:port` of servers to join, tried for as long as there is none.
+    /// `host:port` of servers to join; retried until this server has a cluster.
     pub retry_join: Vec<String>,
     /// Raft's timing.
     pub raft: RaftTiming,
-    /// How much of the raft log is kept.
+    /// When snapshots are taken and how much of the log is kept.
     pub log: LogBounds,
-    /// How the leader looks after the servers, until that is set for the cluster: its first leader sets it to this.
+    /// Initial autopilot configuration; the cluster's first leader stores it.
     pub autopilot: AutopilotConfig,
-    /// For how long every server has to know a feature level before the leader raises the cluster's to it.
+    /// How long every server must support a feature level before the leader raises the cluster's level to it.
     pub feature_level_after: Duration,
-    /// How long a node may be silent; it shows itself three times in this time.
+    /// How long a node may be silent; nodes send three heartbeats in this time.
     pub heartbeat_ttl: Duration,
-    /// How much longer a silent node is waited for before it is down.
+    /// Additional time before a silent node is marked down.
     pub heartbeat_grace: Duration,
-    /// What may be changed while the server runs.
+    /// Limits that may be changed while the server runs.
     pub limits: LimitsInForce,
     /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
     pub with_client: bool,
-    /// Scheduler workers.
+    /// Number of scheduler workers.
     pub workers: usize,
 }

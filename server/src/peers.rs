@@ -1,5 +1,4 @@
-//! Channels to the other servers: one a peer and purpose, opened when first used and again after a
-//! failure.
+//! Channels to other servers: one per server and purpose, opened at first use and reopened after a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +17,8 @@ use crate::net::SharedNet;
 use crate::options::RaftTiming;
 use crate::trust::Trust;
 
-/// What a channel is for: heartbeats must not queue behind bulk, nor anything behind a snapshot.
+/// Purpose of a channel: heartbeats must not queue behind bulk data, and nothing must queue behind a
+/// snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Log entries.
@@ -27,36 +27,38 @@ pub enum Purpose {
     Heartbeat,
     /// Snapshots.
     Snapshot,
-    /// Everything else that servers ask of each other.
+    /// All other requests between servers.
     Ask,
 }
 
-/// How long connecting may take, in a rack, as the times below.
+/// Connect timeout. Like the timeouts below it is meant for servers in one rack.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// A connection on which nothing moves is probed at this interval …
+/// Interval of probes on an idle connection …
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(1_000);
-/// … and given up after this time without an answer.
+/// … and how long to wait for the answer before closing it.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(2_000);
 
-/// The channels, and where the servers are.
+/// Channels to the other servers, and their addresses.
 #[derive(Clone)]
 pub struct Peers(Arc<Inner>);
 
 struct Inner {
     net: SharedNet,
-    /// What other servers have to prove, and this one to them.
+    /// Proves this server's identity and checks the others'.
     trust: Trust,
-    /// Where channels are worked on, whoever opens them: clients' requests must not hold up what servers ask.
+    /// Runtime that drives all channels, so that client requests on another runtime do not delay requests
+    /// between servers.
     runtime: Handle,
-    /// How far they are.
+    /// Scales the timeouts.
     timing: RaftTiming,
     channels: Mutex<BTreeMap<(String, Purpose), Channel>>,
-    /// Where servers say that they are, which is fresher than the membership when an address has changed.
+    /// Addresses that servers report themselves; more current than the membership after an address has
+    /// changed.
     addresses: Mutex<BTreeMap<u64, Server>>,
 }
 
 impl Peers {
-    /// No channels yet. To be called on the runtime that is to work on them.
+    /// Creates an empty set of channels. Must be called on the runtime that is to drive them.
     pub fn new(net: SharedNet, trust: Trust, timing: RaftTiming) -> Self {
         let runtime = Handle::current();
         Self(Arc::new(Inner {
@@ -69,22 +71,23 @@ impl Peers {
         }))
     }
 
-    /// Runs what belongs to the channels where they are worked on.
+    /// Spawns a task on the runtime that drives the channels.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.runtime.spawn(task);
     }
 
-    /// What other servers have to prove.
+    /// Returns what servers must prove.
     pub(crate) fn trust(&self) -> &Trust {
         &self.0.trust
     }
 
-    /// A server has said where it is.
+    /// Records the address that a server reported.
     pub fn met(&self, id: u64, server: Server) {
         self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, server);
     }
 
-    /// Forgets all servers but those that are wanted, and closes the channels to all other addresses.
+    /// Forgets the addresses of unwanted servers, and closes channels to addresses that are neither in
+    /// `addresses` nor remembered.
     pub fn keep(&self, is_wanted: impl Fn(u64) -> bool, addresses: &BTreeSet<&str>) {
         let mut known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|id, _| is_wanted(*id));
@@ -95,13 +98,13 @@ impl Peers {
         channels.retain(|(address, _), _| is_used(address));
     }
 
-    /// Where a server is: as it said last, else as the membership has it.
+    /// Returns a server's RPC address: the reported one, else the one in the membership.
     pub fn address_of(&self, id: u64, membership: &Server) -> String {
         let addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         addresses.get(&id).unwrap_or(membership).rpc_addr.clone()
     }
 
-    /// A channel to `host:port`. It connects when it is first used.
+    /// Returns the channel to `host:port`. It connects at first use.
     pub fn channel(&self, host_port: &str, purpose: Purpose) -> Result<Channel, tonic::Status> {
         let mut channels = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host_port.to_owned(), purpose);
@@ -136,14 +139,14 @@ impl Peers {
         })))
     }
 
-    /// Raft's client.
+    /// Returns a raft client for `host:port`.
     pub fn raft(&self, host_port: &str, purpose: Purpose) -> Result<RaftClient<Channel>, tonic::Status> {
         Ok(RaftClient::new(self.channel(host_port, purpose)?)
             .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(RPC_MESSAGE_BYTES_MAX))
     }
 
-    /// The client of the servers' own questions.
+    /// Returns a client for the other requests between servers.
     pub fn server(&self, host_port: &str) -> Result<ServerClient<Channel>, tonic::Status> {
         Ok(ServerClient::new(self.channel(host_port, Purpose::Ask)?)
             .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)

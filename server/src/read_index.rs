@@ -1,5 +1,5 @@
-//! Linearizable reads at any server: the leader confirms by a quorum that it still leads, this server
-//! waits until it has applied what was committed then. Reads that wait share a round.
+//! Linearizable reads at any server: the leader confirms through a quorum that it still leads, and this
+//! server waits until it has applied what was committed at that time. Waiting reads share a round.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ pub struct ReadIndex {
     askers: mpsc::UnboundedSender<Asker>,
 }
 
-/// How long one round may take, in a rack, before another is tried.
+/// Timeout of one round, at rack-scale timing; then another round is tried.
 const ROUND_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 impl ReadIndex {
-    /// Starts the rounds of this server.
+    /// Starts the task that runs the rounds.
     pub fn start(
         cluster: Cluster,
         state: State,
@@ -43,7 +43,7 @@ impl ReadIndex {
         Self { state, askers }
     }
 
-    /// Returns once a read of this server's state sees all that was acknowledged before the call.
+    /// Waits until a read of this server's state sees every write acknowledged before the call.
     pub async fn confirm(&self) -> Result<(), ReadError> {
         let index = self.index().await?;
         let lacks = index.saturating_sub(self.state.applied_index());
@@ -59,7 +59,7 @@ impl ReadIndex {
         Ok(())
     }
 
-    /// The log index that a read has to wait for.
+    /// Returns the log index that must be applied before the read.
     pub async fn index(&self) -> Result<u64, ReadError> {
         let (asker, answer) = oneshot::channel();
         let stopped = || ReadError::Unconfirmed("this server is shutting down".to_owned());
@@ -78,12 +78,12 @@ struct Rounds {
 impl Rounds {
     async fn run(self, mut asked: mpsc::UnboundedReceiver<Asker>) {
         let mut askers = Vec::new();
-        // All who ask while a round is under way share the next: a round answers only those who asked
+        // Requests that arrive during a round share the next one: a round is valid only for requests made
         // before it began.
         while asked.recv_many(&mut askers, usize::MAX).await > 0 {
             let answer = self.round().await;
             for asker in askers.drain(..) {
-                // Whoever asked may have gone.
+                // The receiver may have been dropped.
                 let _ = asker.send(answer.clone());
             }
         }

@@ -1,15 +1,15 @@
-//! Forms a new cluster from the data directory of one server, where the quorum of its cluster is lost for good.
+//! Forms a new cluster from one server's data directory after the quorum of its cluster is lost for good.
 //!
-//! All is read, and made, in a copy inside the directory (files that are never changed in place are linked), and put
-//! in the place of the former at the end, or not at all ([`crate::storage::replacement`]). What comes of it is what a
-//! server has that has taken over a snapshot and has no log behind it:
+//! All work is done in a copy inside the directory (immutable files are hard-linked). At the end the copy
+//! replaces the original completely or not at all ([`crate::storage::replacement`]). The result looks like a
+//! server that has installed a snapshot and has no log:
 //!
-//! - the tables with all that this server's log holds. What is behind the last entry that it knows to be committed is
-//!   kept: a quorum that is gone may have acknowledged it.
-//! - one entry more, by which this server is the only voter. Its term is later than any that this server has heard of,
-//!   and its index is so far behind the last one that no index that a node or a client may have been told by the lost
-//!   servers is given to another change.
-//! - a new raft id and a new cluster's id, so that no server of the former cluster is heard or answered.
+//! - The tables contain everything in this server's log, including entries after the last one known to be
+//!   committed: the lost quorum may have acknowledged them.
+//! - One more entry makes this server the only voter. Its term is later than any this server has heard of.
+//!   Its index is so far ahead that no index that the lost servers may have reported to nodes or clients is
+//!   used for another change.
+//! - The server and the cluster get new ids, so that servers of the former cluster are ignored and refused.
 
 #[cfg(test)]
 mod tests;
@@ -37,17 +37,17 @@ use prost::Message;
 use crate::server::{ServerError, failed};
 use crate::storage::{LOCK, Storage, lock, replacement};
 
-/// Indexes that are left out behind the last entry: those of a week's 1,700 writes a second. Others may have been told
-/// of so many that this server never heard of.
+/// Number of indexes skipped after the last entry: a week at 1,700 writes a second. The lost servers may have
+/// reported indexes that this server never received.
 const INDEXES_LEFT_OUT: u64 = 1_000_000_000;
-/// What of a data directory is a server's own.
+/// The files in a data directory that are copied.
 const OWN_FILES: [&str; 4] = [IDENTITY_FILE, "raft-log", "raft-log.record", "tables"];
 
-/// Where an entry stands. Of two servers' last entries the greater one has all that the other has that was
-/// acknowledged.
+/// Position of a log entry. Of two servers' last entries, the greater one's server has every acknowledged
+/// entry of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The term of the leader that logged it.
+    /// The term of the leader that appended it.
     pub term: u64,
     /// Its index.
     pub index: u64,
@@ -59,65 +59,65 @@ impl From<LogId> for Position {
     }
 }
 
-/// A server as the membership that this one knows has it.
+/// A server of the membership.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// The raft id.
     pub id: u64,
     /// Name and addresses.
     pub server: Server,
-    /// Whether it votes.
+    /// Whether it is a voter.
     pub voter: bool,
 }
 
-/// What is in a server's data directory.
+/// Contents of a server's data directory.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where the server has its data.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// Its raft id.
+    /// The server's raft id.
     pub server_id: u64,
     /// Its cluster's id.
     pub cluster_id: Vec<u8>,
-    /// The last entry that its tables had on the disk; what it had applied since then is in its log alone.
+    /// The last entry applied to the tables on disk; later entries are only in the log.
     pub applied: Option<Position>,
-    /// The last entry that it has.
+    /// The last entry in the log or the tables.
     pub last: Position,
-    /// The hash of the state after that entry, which is the same on all servers that have it (see [`state_hash`]).
+    /// Hash of the state after that entry, equal on all servers that have it (see [`state_hash`]).
     pub state_hash: [u8; 32],
-    /// The latest time that its entries carry: the clock of the leader of then. Nanoseconds since 1970.
+    /// The latest timestamp of the entries, from the leader's clock. Nanoseconds since 1970.
     pub time_ns: i64,
-    /// Jobs, with all that its log has.
+    /// Number of jobs, including the whole log.
     pub jobs: usize,
-    /// Allocations, likewise.
+    /// Number of allocations, likewise.
     pub allocations: usize,
-    /// Nodes, likewise.
+    /// Number of nodes, likewise.
     pub nodes: usize,
     /// The servers of the cluster, likewise, by id.
     pub members: Vec<Member>,
-    /// The latest term that it has heard of.
+    /// The latest term that the server has heard of.
     term: u64,
 }
 
 impl Found {
-    /// This server, if the membership has it.
+    /// Returns this server's entry in the membership, if any.
     pub fn me(&self) -> Option<&Member> {
         self.members.iter().find(|member| member.id == self.server_id)
     }
 }
 
-/// What a recovery has made.
+/// Result of a recovery.
 #[derive(Clone, Debug)]
 pub struct Formed {
     /// The server's new raft id.
     pub server_id: u64,
     /// The new cluster's id.
     pub cluster_id: Vec<u8>,
-    /// Where what the server had before is.
+    /// Directory with the previous data.
     pub aside: PathBuf,
 }
 
-/// A data directory that a new cluster can be formed from. No other process uses it meanwhile.
+/// A data directory that a new cluster can be formed from. It stays locked meanwhile.
 pub struct Recovery {
     found: Found,
     copy: WorkingCopy,
@@ -125,20 +125,20 @@ pub struct Recovery {
     _lock: nix::fcntl::Flock<fs::File>,
 }
 
-/// What becomes of a look at a data directory.
+/// Outcome of examining a data directory.
 pub enum Looked {
-    /// It can be recovered from.
+    /// A cluster can be formed from it.
     Recoverable(Box<Recovery>),
-    /// An earlier recovery of it was decided on and cut short. It is completed now.
+    /// An earlier recovery that was interrupted has now been completed.
     Completed,
 }
 
 impl Recovery {
-    /// Reads what is in `data_dir`, where a server has its data, with all that is checked at a server's start, and
-    /// changes nothing there.
+    /// Examines the server data in `data_dir`, with the same checks as at server start. Changes no server
+    /// data there, except that an interrupted recovery is completed.
     ///
     /// # Errors
-    /// When it is in use, damaged, not writable, or holds nothing of a cluster.
+    /// Returned if the directory is in use, damaged or not writable, or holds no cluster data.
     pub async fn look(data_dir: &Path) -> Result<Looked, ServerError> {
         let what = |part: &str| format!("cannot {part} in {}", data_dir.display());
         if !data_dir.is_dir() {
@@ -159,17 +159,19 @@ impl Recovery {
         Ok(Looked::Recoverable(Box::new(Self { found, copy, _lock: lock })))
     }
 
-    /// What is there.
+    /// Returns the contents.
     pub fn found(&self) -> &Found {
         &self.found
     }
 
-    /// Forms the new cluster. Cut short at any moment, it leaves what was there before or all of what it makes.
+    /// Forms the new cluster. If interrupted at any moment, the directory has either the previous data or the
+    /// complete new data.
     ///
     /// # Errors
-    /// When files cannot be written or moved. What was there before is there then, or is completed at the next start.
+    /// Returned if files cannot be written or moved. Then the previous data are in place, or the next start
+    /// completes the replacement.
     pub async fn form(self) -> Result<Formed, ServerError> {
-        // Dropped in the other order: the lock last.
+        // Order matters: locals are dropped in reverse, so the lock goes last.
         let Self { _lock, found, copy } = self;
         let drawn = Identity::draw();
         let server_id = drawn.server_id;
@@ -184,7 +186,7 @@ impl Recovery {
         let failed_in = || failed(format!("cannot write in {}", copy.path.display()));
         fs::remove_dir_all(copy.path.join("raft-log")).map_err(failed_in())?;
         fs::remove_file(copy.path.join("raft-log.record")).map_err(failed_in())?;
-        // As drawn, it says that its log is not made yet, so that one may be.
+        // A freshly drawn identity is not marked as prepared, so that a new log may be created.
         let identity = Identity { cluster_id: cluster_id.clone(), ..drawn };
         IdentityFile::new(&copy.path).save(&identity).map_err(failed_in())?;
         copy.with(|storage| begin_log(storage, at, server_id)).await?;
@@ -195,7 +197,7 @@ impl Recovery {
     }
 }
 
-/// A copy of what a server has, inside its data directory. It goes when it is dropped.
+/// A copy of a server's data, inside its data directory. Removed on drop.
 struct WorkingCopy {
     path: PathBuf,
     data_dir: PathBuf,
@@ -214,12 +216,12 @@ impl WorkingCopy {
         Ok(copy)
     }
 
-    /// Opens the databases for `work`, as a server's start does, and returns when they are closed again.
+    /// Opens the databases as at server start, runs `work`, and waits until they are closed again.
     async fn with<T, Working: Future<Output = io::Result<T>>>(
         &self,
         work: impl FnOnce(Storage) -> Working,
     ) -> Result<T, ServerError> {
-        // Whoever reads of a fault looks for it where it came from.
+        // Report faults with the path of the original directory.
         let told = |error: &dyn std::fmt::Display| {
             let (copy, data_dir) = (self.path.display().to_string(), self.data_dir.display().to_string());
             ServerError::Fatal(error.to_string().replace(&copy, &data_dir))
@@ -240,7 +242,7 @@ impl WorkingCopy {
 impl Drop for WorkingCopy {
     fn drop(&mut self) {
         match fs::remove_dir_all(&self.path) {
-            // It has taken the place of the former.
+            // Not found: the copy has already replaced the original.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%error, path = %self.path.display(), "a copy that is not needed any more cannot be removed");
             }
@@ -249,7 +251,8 @@ impl Drop for WorkingCopy {
     }
 }
 
-/// RocksDB writes to its tables' files once and then never again, so another name for them does. All others are copied.
+/// Copies a file or directory. RocksDB never changes its table files (`sst`), so they are hard-linked if
+/// possible.
 fn copy_or_link(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() {
         fs::create_dir(to)?;
@@ -266,7 +269,7 @@ fn copy_or_link(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(drop)
 }
 
-/// No one follows what is applied here.
+/// An observer that ignores changes.
 struct NoOne;
 
 impl Observer for NoOne {
@@ -274,7 +277,7 @@ impl Observer for NoOne {
     fn restored(&self, _: u64) {}
 }
 
-/// Applies what the log has to the tables, and tells what there is then.
+/// Applies the rest of the log to the tables, and describes the result.
 async fn look(storage: Storage, data_dir: PathBuf) -> io::Result<Found> {
     let Identity { server_id, cluster_id, .. } = storage.identity.load()?;
     let nothing = |what: &str| invalid(format!("{} {what}: there is nothing to recover", data_dir.display()));
@@ -348,8 +351,8 @@ fn count(reader: &dyn Reader, table: Table) -> io::Result<usize> {
     counted.map(|()| count).map_err(invalid)
 }
 
-/// Ends the tables with the entry at `at` by which `me` is the only server, in the cluster of `cluster_id`, and with
-/// a snapshot of that.
+/// Appends to the tables the entry at `at`, which makes the given server the only voter, sets the cluster id
+/// to `cluster_id`, and takes a snapshot.
 async fn end_tables(
     storage: Storage,
     at: LogId,
@@ -362,7 +365,7 @@ async fn end_tables(
     let alone =
         Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, server)])).map_err(invalid)?;
     apply(&mut machine, vec![Entry::new(at, EntryPayload::Membership(alone))]).await?;
-    // Not by an entry: all servers of the new cluster begin with this snapshot.
+    // Written without a log entry: all servers of the new cluster start from this snapshot.
     let mut cluster = state.read(rows::cluster_meta).map_err(invalid)?;
     cluster.cluster_id = cluster_id;
     let row =
@@ -371,7 +374,7 @@ async fn end_tables(
     tables.checkpoint().map(drop)
 }
 
-/// Begins a log behind `at`, as that of the server `id`, which has led in that entry's term.
+/// Starts an empty log after `at` for server `id`, as the leader of that entry's term.
 async fn begin_log(storage: Storage, at: LogId, id: u64) -> io::Result<()> {
     let seen = state_machine::seen(&*storage.tables, id)?;
     let mut log = LogStore::open(storage.log.clone(), id, &seen)?;

@@ -1,8 +1,8 @@
-//! How much of the raft log is kept: bounded in entries, bytes and age, and for as long as a follower needs it.
+//! Purges the raft log: keeps a bounded number of entries, bytes and age, plus what followers still need.
 //!
-//! Raft itself purges nothing here. It purges by count alone, and under load drops the entries that a follower would
-//! need behind the snapshot that is being sent to it: it would have to take over the next one, and so on for as long as
-//! the load lasts.
+//! Raft's own purging is disabled. It goes by count alone, and under load drops the entries that a follower
+//! needs after the snapshot being sent to it. The follower would then need the next snapshot, and so on for
+//! as long as the load lasts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,33 +18,33 @@ use crate::context::Context;
 use crate::disk_space::DiskSpace;
 use crate::options::LogBounds;
 
-/// How often it is looked whether anything is to be purged.
+/// Interval between checks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// A receiver acknowledges a snapshot that it has taken over within this time.
+/// How long after the end of a transfer the receiver may take to acknowledge the snapshot.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
-/// Where little can be purged, it is purged this often.
+/// Interval of purges that free little.
 const SMALL_PURGE_INTERVAL: Duration = Duration::from_secs(60);
-/// The log is purged when no more than this is to be written …
+/// The log is purged when at most this many bytes are waiting to be written …
 const QUIET_BACKLOG_BYTES: usize = 256 * 1024;
-/// … or after this time.
+/// … or when the purge has been pending for this long.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// A snapshot that was asked for and is not there is asked for again after this time.
+/// A requested snapshot that does not appear is requested again after this time.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// Snapshots that this server sends, by receiver. A cheap handle.
+/// Snapshot transfers from this server, by receiver. A cheap handle.
 #[derive(Clone, Default)]
 pub struct Transfers(Arc<Mutex<BTreeMap<u64, Transfer>>>);
 
 #[derive(Clone, Copy)]
 struct Transfer {
-    /// Tells it from one before it that has not ended yet.
+    /// Tells this transfer from an earlier one that has not ended yet.
     number: u64,
-    /// The last index that the snapshot has.
+    /// The last index in the snapshot.
     last: u64,
     ended: Option<Instant>,
 }
 
-/// A transfer under way, until it is dropped.
+/// Guard of a transfer; dropping it ends the transfer.
 pub struct UnderWay {
     all: Transfers,
     target: u64,
@@ -56,7 +56,7 @@ impl Transfers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A snapshot with entries up to `last` begins its way to `target`.
+    /// Begins the transfer of a snapshot with entries up to `last` to `target`.
     pub fn begin(&self, target: u64, last: u64) -> UnderWay {
         let mut all = self.all();
         let number = all.get(&target).map_or(0, |former| former.number + 1);
@@ -65,7 +65,8 @@ impl Transfers {
         UnderWay { all: self.clone(), target, number }
     }
 
-    /// The first entry that `target` will need once it has the snapshot that is on its way, or has just arrived.
+    /// Returns the first entry that `target` needs after the snapshot that is being sent or was just sent to
+    /// it.
     fn needed_by(&self, target: u64) -> Option<u64> {
         let transfer = self.all().get(&target).copied()?;
         let counts = transfer.ended.is_none_or(|ended| ended.elapsed() < ACKNOWLEDGED_WITHIN);
@@ -83,21 +84,22 @@ impl Drop for UnderWay {
     }
 }
 
-/// What of the log there is, as raft tells it.
+/// Boundaries of the log, as raft reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept {
     /// The first entry that is not purged.
     first: u64,
-    /// The first entry that the newest snapshot does not have.
+    /// The first entry that is not in the newest snapshot.
     behind_snapshot: u64,
 }
 
-/// The first entry that is to be kept.
+/// Returns the first entry to keep.
 fn first_kept(extent: &Extent, bounds: &LogBounds, kept: Kept, needed: &[u64], space: &DiskSpace) -> u64 {
     let Kept { first, behind_snapshot } = kept;
     let held_bytes = space.held_bytes_max(bounds.held_bytes);
     let held = needed.iter().copied().filter(|needed| {
-        // Whoever needs what is gone needs a snapshot. What would take too much room is not waited for.
+        // A follower that needs purged entries needs a snapshot anyway. Do not hold entries beyond the byte
+        // limit.
         *needed >= first && extent.bytes_from(*needed) <= held_bytes
     });
     let unneeded = if space.is_enough() {
@@ -109,9 +111,9 @@ fn first_kept(extent: &Extent, bounds: &LogBounds, kept: Kept, needed: &[u64], s
     held.chain([unneeded]).min().unwrap_or(first).max(first)
 }
 
-/// Has snapshots taken by bytes and age, and purges what is not kept, for as long as raft runs.
+/// Triggers snapshots by bytes and age, and purges entries that need not be kept, for as long as raft runs.
 ///
-/// `backlog` is what the log has not written yet, bytes.
+/// `backlog` is the number of bytes not yet written to the log.
 pub(crate) async fn keep(
     context: Context,
     transfers: Transfers,
@@ -153,7 +155,7 @@ pub(crate) async fn keep(
             due_since = None;
             continue;
         }
-        // Raft's core waits for the purge, and for all that is to be written before it.
+        // Raft's core waits for the purge and for all writes queued before it.
         let since = *due_since.get_or_insert_with(Instant::now);
         let is_quiet = *backlog.borrow() <= QUIET_BACKLOG_BYTES;
         if is_quiet || is_short_of_room || since.elapsed() > QUIET_WITHIN {
@@ -167,7 +169,8 @@ fn next_index(log_id: Option<&ordu_store::types::LogId>) -> u64 {
     log_id.map_or(0, |id| id.index + 1)
 }
 
-/// The first entry that each server needs that is heard of, where this one leads and the log begins with `first`.
+/// Returns the first entry that each reachable follower needs, if this server leads; `first` is the first
+/// entry in the log.
 fn needed(
     context: &Context,
     metrics: &RaftMetrics<TypeConfig>,
@@ -179,7 +182,7 @@ fn needed(
         replication.iter().filter(|(id, _)| **id != metrics.id && context.cluster.is_heard_of(**id));
     let needed = heard_of.map(|(id, has)| match has {
         Some(_) => next_index(has.as_ref()).max(transfers.needed_by(*id).unwrap_or(0)),
-        // A new leader does not know yet what it has.
+        // A new leader does not know yet how far the follower's log matches.
         None => transfers.needed_by(*id).unwrap_or(first),
     });
     needed.collect()
@@ -210,7 +213,7 @@ mod tests {
             DiskSpace::known(100 << 20, 1_000 << 20, DiskRoom::Full),
         );
         let first = |needed: &[u64]| first_kept(&extent, &BOUNDS, kept, needed, &enough);
-        // Nothing is known of bytes and ages: only what was appended counts.
+        // The extent is empty, so byte and age limits do not apply.
         assert_eq!(1_000, first(&[]));
         assert_eq!(1_000, first(&[2_000]));
         assert_eq!(700, first(&[700, 800]));
@@ -227,7 +230,7 @@ mod tests {
         assert_eq!(960, first_kept(&extent, &BOUNDS, kept, &[960], &low));
         assert_eq!(1_000, first_kept(&extent, &BOUNDS, kept, &[960], &full));
         assert_eq!(700, first(&[700]));
-        // A log that begins behind the snapshot, as after a failed write.
+        // A log that begins after the snapshot, as after a failed write.
         let ahead = Kept { first: 1_200, behind_snapshot: 1_000 };
         for space in [enough, low, full] {
             assert_eq!(1_200, first_kept(&extent, &BOUNDS, ahead, &[], &space));

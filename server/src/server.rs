@@ -1,4 +1,4 @@
-//! A server from its start to its end.
+//! A server's life from start to shutdown.
 
 mod opening;
 mod parts;
@@ -34,49 +34,49 @@ pub enum ServerError {
         /// The directory.
         path: String,
     },
-    /// A port.
+    /// Listening on a port failed.
     #[error("`ports.{key}`: {source}{}", what_helps(source))]
     Listen {
-        /// Which one.
+        /// The port's key in `ports`.
         key: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// The disk.
+    /// A disk operation failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// A setting that raft refuses.
+    /// Raft refuses a setting.
     #[error("the raft settings cannot be used: {0}")]
     Config(String),
-    /// Something that must not go on.
+    /// A condition under which the server must not go on.
     #[error("{0}")]
     Fatal(String),
-    /// The release that this server is of: the cluster's feature level is above what it knows.
+    /// This release is too old: the cluster's feature level is above what it supports.
     #[error("{0}")]
     TooOld(String),
-    /// This server must not go on under its id. It may start anew, with an empty data directory, once what it
-    /// has is set aside (see [`crate::storage::Storage::set_aside`]).
+    /// This server must not go on under its id. It may start anew with an empty data directory after its data
+    /// were set aside (see [`crate::storage::Storage::set_aside`]).
     #[error("{reason}: this server has to start anew, with an empty data directory")]
     Anew {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Whom it has heard of, for its next life (see [`Former::knowing`]).
+        /// The servers it knows, for its next life (see [`Former::knowing`]).
         known: Known,
     },
-    /// This server has to start again, as it is.
+    /// This server must restart with its data.
     #[error("{reason}: this server has to start again")]
     Again {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// What is to be done where this server cannot listen.
+/// Returns advice for a failure to listen.
 fn what_helps(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::AddrInUse => {
@@ -97,23 +97,23 @@ pub(crate) fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Serve
     move |source| ServerError::Io { what, source }
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Server {
     context: Context,
     parts: Parts,
     http: JoinHandle<()>,
-    /// Ends what clients ask, and what runs beside.
+    /// Stops client services and background tasks.
     stop: CancellationToken,
-    /// Ends what servers ask of each other.
+    /// Stops the services between servers.
     stop_rpc: CancellationToken,
     sessions: Arc<LiveSessions>,
     tables: Arc<dyn TablesDb>,
-    // Dropped last: until then the data directory is this server's alone.
+    // Dropped last: holds the lock on the data directory.
     _lock: Option<Arc<nix::fcntl::Flock<std::fs::File>>>,
 }
 
 impl Server {
-    /// Starts a server: opens its state, listens, looks for its cluster.
+    /// Starts a server: opens its state, listens, and looks for its cluster.
     ///
     /// # Errors
     /// See [`ServerError`].
@@ -125,9 +125,9 @@ impl Server {
         Self::start_after(Former::default(), options, storage, net, Handle::current()).await
     }
 
-    /// Starts a server that was another before: what it had was set aside. What clients ask, and what a leader
-    /// decides, runs on `work`: apart from raft, its log and the sessions of nodes, which run on the caller's
-    /// runtime and must not wait for it.
+    /// Starts a server whose previous data may have been set aside. Client requests and leader decisions run
+    /// on `work`; raft, its log and node sessions run on the caller's runtime and must not wait for that
+    /// work.
     ///
     /// # Errors
     /// See [`ServerError`].
@@ -152,15 +152,15 @@ impl Server {
         Ok(Self { context, parts, http, stop, stop_rpc, sessions, tables, _lock })
     }
 
-    /// The server's parts, for those who live in the same process.
+    /// Returns the server's parts, for code in the same process.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Runs until `shutdown`, then hands leadership over and ends in order.
+    /// Runs until `shutdown`, then hands over leadership and shuts down in order.
     ///
     /// # Errors
-    /// What made the server end by itself: it must not go on.
+    /// The failure that ended the server.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), ServerError> {
         let ended = tokio::select! {
             () = shutdown.cancelled() => None,
@@ -179,7 +179,7 @@ impl Server {
             tracing::warn!(%error, "raft did not end in order");
         }
         self.parts.end().await;
-        // What a fault of the disk has brought about is less than the fault.
+        // If the disk reported a fault, return that: it is the root cause.
         let ended = ended.map(|reason| self.tables.faults().reported().map_or(reason, ServerError::Fatal));
         let flushed = flush(self.tables.clone()).await;
         match ended {
@@ -188,22 +188,22 @@ impl Server {
         }
     }
 
-    /// Ends what clients ask, then what servers ask of each other.
+    /// Stops client services, then the services between servers.
     async fn stop_serving(&mut self) {
         self.stop.cancel();
-        // Open sessions would hold the RPC service up; their agents move to another server.
+        // Open sessions would keep the RPC service from ending; their agents connect to another server.
         self.sessions.end_all();
         if !self.http.is_finished()
             && let Err(error) = (&mut self.http).await
         {
             tracing::warn!(%error, "the HTTP service did not end in order");
         }
-        // What clients have asked is answered by now: the new leader's word was needed for it.
+        // The client requests, which may have needed the new leader, are answered by now.
         self.stop_rpc.cancel();
     }
 }
 
-/// A flushed state has nothing to replay at the next start.
+/// Flushes the state, so that the next start has nothing to replay.
 async fn flush(tables: Arc<dyn TablesDb>) -> io::Result<()> {
     if !tables.blocks() {
         return tables.flush();

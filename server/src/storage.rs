@@ -1,4 +1,4 @@
-//! A server's data directory: its databases, its lock, and what a server that starts anew sets aside.
+//! A server's data directory: its databases, its lock, and setting data aside when a server starts anew.
 
 pub(crate) mod replacement;
 
@@ -17,24 +17,24 @@ use crate::disk_space::{RESERVE_FILE, make_room};
 use crate::membership::Former;
 use crate::server::{ServerError, failed};
 
-/// Where a server keeps what it must not forget: the disk's seam.
+/// A server's persistent stores; simulations replace them.
 #[derive(Clone)]
 pub struct Storage {
     /// The raft log.
     pub log: Arc<dyn LogDb>,
     /// The state tables.
     pub tables: Arc<dyn TablesDb>,
-    /// Who the server is.
+    /// The server's identity.
     pub identity: Arc<dyn IdentityStore>,
-    /// Held for as long as the data directory is in use.
+    /// Lock on the data directory, held while it is in use.
     pub(crate) lock: Option<Arc<nix::fcntl::Flock<File>>>,
 }
 
 impl Storage {
-    /// On disk, in `data_dir`.
+    /// Opens the stores on disk in `data_dir`.
     ///
     /// # Errors
-    /// When the directory is locked, damaged or not writable.
+    /// Returned if the directory is locked, damaged or not writable.
     pub fn open(data_dir: &Path) -> Result<Self, ServerError> {
         let what = |part: &str| format!("cannot open {part} in {}", data_dir.display());
         std::fs::create_dir_all(data_dir).map_err(failed(what("the data directory")))?;
@@ -59,14 +59,15 @@ impl Storage {
         Ok(storage)
     }
 
-    /// Goes on with what was being moved in `data_dir` when it was cut short. Tells whether other data have taken the
-    /// place of the former now.
+    /// Completes an interrupted move of files in `data_dir`. Returns whether a recovery's data have now
+    /// replaced the previous data.
     pub(crate) fn complete_what_was_begun(data_dir: &Path) -> io::Result<bool> {
         complete_setting_aside(data_dir)?;
         replacement::complete(data_dir)
     }
 
-    /// Completes what a first start begins: from then on a log or tables that are missing are lost, and not new.
+    /// Completes the first start. From then on a missing log or table counts as lost data, not as a new
+    /// server.
     fn prepare(&self, is_first: bool) -> io::Result<()> {
         let identity = self.identity.load()?;
         if is_first {
@@ -76,10 +77,10 @@ impl Storage {
         Ok(())
     }
 
-    /// What a simulation provides.
+    /// Uses the stores of a simulation.
     ///
     /// # Errors
-    /// When the disk is another server's, or fails.
+    /// Returned if the disk belongs to another server, or fails.
     pub fn simulated(
         log: Arc<dyn LogDb>,
         tables: Arc<dyn TablesDb>,
@@ -90,29 +91,30 @@ impl Storage {
         Ok(storage)
     }
 
-    /// Tells when no one uses the databases any more.
+    /// Returns a handle that tells when the databases are no longer in use.
     pub fn in_use(&self) -> InUse {
         InUse { log: Arc::downgrade(&self.log), tables: Arc::downgrade(&self.tables) }
     }
 
-    /// Moves what a server has in `data_dir` into a directory of its own there, and gives that one's path.
-    /// Nothing is removed. No one may use the storage meanwhile.
+    /// Moves a server's data in `data_dir` into a new subdirectory, and returns its path. Removes nothing.
+    /// The storage must not be in use.
     ///
     /// # Errors
-    /// When the directory is locked, or files cannot be moved.
+    /// Returned if the directory is locked, or files cannot be moved.
     pub fn set_aside(data_dir: &Path) -> Result<PathBuf, ServerError> {
         let failed = || failed(format!("cannot set aside what is in {}", data_dir.display()));
         let _lock = lock(data_dir)?;
         let name = format!("{ASIDE}{}", free_suffix(data_dir));
         std::fs::create_dir(data_dir.join(&name)).map_err(failed())?;
-        // Cut short, it is completed before anything is opened: of a server's files, a part is worse than none.
+        // The marker makes the next start complete an interrupted move: partial server data are worse than
+        // none.
         std::fs::write(data_dir.join(SETTING_ASIDE), &name).map_err(failed())?;
         sync_all(data_dir).map_err(failed())?;
         complete_setting_aside(data_dir).map_err(failed())?;
         Ok(data_dir.join(name))
     }
 
-    /// Who the server in `data_dir` was before what it had was set aside.
+    /// Returns the previous identities of the server in `data_dir`, from the data set aside.
     pub fn former(data_dir: &Path) -> Former {
         let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
         let is_aside =
@@ -123,15 +125,15 @@ impl Storage {
     }
 }
 
-/// The file by which a server has its data directory for itself.
+/// The file whose lock gives a server exclusive use of its data directory.
 pub(crate) const LOCK: &str = "lock";
-/// How the names of directories begin into which a server's files were moved.
+/// Name prefix of directories with data set aside.
 const ASIDE: &str = "aside-";
 
-/// The file that names the directory into which a server's files are being moved.
+/// The marker file that names the directory into which files are being moved.
 const SETTING_ASIDE: &str = "setting-aside";
 
-/// The second that it is, or the next that no directory of what was set aside is named by.
+/// Returns the current second since 1970, or the next one that no existing directory is named after.
 fn free_suffix(data_dir: &Path) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let is_free = |second: &u64| !data_dir.join(format!("{ASIDE}{second}")).exists();
@@ -148,7 +150,7 @@ fn sync_all(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Moves what is left to be moved, if anything is.
+/// Completes an interrupted move, if there is one.
 fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
     let marker = data_dir.join(SETTING_ASIDE);
     if !marker.exists() {
@@ -156,7 +158,7 @@ fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
     }
     let name = std::fs::read_to_string(&marker)?;
     if !name.starts_with(ASIDE) || !data_dir.join(&name).is_dir() {
-        // Its writing was cut short, and nothing is moved yet.
+        // Writing the marker was interrupted; nothing has been moved yet.
         return std::fs::remove_file(marker);
     }
     move_aside(data_dir, &data_dir.join(name), |name| name == SETTING_ASIDE)?;
@@ -164,7 +166,7 @@ fn complete_setting_aside(data_dir: &Path) -> io::Result<()> {
     File::open(data_dir)?.sync_all()
 }
 
-/// Moves into `aside` what a server has in `data_dir`, but what `stays`.
+/// Moves a server's files from `data_dir` into `aside`, except those that `stays` selects.
 fn move_aside(data_dir: &Path, aside: &Path, stays: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in std::fs::read_dir(data_dir)? {
         let name = entry?.file_name();
@@ -176,7 +178,7 @@ fn move_aside(data_dir: &Path, aside: &Path, stays: impl Fn(&str) -> bool) -> io
     File::open(aside)?.sync_all()
 }
 
-/// Has `data_dir` for this process alone, for as long as what it gives is kept.
+/// Locks `data_dir` for this process while the returned lock is held.
 pub(crate) fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<File>, ServerError> {
     let what = format!("cannot open the lock in {}", data_dir.display());
     let file = File::create(data_dir.join(LOCK)).map_err(failed(what))?;
@@ -194,7 +196,7 @@ impl InUse {
     /// Waits until they are closed.
     ///
     /// # Errors
-    /// When they are not within a few seconds.
+    /// Returned if they are not closed within ten seconds.
     pub async fn closed(self) -> Result<(), ServerError> {
         for _ in 0..CLOSING_TRIES {
             if self.log.strong_count() == 0 && self.tables.strong_count() == 0 {
@@ -206,7 +208,7 @@ impl InUse {
     }
 }
 
-/// How often it is looked whether the databases of a server that has ended are closed …
+/// Number of checks whether the databases of a stopped server are closed …
 const CLOSING_TRIES: u32 = 500;
-/// … and the pause in between.
+/// … and the pause between them.
 const CLOSING_PAUSE: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! What tests of this crate stand on: one server that keeps everything in memory.
+//! Test support: a single server with everything in memory.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,17 +16,18 @@ use crate::server::Server;
 use crate::storage::Storage;
 use crate::trust::Trust;
 
-/// A server that forms a cluster by itself. It may not lead yet.
+/// Starts a server that forms a cluster by itself. It may not lead yet.
 pub(crate) async fn one_server() -> Server {
     one_server_on(Arc::new(MemoryLog::default())).await
 }
 
-/// The same, with its raft log in `log`.
+/// As [`one_server`], with its raft log in `log`.
 pub(crate) async fn one_server_on(log: Arc<dyn LogDb>) -> Server {
     start(1, log, MemoryDb::default()).await
 }
 
-/// A server that expects so many to form a cluster with, itself among them, and that has `tables`.
+/// Starts a server with the state `tables` that waits for `bootstrap_expect` servers, including itself, to
+/// form a cluster.
 pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: MemoryDb) -> Server {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = ServerOptions {

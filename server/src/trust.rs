@@ -1,7 +1,8 @@
-//! Whom this server lets in among the servers: who has the cluster's key, where there is one.
+//! Authenticates servers by the cluster's key, if one is configured.
 //!
-//! The key is proven once a connection (`trust/handshake.rs`), so that it costs requests nothing and covers all that
-//! servers ask of each other. Nodes come to the same port and prove nothing; they are answered as nodes and no further.
+//! The key is proven once per connection (`trust/handshake.rs`), so requests cost nothing extra and all
+//! requests between servers are covered. Nodes use the same port without a proof; only the node service
+//! answers them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,23 +28,23 @@ use handshake::{Begun, Shown};
 pub use key::Key;
 use received::{Caller, Received};
 
-/// How often the same is told of the same server.
+/// Minimum time between equal log messages about one server.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
-/// What is wrong with a server that proves another key.
+/// Describes a server that proves another key.
 const OTHER_KEY: &str = "has another key in `server { encrypt }` than this one";
-/// Servers and causes that were told within that time; of more nothing is told.
+/// Maximum number of servers and causes remembered for that; beyond it nothing is logged.
 const TOLD_MAX: usize = 256;
 
-/// What servers have to prove to one another. A cheap handle.
+/// What servers must prove to each other. A cheap handle.
 #[derive(Clone, Default)]
 pub struct Trust(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     key: Option<Key>,
-    /// Whether servers without it are let in all the same.
+    /// Whether servers without the key are accepted nevertheless.
     is_lax: bool,
-    /// When it was told of whom that something is wrong.
+    /// When which problem with which server was last logged.
     told: Mutex<BTreeMap<(String, &'static str), Instant>>,
 }
 
@@ -55,12 +56,12 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    /// By `key`. If `is_lax`, servers that do not have it are told of, and let in all the same.
+    /// Requires `key`, if given. If `is_lax`, servers without it are logged and accepted.
     pub fn new(key: Option<Key>, is_lax: bool) -> Self {
         Self(Arc::new(Inner { key, is_lax, told: Mutex::default() }))
     }
 
-    /// Says at the start what keeps others out, and what does not.
+    /// Logs at the start who can connect as a server.
     pub(crate) fn tell(&self) {
         match (&self.0.key, self.0.is_lax) {
             (None, _) => tracing::warn!(
@@ -79,15 +80,16 @@ impl Trust {
         }
     }
 
-    /// Whether the cluster's key is asked for.
+    /// Whether the key is required.
     fn is_strict(&self) -> bool {
         self.0.key.is_some() && !self.0.is_lax
     }
 
-    /// Has the server at `address`, to which `io` was opened, prove the key, and proves it.
+    /// Proves the key to the server at `address` on the new connection `io`, and checks that server's proof.
     ///
     /// # Errors
-    /// The connection's, and a sentence where the other server's key is not this one's.
+    /// Returned if the connection fails, or if the key is required and the other server has none or another
+    /// one.
     pub(crate) async fn introduce(&self, io: &mut Connection, address: &str) -> io::Result<()> {
         let Some(key) = &self.0.key else { return Ok(()) };
         let cause = match handshake::come(io, key).await? {
@@ -105,14 +107,14 @@ impl Trust {
         Ok(())
     }
 
-    /// Tells that this server and the one at `address` do not trust each other.
+    /// Logs that this server and the one at `address` do not trust each other.
     pub(crate) fn tell_refusal(&self, address: &str, cause: &str) {
         if self.is_due(address, "") {
             tracing::error!(address, "a server cannot be spoken with: {cause}");
         }
     }
 
-    /// Takes connections, each with what has been shown on it; one that shows nothing for too long is closed.
+    /// Runs the handshake on accepted connections. Closes a connection whose peer takes too long.
     pub(crate) fn received(
         self,
         taken: impl Stream<Item = io::Result<Guarded>>,
@@ -121,7 +123,7 @@ impl Trust {
             let trust = self.clone();
             async move { trust.receive(taken?).await }
         };
-        // No one waits for another. What went wrong with one connection ends no other.
+        // Handshakes run concurrently, and a failed one ends only its own connection.
         let received = taken.map(receive).buffer_unordered(RPC_CONNECTIONS_MAX);
         let tell = |error: &io::Error| tracing::debug!(%error, "a connection has ended before it began");
         received.filter_map(move |received| ready(received.inspect_err(tell).ok().map(Ok)))
@@ -150,7 +152,7 @@ impl Trust {
                 shown
             }
         };
-        // HTTP/2 begins only now.
+        // Restart the time limit: HTTP/2 begins only now.
         Ok(Received::new(io.greeted_in_time(), Caller { from, shown }, Vec::new()))
     }
 
@@ -165,7 +167,7 @@ impl Trust {
         }
     }
 
-    /// Whether it is time to tell something of someone, who may come many times a second.
+    /// Whether to log this problem with this server now; it may occur many times a second.
     fn is_due(&self, of: &str, what: &'static str) -> bool {
         let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|_, at| at.elapsed() < TELL_INTERVAL);
@@ -178,7 +180,7 @@ impl Trust {
     }
 }
 
-/// Around a service that only servers may ask.
+/// Protects a service that only servers may use.
 impl Interceptor for Trust {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         if self.0.key.is_none() {

@@ -1,5 +1,5 @@
-//! Who waits for what: blocking queries and node sessions register a key and are woken by what `apply`
-//! touched.
+//! Change notifications: blocking queries and node sessions watch keys, and are woken when an applied entry
+//! changes them.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -10,11 +10,11 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-/// What a watcher waits for: any change of a table, a row of it, or the rows of an owner.
+/// What is watched: a whole table, one row, or the rows of an owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     table: Table,
-    /// Empty for the table as a whole.
+    /// Empty for the whole table.
     bytes: Vec<u8>,
 }
 
@@ -24,17 +24,17 @@ impl Key {
         Self { table, bytes: Vec::new() }
     }
 
-    /// A row of the table `T`.
+    /// A row of table `T`.
     pub fn row<T: Rows>(key: T::Key<'_>) -> Self {
         Self { table: T::TABLE, bytes: T::key(key) }
     }
 
-    /// All rows that a job owns, by the secondary table that names them.
+    /// All rows of a job; `by_job` is the secondary table that lists them.
     pub fn of_job(by_job: Table, namespace: &str, job_id: &str) -> Self {
         Self { table: by_job, bytes: key::of_job(namespace, job_id) }
     }
 
-    /// All rows that something with an id owns, by the secondary table that names them.
+    /// All rows of the owner with this id; `by_owner` is the secondary table that lists them.
     pub fn of_owner(by_owner: Table, owner: Id) -> Self {
         Self { table: by_owner, bytes: owner.to_vec() }
     }
@@ -50,7 +50,7 @@ struct Watched {
     watchers: usize,
 }
 
-/// The registry of all who wait on this server.
+/// The registry of all watches on this server.
 pub struct Watches {
     shards: Vec<Shard>,
     watchers: AtomicUsize,
@@ -63,7 +63,7 @@ impl Default for Watches {
     }
 }
 
-/// A registration; it ends when it is dropped.
+/// A registration; dropping it ends it.
 pub struct Watch {
     watches: Arc<Watches>,
     keys: Vec<(Key, Arc<Notify>)>,
@@ -73,7 +73,8 @@ impl Watches {
     /// Registers for changes of any of `keys`.
     pub fn watch(self: &Arc<Self>, keys: Vec<Key>) -> Watch {
         self.watchers.fetch_add(1, Ordering::Relaxed);
-        // With the one in `wake`: either the change finds this watcher, or what this watcher reads has it.
+        // Pairs with the fence in `wake`: either `wake` sees this watcher, or the watcher's next read sees
+        // the change.
         fence(Ordering::SeqCst);
         let register = |key: Key| {
             let mut shard = self.shard(&key);
@@ -86,12 +87,12 @@ impl Watches {
         Watch { watches: self.clone(), keys: keys.into_iter().map(register).collect() }
     }
 
-    /// Registrations that are open.
+    /// Returns the number of open registrations.
     pub fn watchers(&self) -> usize {
         self.watchers.load(Ordering::Relaxed)
     }
 
-    /// Wakes those who wait for what `changes` touched.
+    /// Wakes the watchers of everything that `changes` touched.
     pub fn wake(&self, changes: &[(u64, Change)]) {
         fence(Ordering::SeqCst);
         if self.watchers() == 0 {
@@ -102,7 +103,7 @@ impl Watches {
         }
     }
 
-    /// Wakes everybody: all tables were replaced.
+    /// Wakes all watchers, after all tables were replaced.
     pub fn wake_all(&self) {
         for shard in &self.shards {
             for watched in lock(shard).values() {
@@ -127,8 +128,8 @@ fn lock(shard: &Shard) -> MutexGuard<'_, FxHashMap<Key, Watched>> {
 }
 
 impl Watch {
-    /// Arms the watch: a change from here on completes what is returned. Arm, then read, then wait, and
-    /// no change is missed.
+    /// Arms the watch: a change from now on completes the returned value. To miss no change, arm, then read,
+    /// then wait.
     pub fn armed(&self) -> Armed {
         let arm = |(_, notify): &(Key, Arc<Notify>)| {
             let mut notified = Box::pin(notify.clone().notified_owned());
@@ -158,7 +159,7 @@ impl Drop for Watch {
 pub struct Armed(Vec<std::pin::Pin<Box<OwnedNotified>>>);
 
 impl Armed {
-    /// Completes once something that is watched has changed since it was armed.
+    /// Waits until something watched has changed since arming.
     pub async fn changed(self) {
         if self.0.is_empty() {
             return std::future::pending().await;
@@ -213,7 +214,7 @@ mod tests {
     const ID: Id = [7; 16];
     const NODE: Id = [8; 16];
 
-    /// Every key that anything here could touch, and one of each kind that nothing does.
+    /// Every key that the test changes could touch, and one of each kind that none touches.
     fn keys() -> Vec<Key> {
         let mut keys: Vec<Key> = Table::ALL.into_iter().map(Key::table).collect();
         for job in ["a", "other"] {

@@ -1,4 +1,4 @@
-//! Proposes commands from any server: here where this server leads, else at the leader.
+//! Proposes commands from any server: locally if this server leads, otherwise through the leader.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ use crate::peers::Peers;
 pub struct Written<A> {
     /// The log index at which it was decided.
     pub index: u64,
-    /// What the command answers where it takes effect.
+    /// The command's answer.
     pub answer: A,
 }
 
@@ -49,28 +49,28 @@ pub struct Writer {
     space: DiskSpace,
 }
 
-/// What became of one attempt.
+/// Outcome of one attempt to propose.
 enum Attempt {
     Decided(u64, Outcome),
-    /// It is not in any log.
+    /// The command is in no log.
     NotProposed,
-    /// Nor will it be: the leader's release cannot read it.
+    /// The command is and will be in no log: the leader's release cannot decode it.
     Unreadable(String),
-    /// Nor will it be: the leader's disk, or too many others, have no room for it.
+    /// Likewise: the leader's disk, or too many other disks, lack space.
     NoRoom(String),
-    /// Nor will it be: the cluster has not reached its feature level.
+    /// Likewise: the command needs a feature level that the cluster has not reached.
     AboveLevel(String),
-    /// It may be.
+    /// The command may or may not be in the log.
     Unknown(String),
-    /// It is in no log, nor will this server ask for it: its raft has ended.
+    /// The command is in no log, and this server cannot propose it: its raft has stopped.
     Stopped,
 }
 
-/// A pause between attempts; a new leader is looked for meanwhile.
+/// Pause between attempts, unless the leader changes earlier.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Writer {
-    /// A writer of this server.
+    /// Creates this server's writer.
     pub fn new(
         cluster: Cluster,
         state: State,
@@ -82,13 +82,13 @@ impl Writer {
         Self { forward: Forward { peers, cluster_id, queues: Arc::default() }, cluster, state, clock, space }
     }
 
-    /// Proposes `command` and returns once it is decided and applied here.
+    /// Proposes `command`, and returns once it is decided and applied here.
     ///
-    /// It carries a request id, so that it is tried again after a lost reply or a change of leaders and
-    /// takes effect once.
+    /// The command carries a request id, so that it takes effect only once even if it is retried after a lost
+    /// reply or a change of leaders.
     ///
     /// # Errors
-    /// See [`WriteError`]; only [`WriteError::Unknown`] leaves open whether it takes effect.
+    /// See [`WriteError`]; only after [`WriteError::Unknown`] may the command still take effect.
     pub async fn write<C: Command>(&self, command: C) -> Result<Written<C::Answer>, WriteError> {
         read(self.write_proposal(command.into()).await?)
     }
@@ -111,8 +111,8 @@ impl Writer {
                 Some(leader) => {
                     tokio::select! {
                         attempt = self.attempt(&leader, &bytes, needs, deadline) => attempt,
-                        // One that is frozen, or cut off, answers late or never. The request's id makes it safe to
-                        // ask its successor meanwhile.
+                        // A frozen or disconnected leader may never answer. The request id makes it safe to
+                        // ask its successor.
                         _ = self.cluster.another_leads(leader.id) => {
                             Attempt::Unknown("its leader was deposed before it answered".to_owned())
                         }
@@ -124,21 +124,22 @@ impl Writer {
                     if let Some(reason) = unknown {
                         return Err(WriteError::Unknown(reason));
                     }
-                    // No attempt before this one was logged: only this server's own state was that far behind.
+                    // Nothing was logged before: the server's own applied index was just too old for
+                    // deduplication.
                     request.head.earliest_index = index.saturating_add(1);
                     bytes = encoded(&request)?;
                     continue;
                 }
                 Attempt::Decided(index, outcome) => {
-                    // It is durable. A server that is cut off now cannot apply it, and says what it knows; one that is far
-                    // behind refuses reads until it has it.
+                    // The write is durable. If this server cannot apply it in time, answer anyway; a server
+                    // far behind refuses reads until it has caught up.
                     if index.saturating_sub(self.state.applied_index()) <= VOTER_LAG_ENTRIES_MAX {
                         let _ = timeout_at(deadline, self.state.wait_applied(index)).await;
                     }
                     return decided(index, outcome);
                 }
                 Attempt::Unreadable(reason) => {
-                    // By what this server knows, it may be the leader that holds the level back.
+                    // The leader's own level may be what holds the cluster's level back.
                     let refused = || match levels::refusal_of(&self.cluster, &self.state, needs.feature_level)
                     {
                         Some(text) => above_level(text),
@@ -161,19 +162,18 @@ impl Writer {
         Err(unknown.map_or(WriteError::NoLeader, WriteError::Unknown))
     }
 
-    /// Asks `leader` once.
+    /// Makes one attempt through `leader`.
     async fn attempt(&self, leader: &Member, bytes: &Bytes, needs: Needs, deadline: Instant) -> Attempt {
         if leader.id != self.cluster.id() {
             let address = self.forward.peers.address_of(leader.id, &leader.server);
             return self.forward.send(address, bytes.clone(), deadline).await;
         }
-        // A leader that has lost its quorum waits for it without an end.
+        // A leader without a quorum would wait forever.
         let proposed = timeout_at(deadline, self.propose(bytes, needs)).await;
         proposed.unwrap_or_else(|_| Attempt::Unknown("it was not committed in time".to_owned()))
     }
 
-    /// Proposes `command` as the leader of `term`: it takes effect only in that term, and is not tried
-    /// again.
+    /// Proposes `command` as the leader of `term`. It takes effect only in that term, and is not retried.
     pub async fn write_as_leader<C: Command>(
         &self,
         term: u64,
@@ -199,9 +199,9 @@ impl Writer {
         }
     }
 
-    /// Proposes here. The time is this server's: if it leads, it alone tells it.
+    /// Proposes locally, with this server's time: only the leader's timestamp gets into the log.
     async fn propose(&self, envelope: &[u8], needs: Needs) -> Attempt {
-        // Asked before: once raft has been given the write, its end says nothing of what became of that.
+        // Checked first: if raft stops after it was given the write, the outcome is unknown.
         if !self.cluster.raft_runs() {
             return Attempt::Stopped;
         }
@@ -227,7 +227,7 @@ impl Writer {
         }
     }
 
-    /// Waits for news of a leader, but not for long: an attempt may also have failed for other reasons.
+    /// Waits for a change of leader, but only briefly: the attempt may have failed for another reason.
     async fn wait_for_another_leader(&self) {
         let mut metrics = self.cluster.raft().server_metrics();
         let before = metrics.borrow_watched().current_leader;
@@ -235,7 +235,7 @@ impl Writer {
         let news = async {
             while metrics.changed().await.is_ok() && metrics.borrow_watched().current_leader == before {}
         };
-        // Either the leader has changed, or it is time to try again.
+        // Returns at a change of leader or after the pause.
         let _ = tokio::time::timeout(pause, news).await;
     }
 }
@@ -272,7 +272,7 @@ fn decided(index: u64, outcome: Outcome) -> Result<Written<EncodedAnswer>, Write
     }
 }
 
-/// The answer of a command that took effect.
+/// Decodes the answer of a command that took effect.
 fn read<A: Answer>(written: Written<EncodedAnswer>) -> Result<Written<A>, WriteError> {
     let Written { index, answer } = written;
     let unknown = |error| {
@@ -283,13 +283,13 @@ fn read<A: Answer>(written: Written<EncodedAnswer>) -> Result<Written<A>, WriteE
     Ok(Written { index, answer: A::from_encoded(&answer).map_err(unknown)? })
 }
 
-/// How writes are gathered into messages to one leader.
+/// Limits for batching the writes forwarded to one leader.
 const FORWARD_BATCH: BatchBounds =
     BatchBounds { items_max: FORWARD_BATCH_MAX, bytes_max: FORWARD_BYTES_MAX, in_flight_max: 4 };
 const FORWARD_ARRIVALS: ArrivalBounds =
     ArrivalBounds { spacing: Duration::ZERO, queue_max: 4 * FORWARD_BATCH_MAX };
 
-/// A command, and who waits for what becomes of it.
+/// A command, and the channel for its outcome.
 type Waiting = (Bytes, oneshot::Sender<Attempt>);
 
 impl Batched for Waiting {
@@ -297,13 +297,13 @@ impl Batched for Waiting {
         self.0.len()
     }
 
-    /// Whoever does not wait any more is told nothing, and what is not sent takes no effect.
+    /// A command whose caller has stopped waiting is not sent, and so takes no effect.
     fn is_wanted(&self) -> bool {
         !self.1.is_closed()
     }
 }
 
-/// Sends writes to leaders, many in one message.
+/// Forwards writes to leaders, many in one message.
 #[derive(Clone)]
 struct Forward {
     peers: Peers,
@@ -315,7 +315,7 @@ impl Forward {
     async fn send(&self, address: String, bytes: Bytes, deadline: Instant) -> Attempt {
         let (reply, attempt) = oneshot::channel();
         let queue = self.queue(address);
-        // A queue that stays full until then is a leader that answers nothing.
+        // A queue that stays full until the deadline means that the leader does not answer.
         let Ok(Ok(())) = timeout_at(deadline, queue.send((bytes, reply))).await else {
             return Attempt::NotProposed;
         };
@@ -331,7 +331,7 @@ impl Forward {
         let queue = queues.entry(address).or_insert_with_key(|address| {
             let (sender, waiting) = Arrivals::channel(FORWARD_ARRIVALS);
             let (peers, cluster_id, address) = (self.peers.clone(), self.cluster_id.clone(), address.clone());
-            // All that this server forwards goes this way, what nodes report as well as what clients ask.
+            // Client and node writes share this queue, so it runs on the peers' runtime.
             self.peers.spawn(gather(FORWARD_BATCH, waiting, move |batch| {
                 send_batch(peers.clone(), cluster_id.get(), address.clone(), batch)
             }));
@@ -367,7 +367,7 @@ async fn send_batch(peers: Peers, cluster_id: Vec<u8>, address: String, batch: V
             },
             Err(reason) => Attempt::Unknown(reason.clone()),
         };
-        // Whoever waited may have gone.
+        // The receiver may have been dropped.
         let _ = reply.send(attempt);
     }
 }

@@ -1,4 +1,4 @@
-//! Running the `ordu` command as a person would, with a bound on its time.
+//! Runs the `ordu` command as a user would, with a timeout.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::harness::ordu_binary;
 
-/// What a command printed and how it ended.
+/// The output and exit code of a command.
 #[derive(Debug)]
 pub struct Printed {
-    /// Its exit code; none if a signal or the bound on its time ended it.
+    /// Its exit code; none if a signal or the timeout ended it.
     pub code: Option<i32>,
     /// Its standard output.
     pub stdout: String,
@@ -18,23 +18,23 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// Both outputs, for messages.
+    /// Returns exit code and both outputs for error messages.
     pub fn all(&self) -> String {
         format!("exit code {:?}\n{}{}", self.code, self.stdout, self.stderr)
     }
 }
 
-/// Runs `ordu` with these arguments and environment. One that does not end within `bound` is killed.
+/// Runs `ordu` with these arguments and environment. Kills it if it runs longer than `bound`.
 pub fn ordu(arguments: &[&str], environment: &[(&str, &str)], bound: Duration) -> Printed {
     run("", &[], arguments, environment, bound)
 }
 
-/// The same where something is typed.
+/// Runs `ordu` with `typed` as its standard input.
 pub fn ordu_told(typed: &str, arguments: &[&str], environment: &[(&str, &str)], bound: Duration) -> Printed {
     run(typed, &[], arguments, environment, bound)
 }
 
-/// The same, started by another command that becomes it.
+/// Runs `ordu` through `starter`, a command line that executes the command appended to it.
 pub fn ordu_under(
     starter: &[&str],
     arguments: &[&str],
@@ -63,7 +63,7 @@ fn run(
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", line[0]));
     if let Some(mut stdin) = child.stdin.take() {
-        // Whoever asks for nothing may have ended; its end is told by closing.
+        // A command that reads nothing may have ended; dropping the handle closes its input.
         let _ = stdin.write_all(typed.as_bytes());
     }
     let stdout = child.stdout.take().map(read_all);
@@ -74,7 +74,7 @@ fn run(
             break status.code();
         }
         if Instant::now() >= deadline {
-            // It may have ended in this very moment.
+            // The command may have ended just now.
             let _ = child.kill();
             let _ = child.wait();
             break None;
@@ -90,7 +90,7 @@ fn run(
 fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before an error is still worth showing.
+        // Show what was read even if an error follows.
         let _ = from.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })

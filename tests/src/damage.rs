@@ -1,23 +1,23 @@
-//! Damage to the files of a server that does not run.
+//! Damages files of a server that is not running.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What a disk, or who tends it, does to a file.
+/// A kind of damage, caused by the disk or by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// One bit in the middle is another.
+    /// One bit in the middle is flipped.
     Flip,
-    /// The second half is gone.
+    /// The second half is missing.
     Truncate,
-    /// The file is gone, or the directory with all in it.
+    /// The file is missing, or the whole directory.
     Delete,
-    /// A write of RocksDB's log that was cut by a power loss: the beginning of a record, at the end.
+    /// A write to RocksDB's log was cut off by a power loss, leaving the beginning of a record at the end.
     TornTail,
 }
 
-/// Copies a directory with all in it.
+/// Copies a directory and its contents.
 pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the test's folder can be written to");
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
@@ -31,7 +31,7 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// The largest file or directory that a pattern stands for: names below `root`, each with one `*` at the most.
+/// Returns the largest file or directory that matches a pattern: names below `root`, each with at most one `*`.
 pub fn find(root: &Path, pattern: &str) -> Option<PathBuf> {
     let mut found = vec![root.to_owned()];
     for part in pattern.split('/') {
@@ -66,7 +66,7 @@ pub fn damage(path: &Path, damage: Damage) {
         Damage::Delete if path.is_dir() => fs::remove_dir_all(path).expect("a directory can be removed"),
         Damage::Delete => fs::remove_file(path).expect("a file can be removed"),
         Damage::TornTail => {
-            // A checksum, a length of 4,096 and the mark of a whole record, and then less than that.
+            // A checksum, the length 4,096 and the type of a full record, followed by fewer bytes than that.
             let begin = [&[7, 7, 7, 7, 0, 16, 1][..], &[7; 33]].concat();
             open().write_all_at(&begin, length()).expect("a file can be damaged");
         }

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 client for tests and load. Load and three servers share two cores, so a request costs
-//! one write, one or two reads and no allocation beyond the connection's own buffers.
+//! A small HTTP/1.1 client for tests and load. The load shares two cores with three servers, so a request takes only
+//! one write, one or two reads, and no allocation beyond the connection's buffers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,19 +9,19 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How much of an answer a connection is willing to hold, in bytes.
+/// Largest answer that a connection buffers, in bytes.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
-/// How much is asked of the socket at once, in bytes.
+/// Size of one read from the socket, in bytes.
 const READ_BYTES: usize = 16 << 10;
 
-/// One keep-alive connection, one request at a time.
+/// A keep-alive connection that handles one request at a time.
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
     unchunked: Vec<u8>,
 }
 
-/// An answer that still lies in the connection's buffers.
+/// An answer that borrows the connection's buffers.
 pub struct Answer<'a> {
     /// The HTTP status.
     pub status: u16,
@@ -30,7 +30,7 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-/// An answer of its own.
+/// An answer that owns its memory.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The HTTP status.
@@ -40,14 +40,14 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// How the length of a body is told.
+/// How the length of a body is determined.
 enum Framing {
     Length(usize),
     Chunked,
     UntilClose,
 }
 
-/// Appends a request to `buffer`, ready to be sent.
+/// Appends an encoded request to `buffer`.
 pub fn encode(buffer: &mut Vec<u8>, method: &str, path: &str, body: Option<&[u8]>) {
     buffer.extend_from_slice(method.as_bytes());
     buffer.push(b' ');
@@ -64,14 +64,14 @@ pub fn encode(buffer: &mut Vec<u8>, method: &str, path: &str, body: Option<&[u8]
 }
 
 impl Connection {
-    /// Connects; small requests leave at once.
+    /// Connects, with TCP_NODELAY set.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(READ_BYTES), unchunked: Vec::new() })
     }
 
-    /// Sends an encoded request and reads its answer. After an error the connection is of no use any more.
+    /// Sends an encoded request and reads its answer. The connection cannot be used after an error.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.received.clear();
         self.unchunked.clear();
@@ -80,7 +80,7 @@ impl Connection {
             if let Some(end) = find(&self.received, b"\r\n\r\n") {
                 break end + 4;
             }
-            // A server that will not have the whole request may have said so before it closed.
+            // A server that rejects a request early may have answered before it closed the connection.
             if let Err(unread) = self.read_more().await {
                 return Err(sent.err().unwrap_or(unread));
             }
@@ -149,12 +149,12 @@ impl Connection {
 }
 
 impl Answer<'_> {
-    /// The value of `X-Nomad-Index`, 0 where there is none.
+    /// Returns the value of `X-Nomad-Index`, or 0 if there is none.
     pub fn index(&self) -> u64 {
         header_in(self.head, "x-nomad-index").and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
-    /// The answer with its own memory.
+    /// Copies the answer into its own memory.
     pub fn to_response(&self) -> Response {
         Response {
             status: self.status,
@@ -165,28 +165,28 @@ impl Answer<'_> {
 }
 
 impl Response {
-    /// A header's value by its name in any case.
+    /// Returns a header's value. The name's case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         header_in(self.head.as_bytes(), &name.to_ascii_lowercase())
     }
 
-    /// The value of `X-Nomad-Index`, 0 where there is none.
+    /// Returns the value of `X-Nomad-Index`, or 0 if there is none.
     pub fn index(&self) -> u64 {
         self.header("x-nomad-index").and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
-    /// The body as text, whatever it is.
+    /// Returns the body as lossy text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON, `null` where it is none.
+    /// Returns the body as JSON, or `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 }
 
-/// Asks one server, each time on a new connection, with a bound on the time of each request.
+/// A client for one server that opens a connection per request and has a timeout per request.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
     address: SocketAddr,
@@ -194,22 +194,22 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with a bound of ten seconds.
+    /// Creates a client with a timeout of ten seconds.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, timeout: Duration::from_secs(10) }
     }
 
-    /// The same client with another bound.
+    /// Returns the same client with another timeout.
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Where it sends to.
+    /// Returns the server's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sends a request of any kind. No answer in time is an error of kind `TimedOut`.
+    /// Sends a request. Returns an error of kind `TimedOut` if there is no answer in time.
     pub async fn send(&self, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<Response> {
         let mut request = Vec::new();
         encode(&mut request, method, path, body);
@@ -222,22 +222,22 @@ impl Client {
         })?
     }
 
-    /// Reads a path.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> io::Result<Response> {
         self.send("GET", path, None).await
     }
 
-    /// Writes JSON to a path.
+    /// Sends JSON in a POST request.
     pub async fn post(&self, path: &str, body: &Value) -> io::Result<Response> {
         self.send("POST", path, Some(body.to_string().as_bytes())).await
     }
 
-    /// Deletes a path.
+    /// Sends a DELETE request.
     pub async fn delete(&self, path: &str) -> io::Result<Response> {
         self.send("DELETE", path, None).await
     }
 
-    /// The JSON of a read that is answered with 200; an error says what came instead.
+    /// Sends a GET request and returns the JSON of a 200 answer; any other answer is an error with its text.
     pub async fn json(&self, path: &str) -> io::Result<Value> {
         let response = self.get(path).await?;
         if response.status != 200 {
@@ -275,7 +275,7 @@ fn framing_of(status: u16, head: &[u8]) -> io::Result<Framing> {
     Ok(if matches!(status, 204 | 304) { Framing::Length(0) } else { Framing::UntilClose })
 }
 
-/// `name` in small letters.
+/// Finds a header's value. `name` must be lower case.
 fn header_in<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
         let (key, value) = line.split_at_checked(name.len())?;

@@ -1,13 +1,13 @@
-//! The jobs that tests and benchmarks register.
+//! Jobs that tests and benchmarks register.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-/// A datacenter that no node is in: jobs there are registered and evaluated, never run.
+/// A datacenter without nodes. Jobs in it are registered and evaluated but never run.
 pub const NOWHERE: &str = "nowhere";
 
-/// A job of one group with one raw_exec task.
+/// Returns a job with one group and one raw_exec task.
 pub fn job(id: &str, kind: &str, datacenter: &str, command: &str, arguments: &[&str]) -> Value {
     json!({
         "ID": id, "Name": id, "Type": kind, "Priority": 50, "Datacenters": [datacenter],
@@ -22,32 +22,32 @@ pub fn job(id: &str, kind: &str, datacenter: &str, command: &str, arguments: &[&
     })
 }
 
-/// A service that is registered and never placed.
+/// Returns a service that can be registered but never placed.
 pub fn unplaceable(id: &str) -> Value {
     job(id, "service", NOWHERE, "/bin/sleep", &["600"])
 }
 
-/// A batch job that is registered and never placed.
+/// Returns a batch job that can be registered but never placed.
 pub fn unplaceable_batch(id: &str) -> Value {
     job(id, "batch", NOWHERE, "/bin/true", &[])
 }
 
-/// The job as one that is run by dispatches, which may bring a payload and meta of these keys.
+/// Makes the job parameterized: dispatches may pass a payload and meta with these keys.
 pub fn parameterized(mut job: Value, meta_keys: &[&str]) -> Value {
     job["ParameterizedJob"] = json!({ "Payload": "optional", "MetaOptional": meta_keys });
     job
 }
 
-/// A schedule that names every second.
+/// A schedule that fires every second.
 pub const EVERY_SECOND: &str = "* * * * * * *";
 
-/// The job as one that is run by a schedule, in UTC.
+/// Makes the job periodic with this schedule, in UTC.
 pub fn periodic(mut job: Value, schedule: &str) -> Value {
     job["Periodic"] = json!({ "Enabled": true, "SpecType": "cron", "Spec": schedule });
     job
 }
 
-/// A service whose process can be told from all others by its command line.
+/// A service whose process has a unique command line.
 pub struct Sleeper {
     /// The job.
     pub job: Value,
@@ -55,7 +55,7 @@ pub struct Sleeper {
     pub command_line: String,
 }
 
-/// A service that sleeps for a time that no other sleeper of this machine is likely to sleep for.
+/// Returns a service that sleeps for a duration that no other sleeper on this machine is likely to use.
 pub fn sleeper(id: &str) -> Sleeper {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -66,18 +66,18 @@ pub fn sleeper(id: &str) -> Sleeper {
     }
 }
 
-/// The body of a registration.
+/// Returns the body of a registration request.
 pub fn registration(job: &Value) -> Value {
     json!({ "Job": job })
 }
 
-/// Registrations of one job under many ids, without encoding JSON each time.
+/// Encodes registrations of one job under many ids without encoding JSON each time.
 pub struct Template {
     parts: Vec<String>,
 }
 
 impl Template {
-    /// A template of `job`, whose ID and Name are replaced.
+    /// Creates a template of `job`; its ID and Name will be replaced.
     pub fn new(job: &Value) -> Self {
         const PLACE: &str = "\u{1}id\u{1}";
         let mut job = job.clone();
@@ -88,7 +88,7 @@ impl Template {
         Self { parts: text.split(escaped.trim_matches('"')).map(str::to_owned).collect() }
     }
 
-    /// Writes the body of the registration under an id that needs no escaping in JSON.
+    /// Appends the body of a registration. The id must not need escaping in JSON.
     pub fn write(&self, id: &str, body: &mut Vec<u8>) {
         for (number, part) in self.parts.iter().enumerate() {
             if number > 0 {

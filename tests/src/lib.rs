@@ -1,5 +1,5 @@
-//! What the tests and the benchmark share: clusters of real processes, an HTTP client, load, and the rules
-//! that hold for the tree itself.
+//! Code shared by the tests and benchmarks: clusters of real processes, an HTTP client, load generators, and rules for
+//! the source tree.
 
 pub mod bench;
 pub mod cli;

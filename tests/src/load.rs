@@ -1,5 +1,5 @@
-//! Registrations under load with a record of what was acknowledged. Only an acknowledgement is a promise: a
-//! registration that met an error, or no answer, may be there or not.
+//! Registers jobs continuously and records which were acknowledged. Only those must exist: a registration that got an
+//! error or no answer may or may not have taken effect.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::http::{Connection, encode};
 use crate::jobs::{Template, unplaceable};
 
-/// An answer that takes longer is given up; its outcome stays unknown.
+/// Timeout for an answer. The outcome of the request stays unknown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How hard to press.
+/// Intensity of the load.
 #[derive(Debug, Clone)]
 pub struct Pressure {
-    /// Connections, each with one request at a time, spread over the servers.
+    /// Number of connections, spread over the servers, each with one request at a time.
     pub connections: usize,
-    /// The most that one connection registers in a second, so that the tests can look at every job.
+    /// Most registrations per second and connection; limited so that the tests can check every job.
     pub per_second: u32,
 }
 
@@ -31,27 +31,27 @@ impl Default for Pressure {
     }
 }
 
-/// Registrations that go on until `finish`.
+/// Registrations that continue until `finish`.
 pub struct Load {
     stop: watch::Sender<bool>,
     writers: JoinSet<()>,
     record: Arc<Mutex<Record>>,
 }
 
-/// What became of the registrations.
+/// Outcomes of the registrations.
 #[derive(Debug, Default, Clone)]
 pub struct Record {
     /// Ids of jobs whose registration was answered with 200.
     pub acknowledged: BTreeSet<String>,
-    /// Registrations answered with an error; whether they took effect is not known.
+    /// Number of registrations answered with an error; they may have taken effect.
     pub refused: u64,
-    /// The latest such error, with its status.
+    /// The latest of these errors, with its status.
     pub latest_refusal: String,
-    /// Registrations without an answer.
+    /// Number of registrations without an answer.
     pub unanswered: u64,
-    /// Why there was none, the last time.
+    /// The reason for the latest missing answer.
     pub latest_failure: String,
-    /// The longest time between two acknowledgements, one after the other.
+    /// The longest time between two consecutive acknowledgements.
     pub longest_gap: Duration,
     acknowledged_at: Option<Instant>,
 }
@@ -67,7 +67,7 @@ impl Record {
 }
 
 impl Load {
-    /// Starts registering jobs whose ids begin with `prefix`.
+    /// Starts to register jobs whose ids begin with `prefix`.
     pub fn start(servers: &[SocketAddr], prefix: &str, pressure: Pressure) -> Self {
         let (stop, stopped) = watch::channel(false);
         let record = Arc::new(Mutex::new(Record::default()));
@@ -85,19 +85,19 @@ impl Load {
         Self { stop, writers, record }
     }
 
-    /// The record as it stands.
+    /// Returns a copy of the current record.
     pub fn record(&self) -> Record {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many registrations have been acknowledged.
+    /// Returns how many registrations have been acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).acknowledged.len()
     }
 
-    /// Stops, waits for the answers that are due, and gives the record.
+    /// Stops the load, waits for outstanding answers, and returns the record.
     pub async fn finish(mut self) -> Record {
-        // The writers hold the other end until they are done.
+        // Sending succeeds as long as a writer is running.
         let _ = self.stop.send(true);
         while let Some(writer) = self.writers.join_next().await {
             writer.expect("a writer does not panic");

@@ -1,4 +1,4 @@
-//! What tests look at through the API, each as a wait with a deadline.
+//! Conditions that tests check through the API, each as a wait with a timeout.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::http::Client;
 use crate::jobs::{Sleeper, registration};
 use crate::load::Load;
 
-/// How long a registered job has to run, and a change to be seen everywhere.
+/// Timeout for a registered job to run, and for a change to be visible on all servers.
 pub const RUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Registers a job and checks that it was accepted.
@@ -20,7 +20,7 @@ pub async fn register(client: Client, job: &Value) -> Value {
     response.json()
 }
 
-/// The entries of a list; an error says why there is none.
+/// Returns the entries of a list.
 pub async fn list(client: Client, path: &str) -> Result<Vec<Value>, String> {
     match client.json(path).await.map_err(|error| error.to_string())? {
         Value::Array(entries) => Ok(entries),
@@ -28,13 +28,12 @@ pub async fn list(client: Client, path: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-/// The entries' values of one member, as texts.
+/// Returns one string member of each entry.
 pub fn texts_of(entries: &[Value], member: &str) -> Vec<String> {
     entries.iter().map(|entry| entry[member].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Waits until every evaluation has been decided, so that nothing moves any more by itself where no task
-/// runs.
+/// Waits until no evaluation is pending. If no tasks run either, the state does not change any more.
 pub async fn wait_until_decided(client: Client) {
     eventually("all evaluations are decided", RUN_WITHIN, async || {
         let evaluations = list(client, "/v1/evaluations").await?;
@@ -46,12 +45,12 @@ pub async fn wait_until_decided(client: Client) {
     .await;
 }
 
-/// A server's own word for its whole state: the index that it has applied and the hash.
+/// Returns a server's report on its state: the applied index and the hash.
 pub async fn state_hash(client: Client) -> Value {
     client.json("/v1/operator/ordu/state-hash?stale").await.expect("the server tells its state's hash")
 }
 
-/// Waits until a job has as many running allocations as wanted and gives them, whole.
+/// Waits until a job has exactly this many running allocations; returns them in full.
 pub async fn running_allocations(client: Client, job: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} allocations of {job} run"), RUN_WITHIN, async || {
         let stubs =
@@ -74,7 +73,7 @@ pub async fn running_allocations(client: Client, job: &str, count: usize) -> Vec
     .await
 }
 
-/// Waits until one allocation of a job is in a final state of its own, and gives it.
+/// Waits until an allocation of a job has this client status; returns the allocation in full.
 pub async fn allocation_with_status(client: Client, job: &str, status: &str) -> Value {
     eventually(&format!("an allocation of {job} is {status}"), RUN_WITHIN, async || {
         let stubs =
@@ -88,7 +87,7 @@ pub async fn allocation_with_status(client: Client, job: &str, status: &str) -> 
     .await
 }
 
-/// A running service whose process must live through whatever a test does.
+/// A running service whose process must survive a test.
 pub struct Keeper {
     job: String,
     command_line: String,
@@ -111,12 +110,12 @@ impl Keeper {
         }
     }
 
-    /// Its process.
+    /// Returns its pid.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Checks that the same process still runs, alone, and that the servers say so too.
+    /// Checks that the same process is still the only one, and that the servers report it as running without restarts.
     pub async fn check_never_restarted(&self, client: Client) {
         assert_eq!(
             processes::with_command_line(&self.command_line),
@@ -132,7 +131,7 @@ impl Keeper {
     }
 }
 
-/// The one process that has this command line now.
+/// Returns the pid of the only process with this command line.
 pub fn only_process(command_line: &str) -> i32 {
     let found = processes::with_command_line(command_line);
     assert_eq!(found.len(), 1, "processes of `{command_line}`: {found:?}");
@@ -157,7 +156,7 @@ pub async fn no_process(command_line: &str) {
     .await;
 }
 
-/// The ids of all jobs under a prefix that a server holds itself; an error says why it does not tell.
+/// Returns the ids of all jobs with a prefix, read from this server itself.
 pub async fn job_ids(client: Client, prefix: &str) -> Result<BTreeSet<String>, String> {
     let path = format!("/v1/jobs?stale&prefix={prefix}");
     let jobs =
@@ -166,7 +165,7 @@ pub async fn job_ids(client: Client, prefix: &str) -> Result<BTreeSet<String>, S
     Ok(ids.collect())
 }
 
-/// Waits until a server holds every one of these jobs itself.
+/// Waits until a server itself has all of these jobs.
 pub async fn wait_for_jobs(client: Client, prefix: &str, wanted: &BTreeSet<String>) {
     eventually(&format!("{} has every acknowledged job", client.address()), RUN_WITHIN, async || {
         let held = job_ids(client, prefix).await?;
@@ -179,8 +178,7 @@ pub async fn wait_for_jobs(client: Client, prefix: &str, wanted: &BTreeSet<Strin
     .await;
 }
 
-/// Waits until a server holds at least so many blocking queries open: each waits by then for a change that
-/// is still to come.
+/// Waits until a server holds at least this many blocking queries, which then all wait for a future change.
 pub async fn wait_for_blocking_queries(client: Client, queries: usize) {
     let what = format!("{} holds {queries} blocking queries", client.address());
     eventually(&what, RUN_WITHIN, async || {
@@ -193,26 +191,26 @@ pub async fn wait_for_blocking_queries(client: Client, queries: usize) {
     .await;
 }
 
-/// Waits until the server's health says something with `words` in it.
+/// Waits until the server's health message contains `words`.
 pub async fn health_tells(client: Client, words: &str) {
     health(client, &format!("health tells {words:?}"), |message| message.contains(words)).await;
 }
 
-/// Waits until the server's health says that nothing is wrong.
+/// Waits until the server's health message is "ok".
 pub async fn health_is_well(client: Client) {
     health(client, "health is well", |message| message == "ok").await;
 }
 
 async fn health(client: Client, what: &str, is_it: impl Fn(&str) -> bool) {
     eventually(what, SETTLE_WITHIN, async || {
-        // 500 where it is not well.
+        // The status is 500 if the server is unhealthy.
         let health = client.get("/v1/agent/health").await.map_err(|error| error.to_string())?.json();
         holds(is_it(health["server"]["message"].as_str().unwrap_or_default()), || health.to_string())
     })
     .await;
 }
 
-/// Waits until a load has so many registrations acknowledged.
+/// Waits until this many of a load's registrations are acknowledged.
 pub async fn wait_for_acknowledged(load: &Load, count: usize) {
     eventually_now(&format!("{count} registrations are acknowledged"), SETTLE_WITHIN, || {
         holds(load.acknowledged() >= count, || {
@@ -227,7 +225,7 @@ pub async fn wait_for_acknowledged(load: &Load, count: usize) {
     .await;
 }
 
-/// One of a server's figures, by its name and labels as Prometheus reads them.
+/// Returns one of a server's metrics, by its name and labels in Prometheus format.
 pub async fn figure(client: Client, name: &str) -> Result<f64, String> {
     let metrics =
         client.get("/v1/metrics?format=prometheus").await.map_err(|error| error.to_string())?.text();
@@ -235,7 +233,7 @@ pub async fn figure(client: Client, name: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("no {name} in {metrics}"))
 }
 
-/// Waits until one of a server's figures is as it should be.
+/// Waits until one of a server's metrics satisfies `is_so`.
 pub async fn wait_for_figure(client: Client, name: &str, is_so: impl Fn(f64) -> bool) {
     eventually(&format!("{name} of {} is as it should be", client.address()), SETTLE_WITHIN, async || {
         let told = figure(client, name).await?;
@@ -244,13 +242,13 @@ pub async fn wait_for_figure(client: Client, name: &str, is_so: impl Fn(f64) -> 
     .await;
 }
 
-/// The log index that a server has applied last.
+/// Returns the last log index that a server has applied.
 pub async fn applied_index(client: Client) -> Result<f64, String> {
     figure(client, "ordu_raft_applied_index").await
 }
 
-/// Waits until a server has purged all that its log has now, as it does under load once no one is heard of who needs
-/// it.
+/// Waits until a server has purged all entries that its log has now. Under load it does so once there are no recent
+/// messages from members that need them.
 pub async fn wait_until_purged(client: Client) {
     let behind = eventually("its figures are there", SETTLE_WITHIN, || applied_index(client)).await;
     eventually("what the log had is purged", SETTLE_WITHIN, async || {

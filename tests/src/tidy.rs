@@ -1,36 +1,36 @@
-//! Rules that hold for the tree itself, read from its sources without compiling them.
+//! Rules for the source tree, checked on the sources without compiling them.
 
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// The tree's root folder, from that of this package, in which its tests run. A path of the build would be another
-/// clone's wherever clones share a target directory.
+/// Returns the root of the source tree, relative to this package's directory, in which its tests run. A path fixed at
+/// build time could belong to another clone that shares the target directory.
 pub fn tree() -> PathBuf {
     PathBuf::from("..")
 }
 
 /// One source file.
 pub struct Source {
-    /// Its path from the tree's root.
+    /// Its path relative to the root.
     pub path: String,
-    /// Its text.
+    /// Its contents.
     pub text: String,
 }
 
-/// A function and how long it is.
+/// A function and its length.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {
     /// Its name.
     pub name: String,
-    /// The line that it begins on, from 1.
+    /// The line on which it begins, counted from 1.
     pub line: usize,
-    /// Its length in lines, signature and closing brace included.
+    /// Its length in lines, including signature and closing brace.
     pub lines: usize,
 }
 
-/// All Rust files of the tree, ordered by path.
+/// Returns all Rust files of the tree, ordered by path.
 pub fn sources() -> Vec<Source> {
     let root = tree();
     let mut found = Vec::new();
@@ -40,7 +40,7 @@ pub fn sources() -> Vec<Source> {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
-                // Built files and version control are not the tree.
+                // Skip build output and version control.
                 if name != "target" && !name.starts_with('.') {
                     folders.push(path);
                 }
@@ -56,18 +56,18 @@ pub fn sources() -> Vec<Source> {
 }
 
 impl Source {
-    /// The text with comments and the contents of literals blanked out, line breaks kept.
+    /// Returns the text with comments and the contents of literals replaced by blanks. Keeps line breaks.
     pub fn code(&self) -> String {
         blank_out(&self.text)
     }
 
-    /// Its functions with bodies.
+    /// Returns its functions that have bodies.
     pub fn functions(&self) -> Vec<Function> {
         functions_in(&self.code())
     }
 }
 
-/// A reader of Rust's lexical structure, as far as telling code from words needs it.
+/// Replaces comments and literals by blanks. Knows just enough of Rust's lexical structure for that.
 fn blank_out(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -86,7 +86,7 @@ fn blank_out(text: &str) -> String {
     out
 }
 
-/// Where the comment or literal that begins at `at` ends; `at` itself if none does.
+/// Returns the end of the comment or literal that begins at `at`; `at` itself if none begins there.
 fn literal_or_comment_end(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let in_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
@@ -106,7 +106,7 @@ fn literal_or_comment_end(bytes: &[u8], at: usize) -> usize {
     if rest[0] == b'"' {
         return quoted_end(bytes, at, b'"');
     }
-    // A quote begins a character, unless it is a lifetime: a name without a closing quote behind one letter.
+    // A quote begins a character literal, unless it is a lifetime, which has no closing quote after one character.
     if rest[0] == b'\'' {
         let escaped = rest.get(1) == Some(&b'\\');
         let width = rest.get(1).map_or(1, |byte| if *byte < 0x80 { 1 } else { byte.leading_ones() as usize });
@@ -159,12 +159,12 @@ fn functions_in(code: &str) -> Vec<Function> {
     found
 }
 
-/// What `cargo metadata` says of the workspace, asked without network.
+/// Returns the output of `cargo metadata` for the workspace, without network access.
 pub fn metadata() -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = std::process::Command::new(cargo)
         .args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform"])
-        // Packages of other platforms need not have been fetched.
+        // Packages for other platforms may not have been downloaded.
         .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
         .current_dir(tree())
         .output()
@@ -173,7 +173,7 @@ pub fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).expect("cargo metadata answers JSON")
 }
 
-/// The names of what a crate of the workspace depends on directly when it is built (not when it is tested).
+/// Returns the names of a workspace crate's direct dependencies, without dev- and build-dependencies.
 pub fn direct_dependencies(metadata: &Value, name: &str) -> Vec<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let package = packages

@@ -1,11 +1,11 @@
-//! Seeded simulations of three servers in one process.
+//! Simulations of three servers in one process, driven by seeds.
 
 use ordu_store::log::Site;
 use ordu_tests::sim::{Faults, run};
 
 const FAULTS: Faults = Faults { crashes: 3, partitions: 2, left_out: None };
 
-/// Seeds that every change is tested with; more by the environment variable `ORDU_SIM_SEEDS`, a count.
+/// Returns the seeds to test: a fixed set, and as many more as the environment variable `ORDU_SIM_SEEDS` says.
 fn seeds() -> Vec<u64> {
     let more = std::env::var("ORDU_SIM_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     (1..=6).chain((0..more).map(|number| 1_000 + number)).collect()
@@ -44,7 +44,7 @@ fn what_was_acknowledged_survives_crashes_and_partitions_and_all_servers_agree()
 #[test]
 fn a_sync_that_is_left_out_anywhere_is_noticed() {
     const SEEDS: std::ops::RangeInclusive<u64> = 1..=60;
-    // Logs are cut where a leader was cut off with entries that no one else has: it takes many partitions for one.
+    // Logs are truncated only if a cut-off leader had entries that no other server has, which takes many partitions.
     const MANY_PARTITIONS: Faults = Faults { partitions: 8, ..FAULTS };
     for site in [Site::Vote, Site::Append, Site::Truncate, Site::Purge] {
         let faults = Faults { left_out: Some(site), ..MANY_PARTITIONS };

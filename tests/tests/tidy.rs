@@ -1,11 +1,11 @@
-//! The borders between the crates and the marks that no source may carry.
+//! Checks the dependencies between crates, and that sources contain no banned marks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ordu_tests::harness::say;
 use ordu_tests::tidy::{direct_dependencies, metadata, sources};
 
-/// All that the deciding crate may be built on. None of it has a clock, a task, a socket or a die.
+/// Permitted direct dependencies of ordu-core. None of them has clocks, tasks, sockets or randomness.
 const CORE_MAY_USE: &[&str] = &[
     "base64",
     "hcl-rs",
@@ -23,11 +23,11 @@ const CORE_MAY_USE: &[&str] = &[
     "thiserror",
 ];
 
-/// What none of the deciding crate's dependencies may bring in, however far down.
+/// Crates that ordu-core must not depend on, even transitively.
 const CORE_MUST_NOT_REACH: &[&str] =
     &["tokio", "tonic", "hyper", "axum", "rocksdb", "openraft", "rand", "mio"];
 
-/// Which of our crates each of them may use.
+/// The workspace crates that each workspace crate may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("ordu-proto", &[]),
     ("ordu-core", &["ordu-proto"]),
@@ -38,10 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ordu", &["ordu-agent", "ordu-client", "ordu-core", "ordu-proto", "ordu-server", "ordu-store"]),
 ];
 
-/// Marks of unfinished or switched-off work, in code.
+/// Marks of unfinished or disabled work in code.
 const BANNED: &[&str] = &["todo!", "unimplemented!", "#[ignore", "dbg!("];
 
-/// Marks in comments. In two parts, so that this line is not one.
+/// Banned marks in comments, split so that this file does not contain them.
 const BANNED_ANYWHERE: &[&str] = &[concat!("FIX", "ME"), concat!("XX", "X:")];
 
 #[test]
@@ -52,8 +52,8 @@ fn the_core_depends_on_nothing_that_could_make_it_cheat() {
     let extra: Vec<&String> = direct.iter().filter(|name| !allowed.contains(name.as_str())).collect();
     assert!(extra.is_empty(), "ordu-core may not depend on {extra:?}; see ARCHITECTURE.md");
 
-    // With the features that are on in this build; those of other crates' needs may be unified in, so the
-    // closure is taken over normal dependencies that ordu-core itself turns on.
+    // Check the features that ordu-core itself enables. Cargo unifies the features that other crates need, so the
+    // closure below follows only normal dependencies that ordu-core enables.
     let core = metadata["packages"].as_array().into_iter().flatten().find(|p| p["name"] == "ordu-core");
     let proto = core.and_then(|core| {
         core["dependencies"].as_array()?.iter().find(|dependency| dependency["name"] == "ordu-proto").cloned()
@@ -68,8 +68,8 @@ fn the_core_depends_on_nothing_that_could_make_it_cheat() {
     assert!(reached.len() > 10, "the dependencies of ordu-core were not found: {reached:?}");
 }
 
-/// Names of everything that ordu-core's dependencies bring in. ordu-proto is left out: its resolved
-/// dependencies are those of all its users together.
+/// Returns the names of ordu-core's transitive dependencies, except those of ordu-proto, whose resolved dependencies
+/// are the union of those needed by all its users.
 fn closure_without_proto(metadata: &serde_json::Value) -> BTreeSet<String> {
     let nodes: BTreeMap<&str, &serde_json::Value> = metadata["resolve"]["nodes"]
         .as_array()

@@ -1,4 +1,4 @@
-//! The processes that the integration tests start and kill: the supervisor's subcommand, and an agent.
+//! The binary that the integration tests start and kill. It is either the supervisor (`node-supervisor`) or an agent:
 //! `ordu-agent-harness agent DATA_DIR SERVER…` runs until it is killed.
 
 use std::ffi::OsString;

@@ -1,5 +1,5 @@
-//! The agent's life: takes its data directory, goes on with what runs there, and keeps a session with
-//! some server until it is told to end.
+//! The agent's main function: opens the data directory, resumes the allocations in it, and keeps a session with a
+//! server until shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::session::{self, End, SessionContext};
 use crate::standing::Standing;
 use crate::supervisor::handle::{SupervisorHandle, SupervisorPlace};
 
-/// Runs a node agent until `shutdown`. Tasks outlive it, unless the options have it stop them. Fails
-/// only at the start: a data directory in use or unreadable, or no server named.
+/// Runs a node agent until `shutdown`. Tasks keep running afterwards, unless the options say to stop them. Fails
+/// only during startup: if the data directory is in use or unreadable, or no server is configured.
 pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(), Error> {
     if options.servers.is_empty() {
         return Err(Error::NoServers);
@@ -82,12 +82,12 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         supervisor.quit().await;
     }
     tracing::info!("the node agent ends");
-    // The lock is held until here: the next agent must not find tasks that this one still stops.
+    // Hold the lock until here, so that the next agent does not find tasks that this one is still stopping.
     drop(data);
     Ok(())
 }
 
-/// One session after another, for ever.
+/// Opens one session after another, forever.
 async fn keep_session(mut context: SessionContext) {
     let mut failures = 0;
     while let Some(server) = context.servers.next() {
@@ -112,13 +112,15 @@ async fn keep_session(mut context: SessionContext) {
     }
 }
 
-/// The first round through the servers is quick; each further one doubles the pause up to its bound.
+/// Returns the pause before the next try: short in the first round through the servers, doubled in each further
+/// round, up to the maximum.
 fn pause_after(failures: u32, servers: usize) -> Duration {
     let rounds = failures / u32::try_from(servers.max(1)).unwrap_or(u32::MAX);
     jittered((RECONNECT_PAUSE_MIN * 2_u32.pow(rounds.min(8))).min(RECONNECT_PAUSE_MAX))
 }
 
-/// Between a half and all of it: nodes that lost one server at once do not meet at the next one at once.
+/// Returns a random 50 to 100 percent of the pause, so that nodes that lost the same server do not all reconnect
+/// at once.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.0))
 }

@@ -1,6 +1,6 @@
-//! Directories in which tasks may write, as the agent goes through them: name by name from one that is
-//! open, and never along a link. Whatever a task has put there, or puts there meanwhile, nothing outside
-//! is made, changed or written.
+//! Safe access to directories that tasks can write to. Paths are walked name by name from an open directory without
+//! following links, so that no change by a task, not even a concurrent one, can make the agent create, change or write
+//! anything outside.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -12,20 +12,20 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, User, unlinkat};
 
-/// A file has this name until it is whole.
+/// Temporary name of a file while it is being written.
 const UNFINISHED: &str = ".ordu.new";
 
-/// A directory that is open: it stays the same one, whatever becomes of the names that led to it.
+/// An open directory. It remains the same directory even if names on its path change.
 #[derive(Debug)]
 pub(crate) struct Directory(File);
 
 impl Directory {
-    /// The directory at a path that no task can change.
+    /// Opens the directory at a path that no task can change.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         File::open(path).map(Self)
     }
 
-    /// The directory of this name in it.
+    /// Opens the subdirectory with this name.
     pub(crate) fn enter(&self, name: &str) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let opened = openat(&self.0, one_name(name)?, flags, Mode::empty());
@@ -37,8 +37,8 @@ impl Directory {
         })
     }
 
-    /// As [`Self::enter`], after making it if it is not there. Its mode is this one in either case,
-    /// whatever the agent's mask is.
+    /// Opens the subdirectory like [`Self::enter`], creating it if necessary. Sets its mode in either case, regardless
+    /// of the umask.
     pub(crate) fn make(&self, name: &str, mode: u32) -> io::Result<Self> {
         match mkdirat(&self.0, one_name(name)?, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
@@ -49,28 +49,28 @@ impl Directory {
         Ok(made)
     }
 
-    /// Makes it a user's.
+    /// Changes the directory's owner and group to the user's.
     pub(crate) fn give_to(&self, user: &User) -> io::Result<()> {
         fchown(&self.0, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
     }
 
-    /// Writes a file beside its place, syncs it and puts it there. What had the name, be it a link or a
-    /// file with other names, loses the name and is not written to; a directory keeps it.
+    /// Writes a temporary file, syncs it and renames it to `name`. An existing link or hard-linked file loses the
+    /// name but is not written to. Fails if `name` is a directory.
     pub(crate) fn write(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let name = one_name(name)?;
-        // An earlier try may have broken off.
+        // A failed earlier attempt may have left this file.
         match unlinkat(&self.0, UNFINISHED, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(error) => return Err(about(UNFINISHED, error)),
         }
-        // Nothing that is there already is opened, so what is written to is known to be new.
+        // O_EXCL guarantees a new file, so nothing that a task put there is opened.
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fresh = openat(&self.0, UNFINISHED, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .map_err(|error| about(UNFINISHED, error))?;
         let written = fill(fresh.into(), bytes, mode)
             .and_then(|()| renameat(&self.0, UNFINISHED, &self.0, name).map_err(|error| about(name, error)));
         if written.is_err() {
-            // The reason to tell is the first one; the next try removes what is left.
+            // Report the first error; the next attempt removes the file if this fails.
             let _ = unlinkat(&self.0, UNFINISHED, UnlinkatFlags::NoRemoveDir);
         }
         written
@@ -80,11 +80,11 @@ impl Directory {
 fn fill(mut file: File, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.write_all(bytes)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    // Without this a crash of the machine may leave the new name with nothing in it.
+    // Without the sync, a crash of the machine could leave an empty file under the new name.
     file.sync_data()
 }
 
-/// More than one name, or the one that leads up, would leave the directory.
+/// Checks that a name is a single path component and does not lead out of the directory.
 fn one_name(name: &str) -> io::Result<&str> {
     match name {
         "" | "." | ".." => Err(io::Error::other(format!("{name:?} is no name of a file"))),

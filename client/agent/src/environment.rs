@@ -1,4 +1,4 @@
-//! What a task finds in its environment, and what `${…}` stands for in its strings.
+//! Builds the environment of a task and resolves `${…}` in its strings.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ const SECRET_VARIABLES: [&str; 7] = [
     "AWS_SESSION_TOKEN",
     "GOOGLE_APPLICATION_CREDENTIALS",
 ];
-/// Variables by which the service manager speaks with the agent, and with no task.
+/// Variables for communication between the service manager and the agent; not passed to tasks.
 const MANAGER_VARIABLES: [&str; 5] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "INVOCATION_ID"];
-/// Variables with these beginnings are about the agent, not about its tasks.
+/// Variables with these prefixes configure the agent; not passed to tasks.
 const OWN_PREFIXES: [&str; 2] = ["NOMAD_", "ORDU_"];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a task may know of its node.
+/// Facts about the node that a task may use.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeFacts {
     pub(crate) id: String,
@@ -35,12 +35,12 @@ pub(crate) struct NodeFacts {
     pub(crate) region: String,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) meta: BTreeMap<String, String>,
-    /// What tasks inherit of the agent's environment.
+    /// The part of the agent's environment that tasks inherit.
     pub(crate) inherited: BTreeMap<String, String>,
 }
 
 impl NodeFacts {
-    /// Of a fingerprinted node, and of this process.
+    /// Collects the facts of a fingerprinted node and of this process.
     pub(crate) fn new(node: &Node, id: String, region: &str) -> Self {
         Self {
             id,
@@ -51,7 +51,7 @@ impl NodeFacts {
             attributes: node.attributes.clone(),
             meta: node.meta.clone(),
             inherited: inherited(std::env::vars_os().filter_map(|(name, value)| {
-                // What is no text cannot be told to the supervisor; tasks go without it.
+                // Variables that are not UTF-8 cannot be sent to the supervisor and are dropped.
                 Some((name.into_string().ok()?, value.into_string().ok()?))
             })),
         }
@@ -90,7 +90,7 @@ pub(crate) struct TaskEnvironment<'a> {
     pub(crate) variables: BTreeMap<String, String>,
 }
 
-/// Everything that the environment is made of.
+/// The inputs of a task's environment.
 pub(crate) struct EnvironmentSource<'n, 'a> {
     pub(crate) node: &'n NodeFacts,
     pub(crate) alloc: &'a Allocation,
@@ -102,13 +102,13 @@ pub(crate) struct EnvironmentSource<'n, 'a> {
 }
 
 impl<'n> TaskEnvironment<'n> {
-    /// The inherited variables, over them Nomad's, over them the job's own.
+    /// Builds the environment. The job's variables override Nomad's, which override the inherited ones.
     pub(crate) fn build(source: &EnvironmentSource<'n, '_>) -> Self {
         let mut environment = Self { node: source.node, variables: BTreeMap::new() };
         environment.set_identity(source);
         environment.set_ports(source);
         environment.set_meta(source);
-        // The job's values may name Nomad's variables, so those are there first.
+        // The job's values may refer to Nomad's variables, so set those first.
         let own = |(name, value): (&String, &String)| (clean(name), environment.interpolate(value));
         let own: Vec<_> = source.task.env.iter().map(own).collect();
         environment.variables.extend(own);
@@ -118,11 +118,11 @@ impl<'n> TaskEnvironment<'n> {
         environment
     }
 
-    /// Replaces what is known of the node and of this environment.
+    /// Replaces references to the node's facts and to this environment's variables.
     pub(crate) fn interpolate(&self, text: &str) -> String {
         interpolate(text, |key| {
             let variable = key.strip_prefix("env.").unwrap_or(key);
-            // A shell's own variables are left to the shell, unless `env.` asks for them.
+            // Leave other variables to the task's shell unless the reference starts with `env.`.
             let is_ours = variable.starts_with("NOMAD_") || key.starts_with("env.");
             is_ours
                 .then(|| self.variables.get(variable).cloned())
@@ -176,7 +176,7 @@ impl<'n> TaskEnvironment<'n> {
         }
     }
 
-    /// A task's own ports by their label, another task's by its name and the label.
+    /// Sets the port variables: by label for the task's own ports, by task name and label for another task's.
     fn set_network(&mut self, network: &NetworkResource, of_task: &str) {
         for port in network.reserved_ports.iter().chain(&network.dynamic_ports) {
             let label = clean(&port.label);
@@ -193,7 +193,8 @@ impl<'n> TaskEnvironment<'n> {
         }
     }
 
-    /// The job's meta, over it the group's, over it the task's; each as written and in capitals.
+    /// Sets the meta variables, as written and in capitals. The task's meta overrides the group's, which overrides
+    /// the job's.
     fn set_meta(&mut self, source: &EnvironmentSource<'_, '_>) {
         let mut combined = source.job.meta.clone();
         combined.extend(source.group.meta.clone());
@@ -206,8 +207,8 @@ impl<'n> TaskEnvironment<'n> {
     }
 }
 
-/// A name that a shell can use: what is no letter, digit or underscore becomes an underscore. Dots stay,
-/// since programs that are configured through such variables need them.
+/// Returns a variable name for shells: replaces every character but ASCII letters, digits and underscores by an
+/// underscore. Dots stay, because some programs are configured through variables with dots.
 fn clean(name: &str) -> String {
     let plain =
         |letter: char| if letter.is_ascii_alphanumeric() || "_.".contains(letter) { letter } else { '_' };

@@ -1,26 +1,26 @@
-//! Files that are either the old or the new one, whatever happens while they are written.
+//! Atomic and durable file operations: after a crash, a file has either its old or its new content.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Writes a file of this mode beside its place, syncs it and puts it there.
+/// Writes a temporary file with this mode, syncs it and renames it to `path`.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&fresh)?;
     file.write_all(bytes)?;
-    // Without this a crash of the machine may leave the new name with nothing in it.
+    // Without the sync, a crash of the machine could leave an empty file under the new name.
     file.sync_data()?;
     fs::rename(&fresh, path)
 }
 
-/// Makes the names in a directory last.
+/// Syncs a directory, which makes its changed names durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Removes a file or a whole directory; that it is not there is as good.
+/// Removes a file or a whole directory. Succeeds if it does not exist.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),

@@ -1,5 +1,5 @@
-//! What this node is: its machine, its network and its drivers, under the attribute names that job
-//! constraints use.
+//! Fingerprints this node: collects its machine, network and driver attributes under the names that job constraints
+//! use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,17 +15,17 @@ use crate::network;
 use crate::options::AgentOptions;
 use crate::supervisor::now_ns;
 
-/// The driver that this agent has.
+/// The driver that this agent supports.
 pub(crate) const RAW_EXEC: &str = "raw_exec";
-/// Assumed where neither the kernel nor the processor tells its frequency, as in some virtual machines.
+/// Assumed frequency if neither kernel nor processor reports one, as in some virtual machines.
 const CORE_MHZ_UNKNOWN: i64 = 1000;
 const BYTES_FREE: &str = "unique.storage.bytesfree";
-/// The signals that tasks may be sent, for constraints on them.
+/// The signals that tasks may be sent; an attribute for constraints.
 const SIGNALS: &str = "SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGKILL,SIGPIPE,\
                        SIGPROF,SIGQUIT,SIGSEGV,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,\
                        SIGUSR1,SIGUSR2,SIGWINCH,SIGXCPU,SIGXFSZ";
 
-/// The node as it introduces itself: without status, indexes and what servers derive.
+/// Returns the node as it registers: without status, indexes and fields that servers derive.
 pub(crate) fn node(options: &AgentOptions, identity: &Identity, alloc_dir: &Path) -> Node {
     let mut attributes = BTreeMap::new();
     let hostname =
@@ -58,8 +58,8 @@ pub(crate) fn node(options: &AgentOptions, identity: &Identity, alloc_dir: &Path
     }
 }
 
-/// Whether a node is another than it said: free space, times and a processor's present frequency change
-/// all the time and are no news.
+/// Returns whether the node must register again. Ignores values that change all the time: free disk space, times, and
+/// the processor's current frequency.
 pub(crate) fn is_news(before: &Node, now: &Node) -> bool {
     let lasting = |node: &Node| {
         let mut node = node.clone();
@@ -83,7 +83,7 @@ fn raw_exec(enabled: bool) -> DriverInfo {
     }
 }
 
-/// The compute in MHz: cores times frequency, unless the operator says otherwise.
+/// Returns the total compute in MHz: cores times frequency, unless the operator overrides it.
 fn cpu(attributes: &mut BTreeMap<String, String>, total_override: Option<i64>) -> i64 {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = all_values(&cpuinfo, "processor").count().max(1);
@@ -108,8 +108,7 @@ fn cpu(attributes: &mut BTreeMap<String, String>, total_override: Option<i64>) -
     total
 }
 
-/// The highest frequency of a core, which does not change from one start to the next as the present one
-/// does; the present one where nothing else is told.
+/// Returns the maximum frequency of a core, which is the same at every start; else its current frequency.
 fn core_mhz(cpuinfo: &str) -> Option<i64> {
     let highest = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").ok();
     let highest_mhz = highest.and_then(|khz| khz.trim().parse::<i64>().ok()).map(|khz| khz / 1000);
@@ -117,13 +116,13 @@ fn core_mhz(cpuinfo: &str) -> Option<i64> {
     highest_mhz.or_else(present).filter(|mhz| *mhz > 0)
 }
 
-/// The values of all `name : value` lines with this name.
+/// Returns the values of all `name : value` lines with this name.
 fn all_values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.filter(move |(found, _)| found.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// The architecture by the name that Nomad's clients know.
+/// Returns the architecture under Nomad's name.
 fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -141,7 +140,7 @@ fn memory(attributes: &mut BTreeMap<String, String>) -> i64 {
     total_kib / 1024
 }
 
-/// Free space below the allocations' directory, in MB.
+/// Returns the free space below the allocations' directory, in MB.
 fn storage(attributes: &mut BTreeMap<String, String>, alloc_dir: &Path) -> i64 {
     let Ok(space) = statvfs(alloc_dir) else { return 0 };
     let total_bytes = space.blocks() * space.fragment_size();
@@ -155,7 +154,7 @@ fn storage(attributes: &mut BTreeMap<String, String>, alloc_dir: &Path) -> i64 {
     i64::try_from(free_bytes / 1024 / 1024).unwrap_or(i64::MAX)
 }
 
-/// The device of the mount that holds a path: the longest mount point above it, the last of equals.
+/// Returns the device of the mount that holds a path: the longest matching mount point; of equal ones, the last.
 fn volume_of(mounts: &str, path: &Path) -> Option<String> {
     let above = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
@@ -197,7 +196,7 @@ fn system(attributes: &mut BTreeMap<String, String>) {
     };
     let name = field("ID");
     attributes.insert("os.name".into(), if name.is_empty() { "linux".into() } else { name });
-    // Rolling distributions have none, but constraints may ask for the attribute.
+    // Rolling distributions do not have a version, but constraints may refer to the attribute.
     attributes.insert("os.version".into(), field("VERSION_ID"));
 }
 

@@ -1,11 +1,11 @@
-//! The format number of the agent's files below `client`: this release reads the formats that it knows, migrates older
-//! ones, and refuses all others before anything is read.
+//! The format number of the agent's files below `client`. The agent reads the formats it knows, migrates older
+//! ones, and refuses all others before it reads any other file.
 //!
-//! The number is in a file of its own, which releases from before it ignore; files without a number have format 1. It
-//! rises when the release before cannot read the files, and never for new fields of messages. An agent can go back to
-//! the release before, so a new format takes two releases: the first one reads it and still writes the former one, the
-//! next one has the migration. A supervisor of the former release may run on while files are migrated: what it writes
-//! (`client/supervisor`) has to stay readable by it.
+//! The number is in its own file, which earlier releases ignore; files without a number have format 1. The number
+//! rises only when the previous release cannot read the files, never for new message fields. An agent can be downgraded
+//! by one release, so a new format takes two releases: the first can read it but still writes the former format, the
+//! second has the migration. A supervisor of the former release may keep running during a migration, so it must still
+//! be able to read the files that it writes (`client/supervisor`).
 
 use std::fs;
 use std::io;
@@ -14,28 +14,29 @@ use std::path::Path;
 use crate::error::Error;
 use crate::files;
 
-/// The file with the number.
+/// The name of the file with the number.
 const FILE: &str = "format";
 /// The format of files without a number.
 const FIRST: u32 = 1;
 
-/// Changes the files in the directory `client` from one format to the next. One that is interrupted runs again.
+/// Migrates the files in the directory `client` to the next format. Must be idempotent, as it reruns after an
+/// interruption.
 type Migration = fn(&Path) -> io::Result<()>;
 
-/// What this release knows of formats.
+/// The formats supported by this release.
 struct Format {
-    /// The number that it writes.
+    /// The number of the format that this release writes.
     number: u32,
-    /// One for each older format that it can still read, from the oldest on. The last one leads to `number`.
+    /// One migration for each older format, oldest first. The last one leads to `number`.
     migrations: &'static [Migration],
 }
 
 const FORMAT: Format = Format { number: FIRST, migrations: &[] };
 
-/// Checks and migrates what is in the directory `client`, and writes down this release's number.
+/// Checks and migrates the files in the directory `client`, and records this release's format number.
 ///
 /// # Errors
-/// [`Error::Format`] where this release cannot read the format, and nothing is changed then; errors of the disk.
+/// [`Error::Format`] if this release cannot read the format, in which case nothing is changed; I/O errors.
 pub(crate) fn bring_up_to_date(client: &Path) -> Result<(), Error> {
     bring_up(client, &FORMAT)
 }
@@ -122,7 +123,7 @@ mod tests {
 
     const AT_THREE: Format = Format { number: 3, migrations: &[second, third] };
 
-    /// A node's files, and their number if there is one.
+    /// Creates a node's files, with a format number if given.
     fn client(number: Option<&str>) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("client-id"), "").unwrap();

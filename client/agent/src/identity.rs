@@ -1,5 +1,5 @@
-//! The data directory: that one agent owns it, and the node id and secret that are drawn once and
-//! kept there.
+//! The data directory: ensures that only one agent uses it, and stores the node's id and secret, which are generated
+//! once.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::limits::{LOCK_PATIENCE, LOCK_POLL};
 use crate::{files, format};
 
-/// A data directory that this agent owns until the value is dropped.
+/// A data directory that this agent holds locked until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     root: PathBuf,
     _lock: File,
 }
 
-/// Who the node is, and what proves it.
+/// The node's id and the secret that proves it.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) id: Uuid,
@@ -28,8 +28,8 @@ pub(crate) struct Identity {
 }
 
 impl DataDir {
-    /// Makes the directories and takes the lock, which ends with this process however it ends. Tries for
-    /// a moment: a process that the last owner was just starting may still hold it.
+    /// Creates the directories and takes the lock, which the kernel releases when this process ends. Retries for a
+    /// moment: a child that the previous owner was just forking may still hold the lock.
     pub(crate) async fn open(root: &Path) -> Result<Self, Error> {
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
@@ -42,7 +42,7 @@ impl DataDir {
 
     fn try_open(root: &Path) -> Result<Self, Error> {
         let root = std::path::absolute(root).map_err(Error::io("find", root))?;
-        // Tasks of other users pass through to their own directory, but see nothing on the way.
+        // Tasks of other users must be able to traverse these directories to their own, but not list them.
         make_directory(&root, 0o711)?;
         make_directory(&root.join("alloc"), 0o711)?;
         make_directory(&root.join("client"), 0o700)?;
@@ -64,22 +64,22 @@ impl DataDir {
         Ok(Self { root, _lock: lock })
     }
 
-    /// Where allocations' directories stand.
+    /// Returns the directory that contains the allocations' directories.
     pub(crate) fn allocs(&self) -> PathBuf {
         self.root.join("alloc")
     }
 
-    /// Where the agent writes down what it knows of allocations.
+    /// Returns the directory of the agent's files about allocations.
     pub(crate) fn alloc_states(&self) -> PathBuf {
         self.root.join("client/allocs")
     }
 
-    /// Where the supervisor lives.
+    /// Returns the supervisor's directory.
     pub(crate) fn supervisor(&self) -> PathBuf {
         self.root.join("client/supervisor")
     }
 
-    /// Reads the node's id and secret, or draws them.
+    /// Reads the node's id and secret, or generates them.
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
         let client = self.root.join("client");
         let identity = Identity {
@@ -96,7 +96,7 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).create(path).map_err(Error::io("make the directory", path))?;
-    // The umask of whoever started the agent does not decide who may look into it.
+    // Access must not depend on the umask of the agent's starter.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 

@@ -1,6 +1,6 @@
-//! `${…}` in a job's strings. What is not known is left as it stands: it may be meant for a shell.
+//! Resolves `${…}` in a job's strings. Unknown references stay as they are, since they may be meant for a shell.
 
-/// Replaces every `${key}` that `value_of` knows. `meta["x"]` and its like are the key `meta.x`.
+/// Replaces every `${key}` that `value_of` knows. `meta["x"]` is the same key as `meta.x`.
 pub(crate) fn interpolate(text: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
@@ -18,7 +18,7 @@ pub(crate) fn interpolate(text: &str, value_of: impl Fn(&str) -> Option<String>)
                 rest = &from[end + 1..];
             }
             None => {
-                // Only the opening is passed over: what follows it may hold another.
+                // Skip only the opening, since another reference may follow within it.
                 result.push_str("${");
                 rest = &from[2..];
             }
@@ -28,7 +28,7 @@ pub(crate) fn interpolate(text: &str, value_of: impl Fn(&str) -> Option<String>)
     result
 }
 
-/// The key with an index in brackets spelled as a part after a dot.
+/// Returns the key with `map["index"]` rewritten as `map.index`; none if it is not a valid key.
 fn key_of(inner: &str) -> Option<String> {
     let inner = inner.trim();
     let is_plain = |key: &str| {

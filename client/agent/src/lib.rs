@@ -1,9 +1,9 @@
-//! The node agent: says what this machine is, keeps one session with any of the servers, and runs what
-//! they assign to it. Tasks belong to a supervisor process beside the agent (see `supervisor`), so an
-//! agent may end or be killed and the next one finds everything again.
+//! The node agent: fingerprints this machine, keeps a session with one of the servers, and runs the
+//! allocations assigned to it. Task processes belong to a separate supervisor process (see `supervisor`), so tasks
+//! survive the end of the agent, and the next agent finds them again.
 //!
-//! What is deliberately absent: the agent listens on no port (servers call it on the session that it
-//! opened), has no database (a small file or two an allocation), and decides nothing about placement.
+//! By design the agent listens on no port (servers use the session that the agent opened), has no database (a few
+//! small files per allocation), and makes no placement decisions.
 
 mod agent;
 mod alloc;

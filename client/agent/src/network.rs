@@ -1,22 +1,22 @@
-//! The address that this node's tasks are reached at.
+//! Finds the address under which this node's tasks are reached.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
 use nix::ifaddrs::getifaddrs;
 
-/// What is told of a link's speed: Nomad's value where the link does not tell it.
+/// Reported link speed; Nomad's default for links of unknown speed.
 pub(crate) const MBITS: i32 = 1000;
 
-/// An interface and the address on it.
+/// A network interface and an address on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) device: String,
     pub(crate) ip: IpAddr,
 }
 
-/// The address on the named interface, else on that of the default route, else on the loopback
-/// interface: a machine without a network can still run jobs for itself.
+/// Returns the address of the named interface; else of the default route's interface; else of the
+/// loopback interface, so that a machine without a network can still run jobs for itself.
 pub(crate) fn advertised(interface: Option<&str>) -> Option<Address> {
     let addresses = all_addresses();
     if let Some(name) = interface {
@@ -30,7 +30,7 @@ pub(crate) fn advertised(interface: Option<&str>) -> Option<Address> {
     default_route(&routes).and_then(|name| choose(&addresses, name)).or_else(|| choose(&addresses, "lo"))
 }
 
-/// An interface's first IPv4 address, else its first IPv6 one that can be reached from elsewhere.
+/// Returns an interface's first IPv4 address, else its first IPv6 address. Link-local addresses were filtered out.
 fn choose(addresses: &[Address], device: &str) -> Option<Address> {
     let mut on_device = addresses.iter().filter(|address| address.device == device);
     on_device.clone().find(|address| address.ip.is_ipv4()).or_else(|| on_device.next()).cloned()
@@ -51,7 +51,7 @@ fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if Ipv6Addr::is_unicast_link_local(&ip))
 }
 
-/// The interface of the default route with the lowest metric.
+/// Returns the interface of the default route with the lowest metric.
 fn default_route(routes: &str) -> Option<&str> {
     let of = |line| {
         let fields: Vec<&str> = str::split_whitespace(line).collect();

@@ -1,4 +1,4 @@
-//! What an operator may say about a node agent.
+//! Configuration of a node agent.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,54 +10,54 @@ use tokio::sync::watch;
 
 use crate::standing::Standing;
 
-/// The program that becomes the node's supervisor, without the arguments that name its socket.
+/// The program that runs as the node's supervisor, without the arguments for its socket and state.
 #[derive(Clone, Debug)]
 pub struct SupervisorProgram {
     /// The executable.
     pub program: PathBuf,
-    /// Arguments that make it call [`crate::supervisor_main`] with those that follow.
+    /// Arguments that make the program call [`crate::supervisor_main`] with the arguments that follow.
     pub args: Vec<OsString>,
 }
 
 impl Default for SupervisorProgram {
     fn default() -> Self {
-        // The link leads to this program even after an upgrade has replaced its file.
+        // This link refers to the running program even after an upgrade has replaced the file.
         Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from("node-supervisor")] }
     }
 }
 
-/// Everything an agent is told. [`AgentOptions::new`] has the defaults.
+/// Configuration of a node agent. [`AgentOptions::new`] sets the defaults.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// Identity and state go to `client`, tasks to `alloc` below it. One agent at a time may use it.
+    /// Contains the agent's identity and state in `client`, tasks in `alloc`. Only one agent at a time may use it.
     pub data_dir: PathBuf,
-    /// The node's name; the host's name unless set.
+    /// The node's name; by default the host name.
     pub name: Option<String>,
-    /// `global` unless set.
+    /// The region; by default `global`.
     pub region: String,
-    /// `dc1` unless set.
+    /// The datacenter; by default `dc1`.
     pub datacenter: String,
-    /// The operator's class of the node, or empty.
+    /// The node class set by the operator, or empty.
     pub node_class: String,
-    /// The operator's `meta`.
+    /// The node's `meta`, set by the operator.
     pub meta: BTreeMap<String, String>,
     /// RPC addresses (host:port) of servers; at least one.
     pub servers: Vec<String>,
-    /// Whether `raw_exec` tasks may run here: they run with the agent's own rights.
+    /// Whether `raw_exec` tasks may run on this node. They run with the agent's own rights.
     pub raw_exec_enabled: bool,
     /// The HTTP address (host:port) that this agent advertises, or empty.
     pub http_addr: String,
-    /// CPU, memory and disk that jobs must leave alone.
+    /// CPU, memory and disk that are not available to jobs.
     pub reserved: NodeResources,
-    /// The node's whole compute in MHz where it cannot be found out, or must not be used whole.
+    /// Overrides the detected total CPU of the node, in MHz.
     pub cpu_total_compute_mhz: Option<i64>,
-    /// The network interface whose address tasks get; that of the default route unless set.
+    /// The network interface whose address tasks use; by default that of the default route.
     pub network_interface: Option<String>,
-    /// What starts the supervisor; this program with `node-supervisor` unless set.
+    /// How to start the supervisor; by default this program with the subcommand `node-supervisor`.
     pub supervisor_program: SupervisorProgram,
-    /// Whether a shut down agent stops its tasks (a development agent) or leaves them to the next.
+    /// Whether the agent stops its tasks on shutdown (development agent) or leaves them to the next agent.
     pub stop_tasks_on_shutdown: bool,
-    /// Where the agent says how it stands with its servers.
+    /// Where the agent publishes its connection state.
     pub standing: watch::Sender<Standing>,
     /// Reported as the attribute `nomad.version`.
     pub version: String,
@@ -66,7 +66,7 @@ pub struct AgentOptions {
 }
 
 impl AgentOptions {
-    /// The defaults, with a data directory.
+    /// Returns the defaults with this data directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),

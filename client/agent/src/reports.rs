@@ -1,5 +1,5 @@
-//! What the servers have yet to hear of allocations: the latest of each, until a server says that it is
-//! committed, whatever becomes of sessions meanwhile.
+//! Allocation updates for the servers: keeps the latest update of each allocation until a server acknowledges that
+//! it is committed, across sessions.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// The updates of all allocations.
+/// The unacknowledged updates of all allocations.
 #[derive(Default)]
 pub(crate) struct Reports {
     pending: Mutex<BTreeMap<Uuid, Pending>>,
@@ -20,7 +20,7 @@ pub(crate) struct Reports {
 
 struct Pending {
     state: AllocClientState,
-    /// Changed since the one in flight was sent.
+    /// Whether the state has changed since it was last sent.
     changed: bool,
     in_flight: Option<InFlight>,
 }
@@ -31,13 +31,13 @@ struct InFlight {
 }
 
 impl Reports {
-    /// The newest state of an allocation. It is taken inside of the lock, as everything that is decided by it,
-    /// so that none is put in the place of a newer one.
+    /// Queues the newest state of an allocation. `state` is called under the lock, so that an older state cannot
+    /// replace a newer one.
     pub(crate) fn push(&self, alloc: Uuid, state: impl FnOnce() -> AllocClientState) {
         self.settle(alloc, || Some(state()));
     }
 
-    /// A server has said what it knows: the state that it has to hear, or none if it knows that.
+    /// Queues the state that `news` returns. None means that the server knows the current state: drops the queued one.
     pub(crate) fn settle(&self, alloc: Uuid, news: impl FnOnce() -> Option<AllocClientState>) {
         let mut pending = self.lock();
         let Some(state) = news() else {
@@ -62,13 +62,13 @@ impl Reports {
         self.pushed.notified().await;
     }
 
-    /// Whether there is something to send. What is in flight is not sent again beside itself: the
-    /// older one could be committed last.
+    /// Returns whether any update can be sent. An allocation has at most one update in flight; otherwise the older
+    /// one might be committed last.
     pub(crate) fn any_to_send(&self) -> bool {
         self.lock().values().any(|pending| pending.changed && pending.in_flight.is_none())
     }
 
-    /// Whether any of that is about a task that runs or has ended.
+    /// Returns whether any of these updates is about a task that runs or has ended.
     pub(crate) fn any_urgent(&self) -> bool {
         let is_urgent = |pending: &Pending| pending.state.client_status() != ClientStatus::Pending;
         self.lock()
@@ -76,7 +76,8 @@ impl Reports {
             .any(|pending| pending.changed && pending.in_flight.is_none() && is_urgent(pending))
     }
 
-    /// What goes out under this number now: no more than so many, and beyond the first no more bytes.
+    /// Takes the updates to send under this sequence number: at most `count_max`, and at most `bytes_max` bytes
+    /// unless the first one alone is larger.
     pub(crate) fn take(&self, sequence: u64, count_max: usize, bytes_max: usize) -> Vec<AllocClientState> {
         let mut all = self.lock();
         let ready = all.values_mut().filter(|pending| pending.changed && pending.in_flight.is_none());
@@ -94,7 +95,7 @@ impl Reports {
         taken
     }
 
-    /// What went out under this number is committed.
+    /// Removes the updates that were sent under this sequence number: they are committed.
     pub(crate) fn acknowledge(&self, sequence: u64) {
         let is_it =
             |pending: &Pending| pending.in_flight.as_ref().is_some_and(|sent| sent.sequence == sequence);
@@ -105,8 +106,8 @@ impl Reports {
         self.pushed.notify_one();
     }
 
-    /// What has been in flight for this long or longer has to be sent again. Zero: all, since the
-    /// session that it went out on is over.
+    /// Marks updates for resending that have been in flight for at least `age`. Zero means all, because
+    /// their session is over.
     pub(crate) fn give_up(&self, age: Duration) {
         for pending in self.lock().values_mut() {
             if pending.in_flight.as_ref().is_some_and(|sent| sent.since.elapsed() >= age) {
@@ -117,13 +118,13 @@ impl Reports {
         self.pushed.notify_one();
     }
 
-    /// The servers do not know the allocation any more.
+    /// Drops the updates of an allocation that the servers no longer know.
     pub(crate) fn forget(&self, alloc: Uuid) {
         self.lock().remove(&alloc);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Pending>> {
-        // The map is whole at every moment at which a holder could panic.
+        // Every holder leaves the map consistent, even if it panics.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,7 +211,7 @@ mod tests {
         let board = Mutex::new("old");
         std::thread::scope(|scope| {
             reports.settle(alloc, || {
-                // The task goes on, and its writer reports that, just when the server is found to know all.
+                // The task changes state and pushes it while the comparison finds the old state to be known.
                 let known = state(&board.lock().unwrap());
                 scope.spawn(|| {
                     *board.lock().unwrap() = "new";

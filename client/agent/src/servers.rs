@@ -1,35 +1,35 @@
-//! Which server is tried next: those that a server named, then those that the operator did.
+//! Chooses the next server to try: first the servers learned from a server, then the configured ones.
 
-/// Addresses (host:port) of servers.
+/// Server addresses (host:port).
 #[derive(Clone, Debug)]
 pub(crate) struct ServerList {
     configured: Vec<String>,
     learned: Vec<String>,
-    /// Where the first try begins.
+    /// Position of the first try.
     first: usize,
     tried: Option<String>,
 }
 
 impl ServerList {
-    /// Begins somewhere in the list, so that many nodes with one configuration spread over the servers.
+    /// Starts at a random position, so that nodes with the same configuration spread over the servers.
     pub(crate) fn new(configured: Vec<String>) -> Self {
         let first = if configured.is_empty() { 0 } else { rand::random_range(0..configured.len()) };
         Self { configured, learned: Vec::new(), first, tried: None }
     }
 
-    /// The servers as one of them knows them. An empty list teaches nothing.
+    /// Replaces the learned servers. Ignores an empty list.
     pub(crate) fn learn(&mut self, servers: Vec<String>) {
         if !servers.is_empty() {
             self.learned = servers;
         }
     }
 
-    /// How many different ones there are.
+    /// Returns the number of distinct servers.
     pub(crate) fn len(&self) -> usize {
         self.all().len()
     }
 
-    /// The one to try next: that after the one tried last, so never that one while there are others.
+    /// Returns the server after the one tried last, so the same server is not retried while there are others.
     pub(crate) fn next(&mut self) -> Option<String> {
         let all = self.all();
         let tried = all.iter().position(|server| self.tried.as_ref() == Some(server));

@@ -1,4 +1,4 @@
-//! One session with one server: introduction, heartbeats, reports out, assignments in.
+//! A session with one server: registers the node, sends heartbeats and updates, receives assignments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,29 +27,29 @@ use crate::supervisor::release::Release;
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The server is gone, silent or of no use; the sentence says why.
+    /// The server is unreachable, silent or not usable, for the given reason.
     Lost(String),
-    /// The server will not have this node.
+    /// The server refuses this node.
     Refused(String),
 }
 
-/// What outlives sessions.
+/// The state that outlives a session.
 pub(crate) struct SessionContext {
     pub(crate) hello: Hello,
-    /// Looks at the node again. It reads files of the kernel, which does not take long.
+    /// Repeats the fingerprint. Reads kernel files only, so it does not block for long.
     pub(crate) fingerprint: Box<dyn Fn() -> Node + Send + Sync>,
-    /// Tells of supervisors: with each the node is another.
+    /// The connected supervisor, which the node's attributes describe.
     pub(crate) supervisor: watch::Receiver<Option<Release>>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
     pub(crate) standing: watch::Sender<Standing>,
-    /// Where the servers' state is older than what this node has acted on.
+    /// Set while the servers' state is older than the state this node has acted on.
     pub(crate) lagging: Option<Lagging>,
 }
 
 impl SessionContext {
-    /// What the node says of itself first.
+    /// Returns the message that introduces the node.
     fn introduction(&self) -> from_node::Message {
         let takes_any = self.lagging.as_ref().is_some_and(Lagging::is_believed);
         let acted_on_index = if takes_any { 0 } else { self.table.acted_on() };
@@ -57,12 +57,12 @@ impl SessionContext {
     }
 }
 
-/// Servers whose state is older than what this node has acted on: each may lag behind the others, or all were
-/// restored from a copy. In the end they are believed.
+/// Servers whose state is older than the state this node has acted on: a single server may lag behind the others, or
+/// all were restored from an older snapshot. After a timeout the node accepts the older state.
 #[derive(Debug)]
 pub(crate) struct Lagging {
     since: Instant,
-    /// A server has had its state confirmed by a quorum: none of them has a newer one.
+    /// Whether a server reported that a quorum has confirmed its state, so no server has a newer one.
     is_confirmed: bool,
 }
 
@@ -81,9 +81,9 @@ impl Lagging {
     }
 }
 
-/// Speaks with a server until one of them has had enough. May be cancelled at any point.
+/// Runs a session with a server until one side ends it. Cancel-safe.
 pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
-    // What went out on an earlier session is not acknowledged on this one.
+    // Acknowledgements of updates sent in earlier sessions do not arrive in this one.
     context.reports.give_up(Duration::ZERO);
     let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
     if outbound.try_send(FromNode { message: Some(context.introduction()) }).is_err() {
@@ -113,7 +113,7 @@ pub(crate) async fn speak(context: &mut SessionContext, server: &str) -> End {
     }
 }
 
-/// Connects and opens the stream.
+/// Connects to the server and opens the session's stream.
 async fn open(server: &str, queued: mpsc::Receiver<FromNode>) -> Result<Streaming<ToNode>, String> {
     let endpoint = Endpoint::from_shared(format!("http://{server}"))
         .map_err(|error| format!("{server:?} is no address: {error}"))?
@@ -126,7 +126,7 @@ async fn open(server: &str, queued: mpsc::Receiver<FromNode>) -> Result<Streamin
     answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
 }
 
-/// The innermost error, which is the one that says something.
+/// Returns the innermost error, which is the informative one.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -137,23 +137,24 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 struct Session<'a> {
     context: &'a mut SessionContext,
-    /// Whom it is with, host:port.
+    /// The server's address (host:port).
     server: &'a str,
     outbound: mpsc::Sender<FromNode>,
-    /// The node counts as down after this; until the welcome, twice what the welcome may take.
+    /// The servers consider the node down after this time without a heartbeat. Until the welcome, twice the welcome
+    /// timeout.
     ttl: Duration,
     is_welcome: bool,
-    /// When the servers' older state is taken; until then this node is not ready and told nothing.
+    /// When to accept the servers' older state. Until then the node is not ready and gets no allocations.
     believes_at: Option<Instant>,
-    /// When the server last showed that it takes what is sent.
+    /// When the server last showed that it receives this node's messages.
     acknowledged_at: Instant,
     sequence: u64,
-    /// When updates were last sent, and when the next are due.
+    /// When updates were last sent, and when the next ones are due.
     sent_at: Option<Instant>,
     send_at: Option<Instant>,
 }
 
-/// A type without values: a session never ends well.
+/// An uninhabited type: a session can only end with an error.
 enum Never {}
 
 impl Session<'_> {
@@ -167,8 +168,9 @@ impl Session<'_> {
             let send_at = self.send_at.unwrap_or(silent_after);
             let believes_at = self.believes_at.unwrap_or(silent_after);
             tokio::select! {
-                // After a stall of this process everything is due at once. What the server has said meanwhile
-                // is heard before it counts as silent, and a flood of it keeps no heartbeat back.
+                // After a stall of this process all timers are due at once. Handle received messages before the
+                // silence timer, so that the server does not appear silent; handle heartbeats before a flood of
+                // messages.
                 biased;
                 _ = heartbeat.tick(), if self.is_welcome => {
                     self.send(from_node::Message::Heartbeat(Heartbeat {}))?;
@@ -177,7 +179,7 @@ impl Session<'_> {
                 message = inbound.message() => {
                     let message = match message {
                         Ok(Some(ToNode { message: Some(message) })) => message,
-                        // A message of a later release.
+                        // A message type of a later release.
                         Ok(Some(ToNode { message: None })) => continue,
                         Ok(None) => return Err(End::Lost("it ended the session".into())),
                         Err(status) => return Err(End::Lost(status.message().to_owned())),
@@ -224,7 +226,7 @@ impl Session<'_> {
             to_node::Message::AllocSync(sync) => {
                 self.check_freshness(&sync)?;
                 if sync.full || sync.more {
-                    // A large set takes its time, in which the server acknowledges nothing else.
+                    // A large set takes long to transfer, and the server acknowledges nothing else in the meantime.
                     self.acknowledged_at = Instant::now();
                 }
                 self.context.table.sync(sync).await;
@@ -242,7 +244,7 @@ impl Session<'_> {
         self.context.servers.learn(servers);
     }
 
-    /// Says what the node is, if that has changed.
+    /// Registers the node again if its fingerprint has changed.
     fn introduce_again(&mut self) -> Result<(), End> {
         let now = (self.context.fingerprint)();
         let is_news =
@@ -255,7 +257,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The servers say that all they have is an older state. Gives the time at which it is taken.
+    /// Handles a quorum-confirmed state older than the state this node has acted on. Returns when to accept it.
     fn doubt(&mut self, state_index: u64) -> Instant {
         let lagging = self.context.lagging.get_or_insert_with(Lagging::begins);
         let is_news = !std::mem::replace(&mut lagging.is_confirmed, true);
@@ -272,14 +274,15 @@ impl Session<'_> {
         believed_at
     }
 
-    /// The time is over in which this node might have been told otherwise.
+    /// Accepts the servers' older state after its timeout, by introducing the node without a state index.
     fn take_older_state(&mut self) -> Result<(), End> {
         self.believes_at = None;
         self.send(self.context.introduction())
     }
 
-    /// A server that lags behind another names too few allocations; acting on that would kill tasks.
-    /// After a while it is believed: the servers may have been restored from an older snapshot.
+    /// Ends the session if the server lags behind another: its set of allocations may be incomplete, and acting on it
+    /// would kill tasks. After a timeout the set is accepted, since the servers may have been restored from an older
+    /// snapshot.
     fn check_freshness(&mut self, sync: &AllocSync) -> Result<(), End> {
         let acted_on = self.context.table.acted_on();
         if !sync.full || sync.state_index == 0 || sync.state_index >= acted_on {
@@ -299,8 +302,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Something is to be sent: soon if it is news of a task that runs or ended, and never closer to the
-    /// last message than the window.
+    /// Schedules the next update message: soon if a task has started or ended, but never within the window after
+    /// the last message.
     fn schedule(&mut self) {
         let reports = &self.context.reports;
         if !reports.any_to_send() {

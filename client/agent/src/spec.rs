@@ -1,5 +1,5 @@
-//! The few members of a job's specification that running it needs. The specification arrives as the
-//! API's JSON in canonical form; null is a member that nobody set.
+//! The members of a job specification that are needed to run it. The specification arrives as the API's JSON in
+//! canonical form, in which unset members are null.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ pub(crate) struct TaskSpec {
     dispatch_payload: Option<DispatchPayload>,
 }
 
-/// Where a task finds what its dispatch handed in.
+/// Where a task receives the payload of a dispatched job.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct DispatchPayload {
@@ -80,7 +80,7 @@ struct DispatchPayload {
     file: String,
 }
 
-/// How often a task is restarted where it is.
+/// How often a task is restarted on this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct RestartPolicy {
@@ -93,7 +93,7 @@ pub(crate) struct RestartPolicy {
     pub(crate) mode: String,
 }
 
-/// How much output is kept.
+/// How much of a task's output is kept.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct LogConfig {
@@ -109,7 +109,7 @@ impl Default for LogConfig {
     }
 }
 
-/// What a task asked for; the allocation says what it got.
+/// The resources that a task asks for; the allocation has those granted.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct ResourcesSpec {
@@ -120,13 +120,13 @@ pub(crate) struct ResourcesSpec {
 }
 
 impl JobSpec {
-    /// Reads a specification. Errors are sentences.
+    /// Parses a specification. Errors are messages for the operator.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(json)
             .map_err(|error| format!("the job's specification cannot be read: {error}"))
     }
 
-    /// The group of this name, if all that it holds can be run as what it is called.
+    /// Returns the group with this name, if it has tasks and their names are valid.
     pub(crate) fn group(&self, name: &str) -> Result<&GroupSpec, String> {
         let group = self.task_groups.iter().find(|group| group.name == name);
         let group = group.ok_or_else(|| format!("the job has no task group \"{name}\""))?;
@@ -141,8 +141,8 @@ impl JobSpec {
 }
 
 impl TaskSpec {
-    /// A part of the task that this agent does not do, by the name that a jobspec has for it. Running
-    /// without it would be running something else.
+    /// Returns the jobspec name of a block in this task that the agent does not support, if any. Running the task
+    /// without it would run something else.
     pub(crate) fn unsupported(&self) -> Option<&'static str> {
         let parts = [
             ("artifact", &self.artifacts),
@@ -160,15 +160,15 @@ impl TaskSpec {
         parts.into_iter().find(|(_, value)| is_set(value)).map(|(name, _)| name)
     }
 
-    /// The file that gets the payload, seen from the task's local directory, if the task wants one.
+    /// Returns the file for the payload, relative to the task's local directory, if the task asks for one.
     pub(crate) fn payload_file(&self) -> Option<&str> {
         let file = self.dispatch_payload.as_ref()?.file.as_str();
         (!file.is_empty()).then_some(file)
     }
 }
 
-/// A task's name becomes a directory beside `alloc` and part of file names: it must not lead out of the
-/// allocation's directory, nor into the one that its tasks share.
+/// Checks a task name. It names a directory beside `alloc` and is part of file names, so it must neither lead out of
+/// the allocation's directory nor into the directory shared by the tasks.
 pub(crate) fn check_task_name(name: &str) -> Result<(), String> {
     let problem = match name {
         "" => "is empty",

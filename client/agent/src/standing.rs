@@ -1,21 +1,22 @@
-//! Where a node stands with its servers, for whoever runs the agent.
+//! The agent's connection state, published to the process that runs the agent.
 
-/// Where a node stands with its servers.
+/// Connection state of a node agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// It has not taken its data directory yet, and may fail.
+    /// The agent has not opened its data directory yet, and may fail to.
     #[default]
     Starting,
-    /// It runs, and no server has its session.
+    /// The agent runs without a session.
     Alone,
-    /// A server has taken it in.
+    /// A server has registered the node.
     Registered {
         /// That server's RPC address.
         server: String,
     },
-    /// The servers' state is older than what it has acted on, and it is not ready until it takes that.
+    /// The servers' state is older than the state this node has acted on. The node is not ready until it accepts the
+    /// older state.
     Held {
-        /// The RPC address of the server that says so.
+        /// The RPC address of the server that reported the older state.
         server: String,
     },
 }

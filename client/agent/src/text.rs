@@ -1,15 +1,15 @@
-//! Texts that are kept and sent stay short, whoever wrote them: a command of megabytes must not make a report
-//! of megabytes.
+//! Shortens texts that are stored and sent, so that, for example, a command of megabytes does not make a report of
+//! megabytes.
 
 use std::borrow::Cow;
 
 use crate::limits::TEXT_BYTES_MAX;
 
-/// Of a text that is too long: what stays of its beginning. What is wrong stands at the end of most.
+/// Length of the beginning that is kept of a long text. The end is kept too, because most messages end with the cause.
 const HEAD_BYTES: usize = TEXT_BYTES_MAX / 2;
 const TAIL_BYTES: usize = TEXT_BYTES_MAX / 4;
 
-/// The text, or its beginning and its end, saying that it was cut. To cut it again changes nothing.
+/// Returns the text, or its beginning and end with a note about the omitted bytes. Idempotent.
 pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= TEXT_BYTES_MAX {
         return Cow::Borrowed(text);
@@ -28,7 +28,7 @@ mod tests {
     fn a_long_text_is_cut_between_characters_and_says_so() {
         let longest = "a".repeat(TEXT_BYTES_MAX);
         assert_eq!(cut(&longest), longest);
-        // Both bounds are in the middle of a character of two bytes.
+        // Both cuts fall into the middle of a two-byte character.
         let long = format!("a{}b", "é".repeat(TEXT_BYTES_MAX));
         let short = cut(&long);
         assert!(short.starts_with("aéé") && short.ends_with("ééb"), "{short}");

@@ -1,4 +1,4 @@
-//! What a dispatch hands in reaches the task that asks for it, and no other file.
+//! Tests of dispatch payloads: each reaches the file that its task asks for, and never another file.
 
 mod support;
 
@@ -26,8 +26,8 @@ fn setup_failure(state: &AllocClientState) -> &str {
     events.find(|event| event.r#type == "Setup Failure").map_or("", |event| &event.display_message)
 }
 
-/// The agent is killed and the next one knows what was assigned, but not that it was set up: as if the
-/// first had ended in the middle of it. There is no server any more.
+/// Kills the agent, removes the task states, and starts a new agent without a server. The new agent knows the
+/// assignment but not that the task was set up, as if the first agent had been killed during the setup.
 async fn set_up_again(node: &mut TestNode, server: &TestServer, job: &Assigned) {
     eventually("the end of the first", || node.supervisor_records().is_empty().then_some(())).await;
     node.kill_and_forget(job).await;
@@ -60,7 +60,7 @@ async fn only_tasks_that_ask_for_the_payload_get_it_and_only_if_there_is_one() {
     let asks = reads("in.txt", "cat local/in.txt");
     let cases = [
         (asks.clone(), &b"hello"[..], ClientStatus::Complete, true),
-        // An empty file would hide from the task that nothing was handed in.
+        // An empty payload creates no file; an empty file would hide from the task that there is no payload.
         (asks, b"", ClientStatus::Failed, false),
         (reads("", "ls -A local"), b"hello", ClientStatus::Complete, false),
         (
@@ -128,18 +128,18 @@ async fn names_outside_of_the_local_directory_fail_the_set_up() {
 #[tokio::test]
 async fn links_that_an_earlier_attempt_planted_are_not_followed() {
     let cases = [
-        // What stands in the file's own place is replaced, whatever it is.
+        // A file, a link or a hard link at the payload's own path is replaced.
         ("in.txt", "ln -sf $OUTSIDE/kept local/in.txt", "hello"),
         ("in.txt", "ln -f $OUTSIDE/kept local/in.txt", "hello"),
         ("in.txt", "ln -sf $OUTSIDE/new local/in.txt", "hello"),
-        // What stands in a directory's place is not the agent's to remove.
+        // The agent must not remove a link at a directory's path.
         ("a/in.txt", "rm -r local/a; ln -s $OUTSIDE local/a", "\"a\" is no directory"),
         ("a/b/in.txt", "rm -r local/a/b; ln -s $OUTSIDE local/a/b", "\"b\" is no directory"),
         ("in.txt", "rm -r local; ln -s $OUTSIDE local", "\"local\" is no directory"),
     ];
     for (file, plant, expected) in cases {
         let (server, mut node) = node_with_server().await;
-        // On the same file system as the task, so that a hard link can lead there.
+        // On the task's file system, because hard links cannot cross file systems.
         let outside = node.path().join("outside");
         std::fs::create_dir_all(&outside).unwrap();
         std::fs::write(outside.join("kept"), "kept").unwrap();

@@ -1,5 +1,5 @@
-//! Sessions: heartbeats, servers that die, fall silent, refuse or lag behind, and reports that have to
-//! arrive all the same.
+//! Tests of sessions: heartbeats; servers that die, fall silent, refuse the node or lag behind; and reports that must
+//! arrive nevertheless.
 
 mod support;
 
@@ -30,7 +30,7 @@ async fn a_node_introduces_itself_with_a_secret_and_proves_to_be_alive() {
 #[tokio::test]
 async fn when_a_server_dies_the_node_moves_to_another_and_its_tasks_do_not_notice() {
     let (first, second) = (TestServer::start().await, TestServer::start().await);
-    // The agent is told of the first only, and learns of the second there.
+    // The agent is configured with the first server only and learns the second from it.
     first.state().servers = vec![first.address.clone(), second.address.clone()];
     let mut node = TestNode::new();
     node.run(&[&first.address]);
@@ -201,7 +201,7 @@ async fn each_report_is_known_to_be_later_than_those_before_even_to_an_agent_tha
     node.spawn(&[&server.address]);
     let script = "while [ ! -e local/end ]; do sleep 0.05; done; exit 3";
     let mut job = Assigned::new("batch", vec![shell("t", script)]);
-    // By a clock that was ahead of the present one.
+    // A stamp from a clock that was ahead of the present one.
     let ahead = 9_000_000_000_000_000_000;
     job.allocation.client_stamp = ahead;
     server.assign(&job);
@@ -328,7 +328,7 @@ async fn a_node_takes_the_state_of_restored_servers_after_a_while_and_what_that_
         server.reported(job, ClientStatus::Running).await;
         pids.push(node.pid(job, "t").await);
     }
-    // In the copy the allocation has another, older index, and the other one is not there yet.
+    // In the restored snapshot, `named` has an older index and `unknown` does not exist.
     let mut restored = named.clone();
     restored.allocation.alloc_modify_index = 5;
     server.remove(&named, false);
@@ -347,7 +347,7 @@ async fn a_node_takes_the_state_of_restored_servers_after_a_while_and_what_that_
     eventually("the end of what the state does not name", || (!is_alive(pids[1])).then_some(())).await;
     assert!(is_alive(pids[0]));
 
-    // The node goes by that state from then on, and so does its next agent.
+    // The node and its next agent use the restored state from now on.
     let welcome_at_once = async || {
         eventually("the node is welcome at once", || {
             (server.state().hellos.last().map(|hello| hello.acted_on_index) == Some(150)).then_some(())
@@ -376,7 +376,7 @@ async fn an_older_version_of_an_allocation_changes_nothing() {
     let pid = node.pid(&job, "t").await;
     server.reported(&job, ClientStatus::Running).await;
     server.change(&mut job, |job| job.allocation.desired_description = "newer".into());
-    // A second allocation shows that what was sent before it has been taken.
+    // A second allocation shows that the agent has processed everything sent before it.
     let marker = |server: &TestServer| {
         let marker = Assigned::new("batch", vec![shell("t", "true")]);
         server.assign(&marker);

@@ -1,5 +1,5 @@
-//! Kills: of the agent, of the supervisor, of both. A task is never started twice, never lost, and how
-//! it ended is known wherever anybody could have seen it.
+//! Tests that kill the agent, the supervisor, or both. A task is never started twice and never lost, and its exit is
+//! known whenever a supervisor was running to see it.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
@@ -11,7 +11,7 @@ use support::node::TestNode;
 use support::server::TestServer;
 use support::{eventually, is_alive, kill};
 
-/// Writes down each start, and lives until it is told to end.
+/// Records each start in a file, and runs until a file tells it to end.
 const LONG: &str = "echo $$ >> ../alloc/data/starts; echo $$ > local/pid; echo begins; \
                     while [ ! -e local/end ]; do sleep 0.05; done; echo ends; exit 7";
 
@@ -116,7 +116,7 @@ async fn a_killed_supervisors_successor_takes_the_tasks_over_with_their_output()
     let text = node.text(&job, "alloc/logs/t.stdout.0", |text| text.lines().count() > lines_now + 5).await;
     let expected: Vec<String> = (1..text.lines().count()).map(|number| format!("line {number}")).collect();
     assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), expected, "output goes on without a gap");
-    // It can still be stopped, though it is nobody's child.
+    // The task can still be stopped, although its new supervisor is not its parent.
     server.stop(&mut job);
     server.reported(&job, ClientStatus::Complete).await;
     assert!(!is_alive(pid) && starts(&node, &job) == 1);
@@ -136,7 +136,7 @@ async fn an_end_that_the_agent_cannot_write_down_is_not_forgotten_and_nothing_ru
     eventually("the task's start, written down", || state().contains("Started").then_some(())).await;
     let (states, hidden) = (node.path().join("client/allocs"), node.path().join("client/hidden"));
     std::fs::rename(&states, &hidden).unwrap();
-    // Its second attempt does what is wanted.
+    // The file makes the running attempt and all later ones end.
     std::fs::write(node.file(&job, "t/local/end"), "").unwrap();
     server.task(&job, "t", |state| state.restarts == 3 && state.state == "dead").await;
     let records = node.supervisor_records();
@@ -158,9 +158,9 @@ async fn a_state_without_its_assignment_is_not_enough_to_forget_how_a_task_ended
     node.spawn(&[&server.address]);
     let job = Assigned::new("batch", vec![shell("t", LONG)]);
     let states = node.path().join("client/allocs");
-    // It greets once it has read what is there: what it cannot read then would end it.
+    // The agent sends Hello after it has read its files; an unreadable file at that point would end it.
     eventually("the agent's greeting", || (!server.state().hellos.is_empty()).then_some(())).await;
-    // Where the assignment is to stand, a folder does.
+    // A directory at the path of the assignment makes writing the assignment fail.
     let in_the_way = states.join(format!("{}.assignment", job.uuid()));
     std::fs::create_dir(&in_the_way).unwrap();
     server.assign(&job);
@@ -174,7 +174,7 @@ async fn a_state_without_its_assignment_is_not_enough_to_forget_how_a_task_ended
     node.kill();
     std::fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(node.supervisor_records().len(), 1, "its supervisor knows how it ended");
-    // The report is lost with the servers that had it.
+    // The servers lose the report.
     server.go_back(&job);
     node.spawn(&[&server.address]);
     server.reported(&job, ClientStatus::Failed).await;
@@ -196,7 +196,7 @@ async fn what_is_over_is_kept_until_the_disk_takes_it() {
     server.stop(&mut job);
     server.reported(&job, ClientStatus::Complete).await;
     server.finish(&job);
-    // Another allocation shows that what was said before it has come.
+    // The report of another allocation shows that the agent has processed everything sent before it.
     let other = Assigned::new("batch", vec![shell("t", "exit 0")]);
     server.assign(&other);
     server.reported(&other, ClientStatus::Complete).await;
@@ -210,7 +210,7 @@ async fn a_task_that_has_removed_its_logs_goes_on_and_keeps_no_other_from_being_
     let server = TestServer::start().await;
     let mut node = TestNode::new();
     node.spawn(&[&server.address]);
-    // More in ten rounds than a pipe holds, so that it stands still when nobody reads it.
+    // Ten rounds exceed the capacity of a pipe, so the task blocks if the pipe is not read.
     let script =
         "echo $$ > local/pid; while true; do head -c 8192 /dev/zero; echo >> local/rounds; sleep 0.02; done";
     let mut jobs = [(); 2].map(|()| Assigned::new("service", vec![shell("t", script)]));
@@ -270,8 +270,7 @@ async fn a_process_that_was_given_the_number_of_a_task_is_not_touched() {
     let supervisor = node.supervisor_pid(None).await;
     node.kill();
     kill(supervisor);
-    // What a reused number looks like: the record's process number is that of a process which was
-    // started at another time.
+    // Simulate a reused pid: the record's pid now belongs to a process with another start time.
     let mut stranger =
         tokio::process::Command::new("/bin/sleep").arg("600").kill_on_drop(true).spawn().unwrap();
     let mut record = node.supervisor_records().remove(0);
@@ -288,7 +287,7 @@ async fn an_agent_that_lost_what_it_wrote_down_does_not_start_running_tasks_agai
     let server = TestServer::start().await;
     let mut node = TestNode::new();
     node.spawn(&[&server.address]);
-    // The attempt that runs is the second: the lost state is not simply begun anew.
+    // The running attempt is the second one, so merely starting again with the first would be noticed.
     let script = "echo $$ >> ../alloc/data/starts; [ $(wc -l < ../alloc/data/starts) -gt 1 ] || exit 1; \
                   echo $$ > local/pid; exec sleep 600";
     let mut job = Assigned::new("service", vec![shell("t", script)]).restarts(2);
@@ -319,7 +318,7 @@ async fn agents_and_supervisors_killed_at_any_moment_of_many_starts_double_and_l
     for (number, job) in jobs.iter().enumerate() {
         server.assign(job);
         if number % 6 == 5 {
-            // Somewhere in the middle of the starts, a little later each time.
+            // Kill at various points during the starts, each time a little later.
             tokio::time::sleep(std::time::Duration::from_millis(7 * number as u64)).await;
             if number % 12 == 11 {
                 kill(node.supervisor_pid(None).await);

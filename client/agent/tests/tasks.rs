@@ -1,4 +1,4 @@
-//! Tasks: that they run, what they find, how they end, and what is said of it.
+//! Tests of tasks: their execution, environment, exit and reports.
 
 mod support;
 
@@ -341,7 +341,8 @@ async fn what_whoever_started_the_agent_had_open_does_not_stay_open() {
     let held = std::fs::read_link(format!("/proc/{supervisor}/fd/7")).ok();
     assert_ne!(held, Some("/dev/null".into()));
     let text = node.text(&job, "t/local/open", |_| true).await;
-    // Besides its three streams the shell has what it redirects; the limit is that of whoever began.
+    // The shell has its three standard streams and its redirection; the limit is inherited from the supervisor's
+    // starter.
     assert!(!text.lines().any(|line| line == "7"), "{text}");
     assert_eq!(text.lines().last(), Some("400"));
 }
@@ -349,7 +350,7 @@ async fn what_whoever_started_the_agent_had_open_does_not_stay_open() {
 #[tokio::test]
 async fn a_task_whose_environment_is_too_large_fails_and_the_others_run() {
     let (server, _node) = node_with_server().await;
-    // Each is within what a specification may hold; together they are more than any program takes.
+    // Each variable is within the limits of a specification; together they exceed what the kernel accepts on exec.
     let env: BTreeMap<String, String> =
         (0..20).map(|number| (format!("E{number}"), "x".repeat(1024 * 1024))).collect();
     let large = Assigned::new("batch", vec![with(shell("t", "true"), "Env", json!(env))]);
@@ -392,6 +393,6 @@ async fn signals_that_whoever_started_the_agent_ignored_reach_tasks_again() {
     server.reported(&job, ClientStatus::Complete).await;
     let text = node.text(&job, "t/local/ignored", |_| true).await;
     let ignored = u64::from_str_radix(text.trim_start_matches("SigIgn:").trim(), 16).unwrap();
-    // The signals above 31 are the C library's own.
+    // The C library reserves signals above 31.
     assert_eq!(ignored & 0x7fff_ffff, 0, "{text}");
 }

@@ -98,7 +98,7 @@ impl AgentArgs {
     }
 }
 
-/// Reads the configuration and runs the agent until it is told to end.
+/// Reads the configuration and runs the agent until a signal ends it.
 pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
     let sources = arguments.sources();
     let config = config::load(&sources).map_err(AgentError::from);
@@ -111,10 +111,10 @@ pub(crate) fn execute(arguments: &AgentArgs) -> ExitCode {
     }
 }
 
-/// Runs the agent until it is told to end. Its configuration is read again from `sources` when it is told to.
+/// Runs the agent until a signal ends it. SIGHUP reads its configuration again from `sources`.
 ///
 /// # Errors
-/// Why it could not start, or had to stop.
+/// Why the agent could not start, or had to stop.
 pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
     let set_filter = logging::start(&config);
     die_on_panic();
@@ -140,27 +140,27 @@ pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
     result
 }
 
-/// The threads of a process, apart so that none of its parts keeps another from running.
+/// The thread pools of a process, separate so that no part of it starves another.
 struct Threads {
     server: Option<ServerThreads>,
-    /// A node's, whose tasks inherit from them.
+    /// The node's; tasks inherit from these threads.
     node: Option<Runtime>,
 }
 
 struct ServerThreads {
     /// For raft, its log and the sessions of nodes.
     raft: Runtime,
-    /// For what clients ask, and scheduling.
+    /// For requests of clients, and scheduling.
     requests: Runtime,
 }
 
 impl Threads {
     fn start(config: &AgentConfig) -> Result<Self, String> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Work that takes long must leave a thread.
+        // At least two threads, so that long work leaves one free.
         let usual = |name| runtime(name, cores.max(2), || ());
-        // Raft does little at one time: to wake another of its threads costs more than it brings. Work that takes long
-        // leaves its thread to the rest.
+        // Raft does little at one time, and waking another thread costs more than it gains. Long work moves off
+        // raft's threads.
         let for_server = |_| {
             Ok::<_, String>(ServerThreads {
                 raft: runtime("raft", (cores / 2).max(1), hurry)?,
@@ -173,13 +173,13 @@ impl Threads {
         })
     }
 
-    /// One of each kind.
+    /// Returns a handle of each thread pool.
     fn handles(&self) -> Vec<Handle> {
         let of_server = self.server.iter().flat_map(|server| [&server.raft, &server.requests]);
         of_server.chain(&self.node).map(|runtime| runtime.handle().clone()).collect()
     }
 
-    /// Whatever still runs belongs to connections that no one waits for.
+    /// Stops all threads. What still runs belongs to connections that nothing waits for.
     fn end(self) {
         let of_server = self.server.into_iter().flat_map(|server| [server.requests, server.raft]);
         for runtime in self.node.into_iter().chain(of_server) {
@@ -188,7 +188,7 @@ impl Threads {
     }
 }
 
-/// `started` is called on each thread.
+/// Starts a thread pool; `started` is called on each thread.
 fn runtime(
     name: &str,
     threads: usize,
@@ -203,7 +203,7 @@ fn runtime(
         .map_err(|error| format!("cannot start the threads of {name}: {error}"))
 }
 
-/// Makes this thread one of raft's to the system.
+/// Gives this thread raft's priority in the system's scheduler.
 fn hurry() {
     static TOLD: Once = Once::new();
     if let Err(error) = Urgency::Raft.take() {
@@ -216,8 +216,7 @@ fn hurry() {
     }
 }
 
-/// A panic ends the process, but where it is contained: a server with a part missing must not go on as if it
-/// were whole.
+/// Makes every panic that is not contained end the process: a server must not go on with a part missing.
 fn die_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -264,7 +263,7 @@ async fn run_parts(
         signalled.cancel();
         ending.stopping().await;
         told().await;
-        // What is stored is whole at every moment: this is how a kill ends it, too.
+        // Safe, since the stored state is consistent at every moment, as it must be for a kill.
         tracing::warn!("told again to end: nothing is waited for");
         std::process::exit(1);
     });
@@ -277,7 +276,7 @@ async fn run_parts(
         }
         None => None,
     };
-    // The node ends before the server that it speaks to.
+    // The node ends before the server that it talks to.
     let node_shutdown = shutdown.child_token();
     let server_shutdown = CancellationToken::new();
     let node = async {
@@ -294,7 +293,7 @@ async fn run_parts(
                     Err(error) => Err(AgentError::Ended(format!("the node has ended: {error}"))),
                 }
             }
-            // Also cancelled when the server ends by itself: the process must not outlive it.
+            // Also cancelled when the server ends on its own: the process must not outlive it.
             None => {
                 node_shutdown.cancelled().await;
                 Ok(())
@@ -331,13 +330,13 @@ async fn run_parts(
     server.and(node)
 }
 
-/// A server that has started, and what tells when no one uses its databases any more.
+/// A started server, and the means to wait until its databases are closed.
 struct Started {
     server: Server,
     in_use: InUse,
 }
 
-/// Starts a server on what its data directory holds; anew where that must be set aside first.
+/// Starts a server from its data directory. If the data must be set aside first, it then starts as a new server.
 async fn start_server(
     options: &ServerOptions,
     mut known: Known,
@@ -358,7 +357,7 @@ async fn start_server(
     }
 }
 
-/// Runs a server until it is told to end or must not go on, starting it again where it asks for that.
+/// Runs a server until it is told to end or fails; starts it again if it asks for that.
 async fn run_server(
     mut started: Started,
     options: &ServerOptions,
@@ -381,7 +380,7 @@ async fn run_server(
     }
 }
 
-/// Makes ready for the next start what a server has left, if it may start again; gives whom it had heard of.
+/// Prepares the data directory for the next start, if the server may start again. Returns the servers that it knew.
 async fn prepare_next(
     error: ServerError,
     in_use: InUse,
@@ -451,9 +450,9 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
     }
 }
 
-/// A node shows itself three times in this time …
+/// Time to live of a node's session; the node sends three heartbeats in this time.
 const HEARTBEAT_TTL_MS: u64 = 5_000;
-/// … and is down when it is silent for this much longer.
+/// Additional silence after which the node is considered down.
 const HEARTBEAT_GRACE_MS: u64 = 3_000;
 
 fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions {
@@ -484,7 +483,7 @@ mod tests {
     const WHERE: &str = "ORDU_TEST_PANICS";
     const ALIVE: &str = "the process lives";
 
-    /// Panics as it is told by the environment, in a process of its own.
+    /// Panics as the environment says, in a process of its own.
     #[tokio::test]
     async fn child_that_panics() {
         let Ok(place) = std::env::var(WHERE) else { return };

@@ -177,7 +177,7 @@ impl ApiArgs {
     }
 }
 
-/// Reads the command line; the program's name comes first.
+/// Parses the command line; its first argument is the program's name.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let command = Cli::command();
     let mut switches = BTreeSet::new();
@@ -186,15 +186,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
     Cli::from_arg_matches(&matches)
 }
 
-/// The names of all flags that take no value.
+/// Collects the names of all flags without a value.
 fn collect_switches(command: &clap::Command, switches: &mut BTreeSet<String>) {
     let of_command = command.get_arguments().filter(|argument| !argument.get_action().takes_values());
     switches.extend(of_command.filter_map(|argument| argument.get_long()).map(str::to_owned));
     command.get_subcommands().for_each(|inner| collect_switches(inner, switches));
 }
 
-/// Nomad's flags as clap takes them: `-address=x` becomes `--address=x`, `-purge=true` becomes
-/// `--purge`, `-purge=false` is left out. What follows a bare `--` stays as it is.
+/// Rewrites Nomad's flags for clap: `-address=x` becomes `--address=x`, `-purge=true` becomes `--purge`, and
+/// `-purge=false` is dropped. Arguments after a bare `--` stay as they are.
 fn with_two_dashes(
     arguments: impl IntoIterator<Item = OsString>,
     switches: &BTreeSet<String>,

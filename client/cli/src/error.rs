@@ -1,4 +1,4 @@
-//! Why an agent ends by itself, and what its exit status tells whoever would start it again.
+//! Why an agent ended, and the exit status that tells a service manager whether a restart can help.
 
 use std::io;
 
@@ -6,22 +6,22 @@ use ordu_server::server::ServerError;
 
 use crate::config::ConfigError;
 
-/// The exit status of an agent that an operator has to help first: `EX_CONFIG` of `sysexits.h`.
+/// Exit status of an agent that an operator must fix first: `EX_CONFIG` of `sysexits.h`.
 const EX_CONFIG: u8 = 78;
 
-/// Why an agent has ended.
+/// Why an agent ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// Its configuration, or what it names, has to be changed first: started again, it would end again.
+    /// The configuration, or something that it names, must be changed: a restart would fail again.
     #[error("{0}")]
     Configuration(String),
-    /// What may be over at the next start, or a fault.
+    /// A failure that a restart may resolve.
     #[error("{0}")]
     Ended(String),
 }
 
 impl AgentError {
-    /// The process's.
+    /// Returns the exit status of the process.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Configuration(_) => EX_CONFIG,
@@ -29,14 +29,14 @@ impl AgentError {
         }
     }
 
-    /// A server that does not start.
+    /// Classifies the error of a server that did not start.
     pub(crate) fn of_server(error: &ServerError) -> Self {
         match error {
             ServerError::Config(_) | ServerError::TooOld(_) => Self::Configuration(error.to_string()),
             ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Self::Configuration(error.to_string())
             }
-            // A format of another release.
+            // The data has the format of another release.
             ServerError::Io { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 Self::Configuration(error.to_string())
             }
@@ -45,7 +45,7 @@ impl AgentError {
         }
     }
 
-    /// A server that has ended by itself.
+    /// Classifies the error of a server that ended while it ran.
     pub(crate) fn of_running_server(error: &ServerError) -> Self {
         match error {
             ServerError::TooOld(_) => Self::Configuration(error.to_string()),
@@ -53,7 +53,7 @@ impl AgentError {
         }
     }
 
-    /// A node that does not start.
+    /// Classifies the error of a node that did not start.
     pub(crate) fn of_node(error: &ordu_agent::Error) -> Self {
         match error {
             ordu_agent::Error::Io { source, .. } => Self::of_directory(error, source),
@@ -64,7 +64,7 @@ impl AgentError {
         }
     }
 
-    /// What the system refuses for want of rights it refuses the next time, too.
+    /// Classifies an error of the data directory. A restart does not change missing permissions.
     fn of_directory(error: &dyn std::error::Error, cause: &io::Error) -> Self {
         use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
         match cause.kind() {

@@ -1,4 +1,4 @@
-//! The one binary's parts: the command line, the agent's configuration, and the agent itself.
+//! The parts of the `ordu` program: the command line, the agent's configuration, and the agent itself.
 
 pub mod agent;
 mod arguments;
@@ -18,14 +18,14 @@ mod testing;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the command line and gives the process's exit status: 0 it is done, 1 it is not, 2 the
-/// scheduler could not place what was asked for, 78 an agent does not start as it is configured.
+/// Runs the command line and returns the exit status: 0 success, 1 failure, 2 the scheduler could not place
+/// everything, 78 an agent cannot start with its configuration.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match arguments::parse(arguments) {
         Ok(cli) => commands::execute(cli),
         Err(error) => {
             let failed = error.use_stderr();
-            // Nothing is left to be done when the terminal is gone.
+            // A failure to print cannot be reported: the terminal is gone.
             let _ = error.print();
             ExitCode::from(u8::from(failed))
         }

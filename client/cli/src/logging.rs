@@ -1,4 +1,4 @@
-//! Where and in which form an agent logs. In the journal each line has the priority of its level.
+//! Where and in which format an agent logs. Lines for systemd's journal carry the priority of their level.
 
 use std::fmt;
 use std::fs::File;
@@ -16,8 +16,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::AgentConfig;
 use crate::reload::{self, SetFilter};
 
-/// Begins to log. What it gives changes what is logged; a second agent in one process, as in tests, keeps the first one's
-/// log.
+/// Starts logging and returns the function that changes the filter. Returns `None` if another agent in this
+/// process already logs, as happens in tests.
 pub(crate) fn start(config: &AgentConfig) -> Option<SetFilter> {
     let (filter, handle) = tracing_subscriber::reload::Layer::new(reload::filter(config.log_level));
     let lines = layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
@@ -31,7 +31,7 @@ pub(crate) fn start(config: &AgentConfig) -> Option<SetFilter> {
     Some(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
 }
 
-/// Tells the last thing that an agent has to say.
+/// Reports the error that ends an agent.
 pub(crate) fn tell_end(error: &impl fmt::Display) {
     let text = format!("Error: {error}");
     if is_of_journal() {
@@ -41,15 +41,15 @@ pub(crate) fn tell_end(error: &impl fmt::Display) {
     }
 }
 
-/// Whether what is written to standard error gets into the journal: systemd names the file that leads there, by its
-/// device and its inode. A shell under a service may have sent it elsewhere.
+/// Whether standard error goes to the journal: systemd names the journal's file by device and inode. A shell
+/// under the service may have redirected standard error elsewhere.
 fn is_of_journal() -> bool {
     let Ok(journal) = std::env::var("JOURNAL_STREAM") else { return false };
     let file = std::io::stderr().as_fd().try_clone_to_owned().and_then(|file| File::from(file).metadata());
     file.is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// Lines as the journal takes them: each begins with its priority, which is syslog's.
+/// Prefixes each line with its syslog priority, as the journal expects.
 fn prioritised(level: Level, text: &str) -> String {
     let priority = match level {
         Level::ERROR => 3,
@@ -60,7 +60,7 @@ fn prioritised(level: Level, text: &str) -> String {
     text.lines().fold(String::new(), |lines, line| format!("{lines}<{priority}>{line}\n"))
 }
 
-/// The form of events, with priorities.
+/// Formats events with their priorities.
 struct Prioritised<Form>(Form);
 
 impl<S, N, Form> FormatEvent<S, N> for Prioritised<Form>

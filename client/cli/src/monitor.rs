@@ -1,4 +1,4 @@
-//! Follows an evaluation, and the allocations that it places, and tells what happens to them.
+//! Follows an evaluation and the allocations that it places, and reports their progress.
 
 use crate::commands::{DONE, FAILED, NOT_PLACED, explain_placement};
 use crate::output::Screen;
@@ -6,24 +6,24 @@ use ordu_client::{AllocationStub, Client, Error, Evaluation, Query};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long one read waits for a change.
+/// How long one read of the allocations waits for a change.
 const WAIT: Duration = Duration::from_secs(10);
-/// The allocations are looked at between two reads of the evaluation, so these wait less.
+/// How long one read of the evaluation waits: less, since the allocations are read between two of them.
 const WAIT_FOR_EVALUATION: Duration = Duration::from_secs(1);
-/// At least this long between two rounds: a server that does not wait must not be flooded.
+/// Minimum pause between two rounds, to not flood a server that answers blocking queries at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is to be followed, and how far.
+/// What to follow, and for how long.
 pub(crate) struct Follow {
-    /// The job.
+    /// The job's id.
     pub(crate) job_id: String,
-    /// Its namespace, if it is not the client's.
+    /// The job's namespace, if it is not the client's.
     pub(crate) namespace: Option<String>,
-    /// Go on until the allocations run, ended or failed.
+    /// Whether to go on until the allocations run, have ended or have failed.
     pub(crate) until_allocations_run: bool,
 }
 
-/// Follows to the end and gives the exit status.
+/// Follows the evaluation to its end and returns the exit status.
 pub(crate) async fn follow(
     client: &Client,
     screen: &mut Screen,
@@ -41,15 +41,15 @@ struct Watch<'a> {
     client: &'a Client,
     follow: &'a Follow,
     eval_id: &'a str,
-    /// What was told last, by allocation.
+    /// What was last reported, by allocation.
     known: BTreeMap<String, Told>,
 }
 
-/// What was told last of an allocation.
+/// What was last reported about an allocation.
 #[derive(Default)]
 struct Told {
     client_status: String,
-    /// The time of the newest event of its tasks, nanoseconds.
+    /// Time of the newest reported task event, nanoseconds since 1970.
     event_time_ns: i64,
 }
 
@@ -67,7 +67,7 @@ impl Watch<'_> {
         Query { namespace: self.follow.namespace.clone(), ..Query::default() }
     }
 
-    /// Waits until the scheduler is done with the evaluation.
+    /// Waits until the scheduler has finished the evaluation.
     async fn evaluation(&mut self, screen: &mut Screen) -> Result<Evaluation, Error> {
         screen.waiting_for(Some("waiting for the scheduler".to_owned()));
         let mut query = self.query().for_at_most(WAIT_FOR_EVALUATION);
@@ -97,8 +97,8 @@ impl Watch<'_> {
         }
     }
 
-    /// Waits until every allocation of the evaluation runs or has ended, or one has failed or is lost, and tells how
-    /// they are then.
+    /// Waits until all allocations of the evaluation run or have ended, or one has failed or is lost; then
+    /// reports their state.
     async fn allocations(&mut self, screen: &mut Screen) -> Result<u8, Error> {
         let mut query = self.query().for_at_most(WAIT);
         loop {
@@ -121,7 +121,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Reads the evaluation's allocations and tells what changed about them.
+    /// Reads the evaluation's allocations and reports changes.
     async fn look_at_allocations(
         &mut self,
         screen: &mut Screen,
@@ -134,7 +134,7 @@ impl Watch<'_> {
             let told = self.known.entry(allocation.id.clone()).or_default();
             tell_status(screen, allocation, &told.client_status);
             told.client_status.clone_from(&allocation.client_status);
-            // The end of a failed one is told with all that led to it.
+            // A failed allocation's events are all reported at the end.
             if !has_failed(allocation) {
                 told.event_time_ns = tell_troubles(screen, allocation, told.event_time_ns);
             }
@@ -143,7 +143,7 @@ impl Watch<'_> {
     }
 }
 
-/// Tells that an allocation is there, or that its status is another than before.
+/// Reports a new allocation, or the change of its status.
 fn tell_status(screen: &mut Screen, allocation: &AllocationStub, before: &str) {
     let id = screen.id(&allocation.id);
     let status = &allocation.client_status;
@@ -163,13 +163,13 @@ fn tell_status(screen: &mut Screen, allocation: &AllocationStub, before: &str) {
     }
 }
 
-/// Tells what went wrong with the tasks since a time, and gives the time of the newest event back.
+/// Reports problems of the tasks since a time; returns the time of the newest event.
 fn tell_troubles(screen: &mut Screen, allocation: &AllocationStub, since_ns: i64) -> i64 {
     let mut newest_ns = since_ns;
     for (task, state) in &allocation.task_states {
         for event in state.events.iter().filter(|event| event.time > since_ns) {
             newest_ns = newest_ns.max(event.time);
-            // The way of every task that starts is no news.
+            // Events of a normal start are not reported.
             if !matches!(event.event_type.as_str(), "Received" | "Task Setup" | "Started") {
                 screen.line(format!("    Task {task:?}: {}: {}", event.event_type, event.display_message));
             }
@@ -178,7 +178,7 @@ fn tell_troubles(screen: &mut Screen, allocation: &AllocationStub, since_ns: i64
     newest_ns
 }
 
-/// Tells how the evaluation ended and gives the exit status that this means.
+/// Reports how the evaluation ended and returns the exit status.
 fn tell_end_of_evaluation(screen: &mut Screen, evaluation: &Evaluation) -> u8 {
     let id = screen.id(&evaluation.id);
     let status = &evaluation.status;
@@ -209,12 +209,12 @@ fn tell_end_of_evaluation(screen: &mut Screen, evaluation: &Evaluation) -> u8 {
     NOT_PLACED
 }
 
-/// It failed or is lost, whether or not another one takes its place.
+/// Whether it failed or is lost, even if another allocation replaces it.
 fn has_failed(allocation: &AllocationStub) -> bool {
     matches!(allocation.client_status.as_str(), "failed" | "lost")
 }
 
-/// How many run, and what the others do.
+/// Summarizes how many allocations run, and the states of the others.
 fn summary(allocations: &[AllocationStub]) -> String {
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for allocation in allocations.iter().filter(|one| one.client_status != "running") {
@@ -229,7 +229,7 @@ fn summary(allocations: &[AllocationStub]) -> String {
     }
 }
 
-/// It does what it is there for, or nothing more will come of it.
+/// Whether it runs or is complete, or nothing more is to be expected of it.
 fn runs_or_is_over(allocation: &AllocationStub) -> bool {
     matches!(allocation.client_status.as_str(), "running" | "complete") || allocation.desired_status != "run"
 }

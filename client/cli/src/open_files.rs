@@ -1,30 +1,30 @@
-//! How many files the agent may open: every connection is one, so it takes all that it may have. Tasks get
-//! what the agent was given, since some programs cannot deal with more.
+//! The agent's limit of open files. Every connection is a file, so the agent raises the limit to its maximum.
+//! Tasks get the original limit, since some programs cannot deal with more.
 
 use std::ffi::{OsStr, OsString};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ordu_agent::SupervisorProgram;
 
-/// The command that makes this program the node's supervisor.
+/// The command that runs this program as the node's supervisor.
 pub const SUPERVISOR_COMMAND: &str = "node-supervisor";
 
 const FLAG: &str = "--open-files=";
 
-/// Raises the limit as far as it goes. What it was is what the supervisor is started with.
+/// Raises the limit to its maximum. Returns the former limit, with which the supervisor is to be started.
 pub(crate) fn raise() -> Result<u64, String> {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| soft));
     raised.map_err(|error| format!("cannot raise the limit of open files: {error}"))
 }
 
-/// What starts the supervisor with a limit of `open_files`.
+/// Returns the program and arguments that start the supervisor with a limit of `open_files`.
 pub(crate) fn supervisor(open_files: u64) -> SupervisorProgram {
     let args = vec![OsString::from(SUPERVISOR_COMMAND), OsString::from(format!("{FLAG}{open_files}"))];
     SupervisorProgram { args, ..SupervisorProgram::default() }
 }
 
-/// Lowers the limit to what an argument of [`supervisor`]'s says. False of any other argument.
+/// Lowers the limit to that in an argument of [`supervisor`]'s. Returns false for any other argument.
 pub fn lower(argument: &OsStr) -> bool {
     let Some(open_files) = argument.to_str().and_then(|argument| argument.strip_prefix(FLAG)) else {
         return false;
@@ -35,7 +35,7 @@ pub fn lower(argument: &OsStr) -> bool {
             .map_err(|error| error.to_string())
     });
     if let Err(error) = lowered {
-        // The supervisor can do with more; its tasks will have as much.
+        // Not fatal: the supervisor works with a higher limit, which its tasks then inherit.
         eprintln!("the limit of open files cannot be set to {open_files:?}: {error}");
     }
     true
@@ -49,7 +49,7 @@ mod tests {
 
     const CHILD: &str = "ORDU_TEST_OPEN_FILES";
 
-    /// Raises and lowers in a process of its own: the limit is the process's.
+    /// Runs in a process of its own, since the limit is the process's.
     #[test]
     fn child_that_raises_and_lowers() {
         if std::env::var_os(CHILD).is_none() {

@@ -1,4 +1,4 @@
-//! What people see: lines, tables, key and value lists, times and short ids.
+//! Output for people: lines, tables, lists of keys and values, times and short ids.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,12 +7,12 @@ use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 use std::time::Duration;
 
-/// How many characters of an id are shown.
+/// How many characters of an id are shown without `-verbose`.
 const SHORT_ID_CHARACTERS: usize = 8;
 /// How often the spinner turns.
 const SPINNER_TICK: Duration = Duration::from_millis(120);
 
-/// Where a command's lines go.
+/// Where a command's lines go: standard output, or a text in tests.
 pub(crate) struct Screen {
     captured: Option<String>,
     spinner: Option<ProgressBar>,
@@ -20,24 +20,24 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Standard output.
+    /// Returns a screen that writes to standard output.
     pub(crate) fn terminal(verbose: bool) -> Screen {
         Screen { captured: None, spinner: None, verbose }
     }
 
-    /// A text, for tests.
+    /// Returns a screen that collects its lines, for tests.
     #[cfg(test)]
     pub(crate) fn captured(verbose: bool) -> Screen {
         Screen { captured: Some(String::new()), spinner: None, verbose }
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         self.captured.as_deref().unwrap_or_default()
     }
 
-    /// A line.
+    /// Prints a line.
     pub(crate) fn line(&mut self, line: impl AsRef<str>) {
         let line = line.as_ref();
         match (&mut self.captured, &self.spinner) {
@@ -50,18 +50,18 @@ impl Screen {
         }
     }
 
-    /// An empty line and a title.
+    /// Prints an empty line and a title.
     pub(crate) fn title(&mut self, title: &str) {
         self.line("");
         self.line(title);
     }
 
-    /// JSON as the API would print it for people.
+    /// Prints JSON with the API's layout for people.
     pub(crate) fn json(&mut self, value: &Json) {
         self.line(pretty(value));
     }
 
-    /// Columns under their names, two blanks between them.
+    /// Prints a table with column names and two blanks between columns.
     pub(crate) fn table<const COLUMNS: usize>(
         &mut self,
         names: [&str; COLUMNS],
@@ -79,7 +79,7 @@ impl Screen {
         }
     }
 
-    /// `Key = value`, the signs under each other.
+    /// Prints `Key = value` lines with the equals signs aligned.
     pub(crate) fn facts<'a>(&mut self, facts: impl IntoIterator<Item = (&'a str, String)>) {
         let facts: Vec<(&str, String)> = facts.into_iter().collect();
         let width = facts.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
@@ -89,7 +89,7 @@ impl Screen {
         }
     }
 
-    /// Says what is waited for, on a terminal only; nothing ends it.
+    /// Shows on a terminal what the command waits for; `None` removes it.
     pub(crate) fn waiting_for(&mut self, what: Option<String>) {
         if self.captured.is_some() {
             return;
@@ -113,13 +113,13 @@ impl Screen {
         }
     }
 
-    /// An id, as long as the user wants to see it.
+    /// Shortens an id, unless the user wants ids in full.
     pub(crate) fn id(&self, id: &str) -> String {
         if self.verbose { id.to_owned() } else { id.chars().take(SHORT_ID_CHARACTERS).collect() }
     }
 }
 
-/// A closed pipe (`ordu … | head`) is no reason to panic, as `println!` would.
+/// Prints a line; a closed pipe (`ordu … | head`) ends the process quietly, where `println!` would panic.
 fn println_unless_gone(line: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout().lock(), "{line}").is_err() {
@@ -127,7 +127,7 @@ fn println_unless_gone(line: &str) {
     }
 }
 
-/// JSON with Nomad's four blanks.
+/// Formats JSON with Nomad's indentation of four blanks.
 fn pretty(value: &Json) -> String {
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -138,7 +138,7 @@ fn pretty(value: &Json) -> String {
     }
 }
 
-/// A moment in the zone of this machine; nothing if it never was.
+/// Formats a time in this machine's time zone; "N/A" if it is not set.
 pub(crate) fn moment(time_ns: i64) -> String {
     match Timestamp::from_nanosecond(i128::from(time_ns)) {
         Ok(time) if time_ns > 0 => {
@@ -148,7 +148,7 @@ pub(crate) fn moment(time_ns: i64) -> String {
     }
 }
 
-/// A moment of the API's text form, likewise.
+/// Formats a time given in the API's text form, likewise.
 pub(crate) fn moment_of(text: Option<&str>) -> String {
     match text.and_then(|text| text.parse::<Timestamp>().ok()) {
         Some(time) => moment(i64::try_from(time.as_nanosecond()).unwrap_or(0)),
@@ -156,7 +156,7 @@ pub(crate) fn moment_of(text: Option<&str>) -> String {
     }
 }
 
-/// How long ago a moment was.
+/// Formats how long ago a time was.
 pub(crate) fn ago(time_ns: i64) -> String {
     if time_ns <= 0 {
         return "N/A".to_owned();
@@ -165,7 +165,7 @@ pub(crate) fn ago(time_ns: i64) -> String {
     format!("{} ago", length((now_ns - time_ns).max(0) / 1_000_000_000))
 }
 
-/// A length of time in its two largest units.
+/// Formats a duration with its two largest units.
 fn length(seconds: i64) -> String {
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let Some(first) = units.iter().position(|(_, unit)| seconds >= *unit) else { return "0s".to_owned() };

@@ -1,17 +1,17 @@
-//! What a running agent takes over of its configuration when it is told to read it again, by SIGHUP.
+//! Reload by SIGHUP: reads the configuration again and applies what can change in a running agent.
 
 use ordu_server::limits::{Limits, LimitsInForce};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, AgentConfig, ClientSettings, LogLevel, ServerSettings, Sources};
 
-/// Sets what is logged from now on.
+/// Replaces the log filter.
 pub(crate) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>;
 
-/// The environment's say in what is logged, over the configuration's.
+/// Environment variable whose filter overrides the configured log level.
 const FILTER_VARIABLE: &str = "ORDU_LOG";
 
-/// What is logged at a level. The libraries below say a lot that is no one's concern until something is wrong with them.
+/// Returns the log filter of a level. Libraries log only errors, unless the level is `trace`.
 pub(crate) fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| {
         let level = level.as_str();
@@ -22,12 +22,12 @@ pub(crate) fn filter(level: LogLevel) -> EnvFilter {
     })
 }
 
-/// The configuration in force, and where it is read again.
+/// The configuration in force, and the sources to read it again from.
 pub(crate) struct Reload {
     sources: Sources,
     config: AgentConfig,
     set_filter: Option<SetFilter>,
-    /// Those of the server, if there is one.
+    /// The server's limits in force, if there is a server.
     limits: LimitsInForce,
 }
 
@@ -41,8 +41,8 @@ impl Reload {
         Self { sources, config, set_filter, limits }
     }
 
-    /// Reads the configuration again and takes over what can be; says what cannot be. A configuration with a fault
-    /// changes nothing.
+    /// Reads the configuration again, applies the changes that are possible, and logs those that need a
+    /// restart. An invalid configuration changes nothing.
     pub(crate) fn read_again(&mut self) {
         let next = match config::load(&self.sources) {
             Ok(next) => next,
@@ -73,7 +73,7 @@ impl Reload {
             true => "nothing has changed that can change now".to_owned(),
             false => changed.join(", "),
         };
-        // What needs a restart is told until there is one.
+        // Settings that need a restart are reported at every reload until then.
         let waiting = needing_a_restart(&self.config, &next).join(", ");
         let tell = || match waiting.as_str() {
             "" => tracing::info!("the configuration was read again: {changed}"),
@@ -83,7 +83,7 @@ impl Reload {
                 );
             }
         };
-        // Told while the more is logged, of before and after.
+        // Logged while the more verbose of the two levels is in force.
         let is_less = level > before;
         if is_less {
             tell();
@@ -95,7 +95,7 @@ impl Reload {
     }
 
     fn set_level(&mut self, level: LogLevel) {
-        // The filter is the same where the environment says what is logged.
+        // The filter does not change if the environment sets it.
         let set = self.set_filter.as_ref().map_or(Ok(()), |set_filter| set_filter(filter(level)));
         match set {
             Ok(()) => self.config.log_level = level,
@@ -108,7 +108,7 @@ fn from_to(name: &str, before: &str, now: &str) -> String {
     format!("{name} is {now} from now on (it was {before})")
 }
 
-/// In words, which limits change.
+/// Describes which limits change.
 fn changes_of_limits(before: Limits, now: Limits) -> Vec<String> {
     let megabytes = |limits: Limits| {
         limits.disk_free_bytes_min.map_or_else(|| "not set".to_owned(), |it| (it >> 20).to_string())
@@ -123,9 +123,9 @@ fn changes_of_limits(before: Limits, now: Limits) -> Vec<String> {
     differing.map(|(name, [before, now])| from_to(name, before, now)).collect()
 }
 
-/// The names of what differs and is taken over by a restart alone.
+/// Returns the names of the changed settings that need a restart.
 fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str> {
-    // A development agent draws a directory of its own each time.
+    // A development agent uses a new directory each time.
     let same_data = now.data_dir == next.data_dir || now.data_dir_is_temporary && next.data_dir_is_temporary;
     let mut all = vec![
         ("name", now.name == next.name),
@@ -148,7 +148,7 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
     all.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }
 
-/// But for autopilot's, which a cluster takes when it is formed.
+/// Without autopilot's settings, which only matter when a cluster is formed.
 fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, bool); 10] {
     [
         ("server.bootstrap_expect", now.bootstrap_expect == next.bootstrap_expect),

@@ -1,23 +1,23 @@
-//! From what the user typed to one job, node, allocation or evaluation.
+//! Finds the one job, node, allocation or evaluation that the user means.
 
 use crate::commands::CommandError;
 use ordu_client::{Client, JobStub, Query};
 use serde::Deserialize;
 
-/// Characters of a whole id.
+/// Characters of a complete id.
 const ID_CHARACTERS: usize = 36;
 
-/// What the members of a list have in common.
+/// The member that all listed objects have in common.
 #[derive(Debug, Deserialize)]
 struct Listed {
     #[serde(rename = "ID")]
     id: String,
 }
 
-/// The one id of a list that begins with what was typed.
+/// Returns the only id in a list that begins with what was typed.
 ///
 /// # Errors
-/// None does, or several do.
+/// No id does, or several do.
 pub(crate) async fn id(client: &Client, list: &str, what: &str, typed: &str) -> Result<String, CommandError> {
     if typed.len() == ID_CHARACTERS {
         return Ok(typed.to_owned());
@@ -27,7 +27,7 @@ pub(crate) async fn id(client: &Client, list: &str, what: &str, typed: &str) -> 
             "{typed:?} is not the beginning of the id of {what}: at least two of 0-9, a-f"
         )));
     }
-    // Servers look for whole bytes only.
+    // Servers only search for whole bytes.
     let digits = typed.bytes().filter(u8::is_ascii_hexdigit).count();
     let sent = if digits % 2 == 1 { &typed[..typed.len() - 1] } else { typed };
     let listed: Vec<Listed> = client.get(list, &Query::default().with_prefix(sent)).await?.value;
@@ -44,10 +44,10 @@ pub(crate) async fn id(client: &Client, list: &str, what: &str, typed: &str) -> 
     }
 }
 
-/// The job of this id, or the only one whose id begins so; and whether the id was typed in full.
+/// Returns the job with this id, or the only one whose id begins so; and whether the id was complete.
 ///
 /// # Errors
-/// There is none, or there are several.
+/// There is no such job, or there are several.
 pub(crate) async fn job(client: &Client, typed: &str) -> Result<(JobStub, bool), CommandError> {
     let mut jobs = client.jobs(&Query::default().with_prefix(typed)).await?.value;
     if let Some(exact) = jobs.iter().position(|job| job.id == typed) {

@@ -1,5 +1,5 @@
-//! What the service manager is told of an agent, by systemd's protocol: that it is up, what it does, that its threads
-//! still work, that it reads its configuration again, that it ends. Where `NOTIFY_SOCKET` names no one, none of it.
+//! Reports the agent's state to the service manager by systemd's protocol: readiness, status, watchdog, reload,
+//! stop. Without `NOTIFY_SOCKET` nothing is reported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -12,45 +12,45 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How often it is looked what this agent does, at least.
+/// Maximum interval between checks of the agent's status.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Parts of the watchdog's time, in one of which it is fed.
+/// How many times the watchdog is fed within its timeout.
 const WATCHDOG_PARTS: u32 = 4;
 
-/// The manager of this process, and what it is told of. A cheap handle.
+/// Handle of the service manager, with the state to report; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct ServiceManager(Arc<Agent>);
 
 #[derive(Default)]
 struct Agent {
-    /// The server that runs now.
+    /// The running server.
     server: Mutex<Option<Cluster>>,
-    /// The node, where there is one.
+    /// State of the node, if there is one.
     node: watch::Sender<Standing>,
-    /// Whether the manager was told that the agent is up, and not yet that it ends.
+    /// Whether readiness was reported, and no stop since.
     is_up: AtomicBool,
 }
 
 impl ServiceManager {
-    /// Where the node says how it stands.
+    /// Returns the channel on which the node reports its state.
     pub(crate) fn node(&self) -> watch::Sender<Standing> {
         self.0.node.clone()
     }
 
-    /// The server that runs from now on. One that has ended must be let go of: what it holds is opened again.
+    /// Sets the running server. A server that has ended must be dropped here, since its files are opened again.
     pub(crate) fn set_server(&self, server: Option<Cluster>) {
         *self.0.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    /// It may take long until the agent is up: its log and its tables are read whole.
+    /// Reports that the agent is starting, which may take long: the log and the tables are read completely.
     pub(crate) async fn starting(&self) {
         if has_manager() {
             tell(&[NotifyState::Status("starting: what is stored is opened")]).await;
         }
     }
 
-    /// Tells that the agent is up once its node is, if it `has_node`: its server is already. From then on, what it does,
-    /// and that it lives, for as long as work gets done on all `threads`.
+    /// Reports readiness once the node is up (the server already is). From then on reports the status, and
+    /// feeds the watchdog as long as all `threads` do work.
     pub(crate) async fn follow(self, has_server: bool, has_node: bool, threads: Vec<Handle>) {
         if !has_manager() {
             return;
@@ -69,7 +69,8 @@ impl ServiceManager {
             if !pass_through(&threads).await {
                 return;
             }
-            // What raft and the node said last is read here as well, under their locks.
+            // Also reads the state of raft and the node under their locks, so that a deadlock there stops the
+            // watchdog's feed.
             let now = self.status(has_server, has_node);
             if !self.0.is_up.load(Ordering::Relaxed) {
                 return;
@@ -84,9 +85,9 @@ impl ServiceManager {
         }
     }
 
-    /// Tells that the configuration is read again, and when it was.
+    /// Reports the reload before and after `read_again`.
     pub(crate) async fn reloading(&self, read_again: impl FnOnce()) {
-        // Before the agent is up the manager waits for that, and would take the end of this for it.
+        // Before readiness was reported, the manager would take the end of the reload for it.
         let is_up = self.0.is_up.load(Ordering::Relaxed);
         if is_up && let Ok(now) = NotifyState::monotonic_usec_now() {
             tell(&[NotifyState::Reloading, now]).await;
@@ -97,7 +98,7 @@ impl ServiceManager {
         }
     }
 
-    /// Tells that the agent ends.
+    /// Reports that the agent is stopping.
     pub(crate) async fn stopping(&self) {
         if self.0.is_up.swap(false, Ordering::Relaxed) {
             tell(&[NotifyState::Stopping, NotifyState::Status("ending")]).await;
@@ -133,7 +134,7 @@ fn of_node(standing: &Standing) -> String {
     }
 }
 
-/// Returns once each has done a little work, one after another; false when one of them has ended.
+/// Runs a trivial task on each thread pool in turn; returns false if one has shut down.
 async fn pass_through(threads: &[Handle]) -> bool {
     for thread in threads {
         if thread.spawn(async {}).await.is_err() {
@@ -150,7 +151,7 @@ fn has_manager() -> bool {
 async fn tell(states: &[NotifyState<'_>]) {
     static FAILED: Once = Once::new();
     let text = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    // A manager that is busy takes its time, which must not be raft's.
+    // A busy manager may block, which must not delay raft.
     let told = tokio::task::spawn_blocking(move || sd_notify::notify(&[NotifyState::Custom(&text)])).await;
     if let Ok(Err(error)) = told {
         FAILED.call_once(|| tracing::warn!(%error, "the service manager cannot be told how this agent is"));

@@ -1,4 +1,4 @@
-//! A small HTTP server for the commands' tests: answers by request line, and keeps what it was asked.
+//! A small HTTP server for the commands' tests: answers by request line, and records the requests.
 
 use serde_json::Value as Json;
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What is answered to which requests.
+/// Which requests get which answers.
 #[derive(Default)]
 pub(crate) struct Answers(Vec<(String, VecDeque<Json>)>);
 
@@ -15,8 +15,8 @@ impl Answers {
         Answers::default()
     }
 
-    /// Answers requests that begin so one after the other; the last answer stays. The longest
-    /// beginning decides.
+    /// Answers requests whose line begins with `beginning` with each answer in turn; the last one repeats. The
+    /// longest matching beginning applies.
     pub(crate) fn on(mut self, beginning: &str, answers: impl IntoIterator<Item = Json>) -> Answers {
         self.0.push((beginning.to_owned(), answers.into_iter().collect()));
         self
@@ -34,7 +34,7 @@ impl Answers {
     }
 }
 
-/// Starts the server; gives its address and the requests so far, each its line and its body.
+/// Starts the server. Returns its address and the requests so far, each with its line and its body.
 pub(crate) async fn serve(answers: Answers) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! What stands around the jobs: status, the agent itself, the servers, metrics.
+//! Everything but jobs and nodes: status, the agent itself, the servers, metrics.
 
 use crate::client::Client;
 use crate::error::Error;
@@ -8,15 +8,15 @@ use reqwest::Method;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What an agent says of itself.
+/// What an agent reports about itself.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct AgentSelf {
     /// Its configuration.
     pub config: serde_json::Value,
-    /// Itself as a member.
+    /// The agent as a member.
     pub member: Option<Member>,
-    /// Figures by subsystem.
+    /// Statistics by subsystem.
     #[serde(deserialize_with = "null::default")]
     pub stats: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -47,19 +47,19 @@ pub struct Member {
     pub addr: String,
     /// The port.
     pub port: u16,
-    /// What it says of itself: `region`, `dc`, `port`, `build`, …
+    /// Tags that describe it: `region`, `dc`, `port`, `build`, …
     #[serde(deserialize_with = "null::default")]
     pub tags: BTreeMap<String, String>,
     /// alive, leaving, left or failed.
     pub status: String,
 }
 
-/// How a server is named to raft.
+/// Identifies a server in raft's configuration.
 #[derive(Debug, Clone, Copy)]
 pub enum RaftPeer<'a> {
-    /// By its raft id.
+    /// Its raft id.
     Id(&'a str),
-    /// By its address and RPC port.
+    /// Its address and RPC port.
     Address(&'a str),
 }
 
@@ -72,29 +72,30 @@ impl RaftPeer<'_> {
     }
 }
 
-/// What the removal of a server from raft is forced against.
+/// Checks that the removal of a server from raft overrides.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ForcedRemoval {
-    /// That it lives; unless it is stopped, it joins again.
+    /// Remove the server although it is alive. Unless it is stopped, it joins again.
     pub living: bool,
-    /// That no majority of the voters that are left lives; nothing is decided then before some are back.
+    /// Remove it although no majority of the remaining voters is alive. Nothing is decided until enough of them
+    /// are back.
     pub without_majority: bool,
 }
 
-/// From whom to whom leadership went.
+/// The servers from and to which leadership moved.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct LeadershipTransfer {
-    /// Who led.
+    /// The former leader.
     pub from: RaftAddress,
-    /// Who leads now.
+    /// The new leader.
     pub to: RaftAddress,
-    /// The chosen server led already.
+    /// Whether the chosen server already led.
     #[serde(default)]
     pub noop: bool,
 }
 
-/// A server's place in raft.
+/// A server's identity in raft.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RaftAddress {
@@ -105,7 +106,7 @@ pub struct RaftAddress {
     pub address: String,
 }
 
-/// Who has a voice in raft.
+/// Raft's configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RaftConfiguration {
@@ -116,7 +117,7 @@ pub struct RaftConfiguration {
     pub index: u64,
 }
 
-/// A server in raft.
+/// A server in raft's configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RaftServer {
@@ -127,32 +128,32 @@ pub struct RaftServer {
     pub node: String,
     /// Its address.
     pub address: String,
-    /// It leads.
+    /// Whether it is the leader.
     pub leader: bool,
-    /// It has a vote.
+    /// Whether it is a voter.
     pub voter: bool,
     /// The protocol's version.
     pub raft_protocol: serde_json::Value,
 }
 
-/// What a reset of the cluster's time has mended; the times are nanoseconds since 1970.
+/// What resetting the cluster's time changed. Times are nanoseconds since 1970.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TimeReset {
     /// Index of the write.
     pub index: u64,
-    /// The cluster's time before.
+    /// The cluster's time before the reset.
     pub time_before: i64,
-    /// The cluster's time now.
+    /// The cluster's time after the reset.
     pub time: i64,
-    /// Periodic jobs whose launches go on from now.
+    /// Periodic jobs whose launches now continue from the current time.
     pub periodic_launches: u64,
-    /// Evaluations that do not wait any more.
+    /// Evaluations that no longer wait.
     pub evaluations: u64,
 }
 
 impl Client {
-    /// The address of the leader; empty if there is none.
+    /// Returns the address of the leader; empty if there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -160,7 +161,7 @@ impl Client {
         Ok(self.get("/v1/status/leader", &Query::default()).await?.value)
     }
 
-    /// The addresses of the servers that vote.
+    /// Returns the addresses of the voters.
     ///
     /// # Errors
     /// See [`Error`].
@@ -168,7 +169,7 @@ impl Client {
         Ok(self.get("/v1/status/peers", &Query::default()).await?.value)
     }
 
-    /// What the asked agent says of itself.
+    /// Reads what the agent reports about itself.
     ///
     /// # Errors
     /// See [`Error`].
@@ -176,7 +177,7 @@ impl Client {
         Ok(self.get("/v1/agent/self", &Query::default()).await?.value)
     }
 
-    /// The servers that the asked agent knows.
+    /// Lists the servers that the agent knows.
     ///
     /// # Errors
     /// See [`Error`].
@@ -184,7 +185,7 @@ impl Client {
         Ok(self.get("/v1/agent/members", &Query::default()).await?.value)
     }
 
-    /// Who has a voice in raft. With `stale` any server answers, also one without a leader.
+    /// Reads raft's configuration. With `stale` any server answers, even without a leader.
     ///
     /// # Errors
     /// See [`Error`].
@@ -192,11 +193,11 @@ impl Client {
         self.get("/v1/operator/raft/configuration", query).await
     }
 
-    /// Removes a server that has failed from raft, or another one by force.
+    /// Removes a failed server from raft, or another one if that is forced.
     ///
     /// # Errors
-    /// See [`Error`]; refused with status 409 while the server lives, or where the rest would have no majority of living
-    /// voters, unless that is forced.
+    /// See [`Error`]. Unless forced, it is refused with status 409 while the server is alive, or if the
+    /// remaining voters would have no living majority.
     pub async fn remove_raft_peer(&self, peer: RaftPeer<'_>, force: ForcedRemoval) -> Result<(), Error> {
         let forced = [("force_living", force.living), ("force_without_majority", force.without_majority)];
         let forced = forced.into_iter().filter(|(_, is_forced)| *is_forced);
@@ -205,25 +206,25 @@ impl Client {
         self.act(Method::DELETE, "/v1/operator/raft/peer", &parameters).await
     }
 
-    /// Hands leadership to a voter: that one, or whoever has most of the log.
+    /// Transfers leadership to a voter: the given one, or the one that has most of the log.
     ///
     /// # Errors
-    /// See [`Error`]; refused with status 409 where the server does not vote or does not answer.
+    /// See [`Error`]; refused with status 409 if the server is not a voter or does not answer.
     pub async fn transfer_leadership(&self, to: Option<RaftPeer<'_>>) -> Result<LeadershipTransfer, Error> {
         let parameters: Vec<_> = to.map(RaftPeer::parameter).into_iter().collect();
         self.write::<(), _>(Method::PUT, "/v1/operator/raft/transfer-leadership", None, &parameters, None)
             .await
     }
 
-    /// Mends what a wrong clock wrote: the cluster's time and periodic launches go on from now.
+    /// Repairs what a wrong clock wrote: the cluster's time and periodic launches continue from the current time.
     ///
     /// # Errors
-    /// See [`Error`]; refused with status 409 while the clocks of the servers differ.
+    /// See [`Error`]; refused with status 409 while the servers' clocks differ.
     pub async fn reset_time(&self) -> Result<TimeReset, Error> {
         self.write::<(), _>(Method::PUT, "/v1/operator/ordu/time/reset", None, &[], None).await
     }
 
-    /// The asked agent's metrics.
+    /// Reads the agent's metrics.
     ///
     /// # Errors
     /// See [`Error`].
@@ -231,7 +232,7 @@ impl Client {
         Ok(self.get("/v1/metrics", &Query::default()).await?.value)
     }
 
-    /// The asked agent's metrics as Prometheus reads them.
+    /// Reads the agent's metrics in Prometheus's text format.
     ///
     /// # Errors
     /// See [`Error`].

@@ -18,7 +18,7 @@ pub struct AllocationStub {
     /// The evaluation that placed it.
     #[serde(rename = "EvalID")]
     pub eval_id: String,
-    /// `job.group[number]`
+    /// Its name, `job.group[number]`.
     pub name: String,
     /// The job's namespace.
     pub namespace: String,
@@ -38,25 +38,25 @@ pub struct AllocationStub {
     pub task_group: String,
     /// run, stop or evict.
     pub desired_status: String,
-    /// Why.
+    /// Reason for the desired status.
     pub desired_description: String,
     /// pending, running, complete, failed or lost.
     pub client_status: String,
-    /// Why.
+    /// Reason for the client status.
     pub client_description: String,
-    /// By task.
+    /// State of each task, by task.
     #[serde(deserialize_with = "null::default")]
     pub task_states: BTreeMap<String, TaskState>,
-    /// The evaluation that will look at it again.
+    /// The evaluation that will reschedule it later.
     #[serde(rename = "FollowupEvalID")]
     pub followup_eval_id: String,
     /// Index of its creation.
     pub create_index: u64,
     /// Index of its last change.
     pub modify_index: u64,
-    /// Nanoseconds since 1970.
+    /// When it was created, nanoseconds since 1970.
     pub create_time: i64,
-    /// Nanoseconds since 1970.
+    /// When it was changed last, nanoseconds since 1970.
     pub modify_time: i64,
 }
 
@@ -70,7 +70,7 @@ pub struct Allocation {
     /// The evaluation that placed it.
     #[serde(rename = "EvalID")]
     pub eval_id: String,
-    /// `job.group[number]`
+    /// Its name, `job.group[number]`.
     pub name: String,
     /// The job's namespace.
     pub namespace: String,
@@ -82,54 +82,54 @@ pub struct Allocation {
     /// The job.
     #[serde(rename = "JobID")]
     pub job_id: String,
-    /// The job as it was placed.
+    /// The job, in the version that was placed.
     pub job: Option<Box<Job>>,
     /// The group.
     pub task_group: String,
-    /// What it has of the node, as the API tells it.
+    /// Resources that it was given on the node, as JSON.
     pub allocated_resources: serde_json::Value,
     /// run, stop or evict.
     pub desired_status: String,
-    /// Why.
+    /// Reason for the desired status.
     pub desired_description: String,
     /// pending, running, complete, failed or lost.
     pub client_status: String,
-    /// Why.
+    /// Reason for the client status.
     pub client_description: String,
-    /// By task.
+    /// State of each task, by task.
     #[serde(deserialize_with = "null::default")]
     pub task_states: BTreeMap<String, TaskState>,
-    /// The one that it replaces.
+    /// The allocation that it replaces.
     pub previous_allocation: String,
-    /// The one that replaces it.
+    /// The allocation that replaces it.
     pub next_allocation: String,
-    /// Why it is where it is.
+    /// Why it was placed on its node.
     pub metrics: Option<AllocMetric>,
     /// Index of its creation.
     pub create_index: u64,
     /// Index of its last change.
     pub modify_index: u64,
-    /// Nanoseconds since 1970.
+    /// When it was created, nanoseconds since 1970.
     pub create_time: i64,
-    /// Nanoseconds since 1970.
+    /// When it was changed last, nanoseconds since 1970.
     pub modify_time: i64,
 }
 
-/// How a task is.
+/// State of a task.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskState {
     /// pending, running or dead.
     pub state: String,
-    /// It ended badly.
+    /// Whether it ended with a failure.
     pub failed: bool,
-    /// How often it was started again.
+    /// How often it was restarted.
     pub restarts: u64,
-    /// RFC 3339.
+    /// When it started, RFC 3339.
     pub started_at: Option<String>,
-    /// RFC 3339.
+    /// When it finished, RFC 3339.
     pub finished_at: Option<String>,
-    /// The latest ones, oldest first.
+    /// The latest events, oldest first.
     #[serde(deserialize_with = "null::default")]
     pub events: Vec<TaskEvent>,
 }
@@ -138,57 +138,57 @@ pub struct TaskState {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskEvent {
-    /// Received, Task Setup, Started, Terminated, …
+    /// Type of the event: Received, Task Setup, Started, Terminated, …
     #[serde(rename = "Type")]
     pub event_type: String,
-    /// Nanoseconds since 1970.
+    /// When it happened, nanoseconds since 1970.
     pub time: i64,
-    /// For people.
+    /// Text for people.
     pub display_message: String,
 }
 
-/// Why a group went where it went, or did not.
+/// Why a task group was placed on its node, or was not placed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AllocMetric {
-    /// Nodes that were looked at.
+    /// Nodes that were evaluated.
     pub nodes_evaluated: i64,
-    /// Of these, nodes that may not take it.
+    /// Of these, nodes that are not eligible.
     pub nodes_filtered: i64,
     /// Nodes by datacenter.
     #[serde(deserialize_with = "null::default")]
     pub nodes_available: BTreeMap<String, i64>,
-    /// Nodes that may not take it, by class.
+    /// Ineligible nodes, by class.
     #[serde(deserialize_with = "null::default")]
     pub class_filtered: BTreeMap<String, i64>,
-    /// Nodes that may not take it, by constraint.
+    /// Ineligible nodes, by constraint.
     #[serde(deserialize_with = "null::default")]
     pub constraint_filtered: BTreeMap<String, i64>,
-    /// Nodes without room.
+    /// Nodes with too few free resources.
     pub nodes_exhausted: i64,
-    /// Nodes without room, by class.
+    /// Nodes with too few free resources, by class.
     #[serde(deserialize_with = "null::default")]
     pub class_exhausted: BTreeMap<String, i64>,
-    /// Nodes without room, by what is short.
+    /// Nodes with too few free resources, by the resource that is short.
     #[serde(deserialize_with = "null::default")]
     pub dimension_exhausted: BTreeMap<String, i64>,
-    /// The best nodes.
+    /// The nodes with the best scores.
     #[serde(rename = "ScoreMetaData", deserialize_with = "null::default")]
     pub scores: Vec<NodeScore>,
-    /// More of the group that could not be placed for the same reasons.
+    /// Further allocations of the group that could not be placed for the same reasons.
     pub coalesced_failures: i64,
 }
 
-/// How good a node is for a group.
+/// Score of a node for a task group.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeScore {
     /// The node.
     #[serde(rename = "NodeID")]
     pub node_id: String,
-    /// The whole score.
+    /// The total score.
     pub norm_score: f64,
-    /// Its parts.
+    /// The parts of the score.
     #[serde(deserialize_with = "null::default")]
     pub scores: BTreeMap<String, f64>,
 }
@@ -202,7 +202,7 @@ impl Client {
         self.get("/v1/allocations", query).await
     }
 
-    /// Reads an allocation; the id in full.
+    /// Reads an allocation; `id` must be complete.
     ///
     /// # Errors
     /// See [`Error`].

@@ -1,4 +1,4 @@
-//! How the leader looks after the servers, and how they are by its word.
+//! Autopilot: its configuration, and the leader's view of the servers' health.
 
 use crate::client::Client;
 use crate::error::Error;
@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 
 const CONFIGURATION: &str = "/v1/operator/autopilot/configuration";
 const HEALTH: &str = "/v1/operator/autopilot/health";
-/// The status of the health of servers that are not all healthy.
+/// HTTP status of the health answer if a server is unhealthy.
 const UNHEALTHY: u16 = 429;
 
-/// How the leader looks after the servers. Spans of time are written as Go does: `10s`, `200ms`.
+/// Autopilot's configuration. Durations are in Go's notation: `10s`, `200ms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AutopilotConfiguration {
-    /// A voter that has failed goes when another server votes in its place.
+    /// Whether a failed voter is removed once another server votes in its place.
     pub cleanup_dead_servers: bool,
-    /// A server that has not answered the leader for longer is not healthy.
+    /// A server that has not answered the leader for longer is unhealthy.
     pub last_contact_threshold: String,
-    /// Entries that a healthy server may be behind.
+    /// Log entries that a healthy server may be behind.
     pub max_trailing_logs: u64,
-    /// No voter goes by itself where fewer than these would be left.
+    /// No voter is removed automatically if fewer than this many would be left.
     pub min_quorum: u64,
-    /// For how long a server has to be well without a break before it votes.
+    /// How long a server must have been healthy without a break before it becomes a voter.
     pub server_stabilization_time: String,
-    /// Without effect in Ordu.
+    /// Has no effect in Ordu.
     pub enable_redundancy_zones: bool,
-    /// Without effect in Ordu.
+    /// Has no effect in Ordu.
     pub disable_upgrade_migration: bool,
-    /// Without effect in Ordu.
+    /// Has no effect in Ordu.
     pub enable_custom_upgrades: bool,
     /// Index of the first change.
     pub create_index: u64,
@@ -38,13 +38,13 @@ pub struct AutopilotConfiguration {
     pub modify_index: u64,
 }
 
-/// How the servers are.
+/// The servers' health.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AutopilotHealth {
-    /// All of them are healthy.
+    /// Whether all servers are healthy.
     pub healthy: bool,
-    /// Healthy voters that can be lost while a majority is left.
+    /// How many healthy voters can be lost while a majority is left.
     pub failure_tolerance: u64,
     /// The leader's raft id.
     pub leader: String,
@@ -56,7 +56,7 @@ pub struct AutopilotHealth {
     pub servers: Vec<ServerHealth>,
 }
 
-/// How a server is.
+/// A server's health.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServerHealth {
@@ -69,26 +69,26 @@ pub struct ServerHealth {
     pub address: String,
     /// alive, leaving, left or failed.
     pub serf_status: String,
-    /// The version that it tells.
+    /// The version that it reports.
     pub version: String,
-    /// It leads.
+    /// Whether it is the leader.
     pub leader: bool,
-    /// How long ago it was in touch with the leader, as Go writes it; negative where it never was.
+    /// Time since its last contact with the leader, in Go's notation; negative if there was none.
     pub last_contact: String,
-    /// The term of the last entry that it is known to have.
+    /// Term of the last log entry that it is known to have.
     pub last_term: u64,
-    /// The index of that entry.
+    /// Index of that entry.
     pub last_index: u64,
-    /// It is in touch and has the log.
+    /// Whether it is in contact with the leader and its log is up to date.
     pub healthy: bool,
-    /// It has a vote.
+    /// Whether it is a voter.
     pub voter: bool,
-    /// Since when it is healthy, or is not, as the leader has seen it.
+    /// Since when the server has been healthy or unhealthy, as far as the leader has seen.
     pub stable_since: String,
 }
 
 impl Client {
-    /// How the leader looks after the servers.
+    /// Reads autopilot's configuration.
     ///
     /// # Errors
     /// See [`Error`].
@@ -96,8 +96,8 @@ impl Client {
         Ok(self.get(CONFIGURATION, &Query::default()).await?.value)
     }
 
-    /// Sets how the leader looks after the servers; with `modify_index` only if it was changed last at that index. False
-    /// where that is another one, and nothing was done.
+    /// Sets autopilot's configuration. With `modify_index` it does so only if the configuration was last
+    /// changed at that index; otherwise it returns false and changes nothing.
     ///
     /// # Errors
     /// See [`Error`].
@@ -110,10 +110,10 @@ impl Client {
         self.write(Method::PUT, CONFIGURATION, None, &parameters, Some(configuration)).await
     }
 
-    /// How the servers are, by the leader's word.
+    /// Reads the leader's view of the servers' health.
     ///
     /// # Errors
-    /// See [`Error`]; that servers are not healthy is none.
+    /// See [`Error`]. Unhealthy servers are not an error.
     pub async fn autopilot_health(&self) -> Result<AutopilotHealth, Error> {
         match self.get(HEALTH, &Query::default()).await {
             Err(Error::Refused { status: UNHEALTHY, body }) => serde_json::from_str(&body)

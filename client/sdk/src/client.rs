@@ -1,4 +1,4 @@
-//! The client: one address, one way to ask and to fail.
+//! The client: sends requests to one address, bounds time and size of answers, and maps failures to [`Error`].
 
 use crate::error::Error;
 use crate::query::{Answer, Meta, Query};
@@ -7,32 +7,32 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// An answer of more bytes is given up.
+/// Maximum size of an answer, bytes; a larger one is an error.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
-/// Of a refusal's text no more is kept.
+/// Maximum size of a refusal's text, bytes; the rest is dropped.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take beyond the time that a read waits by its own wish.
+/// How long an answer may take beyond a blocking query's wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The server's own wait for a read with an index and no wait, with its jitter.
+/// How long servers wait for a blocking query that names no wait, with jitter.
 const SERVER_WAIT: Duration = Duration::from_secs(300 + 300 / 16);
 
 /// How to reach a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `http://host:port` of any server or node.
+    /// `http://host:port` of any server or node agent.
     pub address: String,
-    /// Who asks: sent as `X-Nomad-Token`.
+    /// The caller's token, sent as `X-Nomad-Token`.
     pub token: Option<String>,
-    /// The region; not set: the asked agent's.
+    /// The region; if not set, that of the agent at `address`.
     pub region: Option<String>,
-    /// The namespace; not set: `default`.
+    /// The namespace; if not set, `default`.
     pub namespace: Option<String>,
 }
 
 impl Options {
-    /// The options for an address.
+    /// Returns the options for an address.
     pub fn at(address: impl Into<String>) -> Options {
         Options { address: address.into(), ..Options::default() }
     }
@@ -47,10 +47,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the agent at the options' address. No connection is made yet.
+    /// Returns a client of the agent at the options' address. It connects only when the first request is sent.
     ///
     /// # Errors
-    /// The address is not one of HTTP.
+    /// The address is not a valid HTTP address.
     pub fn new(options: Options) -> Result<Client, Error> {
         let wrong =
             |cause: &str| Error::Address { address: options.address.clone(), cause: cause.to_owned() };
@@ -66,12 +66,12 @@ impl Client {
         Ok(Client { http, base, options })
     }
 
-    /// The address that is asked.
+    /// Returns the address that requests are sent to.
     pub fn address(&self) -> &str {
         &self.options.address
     }
 
-    /// Reads any path of the API (`/v1/…`, ids encoded) as any type; `serde_json::Value` takes all.
+    /// Reads any path of the API (`/v1/…`, with ids encoded) as any type; `serde_json::Value` accepts every answer.
     ///
     /// # Errors
     /// See [`Error`].
@@ -80,7 +80,7 @@ impl Client {
         Ok(Answer { value: decode(path, &bytes)?, meta })
     }
 
-    /// Reads any path with parameters of its own.
+    /// Reads any path, with parameters beside those of `query`.
     pub(crate) async fn get_bytes(
         &self,
         path: &str,
@@ -111,7 +111,7 @@ impl Client {
         Ok((self.body(path, response).await?, meta))
     }
 
-    /// Writes: a body to a path, and the answer of a type.
+    /// Sends a write, with a body if there is one, and decodes the answer.
     pub(crate) async fn write<B: Serialize + ?Sized, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -129,7 +129,7 @@ impl Client {
         decode(path, &self.body(path, response).await?)
     }
 
-    /// A write whose answer says nothing.
+    /// Sends a write and drops its answer.
     pub(crate) async fn act(
         &self,
         method: Method,
@@ -185,7 +185,7 @@ impl Client {
         }
     }
 
-    /// The body up to a bound, and whether that was all of it.
+    /// Reads the body up to a bound; also returns whether that was all of it.
     async fn read(&self, mut response: Response, bytes_max: usize) -> Result<(Vec<u8>, bool), Error> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|source| self.unreachable(source))? {
@@ -203,7 +203,7 @@ impl Client {
 }
 
 fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Error> {
-    // A handler without an answer writes an empty body, which stands for null.
+    // Handlers without an answer send an empty body, which stands for null.
     let bytes = if bytes.is_empty() { b"null" } else { bytes };
     serde_json::from_slice(bytes).map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
@@ -217,7 +217,7 @@ fn meta_of(response: &Response) -> Meta {
     }
 }
 
-/// An id as one segment of a path: slashes and everything else that is not plain is encoded.
+/// Encodes an id as one path segment: slashes and all other reserved bytes are percent-encoded.
 pub fn segment(id: &str) -> String {
     let mut encoded = String::with_capacity(id.len());
     for byte in id.bytes() {

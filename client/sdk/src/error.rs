@@ -1,25 +1,25 @@
-//! Why a request has no answer.
+//! Errors of the client.
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address of the client's options is none.
+    /// The address in the client's options is invalid.
     #[error("{address:?} is not an address of the form http://host:port: {cause}")]
     Address {
-        /// What was given.
+        /// The given address.
         address: String,
         /// What is wrong with it.
         cause: String,
     },
-    /// No answer came. A write may or may not have taken effect.
+    /// There was no answer. A write may or may not have taken effect.
     #[error("no answer from {address}: {}", chain(source))]
     Unreachable {
-        /// Where the request went.
+        /// The address that the request was sent to.
         address: String,
         /// The transport's error.
         source: reqwest::Error,
     },
-    /// The server answered that it will not or cannot.
+    /// The server refused the request or failed.
     #[error("Unexpected response code: {status} ({body})")]
     Refused {
         /// The HTTP status.
@@ -27,15 +27,15 @@ pub enum Error {
         /// The text of the answer.
         body: String,
     },
-    /// The answer is larger than a client takes.
+    /// The answer is larger than the client accepts.
     #[error("the answer to {path} is larger than {bytes_max} bytes")]
     TooLarge {
         /// The path of the request.
         path: String,
-        /// The bound.
+        /// The bound, bytes.
         bytes_max: usize,
     },
-    /// The answer is not what the API answers.
+    /// The answer is not of the type that the API documents.
     #[error("the answer to {path} cannot be read: {source}")]
     Decode {
         /// The path of the request.
@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The HTTP status, if the server answered with one.
+    /// Returns the HTTP status, if the server answered with one.
     pub fn status(&self) -> Option<u16> {
         match self {
             Error::Refused { status, .. } => Some(*status),
@@ -54,13 +54,13 @@ impl Error {
         }
     }
 
-    /// The server says that what was asked for does not exist.
+    /// Whether the server answered that the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 }
 
-/// The innermost cause: reqwest's outer ones only say that a request failed.
+/// Returns the innermost cause: reqwest's outer errors only say that a request failed.
 fn chain(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -8,7 +8,7 @@ use crate::query::{Answer, Query};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One look of the scheduler at a job.
+/// A request to the scheduler to process a job, and its outcome.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Evaluation {
@@ -25,9 +25,9 @@ pub struct Evaluation {
     pub job_type: String,
     /// The job's priority.
     pub priority: i64,
-    /// What caused it.
+    /// What triggered it.
     pub triggered_by: String,
-    /// The node that caused it, if one did.
+    /// The node that triggered it, if one did.
     #[serde(rename = "NodeID")]
     pub node_id: String,
     /// The deployment that it belongs to.
@@ -35,34 +35,34 @@ pub struct Evaluation {
     pub deployment_id: String,
     /// pending, blocked, complete, failed or canceled.
     pub status: String,
-    /// Why.
+    /// Reason for the status.
     pub status_description: String,
-    /// The one that follows it.
+    /// The evaluation that follows it.
     pub next_eval: String,
-    /// The one that it follows.
+    /// The evaluation that it follows.
     pub previous_eval: String,
-    /// The one that waits for room for what could not be placed.
+    /// The blocked evaluation for the allocations that could not be placed.
     pub blocked_eval: String,
-    /// Groups that could not be placed whole, and why.
+    /// Groups that could not be placed completely, and why.
     #[serde(rename = "FailedTGAllocs", deserialize_with = "null::default")]
     pub failed_groups: BTreeMap<String, AllocMetric>,
-    /// Allocations that wait for room, by group.
+    /// Allocations that wait for resources, by group.
     #[serde(deserialize_with = "null::default")]
     pub queued_allocations: BTreeMap<String, i64>,
-    /// Index of the job that was looked at.
+    /// Index of the job that was evaluated.
     pub job_modify_index: u64,
     /// Index of its creation.
     pub create_index: u64,
     /// Index of its last change.
     pub modify_index: u64,
-    /// Nanoseconds since 1970.
+    /// When it was created, nanoseconds since 1970.
     pub create_time: i64,
-    /// Nanoseconds since 1970.
+    /// When it was changed last, nanoseconds since 1970.
     pub modify_time: i64,
 }
 
 impl Evaluation {
-    /// The scheduler is done with it, one way or another.
+    /// Whether the scheduler has finished with it, successfully or not.
     pub fn is_over(&self) -> bool {
         matches!(self.status.as_str(), "complete" | "failed" | "canceled")
     }
@@ -77,7 +77,7 @@ impl Client {
         self.get("/v1/evaluations", query).await
     }
 
-    /// Reads an evaluation; the id in full.
+    /// Reads an evaluation; `id` must be complete.
     ///
     /// # Errors
     /// See [`Error`].

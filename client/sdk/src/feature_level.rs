@@ -1,4 +1,4 @@
-//! The cluster's feature level, and what each server knows.
+//! The cluster's feature level, and the level that each server supports.
 
 use crate::client::Client;
 use crate::error::Error;
@@ -9,27 +9,28 @@ use serde::{Deserialize, Serialize};
 
 const FEATURE_LEVEL: &str = "/v1/operator/ordu/feature-level";
 
-/// The cluster's feature level, and what each server knows. Spans of time are written as Go does: `10m0s`, `1.5s`.
+/// The cluster's feature level, and the level that each server supports. Durations are in Go's notation:
+/// `10m0s`, `1.5s`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct FeatureLevels {
-    /// The cluster's. What belongs to a higher one is refused.
+    /// The cluster's level. Features of a higher level are refused.
     pub level: u32,
-    /// The highest that any server knows.
+    /// The highest level that any server supports.
     pub highest: u32,
-    /// The names of the servers that do not know that one.
+    /// Names of the servers that do not support that level.
     #[serde(deserialize_with = "null::default")]
     pub held_back_by: Vec<String>,
-    /// For how long every server has known more than the cluster's level; none where some know no more.
+    /// How long every server has supported more than the cluster's level; `None` if some do not.
     pub known_for: Option<String>,
-    /// After how long of that the leader raises the level.
+    /// How long that must last before the leader raises the level.
     pub raised_after: String,
     /// The servers.
     #[serde(deserialize_with = "null::default")]
     pub servers: Vec<ReleaseOfServer>,
 }
 
-/// What a server has told of its release last.
+/// A server's release, as the server reported it last.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ReleaseOfServer {
@@ -40,7 +41,7 @@ pub struct ReleaseOfServer {
     pub name: String,
     /// Its address and RPC port.
     pub address: String,
-    /// The highest feature level that it knows; 0 where the leader has not heard of it.
+    /// The highest feature level that it supports; 0 if the leader has not heard from it.
     pub level: u32,
     /// Ordu's version.
     pub release: String,
@@ -53,7 +54,7 @@ struct RaisedLevel {
 }
 
 impl Client {
-    /// The cluster's feature level, and what each server knows, by the leader's word.
+    /// Reads the leader's report of the cluster's feature level and of each server's.
     ///
     /// # Errors
     /// See [`Error`].
@@ -61,10 +62,10 @@ impl Client {
         Ok(self.get(FEATURE_LEVEL, &Query::default()).await?.value)
     }
 
-    /// Raises the cluster's feature level to the highest that every server knows, and tells which that is.
+    /// Raises the cluster's feature level to the highest that every server supports, and returns it.
     ///
     /// # Errors
-    /// See [`Error`]; it is refused where a server does not know what another knows.
+    /// See [`Error`]; refused if some server does not support a level that another supports.
     pub async fn raise_feature_level(&self) -> Result<u32, Error> {
         let path = format!("{FEATURE_LEVEL}/raise");
         let raised: RaisedLevel = self.write(Method::PUT, &path, None, &[], None::<&()>).await?;

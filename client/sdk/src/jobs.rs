@@ -18,34 +18,34 @@ pub struct JobStub {
     /// The id.
     #[serde(rename = "ID")]
     pub id: String,
-    /// The job that it was dispatched or launched from.
+    /// The job that dispatched or launched it.
     #[serde(rename = "ParentID")]
     pub parent_id: String,
     /// The name.
     pub name: String,
-    /// The namespace; older servers say it in the summary alone.
+    /// The namespace; older servers report it only in the summary.
     pub namespace: String,
-    /// Where it may run.
+    /// Datacenters in which it may run.
     #[serde(deserialize_with = "null::default")]
     pub datacenters: Vec<String>,
     /// service, batch or system.
     #[serde(rename = "Type")]
     pub job_type: String,
-    /// 1 to 100.
+    /// Priority, 1 to 100.
     pub priority: i64,
-    /// It launches others by time.
+    /// Whether it launches children by time.
     pub periodic: bool,
-    /// It launches others when dispatched.
+    /// Whether it launches children when dispatched.
     pub parameterized_job: bool,
-    /// It was stopped.
+    /// Whether it was stopped.
     pub stop: bool,
     /// pending, running or dead.
     pub status: String,
-    /// Why.
+    /// Reason for the status.
     pub status_description: String,
-    /// How its allocations are.
+    /// Counts of its allocations.
     pub job_summary: Option<JobSummary>,
-    /// Nanoseconds since 1970.
+    /// When it was submitted, nanoseconds since 1970.
     pub submit_time: i64,
     /// Index of its first registration.
     pub create_index: u64,
@@ -55,7 +55,7 @@ pub struct JobStub {
     pub job_modify_index: u64,
 }
 
-/// How a job's allocations are.
+/// Counts of a job's allocations.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobSummary {
@@ -64,10 +64,10 @@ pub struct JobSummary {
     pub job_id: String,
     /// Its namespace.
     pub namespace: String,
-    /// By group.
+    /// Counts by task group.
     #[serde(deserialize_with = "null::default")]
     pub summary: BTreeMap<String, TaskGroupSummary>,
-    /// Of the jobs that it launched.
+    /// Counts of the jobs that it launched.
     pub children: Option<JobChildren>,
     /// Index of its creation.
     pub create_index: u64,
@@ -75,25 +75,25 @@ pub struct JobSummary {
     pub modify_index: u64,
 }
 
-/// How a group's allocations are.
+/// Counts of a task group's allocations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroupSummary {
-    /// Not placed for want of room.
+    /// Not placed, for lack of resources.
     pub queued: i64,
-    /// Placed, not yet running.
+    /// Placed, but not running yet.
     pub starting: i64,
     /// Running.
     pub running: i64,
     /// Failed.
     pub failed: i64,
-    /// Ended well.
+    /// Finished successfully.
     pub complete: i64,
     /// On nodes that are down.
     pub lost: i64,
 }
 
-/// How the jobs are that a job launched.
+/// Counts of the jobs that a job launched.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobChildren {
@@ -101,46 +101,46 @@ pub struct JobChildren {
     pub pending: i64,
     /// Running.
     pub running: i64,
-    /// Over.
+    /// Finished.
     pub dead: i64,
 }
 
-/// How a registration is to be done.
+/// Options of a registration.
 #[derive(Debug, Clone, Default)]
 pub struct RegisterOptions {
-    /// Only if the job's specification was last changed at this index; 0: only if there is no such job.
+    /// Registers only if the job's specification was last changed at this index; 0: only if there is no such job.
     pub enforce_job_modify_index: Option<u64>,
-    /// Instead of the client's namespace; the job's own goes before both.
+    /// Used instead of the client's namespace. Unless it is `default`, either overrides the job's own namespace.
     pub namespace: Option<String>,
 }
 
-/// The answer to a registration, and to an evaluation of a job.
+/// Answer to a registration, or to a request to evaluate a job.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Registered {
-    /// The evaluation; empty for a job that only launches others.
+    /// The evaluation; empty for a job that only launches children.
     #[serde(rename = "EvalID")]
     pub eval_id: String,
-    /// Its index.
+    /// The evaluation's index.
     pub eval_create_index: u64,
-    /// Index of the specification that is in force now.
+    /// Index of the specification that is now in force.
     pub job_modify_index: u64,
-    /// What might not be meant.
+    /// Warnings about parts of the job that may be mistakes.
     pub warnings: String,
-    /// The write's index.
+    /// Index of the write.
     pub index: u64,
 }
 
-/// The answer to a deregistration.
+/// Answer to a deregistration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Deregistered {
     /// The evaluation.
     #[serde(rename = "EvalID")]
     pub eval_id: String,
-    /// Its index.
+    /// The evaluation's index.
     pub eval_create_index: u64,
-    /// Index of the job's change.
+    /// Index of the change of the job.
     pub job_modify_index: u64,
 }
 
@@ -148,7 +148,7 @@ pub struct Deregistered {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct JobVersions {
-    /// The newest first.
+    /// The versions, newest first.
     #[serde(default, deserialize_with = "null::default")]
     pub versions: Vec<Job>,
 }
@@ -187,7 +187,7 @@ impl Client {
         self.write(Method::PUT, "/v1/jobs", options.namespace.as_deref(), &[], Some(&body)).await
     }
 
-    /// Stops a job; with `purge` it is forgotten as well.
+    /// Stops a job; `purge` also deletes it.
     ///
     /// # Errors
     /// See [`Error`].
@@ -201,7 +201,7 @@ impl Client {
         self.write(Method::DELETE, &path(id, ""), namespace, &parameters, None::<&()>).await
     }
 
-    /// Has the scheduler look at a job again.
+    /// Makes the scheduler evaluate a job again.
     ///
     /// # Errors
     /// See [`Error`].
@@ -226,7 +226,7 @@ impl Client {
         self.get(&path(id, "/versions"), query).await
     }
 
-    /// Reads how a job's allocations are.
+    /// Reads the counts of a job's allocations.
     ///
     /// # Errors
     /// See [`Error`].

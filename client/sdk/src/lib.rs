@@ -1,4 +1,4 @@
-//! A typed, asynchronous client of the HTTP API, for Ordu and whatever else speaks it.
+//! A typed, asynchronous client of the HTTP API of Ordu, and of others that serve the same API.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), ordu_client::Error> {

@@ -22,15 +22,15 @@ pub struct NodeStub {
     pub node_class: String,
     /// The agent's version.
     pub version: String,
-    /// It is being emptied.
+    /// Whether its allocations are being drained.
     pub drain: bool,
     /// eligible or ineligible.
     pub scheduling_eligibility: String,
     /// initializing, ready or down.
     pub status: String,
-    /// Why.
+    /// Reason for the status.
     pub status_description: String,
-    /// By driver.
+    /// State of each driver, by driver.
     #[serde(deserialize_with = "null::default")]
     pub drivers: BTreeMap<String, DriverInfo>,
     /// Index of its creation.
@@ -52,31 +52,31 @@ pub struct Node {
     pub name: String,
     /// The class.
     pub node_class: String,
-    /// Where its agent answers HTTP.
+    /// Address at which its agent serves HTTP.
     #[serde(rename = "HTTPAddr")]
     pub http_addr: String,
-    /// What the agent found out.
+    /// Attributes that the agent detected.
     #[serde(deserialize_with = "null::default")]
     pub attributes: BTreeMap<String, String>,
-    /// What its operator said.
+    /// Metadata that its operator configured.
     #[serde(deserialize_with = "null::default")]
     pub meta: BTreeMap<String, String>,
-    /// What it has.
+    /// Its capacity.
     pub node_resources: Option<NodeResources>,
-    /// By driver.
+    /// State of each driver, by driver.
     #[serde(deserialize_with = "null::default")]
     pub drivers: BTreeMap<String, DriverInfo>,
-    /// It is being emptied.
+    /// Whether its allocations are being drained.
     pub drain: bool,
     /// eligible or ineligible.
     pub scheduling_eligibility: String,
     /// initializing, ready or down.
     pub status: String,
-    /// Why.
+    /// Reason for the status.
     pub status_description: String,
-    /// Seconds since 1970.
+    /// When the status changed last, seconds since 1970.
     pub status_updated_at: i64,
-    /// The latest ones, oldest first.
+    /// The latest events, oldest first.
     #[serde(deserialize_with = "null::default")]
     pub events: Vec<NodeEvent>,
     /// Index of its creation.
@@ -85,11 +85,11 @@ pub struct Node {
     pub modify_index: u64,
 }
 
-/// What a node has. The numbers stand where the API nests them.
+/// Capacity of a node, nested as in the API.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeResources {
-    /// `CpuShares`: MHz.
+    /// `CpuShares`, in MHz.
     #[serde(deserialize_with = "null::default")]
     pub cpu: BTreeMap<String, serde_json::Value>,
     /// `MemoryMB`.
@@ -101,17 +101,17 @@ pub struct NodeResources {
 }
 
 impl NodeResources {
-    /// CPU, MHz.
+    /// Returns the CPU capacity, MHz.
     pub fn cpu_mhz(&self) -> i64 {
         number(&self.cpu, "CpuShares")
     }
 
-    /// Memory, MB.
+    /// Returns the memory, MB.
     pub fn memory_mb(&self) -> i64 {
         number(&self.memory, "MemoryMB")
     }
 
-    /// Disk, MB.
+    /// Returns the disk space, MB.
     pub fn disk_mb(&self) -> i64 {
         number(&self.disk, "DiskMB")
     }
@@ -121,15 +121,15 @@ fn number(members: &BTreeMap<String, serde_json::Value>, key: &str) -> i64 {
     members.get(key).and_then(serde_json::Value::as_i64).unwrap_or(0)
 }
 
-/// How a driver is on a node.
+/// State of a driver on a node.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DriverInfo {
-    /// It is there.
+    /// Whether the driver is present.
     pub detected: bool,
-    /// It works.
+    /// Whether the driver works.
     pub healthy: bool,
-    /// Why.
+    /// Reason for its health.
     pub health_description: String,
 }
 
@@ -137,11 +137,11 @@ pub struct DriverInfo {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeEvent {
-    /// For people.
+    /// Text for people.
     pub message: String,
-    /// Where it comes from.
+    /// Subsystem that reported it.
     pub subsystem: String,
-    /// RFC 3339.
+    /// Time of the event, RFC 3339.
     pub timestamp: String,
 }
 
@@ -154,7 +154,7 @@ impl Client {
         self.get("/v1/nodes", query).await
     }
 
-    /// Reads a node; the id in full.
+    /// Reads a node; `id` must be complete.
     ///
     /// # Errors
     /// See [`Error`].

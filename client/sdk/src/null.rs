@@ -1,8 +1,8 @@
-//! `null` as the empty value: Go's encoder writes nil lists and maps so.
+//! Decodes `null` as the empty value: Go encodes nil lists and maps as null.
 
 use serde::{Deserialize, Deserializer};
 
-/// The value, or its default for `null`.
+/// Decodes a value; `null` becomes the type's default.
 pub(crate) fn default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {

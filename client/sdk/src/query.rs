@@ -1,60 +1,60 @@
-//! What a read asks for beside its path, and what comes with its answer.
+//! Parameters of a read, and the metadata of its answer.
 
 use std::time::Duration;
 
 /// The parameters of a read.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Answer only when the index is higher than this, or `wait` is over; 0 answers at once.
+    /// Wait until the index is greater than this, or `wait` is over; 0 answers at once.
     pub index: u64,
-    /// How long to wait for `index`; not set: the server's five minutes.
+    /// How long to wait for `index`; if not set, the server's default of five minutes.
     pub wait: Option<Duration>,
-    /// Take the state of the server that is asked, however old.
+    /// Accept the state of the server that is asked, however old.
     pub stale: bool,
-    /// Only what begins with this.
+    /// Only objects whose id begins with this.
     pub prefix: Option<String>,
-    /// Instead of the client's namespace; `*` stands for all.
+    /// Used instead of the client's namespace; `*` stands for all.
     pub namespace: Option<String>,
-    /// Instead of the client's region.
+    /// Used instead of the client's region.
     pub region: Option<String>,
 }
 
 impl Query {
-    /// Waits until the index is higher than this one.
+    /// Makes the read wait until the index is greater than this.
     pub fn after(mut self, index: u64) -> Query {
         self.index = index;
         self
     }
 
-    /// Waits no longer than this.
+    /// Limits the wait.
     pub fn for_at_most(mut self, wait: Duration) -> Query {
         self.wait = Some(wait);
         self
     }
 
-    /// Asks for what begins with the prefix.
+    /// Limits the answer to ids that begin with the prefix.
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Query {
         self.prefix = Some(prefix.into());
         self
     }
 }
 
-/// An answer and what the server says about it.
+/// An answer and its metadata.
 #[derive(Debug, Clone)]
 pub struct Answer<T> {
-    /// What was asked for.
+    /// The decoded answer.
     pub value: T,
-    /// The answer's headers.
+    /// The metadata in the answer's headers.
     pub meta: Meta,
 }
 
-/// What the server says about an answer.
+/// Metadata of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// The index that the answer is of; wait for a higher one with [`Query::after`].
+    /// Index of the answer; [`Query::after`] waits for a higher one.
     pub index: u64,
-    /// How long ago the server heard of its leader, milliseconds; 0 at the leader.
+    /// Time since the server last heard from the leader, milliseconds; 0 at the leader.
     pub last_contact_ms: u64,
-    /// The server knows its leader.
+    /// Whether the server knows a leader.
     pub known_leader: bool,
 }

@@ -1,4 +1,4 @@
-//! The client against a small HTTP server that answers from a table and keeps what it was asked.
+//! Tests of the client against a small HTTP server that gives a fixed answer and records the requests.
 
 use crate::{Client, Error, Options, Query, RegisterOptions};
 use serde_json::json;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One request as it came over the wire.
+/// A request as it was received.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     line: String,
@@ -15,7 +15,7 @@ struct Seen {
     body: String,
 }
 
-/// Answers every request with one status and body; the headers of a read are always there.
+/// Answers every request with one status and body, and with the headers of a read.
 async fn serve(status: u16, body: &'static str) -> (Client, Arc<Mutex<Vec<Seen>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,10 +1,9 @@
-//! The job as the API spells it: its specification, and the members that the servers' state owns.
+//! The job in the API's JSON form: its specification, and the members that belong to the servers' state.
 //!
-//! [`JobSpec`] is what a user writes and what is stored once a version. Where the API tells "not said"
-//! from "said to be zero" a field is an `Option`; `ordu_core::job::canonicalise` fills all of these, so
-//! whoever reads a stored specification uses the accessors of the same name, which take the default
-//! where nothing is said. Lists and maps are encoded as `null` when empty, and absent, `null` and
-//! empty decode to the same. Durations are nanoseconds.
+//! [`JobSpec`] is what a user writes; it is stored once per version. A field is an `Option` where the API
+//! distinguishes an absent value from zero. `ordu_core::job::canonicalise` fills all of these, and the
+//! accessors of the same name return the default if the field is not set. Empty lists and maps are encoded as
+//! `null`; absent, `null` and empty decode to the same value. Durations are nanoseconds.
 
 mod diff;
 mod empty_as_null;
@@ -38,59 +37,59 @@ pub use task::{
 
 /// Job type of long-running work.
 pub const TYPE_SERVICE: &str = "service";
-/// Job type of work that ends.
+/// Job type of work that runs to completion.
 pub const TYPE_BATCH: &str = "batch";
 /// Job type of work that runs once on every feasible node.
 pub const TYPE_SYSTEM: &str = "system";
-/// The namespace of whoever names none.
+/// The namespace used if none is given.
 pub const DEFAULT_NAMESPACE: &str = "default";
-/// The region of whoever names none.
+/// The region used if none is given.
 pub const DEFAULT_REGION: &str = "global";
-/// The priority of a job that states none; the range is 1 to 100.
+/// The priority of a job that does not set one; the range is 1 to 100.
 pub const DEFAULT_PRIORITY: i64 = 50;
 
-/// What a user says a job is to be. Nothing in here changes while the version lives; status, version
-/// and indexes are in [`Job`].
+/// The specification of a job, as the user writes it. It does not change within a version; status, version and
+/// indexes are in [`Job`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobSpec {
-    /// The name the job goes by in the API; slashes are allowed, spaces are not.
+    /// The job's identifier in the API; slashes are allowed, spaces are not.
     #[serde(rename = "ID")]
     pub id: String,
-    /// The name for people; the ID where nothing is said.
+    /// The display name; the ID if not set.
     pub name: Option<String>,
-    /// The namespace that the job lives in.
+    /// The namespace of the job.
     pub namespace: Option<String>,
-    /// The region that the job is for.
+    /// The region of the job.
     pub region: Option<String>,
     /// `service`, `batch` or `system`.
     #[serde(rename = "Type")]
     pub job_type: Option<String>,
-    /// 1 to 100; what is higher is scheduled first.
+    /// 1 to 100; jobs with a higher priority are scheduled first.
     pub priority: Option<i64>,
-    /// Place all of the groups or none.
+    /// Place all groups or none.
     pub all_at_once: bool,
     /// Datacenters that the job may run in.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub datacenters: Vec<String>,
-    /// What a node must be for any group.
+    /// Constraints on the nodes of all groups.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// What a node had better be for any group.
+    /// Affinities for the nodes of all groups.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
-    /// How all groups are spread over the values of an attribute.
+    /// How allocations of all groups are spread over the values of an attribute.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Spread>>")]
     pub spreads: Vec<Spread>,
-    /// The units of placement.
+    /// The groups of tasks, which are the units of placement.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<TaskGroup>>")]
     pub task_groups: Vec<TaskGroup>,
-    /// Default of the groups' `update`; in a canonical job only `Stagger` and `MaxParallel` are kept.
+    /// Default of the groups' `update`; a canonical job keeps only `Stagger` and `MaxParallel`.
     pub update: Option<UpdateStrategy>,
     /// Default of the groups' reschedule policies; a canonical job has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,55 +97,54 @@ pub struct JobSpec {
     /// Default of the groups' migrate strategies; a canonical job has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrate: Option<MigrateStrategy>,
-    /// Kept as it came.
+    /// Stored verbatim.
     pub multiregion: Option<Value>,
-    /// Launch children by the clock.
+    /// Launch child jobs on a schedule.
     pub periodic: Option<PeriodicConfig>,
-    /// Launch children by dispatch.
+    /// Launch child jobs by dispatch.
     pub parameterized_job: Option<ParameterizedJobConfig>,
-    /// Free words of the user.
+    /// Arbitrary metadata.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
-    /// A Consul token given with the registration; a canonical job has none, it is a secret.
+    /// A Consul token given with the registration; removed from the canonical job because it is a secret.
     pub consul_token: String,
-    /// A Vault token given with the registration; a canonical job has none, it is a secret.
+    /// A Vault token given with the registration; removed from the canonical job because it is a secret.
     pub vault_token: String,
     /// The Vault namespace for the tasks' secrets.
     pub vault_namespace: String,
-    /// The Consul namespace for the services; of a later API, told only where it is said.
+    /// The Consul namespace for the services; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consul_namespace: Option<String>,
 }
 
 impl JobSpec {
-    /// The name for people.
+    /// Returns the display name.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.id)
     }
 
-    /// The namespace that the job lives in.
+    /// Returns the namespace of the job.
     pub fn namespace(&self) -> &str {
         said(&self.namespace).unwrap_or(DEFAULT_NAMESPACE)
     }
 
-    /// The region that the job is for.
+    /// Returns the region of the job.
     pub fn region(&self) -> &str {
         said(&self.region).unwrap_or(DEFAULT_REGION)
     }
 
-    /// `service`, `batch`, `system`, or the wrong word that the user wrote.
+    /// Returns `service`, `batch`, `system`, or the invalid type that the user wrote.
     pub fn job_type(&self) -> &str {
         self.job_type.as_deref().unwrap_or(TYPE_SERVICE)
     }
 
-    /// 1 to 100 in a valid job.
+    /// Returns the priority; 1 to 100 in a valid job.
     pub fn priority(&self) -> i64 {
         self.priority.unwrap_or(DEFAULT_PRIORITY)
     }
 
-    /// Whether the clock launches children of this job. A disabled `periodic` block still makes the
-    /// job a periodic one.
+    /// Whether the job launches children on a schedule. A job with a disabled `periodic` block is periodic too.
     pub fn is_periodic(&self) -> bool {
         self.periodic.is_some()
     }
@@ -156,27 +154,28 @@ impl JobSpec {
         self.parameterized_job.is_some()
     }
 
-    /// Whether the job names the regions that it runs in, with their counts and datacenters.
+    /// Whether the job lists the regions that it runs in, with their counts and datacenters.
     pub fn is_multiregion(&self) -> bool {
         let regions = self.multiregion.as_ref().and_then(|multiregion| member(multiregion, "Regions"));
         regions.and_then(Value::as_array).is_some_and(|regions| !regions.is_empty())
     }
 
-    /// The group of this name.
+    /// Returns the group with this name.
     pub fn group(&self, name: &str) -> Option<&TaskGroup> {
         self.task_groups.iter().find(|group| group.name == name)
     }
 }
 
-/// The whole job as `GET /v1/job/:id` answers it and as a registration's body may hold it: the
-/// specification and the members that the servers' state owns.
+/// The whole job as `GET /v1/job/:id` returns it and as the body of a registration may contain it: the
+/// specification, and the members that belong to the servers' state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Job {
     /// The specification.
     #[serde(flatten)]
     pub spec: JobSpec,
-    /// The user stopped the job. The only one of these members that a registration may set.
+    /// Whether the user stopped the job. Of the members outside the specification, only this can be set by a
+    /// registration.
     #[serde(deserialize_with = "null_as_default")]
     pub stop: bool,
     /// The job that launched this one.
@@ -185,27 +184,27 @@ pub struct Job {
     /// Whether a dispatch launched this job.
     #[serde(deserialize_with = "null_as_default")]
     pub dispatched: bool,
-    /// What the dispatch carried, base64.
+    /// The payload of the dispatch, base64.
     pub payload: Option<String>,
-    /// Never told.
+    /// Always empty in responses.
     #[serde(rename = "NomadTokenID", deserialize_with = "null_as_default")]
     pub nomad_token_id: String,
     /// `pending`, `running` or `dead`.
     #[serde(deserialize_with = "null_as_default")]
     pub status: String,
-    /// Words to the status.
+    /// Explains the status.
     #[serde(deserialize_with = "null_as_default")]
     pub status_description: String,
     /// Whether a deployment of this version succeeded.
     #[serde(deserialize_with = "null_as_default")]
     pub stable: bool,
-    /// Counts the accepted changes of the specification, from 0.
+    /// The number of accepted changes of the specification; starts at 0.
     #[serde(deserialize_with = "null_as_default")]
     pub version: u64,
     /// When the version was registered; nanoseconds since 1970.
     #[serde(deserialize_with = "null_as_default")]
     pub submit_time: i64,
-    /// The state index at which the job came to be.
+    /// The state index at which the job was created.
     #[serde(deserialize_with = "null_as_default")]
     pub create_index: u64,
     /// The state index of the last change of any member.
@@ -216,12 +215,12 @@ pub struct Job {
     pub job_modify_index: u64,
 }
 
-/// The text, unless nothing or an empty one was said.
+/// Returns the text, or nothing if it is absent or empty.
 fn said(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// A member of what is kept as it came, by its name in any case; nothing where it is `null`.
+/// Returns a member of verbatim JSON by its case-insensitive name; nothing if it is `null`.
 fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let members = value.as_object()?;
     let found = members

@@ -2,6 +2,6 @@
 
 pub mod job;
 
-/// The version of Nomad whose API is spoken. Clients go by what an agent says of its version: a later one is
-/// said once that version's API is whole.
+/// The Nomad version whose API this is. Clients decide by an agent's version which features to use, so a later
+/// version must not be announced before its API is complete.
 pub const NOMAD_VERSION: &str = "1.0.18";

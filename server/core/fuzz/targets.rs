@@ -1,5 +1,5 @@
-//! What is fuzzed: one entry for each way in which bytes of a user come in. The fuzzer and the stable test of
-//! the corpus run the same entries.
+//! Fuzz targets: one function for each way in which user-supplied bytes enter. The fuzzer and the corpus test on the
+//! stable toolchain run the same functions.
 
 use ordu_core::command::{Fatal, LogPosition, Machine, Outcome, read_envelope};
 use ordu_core::filter::Filter;
@@ -10,21 +10,21 @@ use ordu_core::periodic::{Schedule, missed_launch};
 use ordu_core::state::{MemoryTables, Tx, read};
 use prost::bytes::Bytes;
 
-/// Takes any bytes, and panics if something is wrong with us.
+/// Accepts any bytes; panics only on a bug.
 type Entry = fn(&[u8]);
 
-/// Every target by its name, which is that of its folder in `corpus` and of its file in `fuzz_targets`.
+/// All targets by name. A target's name is also that of its folder in `corpus` and of its file in `fuzz_targets`.
 pub(crate) const TARGETS: &[(&str, Entry)] =
     &[("apply", apply), ("cron", cron), ("filter", filter), ("hcl", hcl), ("job_json", job_json)];
 
-/// Runs the target of this name.
+/// Runs the target named `name`.
 pub(crate) fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     let (_, entry) = target.unwrap_or_else(|| panic!("there is no target {name}"));
     entry(bytes);
 }
 
-/// Log entries, each behind its length, applied one after the other to tables that are empty at first.
+/// Applies length-delimited log entries, one after the other, to tables that are empty at first.
 fn apply(mut bytes: &[u8]) {
     let mut tables = MemoryTables::default();
     let mut machine = Machine::load(&tables).expect("empty tables can be read");
@@ -39,7 +39,7 @@ fn apply(mut bytes: &[u8]) {
                 let stored = Outcome::decode(applied.outcome.encode_to_vec());
                 assert_eq!(stored.ok(), Some(applied.outcome), "an answer is read as it was given");
             }
-            // What cannot be read is kept out of the log, and the rest must be applied.
+            // Undecodable entries never enter the log; all other entries must be applied.
             Err(Fatal::Undecodable { .. } | Fatal::TooNew { .. }) => {
                 assert!(read_envelope(entry).is_err(), "what can be read is applied");
                 return;
@@ -52,7 +52,7 @@ fn apply(mut bytes: &[u8]) {
     Machine::load(&tables).expect("what was applied can be loaded");
 }
 
-/// A schedule: a cron expression, and behind a line's end the name of a time zone.
+/// Parses a schedule: a cron expression, optionally followed by a line break and a time zone name.
 fn cron(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (spec, zone) = text.split_once('\n').unwrap_or((text, "UTC"));
@@ -68,7 +68,7 @@ fn cron(bytes: &[u8]) {
     }
 }
 
-/// A filter of a list, asked of an entry.
+/// Parses a list filter and evaluates it on one row.
 fn filter(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(filter) = Filter::parse(text) else { return };
@@ -81,7 +81,7 @@ fn filter(bytes: &[u8]) {
     }
 }
 
-/// A document in any dialect of HCL, and the job that it may be.
+/// Parses a document in every dialect of HCL, and as a job.
 fn hcl(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for dialect in [Dialect::Jobspec, Dialect::Configuration, Dialect::Json] {
@@ -98,14 +98,14 @@ fn hcl(bytes: &[u8]) {
     }
 }
 
-/// The body of a registration.
+/// Decodes the body of a registration.
 fn job_json(bytes: &[u8]) {
     if let Ok(request) = job::decode_register(bytes) {
         check(request.job);
     }
 }
 
-/// Goes the way of a registration.
+/// Takes a job through the steps of a registration.
 fn check(mut spec: ordu_proto::api::job::JobSpec) {
     job::canonicalise(&mut spec);
     let mut twice = spec.clone();

@@ -1,4 +1,4 @@
-//! The configuration of autopilot, the leader's care for the servers: its defaults, and how its document is read.
+//! Configuration of autopilot, which supervises the servers of the cluster: defaults and decoding.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::hcl::parse_duration_ns;
 use crate::job::decode;
 
-/// Nomad's, but for what has no effect here.
+/// Nomad's defaults, except for settings that have no effect in Ordu.
 pub const DEFAULT: AutopilotConfig = AutopilotConfig {
     cleanup_dead_servers: true,
     last_contact_threshold_ns: 200_000_000,
@@ -24,7 +24,7 @@ pub const DEFAULT: AutopilotConfig = AutopilotConfig {
     modify_index: 0,
 };
 
-/// The body that sets the configuration of autopilot; what it does not say is as by default.
+/// Body of the request that sets the configuration of autopilot. Absent members take their defaults.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AutopilotConfigRequest {
@@ -38,10 +38,10 @@ pub struct AutopilotConfigRequest {
     enable_custom_upgrades: Option<bool>,
 }
 
-/// Reads the body that sets the configuration. The indexes in it say nothing.
+/// Decodes the body that sets the configuration. Indexes in the body are ignored.
 ///
 /// # Errors
-/// What is wrong with it, in Nomad's words where it has some.
+/// Describes the fault in the body, in Nomad's words where Nomad has an equivalent error.
 pub fn decode_config(body: &[u8]) -> Result<AutopilotConfig, String> {
     let it: AutopilotConfigRequest =
         decode::from_slice(body).map_err(|fault| format!("Error parsing autopilot config: {fault}"))?;
@@ -62,7 +62,7 @@ pub fn decode_config(body: &[u8]) -> Result<AutopilotConfig, String> {
     })
 }
 
-/// A span of time, nanoseconds: a text as Go writes it, empty for none, or a number of nanoseconds. Never negative.
+/// Non-negative duration in nanoseconds, decoded from a Go duration string (empty for zero) or a number of nanoseconds.
 struct SpanOfTime(i64);
 
 impl<'de> Deserialize<'de> for SpanOfTime {

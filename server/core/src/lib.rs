@@ -1,8 +1,8 @@
-//! Decides: job specifications, commands and their `apply`, the scheduler, the reading of HCL,
-//! the times of periodic jobs, the configuration of autopilot.
+//! Deterministic core: job specifications, commands and their `apply`, the scheduler, the HCL parser, the launch times
+//! of periodic jobs, and the configuration of autopilot.
 //!
-//! Nothing here has a clock, randomness, I/O or a runtime: time and chance come in as values, so equal
-//! inputs give equal results on every server and in every simulation.
+//! Nothing here uses a clock, randomness, I/O or a runtime. Times and random values are passed in, so equal inputs give
+//! equal results on every server and in every simulation.
 
 pub mod autopilot;
 pub mod command;

@@ -1,194 +1,194 @@
-//! A bound on everything, by name.
+//! Named limits: sizes, counts and timeouts.
 
-/// Versions of a job that are kept.
+/// Versions kept of each job.
 pub const JOB_VERSIONS_KEPT_MAX: usize = 6;
 
-/// What a dispatch may hand in, bytes after decoding; Nomad's bound.
+/// Payload of a dispatch, bytes after decoding; Nomad's limit.
 pub const DISPATCH_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
-/// The token of a dispatch, bytes: it is part of a key.
+/// Idempotency token of a dispatch, bytes. Bounded because the token is part of a row key.
 pub const IDEMPOTENCY_TOKEN_BYTES_MAX: usize = 1024;
 
-/// Of an allocation that was placed anew many times: times that are told.
+/// Reschedule events kept in an allocation; the oldest are dropped.
 pub const RESCHEDULE_EVENTS_KEPT_MAX: usize = 5;
 
-/// Events of a node that are kept.
+/// Events kept of each node.
 pub const NODE_EVENTS_KEPT_MAX: usize = 10;
 
-/// Answered requests that a retry can still find.
+/// Outcomes of requests that are kept, so that a retry finds the outcome of the first attempt.
 pub const ANSWERED_REQUESTS_MAX: usize = 65_536;
 
-/// The body of a request that carries a job, bytes; also the bound of a log entry.
+/// Body of a request that carries a job, bytes.
 pub const JOB_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The specification of a job that is run by its children (periodic or parameterized), with all defaults filled in,
-/// bytes: `apply` makes each child of it, and stores it with each.
+/// Specification of a periodic or parameterized job with all defaults filled in, bytes. `apply` derives every child
+/// from the parent's specification and stores a full copy with each.
 pub const JOB_PARENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// What a diff of two versions of a job may be written from, bytes: names are told with their whole
-/// path, so deep nesting could make much more of a body than the body.
+/// Memory for the diff of two versions of a job, bytes. The diff repeats the full path of each field, so deep nesting
+/// could make the diff much larger than the request.
 pub const JOB_DIFF_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Levels of lists and objects that a body about a job may have. No job needs a third of them, and it is
-/// less than the 128 that readers of JSON take, so that what is stored, and each answer that has a job
-/// somewhere inside it, can be read back.
+/// Nesting depth of lists and objects in a body that carries a job. No job needs a third of this. The limit is below
+/// the 128 levels that JSON readers accept, so that stored jobs, and answers that nest a job, can be read back.
 pub const JOB_DEPTH_MAX: usize = 100;
 
-/// Objects of a known kind (groups, tasks, checks, …) that a body about a job may hold: in memory, and
-/// with its defaults filled in, an empty one takes hundreds of times the bytes that it takes in the body.
+/// Objects of a known kind (groups, tasks, checks, …) in a body that carries a job. In memory, with its defaults
+/// filled in, an empty object takes hundreds of times the bytes that it takes in the body.
 pub const JOB_PARTS_MAX: usize = 20_000;
 
-/// The name of a job, of a group, a task or a service, bytes: services, checks and scaling policies are
-/// named by them, each anew.
+/// Name of a job, group, task or service, bytes. Default names of services, checks and scaling policies repeat these
+/// names.
 pub const JOB_NAME_BYTES_MAX: usize = 1_024;
 
-/// Allocations that one job may ask for in all. Twice what Nomad itself allows (`job_max_count`), and a
-/// hundred times what the jobs of its own tests with a million containers had; a million allocations are
-/// many jobs. One evaluation decides on all of a job's allocations at once, in memory, so a job of millions
-/// could end one leader after the other.
+/// Allocations that one job may request in total: twice Nomad's limit (`job_max_count`), and a hundred times the
+/// count of each job in Nomad's own tests with a million containers. Clusters with a million allocations spread them
+/// over many jobs. One evaluation handles all allocations of a job at once, in memory, so a job with millions of
+/// them could exhaust the memory of one leader after another.
 pub const JOB_ALLOCATIONS_MAX: i64 = 100_000;
 
-/// The name of a namespace, bytes; Nomad's bound.
+/// Name of a namespace, bytes; Nomad's limit.
 pub const NAMESPACE_BYTES_MAX: usize = 128;
 
-/// Regular expressions in the constraints and affinities of one job: each may take milliseconds to check.
+/// Regular expressions in the constraints and affinities of one job. Validating one may take milliseconds.
 pub const JOB_REGEXES_MAX: usize = 64;
 
-/// A compiled regular expression of a constraint, bytes: what it takes, and by that how slow it can be.
+/// Compiled regular expression of a constraint, bytes. Limits its memory and, indirectly, its matching time.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
 
-/// One side of a constraint or affinity, bytes. Lists of words there (`set_contains`) have tens of them.
+/// One operand of a constraint or affinity, bytes. A word list (`set_contains`) has tens of words.
 pub const CONSTRAINT_SIDE_BYTES_MAX: usize = 64 * 1024;
 
-/// All sides of all constraints and affinities of one job, bytes: they are asked of every class of nodes.
+/// All operands of all constraints and affinities of one job, bytes. They are evaluated for every node class.
 pub const JOB_CONSTRAINTS_BYTES_MAX: usize = 512 * 1024;
 
-/// Of a constraint that no node meets, as metrics tell it, bytes: each group that it keeps back tells it.
+/// Text of an unmet constraint as reported in the metrics of an evaluation, bytes. Each group that the constraint
+/// filters nodes for repeats the text.
 pub const CONSTRAINT_TOLD_BYTES_MAX: usize = 1024;
 
-/// Rows that one entry reads where a command goes through whole tables; it goes on in further entries. What there is
-/// of one job is read together.
+/// Rows that one log entry may read when its command scans whole tables; the scan continues in further entries. The
+/// rows of one job are read together.
 pub const ENTRY_ROWS_READ_MAX: usize = 8_192;
 
-/// Texts of faults that a refused job, and each of its parts, is told, bytes; of the rest their count.
+/// Validation errors reported for a rejected job, and for each of its parts, bytes; further errors are only counted.
 pub const JOB_FAULTS_BYTES_MAX: usize = 1024 * 1024;
 
-/// The body of any other request, bytes.
+/// Body of any other request, bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What is decoded, or compressed for an answer, on a thread that serves raft and others, bytes; more of it
-/// goes to a thread of its own.
+/// Bodies and answers up to this size are decoded or compressed on the async threads, which also serve raft, bytes.
+/// Larger ones are handled on a thread of their own.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// A cron expression, bytes. Every second, minute, hour and day by its number takes about 500.
+/// Cron expression, bytes. One that lists every second, minute, hour and day takes about 500.
 pub const CRON_SPEC_BYTES_MAX: usize = 1_024;
 
-/// The name of a time zone, bytes. The longest of the IANA database has 32.
+/// Name of a time zone, bytes. The longest name in the IANA database has 32.
 pub const TIME_ZONE_NAME_BYTES_MAX: usize = 64;
 
-/// How long a blocking query may wait.
+/// Longest wait of a blocking query.
 pub const BLOCKING_WAIT_MS_MAX: u64 = 300_000;
 
-/// Blocking queries that a server holds open at one time.
+/// Concurrent blocking queries on one server.
 pub const BLOCKING_QUERIES_MAX: usize = 100_000;
 
-/// Connections to the HTTP API that a server holds open at one time; no more than half of the files that
-/// it may open. More than the blocking queries, so that others are answered beside them.
+/// Concurrent connections to a server's HTTP API, and at most half of the process's file descriptor limit. Larger
+/// than the limit of blocking queries, so that other requests still find a connection.
 pub const HTTP_CONNECTIONS_MAX: usize = 131_072;
 
-/// Connections to the HTTP API beyond those: each is told so and closed, after one request; what operators ask is
-/// answered.
+/// Concurrent HTTP connections beyond that limit. Each receives one answer and is closed: requests of operators are
+/// served, all others are rejected.
 pub const HTTP_SURPLUS_CONNECTIONS_MAX: usize = 256;
 
-/// How long the head of the request of such a connection may take to arrive.
+/// Timeout for the request head on a surplus HTTP connection.
 pub const HTTP_SURPLUS_SILENCE_MS_MAX: u64 = 1_000;
 
-/// Connections to one RPC port that a server holds open at one time; no more than an eighth of the files
-/// that it may open. Each node takes one, each other server a few.
+/// Concurrent connections to one RPC port of a server, and at most an eighth of the process's file descriptor limit.
+/// Each node uses one, each other server a few.
 pub const RPC_CONNECTIONS_MAX: usize = 65_536;
 
-/// How long the head of a request may take to arrive, and how long a connection may wait for its next
-/// request. Go's and Rust's clients drop connections that are idle for half of it, so that none sends on
-/// one that is just being closed here.
+/// Timeout for a request head to arrive, and for the next request on a kept-alive connection. Twice the idle timeout
+/// of the Go and Rust clients, so that the client closes first and never sends on a connection that is being closed.
 pub const HTTP_SILENCE_MS_MAX: u64 = 180_000;
 
-/// How long a connection to an RPC port may take to begin with gRPC; what is silent later is asked by it.
+/// Timeout for the first gRPC bytes on an RPC connection. Later silence is detected by HTTP/2 pings.
 pub const RPC_GREETING_MS_MAX: u64 = 10_000;
 
-/// How long a client of the HTTP API may take nothing of what is sent to it, unless configured.
+/// Default time for which a client of the HTTP API may stall without reading its answer.
 pub const HTTP_STALL_MS: u64 = 10_000;
 
-/// Answers that wait for their readers, bytes in all; a larger one is given alone. Those of a connection are one.
+/// Answers that wait for their clients to read them, bytes in total. A larger answer is sent only while no other
+/// waits. One that several requests share counts once.
 pub const ANSWERS_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// An answer that does not count among them, bytes.
+/// Answers up to this size do not count towards [`ANSWERS_BYTES_MAX`], bytes.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// Bodies of more than [`INLINE_BYTES_MAX`] that are read or worked on at one time, bytes in all. A job takes many
-/// times its bytes while it is worked on.
+/// Request bodies above [`INLINE_BYTES_MAX`] that are read or processed at one time, bytes in total. Processing a job
+/// takes many times its size in memory.
 pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Smaller bodies, bytes in all.
+/// Smaller request bodies that are read or processed at one time, bytes in total.
 pub const SMALL_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How long a body waits for room before its request is refused.
+/// How long a request waits for room for its body before it is rejected.
 pub const BODY_ROOM_WAIT_MS_MAX: u64 = 5_000;
 
-/// How long a peer may take nothing of what is sent to it, and how long one that has gone is not noticed.
+/// How long a peer may accept no data before its connection is closed; also how long a vanished peer goes unnoticed.
 pub const CONNECTION_STALL_MS_MAX: u64 = 60_000;
 
-/// How long a write or a linearizable read waits for a leader to be known.
+/// How long a write or a linearizable read waits for a leader to become known.
 pub const LEADER_WAIT_MS_MAX: u64 = 5_000;
 
-/// How long a write waits for its outcome before it is answered as unknown.
+/// How long a write waits for its outcome before it is answered with "outcome unknown".
 pub const WRITE_WAIT_MS_MAX: u64 = 30_000;
 
-/// Writes that a follower sends to the leader in one message.
+/// Writes that a follower forwards to the leader in one message.
 pub const FORWARD_BATCH_MAX: usize = 256;
 
-/// Bytes of such a message. A write that is larger by itself goes alone.
+/// Size of such a message, bytes. A larger write is forwarded alone.
 pub const FORWARD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A log entry, bytes: it has to fit into a message between servers. A job's specification is at most
-/// about half of it, with all defaults filled in.
+/// Log entry, bytes; it must fit into a message between servers. A job's specification with all defaults filled in is
+/// at most about half of this.
 pub const LOG_ENTRY_BYTES_MAX: usize = 48 * 1024 * 1024;
 
-/// Other servers that a server remembers; beyond that it forgets those not heard of for the longest time.
+/// Other servers that a server remembers. Beyond this it forgets those not heard from for the longest time.
 pub const KNOWN_SERVERS_MAX: usize = 256;
 
-/// Addresses on which others say that there is a server, and which are therefore greeted.
+/// Addresses of possible servers that are learned from other servers, and therefore contacted.
 pub const HEARSAY_MAX: usize = 64;
 
-/// Requests to join that a leader works on at one time.
+/// Join requests that a leader handles at one time.
 pub const ADMISSIONS_MAX: usize = 16;
 
-/// Log entries that a server may lack when it becomes a voter: what it gets in less than a second.
+/// Log entries by which a server may lag when it becomes a voter; it catches up on as many in less than a second.
 pub const VOTER_LAG_ENTRIES_MAX: u64 = 4_096;
 
-/// Entries that `apply` takes into one write batch. Meanwhile whoever asks for the projections waits, on threads that
-/// serve raft too: so it is to take milliseconds.
+/// Entries that `apply` writes in one batch. Readers of the projections wait for the batch, also on threads that serve
+/// raft, so a batch should take only milliseconds.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 64;
 
-/// A gRPC message between servers, bytes.
+/// gRPC message between servers, bytes.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A message of a node agent, bytes. Agents bound what they report far below it.
+/// Message of a node agent, bytes. Agents limit their reports to far less.
 pub const NODE_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of log entries in one append to a follower.
+/// Log entries in one append to a follower, bytes.
 pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A plan that takes effect whole or not at all, bytes: it is one log entry, and has to go to the followers in
-/// one message with room to spare. About 30,000 allocations.
+/// Plan that is applied all or nothing, bytes. It is one log entry and must fit into one message to the followers with
+/// room to spare. Enough for about 30,000 allocations.
 pub const PLAN_WHOLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Changes of allocations in such a plan: to apply that many takes some tenths of a second.
+/// Allocation changes in such a plan. Applying this many takes some tenths of a second.
 pub const PLAN_WHOLE_CHANGES_MAX: usize = 32 * 1024;
 
-/// A piece of a snapshot on the wire, bytes.
+/// Chunk of a snapshot on the wire, bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
 
-/// Files of a snapshot that is sent to a server. RocksDB's are tens of megabytes each.
+/// Files of a snapshot that a server receives. RocksDB files are tens of megabytes each.
 pub const SNAPSHOT_FILES_MAX: usize = 100_000;
 
-/// Bytes of a snapshot that is sent to a server: more than any disk.
+/// Size of a snapshot that a server receives, bytes; more than any disk holds.
 pub const SNAPSHOT_BYTES_MAX: u64 = 1 << 50;

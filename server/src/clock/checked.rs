@@ -1,11 +1,11 @@
-//! The clock that a server goes by: the wall clock, for as long as it does not jump and the other members'
-//! clocks agree with it.
+//! The clock that a server uses: the wall clock, as long as it does not jump and agrees with the other
+//! members' clocks.
 //!
-//! A wall clock can be set wrong at any moment, and what it says then must not get into the log. So the
-//! server remembers when its wall clock was found right last, and the monotonic clock tells how much time has
-//! passed since. Where the two part by more than the bound, the wall clock has jumped, and is not gone by
-//! until the next comparison with the other members says that it is right after all (the machine was
-//! suspended, or its clock was wrong before and has been mended) or that it is wrong.
+//! A wall clock can be set wrong at any moment, and a wrong time must not get into the log. So the server
+//! remembers when its wall clock was last found right, and measures the time since then with the monotonic
+//! clock. If the two differ by more than the limit, the wall clock has jumped, and the server ignores it
+//! until the next comparison with the other members. That comparison finds the wall clock right (the machine
+//! was suspended, or its clock was wrong before and has been corrected) or wrong.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,25 +19,25 @@ use super::now_ns;
 use crate::cluster::HEARD_WITHIN;
 use crate::limits::LimitsInForce;
 
-/// What the comparison with the members' clocks says of this server's.
+/// The result of comparing this server's clock with the members' clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// There are others, and none has told its time yet.
+    /// There are other members, and none has reported its time yet.
     #[default]
     Unknown,
-    /// It is within the bound.
+    /// This server's clock is within the limit.
     Right {
         /// This server's clock minus the median of all.
         offset_ns: i64,
     },
-    /// It is not.
+    /// This server's clock is beyond the limit.
     Wrong {
         /// This server's clock minus the median of all.
         offset_ns: i64,
-        /// How many clocks were compared, this server's among them.
+        /// The number of clocks compared, including this server's.
         clocks: usize,
-        /// Whether the clocks in the middle agree, so that the median is a time at all. Of two clocks that
-        /// differ nobody can tell which one is wrong.
+        /// Whether the middle clocks agree, so that the median is meaningful. If only two clocks are compared
+        /// and differ, either may be wrong.
         is_certain: bool,
     },
 }
@@ -48,7 +48,7 @@ impl Verdict {
         matches!(self, Verdict::Wrong { .. })
     }
 
-    /// This server's clock minus the median; zero where that is not known.
+    /// Returns this server's clock minus the median; zero if unknown.
     pub fn offset_ns(self) -> i64 {
         match self {
             Verdict::Unknown => 0,
@@ -57,8 +57,8 @@ impl Verdict {
     }
 }
 
-/// What a clock said, and when. Kept by the monotonic clock, so that a jump of this server's wall clock
-/// leaves it as it was.
+/// A clock's time at a moment of the monotonic clock, so that jumps of this server's wall clock do not affect
+/// it.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     time_ns: i64,
@@ -66,7 +66,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// What that clock says now.
+    /// Extrapolates the reading to now.
     fn now_ns(self) -> i64 {
         self.time_ns.saturating_add(nanoseconds(self.at.elapsed()))
     }
@@ -84,15 +84,15 @@ struct Inner {
 
 #[derive(Default)]
 struct Readings {
-    /// The time that the members agreed on last; none before, and where there is no other member.
+    /// The last time that the members agreed on; `None` before that, and if there is no other member.
     agreed: Option<Reading>,
-    /// The median of the last comparison, whether they agreed or not.
+    /// The median of the last comparison, whether the members agreed or not.
     median: Option<Reading>,
     others: BTreeMap<u64, Reading>,
 }
 
 impl ServerClock {
-    /// A clock that may differ from the others' by what `limits` say.
+    /// Creates a clock that may differ from the other members' clocks by the skew in `limits`.
     pub fn new(limits: LimitsInForce) -> Self {
         let (verdict, _) = watch::channel(Verdict::Unknown);
         Self(Arc::new(Inner { limits, readings: Mutex::default(), verdict }))
@@ -102,23 +102,23 @@ impl ServerClock {
         self.0.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// By how much clocks may differ.
+    /// Returns the maximum skew between clocks.
     pub fn skew_max(&self) -> Duration {
         self.0.limits.get().clock_skew_max
     }
 
-    /// Nanoseconds since 1970, as this server goes by them.
+    /// Returns this server's time in nanoseconds since 1970.
     pub fn now_ns(&self) -> i64 {
         let (wall_ns, jumped) = self.look();
         jumped.unwrap_or(wall_ns)
     }
 
-    /// Whether the wall clock has jumped and was not found right since.
+    /// Whether the wall clock has jumped and has not been found right since.
     pub fn has_jumped(&self) -> bool {
         self.look().1.is_some()
     }
 
-    /// The wall clock, and where it has jumped what it would say if it had not.
+    /// Returns the wall clock and, if it has jumped, the time it would show without the jump.
     fn look(&self) -> (i64, Option<i64>) {
         let agreed = self.readings().agreed;
         let wall_ns = now_ns();
@@ -134,8 +134,8 @@ impl ServerClock {
         one_ns.abs_diff(other_ns) <= self.limit_ns()
     }
 
-    /// Notes what another server's clock said in the middle between `asked` and now. To be called for servers
-    /// of this cluster only.
+    /// Records another server's time, assumed to be read halfway between `asked` and now. Must be called only
+    /// for servers of this cluster.
     pub fn note(&self, server: u64, time_ns: i64, asked: Instant) {
         let now = Instant::now();
         let at = asked + now.saturating_duration_since(asked) / 2;
@@ -148,8 +148,8 @@ impl ServerClock {
         }
     }
 
-    /// Compares the wall clock with those of the other members that were heard of lately. Where none was,
-    /// what is known stays as it is: a server that is cut off has learnt nothing.
+    /// Compares the wall clock with the clocks of the other members heard from recently. If there are others
+    /// but none was heard from, keeps the previous verdict.
     pub fn check(&self, others: &[u64]) {
         let mut readings = self.readings();
         readings.others.retain(|_, reading| reading.at.elapsed() <= HEARD_WITHIN);
@@ -188,17 +188,18 @@ impl ServerClock {
         self.0.verdict.send_if_modified(|known| std::mem::replace(known, verdict) != verdict);
     }
 
-    /// What the last comparison said.
+    /// Returns the result of the last comparison.
     pub fn verdict(&self) -> Verdict {
         *self.0.verdict.borrow()
     }
 
-    /// Follows what comparisons say.
+    /// Returns a receiver of the verdicts.
     pub fn verdicts(&self) -> watch::Receiver<Verdict> {
         self.0.verdict.subscribe()
     }
 
-    /// Which of `others` were heard of lately and have clocks within the bound of the median.
+    /// Returns those of `others` that were heard from recently and whose clocks are within the limit of the
+    /// median.
     pub fn right_among(&self, others: &[u64]) -> Vec<u64> {
         let readings = self.readings();
         let Some(median_ns) = readings.median.map(Reading::now_ns) else { return Vec::new() };
@@ -210,8 +211,8 @@ impl ServerClock {
     }
 }
 
-/// The median, for an even count the mean of the two in the middle; and how far those two are apart. Sorts
-/// `times`.
+/// Returns the median (for an even count the mean of the middle two) and the difference of the middle two.
+/// Sorts `times`.
 fn median(times: &mut [i64]) -> (i64, u64) {
     times.sort_unstable();
     let (below, above) = (times[(times.len() - 1) / 2], times[times.len() / 2]);
@@ -238,7 +239,7 @@ mod tests {
         static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     }
 
-    /// The wall clock goes with the tests' own time, and jumps when a test says so.
+    /// A wall clock that follows the tests' paused time, and jumps when a test says so.
     fn wall_ns() -> i64 {
         WALL.get() + SINCE.get().map_or(0, |since| nanoseconds(since.elapsed()))
     }
@@ -254,7 +255,7 @@ mod tests {
         ServerClock::new(LimitsInForce::default())
     }
 
-    /// Others of ids from 2 on, whose clocks differ from the true time by this.
+    /// Records readings of servers with ids from 2 on, whose clocks are off by `others`, and compares.
     fn greeted(clock: &ServerClock, others: &[i64]) -> Vec<u64> {
         let true_ns = START + SINCE.get().map_or(0, |since| nanoseconds(since.elapsed()));
         let ids: Vec<u64> = (2..).take(others.len()).collect();
@@ -280,7 +281,7 @@ mod tests {
             (vec![i64::MIN, i64::MAX, i64::MAX], (i64::MAX, 0)),
             (vec![i64::MIN, i64::MAX], (0, u64::MAX)),
         ] {
-            // Of the two extremes the mean is rounded towards zero.
+            // The mean of the two extremes is rounded towards zero.
             assert_eq!(expected, median(&mut times), "{times:?}");
         }
     }
@@ -320,12 +321,12 @@ mod tests {
             assert!(clock.verdict().is_wrong() && clock.has_jumped());
             assert_eq!(wall_ns() - WALL.get() + START, clock.now_ns());
         }
-        // The clock is mended.
+        // The clock is corrected.
         jump(HOUR);
         assert!(!clock.has_jumped() && clock.verdict().is_wrong());
         greeted(&clock, &[0, 0]);
         assert_eq!((Verdict::Right { offset_ns: 0 }, wall_ns()), (clock.verdict(), clock.now_ns()));
-        // A machine that was suspended: the wall clock has gone on, and all others say the same.
+        // The machine was suspended: the wall clock went on, and all other clocks agree with it.
         jump(HOUR);
         assert_eq!(wall_ns() - HOUR, clock.now_ns());
         greeted(&clock, &[HOUR, HOUR]);

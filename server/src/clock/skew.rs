@@ -1,4 +1,5 @@
-//! A server whose clock is wrong tells it, and does not lead while another can.
+//! Raises an alarm when this server's clock is wrong, and objects to this server's leading while another
+//! server can.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use crate::alarms::Alarm;
 use crate::candidacy::Objection;
 use crate::context::Context;
 
-/// How often it is looked whether the clocks of others are right.
+/// Interval between checks of the other servers' clocks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Says of a wrong clock that it speaks against this server as the leader, for as long as another's is right.
+/// Objects to this server's candidacy while its clock is wrong and another voter's clock is right.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { clock, cluster, candidacy, .. } = &context;
     let mut verdicts = clock.verdicts();
@@ -26,7 +27,7 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
             Verdict::Unknown if !voters.is_empty() => candidacy.object(Objection::Clock, Vec::new()),
             _ => candidacy.lift(Objection::Clock),
         }
-        // Either there is a new verdict, or it is time to look again.
+        // Wakes at a new verdict or after the interval.
         let _ = timeout(LOOK_INTERVAL, verdicts.changed()).await;
     }
 }

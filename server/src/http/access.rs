@@ -1,4 +1,4 @@
-//! The right that a caller needs for a route, as a value, and the one function that decides who may go on.
+//! Access control: the right that a route requires, as a value, and the one function that authorizes requests.
 
 use std::fmt::{Display, Formatter, Result as Formatted};
 
@@ -7,23 +7,23 @@ use axum::http::StatusCode;
 use super::error::HttpError;
 use super::scope::Scope;
 
-/// What a policy can allow in a namespace.
+/// A capability that a policy can grant in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// To list jobs.
+    /// Listing jobs.
     ListJobs,
-    /// To read jobs and what belongs to them, and to have them evaluated.
+    /// Reading jobs and what belongs to them, and requesting their evaluation.
     ReadJob,
-    /// To register, change and stop jobs.
+    /// Registering, changing and stopping jobs.
     SubmitJob,
-    /// To launch children of jobs.
+    /// Launching children of jobs.
     DispatchJob,
-    /// To have jobspecs read.
+    /// Parsing jobspecs.
     ParseJob,
 }
 
 impl Capability {
-    /// Its name in policies.
+    /// Returns its name in policies.
     pub fn name(self) -> &'static str {
         match self {
             Capability::ListJobs => "list-jobs",
@@ -35,31 +35,31 @@ impl Capability {
     }
 }
 
-/// Where the namespace stands in which a capability is needed.
+/// What names the namespace in which a capability is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceOf {
-    /// In the query; `default` where it names none.
+    /// The query; `default` if it names none.
     Query,
-    /// In the query, else in the body.
+    /// The query, else the body.
     Body,
-    /// In the query, else in the body, else in the job that the body holds.
+    /// The query, else the body, else the job in the body.
     Job,
-    /// In the row that the path's id leads to.
+    /// The row that the path's id refers to.
     Row,
 }
 
 /// What the rows of a list belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsOf {
-    /// The namespace that the query names, in which the capability is needed; `*` names all, and needs none.
+    /// The query's namespace, in which the capability is needed; `*` means all namespaces and needs none.
     Query,
-    /// A node, which takes the right to read nodes.
+    /// A node; reading nodes is needed too.
     Node,
     /// An evaluation.
     Evaluation,
 }
 
-/// How far a right goes.
+/// The level of a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Reading.
@@ -69,7 +69,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its name in policies.
+    /// Returns its name in policies.
     pub fn name(self) -> &'static str {
         match self {
             Level::Read => "read",
@@ -81,31 +81,31 @@ impl Level {
 /// The right that a caller needs for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// None.
+    /// No right.
     Public,
-    /// One of these capabilities in a namespace.
+    /// One of these capabilities in the namespace.
     Namespace(&'static [Capability], NamespaceOf),
-    /// For each row one of these capabilities in the row's namespace: all others are left out of the answer.
+    /// One of these capabilities in each row's namespace; other rows are left out of the answer.
     Rows(&'static [Capability], RowsOf),
-    /// A right to nodes.
+    /// A right on nodes.
     Node(Level),
-    /// A right to agents.
+    /// A right on agents.
     Agent(Level),
-    /// A right to what operators look after.
+    /// A right on operators' functions.
     Operator(Level),
     /// A management token.
     Management,
 }
 
 impl Access {
-    /// Whether the query's `namespace` has a part in it.
+    /// Whether it depends on the query's `namespace`.
     pub fn reads_namespace_of_query(self) -> bool {
         use NamespaceOf::{Body, Job, Query};
         matches!(self, Access::Namespace(_, Query | Body | Job) | Access::Rows(_, RowsOf::Query))
     }
 }
 
-/// In the words of Nomad's policies, as the description of the API tells it.
+/// In the terms of Nomad's policies, for the OpenAPI description.
 impl Display for Access {
     fn fmt(&self, out: &mut Formatter<'_>) -> Formatted {
         let any_of = |capabilities: &[Capability]| {
@@ -139,12 +139,12 @@ impl Display for Access {
     }
 }
 
-/// What a caller may do.
+/// The rights of a caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rights {
     /// Everything.
     All,
-    /// What a test says, of a right and the namespace that it is needed in.
+    /// A test's decision about a right and its namespace.
     #[cfg(test)]
     Judged(fn(Access, Option<&str>) -> bool),
 }
@@ -159,20 +159,19 @@ impl Rights {
     }
 }
 
-/// That a request may go to its handler. It is asked again for the namespaces that only the request's body or the
-/// rows found tell.
+/// Permission for a request to go to its handler. It also checks the namespaces that become known only from the
+/// request's body or from the rows found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grant {
     access: Access,
     rights: Rights,
 }
 
-/// Decides whether a request may go to its handler. Each comes here once it is known what it is for; a handler
-/// cannot be called without the grant.
+/// Authorizes a request once its scope is known. Handlers cannot be called without the grant.
 ///
-/// No tokens and no policies are kept yet, so `rights` are those of every caller: all. Access control takes them
-/// from the policies of the token in `scope` instead (or of anonymous callers, where there is none), and refuses
-/// a token that is not known. Everything that it decides is decided here and by the grant.
+/// Tokens and policies are not stored yet, so `rights` allows everything to every caller. Access control will
+/// instead take the rights from the policies of the token in `scope` (or of anonymous callers, if there is
+/// none) and refuse unknown tokens. All access decisions are made here and by the grant.
 ///
 /// # Errors
 /// 403 when the caller lacks the right.
@@ -195,7 +194,7 @@ pub(super) fn authorize(access: Access, scope: &Scope, rights: Rights) -> Result
 }
 
 impl Grant {
-    /// Refuses what is for a namespace in which the caller lacks the right.
+    /// Refuses a namespace in which the caller lacks the right.
     ///
     /// # Errors
     /// 403.
@@ -203,10 +202,10 @@ impl Grant {
         self.check(Some(namespace))
     }
 
-    /// Refuses what was found, where it belongs to such a namespace.
+    /// Refuses a row that was found by its id in a namespace in which the caller lacks the right.
     ///
     /// # Errors
-    /// 403; 500 where the handler of such a route does not tell the namespace: it shows nothing then.
+    /// 403; 500 when the handler of such a route does not report the namespace: nothing is shown then.
     pub(super) fn found(self, namespace: Option<&str>) -> Result<(), HttpError> {
         match (self.access, namespace) {
             (Access::Namespace(_, NamespaceOf::Row), Some(namespace)) => self.in_namespace(namespace),
@@ -217,7 +216,7 @@ impl Grant {
         }
     }
 
-    /// Whether the caller sees the rows of a namespace.
+    /// Whether the caller may see the rows of a namespace.
     pub(super) fn shows(self, namespace: &str) -> bool {
         self.rights.allow(self.access, Some(namespace))
     }

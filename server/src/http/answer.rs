@@ -1,4 +1,4 @@
-//! What a handler answers, and how it is put on the wire: headers, layout, compression.
+//! Handlers' answers, and how they become HTTP responses: headers, layout, compression.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ const LAST_CONTACT: HeaderName = HeaderName::from_static("x-nomad-lastcontact");
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-/// What Prometheus calls its text format.
+/// The content type of Prometheus's text format.
 pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How current this server's state is.
+/// How current the state was that an answer was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freshness {
     pub(super) known_leader: bool,
@@ -36,37 +36,37 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// Of a read that the leader has just confirmed: nothing that was acknowledged is missing in it.
+    /// For a read that the leader has just confirmed: it includes every acknowledged write.
     pub(super) const CONFIRMED: Self = Self { known_leader: true, last_contact_ms: 0 };
 
-    /// Of a read of whatever this server has.
+    /// For an unconfirmed read: what this server knows about its own delay.
     pub(super) fn of(cluster: &Cluster) -> Self {
         Self { known_leader: cluster.known_leader(), last_contact_ms: cluster.last_contact_ms() }
     }
 }
 
-/// A body with what belongs to it. The same for everyone who asked the same, so it can be shared.
+/// An encoded body with its headers. It is the same for all requests with equal cache keys, which can share it.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) status: StatusCode,
     content_type: &'static str,
-    /// The index of what was read or written; none for what has no index.
+    /// The index of what was read or written; `None` if there is none.
     pub(super) index: Option<u64>,
     pub(super) body: Bytes,
     pub(super) gzipped: bool,
-    /// What the next page of a list is asked for by.
+    /// The token by which a client requests the next page of a list.
     next_token: Option<HeaderValue>,
     handed: Handed,
 }
 
 impl Encoded {
-    /// A JSON document, as the request wants it laid out and compressed.
+    /// Encodes a JSON document, laid out and compressed as the request asks.
     pub(super) fn json(request: &Request, index: Option<u64>, json: Vec<u8>) -> Self {
         let json = if request.pretty { pretty::lay_out(&json) } else { json };
         Self::of(request, StatusCode::OK, JSON, index, json)
     }
 
-    /// Anything, compressed as the request wants it.
+    /// Encodes any body, compressed as the request asks.
     pub(super) fn of(
         request: &Request,
         status: StatusCode,
@@ -77,7 +77,7 @@ impl Encoded {
         let compressed = Some(&body).filter(|_| request.gzip).and_then(|body| compress(body).ok());
         let gzipped = compressed.is_some();
         let mut body = compressed.unwrap_or(body);
-        // Readers may hold it for long, and what it could grow to with it.
+        // Slow readers may hold the body for long, with its spare capacity.
         body.shrink_to_fit();
         Self { gzipped, ..Self::as_it_is(status, content_type, index, body.into()) }
     }
@@ -94,27 +94,27 @@ impl Encoded {
         }
     }
 
-    /// An error that is itself the state of what was read.
+    /// Encodes a plain text for a read whose result is an error, such as a 404 with an index.
     pub(super) fn text(status: StatusCode, index: Option<u64>, text: &'static str) -> Self {
         Self::as_it_is(status, TEXT, index, Bytes::from_static(text.as_bytes()))
     }
 
-    /// Of a page that is followed by the one of this token.
+    /// Sets the token of the next page, if there is one.
     pub(super) fn before(mut self, next_token: Option<String>) -> Self {
-        // Tokens are written so that they are good in a header.
+        // Tokens are written as valid header values.
         self.next_token = next_token.and_then(|token| HeaderValue::try_from(token).ok());
         self
     }
 }
 
 fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    // Most bodies are small and wanted soon.
+    // Speed matters more than size: most bodies are small.
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2 + 64), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
 }
 
-/// An answer.
+/// A handler's answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     encoded: Arc<Encoded>,
@@ -123,52 +123,52 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// What was read, and how current it is.
+    /// Answers a read, with how current it is.
     pub(super) fn read(encoded: Arc<Encoded>, freshness: Freshness) -> Self {
         Self { encoded, freshness: Some(freshness), claim: Claim::Reader }
     }
 
-    /// What was written at `index`.
+    /// Answers a write that was applied at `index`.
     pub(super) fn written(request: &Request, index: u64, document: &impl Serialize) -> Self {
         Self { claim: Claim::Done, ..Self::found(request, index, document) }
     }
 
-    /// What was found as of `index`, while nothing was written.
+    /// Answers with what was found as of `index`; nothing was written.
     pub(super) fn found(request: &Request, index: u64, document: &impl Serialize) -> Self {
         Self::plain(Encoded::json(request, Some(index), encode(document)))
     }
 
-    /// The same with the headers of a read.
+    /// Adds the headers of a read.
     pub(super) fn with(mut self, freshness: Freshness) -> Self {
         self.freshness = Some(freshness);
         self
     }
 
-    /// A write that has nothing to tell but its index.
+    /// Answers a write with its index and an empty body.
     pub(super) fn done(index: Option<u64>) -> Self {
         let encoded = Encoded::as_it_is(StatusCode::OK, JSON, index, Bytes::new());
         Self { claim: Claim::Done, ..Self::plain(encoded) }
     }
 
-    /// What has no index.
+    /// Answers with a document that has no index.
     pub(super) fn local(request: &Request, document: &impl Serialize) -> Self {
         Self::plain(Encoded::json(request, None, encode(document)))
     }
 
-    /// Any body.
+    /// Answers with an encoded body, without the headers of a read.
     pub(super) fn plain(encoded: Encoded) -> Self {
         Self { encoded: Arc::new(encoded), freshness: None, claim: Claim::Reader }
     }
 
-    /// What this server was asked about itself.
+    /// Marks the answer as one about this server itself, see [`Claim::Operator`].
     pub(super) fn for_operators(self) -> Self {
         Self { claim: Claim::Operator, ..self }
     }
 
-    /// The response, where there is room for it.
+    /// Builds the response, if there is room for its body.
     ///
     /// # Errors
-    /// 503 when slow readers hold up too much.
+    /// 503 when slow readers hold too many bytes of answers.
     pub(super) fn into_response(self, room: &AnswerRoom) -> Result<Response, HttpError> {
         let Encoded { status, content_type, index, body, gzipped, next_token, handed } = &*self.encoded;
         let mut response = Response::new(Body::from(room.hand(body, handed, self.claim)?));
@@ -194,7 +194,7 @@ impl Answer {
     }
 }
 
-/// The response to a request that failed.
+/// Builds the response to a request that failed.
 pub(super) fn error_response(error: HttpError) -> Response {
     let mut response = Response::new(Body::from(error.text));
     *response.status_mut() = error.status;
@@ -206,9 +206,9 @@ pub(super) fn error_response(error: HttpError) -> Response {
     response
 }
 
-/// A document's JSON.
+/// Encodes a document as JSON.
 pub(super) fn encode(document: &impl Serialize) -> Vec<u8> {
-    // The documents hold texts, numbers, lists and maps by text, and a vector takes every byte.
+    // Documents hold only strings, numbers, lists and maps by string, and a vector accepts every byte.
     serde_json::to_vec(document).expect("the API's documents are JSON by their types")
 }
 

@@ -1,5 +1,5 @@
-//! Reads of the tables: confirmed to be current unless the caller takes stale ones, and held back where
-//! the caller waits for a change.
+//! Reads of the tables. They are confirmed to be current unless the caller accepts stale ones; blocking queries
+//! wait for a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,31 +21,31 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::watch::Key;
 
-/// What a read of this request may be changed by.
+/// Returns the keys whose changes can affect the answer.
 pub(super) type Keys = fn(&Request) -> Result<Vec<Key>, HttpError>;
-/// Reads.
+/// Reads from one view of the tables.
 pub(super) type Find = fn(&View<'_>) -> Result<Found, HttpError>;
 
-/// How much a read looks at.
+/// How many rows a read looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
     /// A few rows.
     Point,
-    /// Possibly very many: it goes to a thread of its own, off those that serve raft and others.
+    /// Possibly very many: the read runs on a separate thread, off those that serve raft and other requests.
     List,
 }
 
-/// What a read works with: one consistent view of the tables.
+/// Arguments of a read, with one consistent view of the tables.
 pub(super) struct View<'a> {
     pub(super) reader: &'a dyn Reader,
     pub(super) request: &'a Request,
     pub(super) grant: Grant,
-    /// For answers that say within how current they are.
+    /// For documents that report how current they are.
     pub(super) cluster: &'a Cluster,
 }
 
 impl View<'_> {
-    /// How current what is read is; of a blocking query as it may be when it answers.
+    /// Returns how current the read is. A blocking query may be answered later, so it counts as unconfirmed.
     pub(super) fn freshness(&self) -> Freshness {
         if self.request.scope.stale || self.request.scope.wait.is_some() {
             Freshness::of(self.cluster)
@@ -54,22 +54,22 @@ impl View<'_> {
         }
     }
 
-    /// Whether a list has the rows of this namespace: the query asks for them, and the caller may see them.
+    /// Whether a list includes rows of this namespace: the query asks for them, and the caller may see them.
     pub(super) fn lists(&self, namespace: &str) -> bool {
         self.request.scope.list_namespace().is_none_or(|asked| asked == namespace)
             && self.grant.shows(namespace)
     }
 }
 
-/// What a read found.
+/// The result of a read.
 pub(super) struct Found {
     /// The index of what was read.
     pub(super) index: u64,
     /// The document as JSON, or the text of a 404.
     pub(super) body: Result<Vec<u8>, &'static str>,
-    /// Of a page that is not the last: what the next one is asked for by.
+    /// The token of the next page, unless this is the last one.
     pub(super) next_token: Option<String>,
-    /// The namespace of a row that was looked for by its id alone.
+    /// The namespace of a row that was looked up by its id alone.
     pub(super) namespace: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl Found {
         Self { index, body: Ok(json), next_token: None, namespace: None }
     }
 
-    /// Nothing; the text says so.
+    /// Nothing was found; `text` is the body of the 404.
     pub(super) fn nothing(index: u64, text: &'static str) -> Self {
         Self { index, body: Err(text), next_token: None, namespace: None }
     }
@@ -89,7 +89,7 @@ impl Found {
         Self { index, body: Ok(page.json), next_token: page.next_token, namespace: None }
     }
 
-    /// It belongs to this namespace.
+    /// Sets the namespace of what was found.
     pub(super) fn of(mut self, namespace: String) -> Self {
         self.namespace = Some(namespace);
         self
@@ -103,7 +103,7 @@ impl Found {
     }
 }
 
-/// A read of a route.
+/// A route's read and the caller's grant.
 #[derive(Clone, Copy)]
 pub(super) struct Read {
     pub(super) route: &'static Route,
@@ -130,7 +130,8 @@ fn is_news(encoded: &Encoded, wait: Wait) -> bool {
     encoded.index.is_none_or(|index| index > wait.index)
 }
 
-/// What is newer than what the caller has, or, when the wait is over, what there is; and whether it waited.
+/// Answers a blocking query once the index is greater than the caller's, or when the wait is over. Also returns
+/// whether it waited.
 async fn news(
     api: &Arc<Api>,
     read: Read,
@@ -144,9 +145,9 @@ async fn news(
     let applied = || context.state.applied_index();
     let mut held = None;
     loop {
-        // A change that was told before this has an index that is applied now, so that any answer of this
-        // index or a later one has it; one that is told from here on wakes. What else is applied meanwhile
-        // is no concern of those who wait for this.
+        // A change that was announced before this has an applied index by now, so any answer read at this index
+        // or a later one includes it; a change announced from here on wakes us. Other log entries applied
+        // meanwhile do not matter to this query.
         let armed = watch.armed();
         let asked = applied();
         let encoded = ticket.slot().answer(asked, applied, run(api, read, request)).await?;
@@ -169,7 +170,7 @@ fn too_many() -> HttpError {
     HttpError::new(StatusCode::TOO_MANY_REQUESTS, text)
 }
 
-/// Up to a sixteenth of the wait, so that those who asked together do not all come back together.
+/// Draws up to a sixteenth of the wait, so that queries that began together do not all return together.
 fn jitter(wait: Duration) -> Duration {
     let drawn = u32::from_be_bytes(ordu_store::runtime::random_bytes::<4>());
     (wait / 16).mul_f64(f64::from(drawn) / f64::from(u32::MAX))
@@ -187,7 +188,7 @@ async fn run(api: &Api, read: Read, request: &Arc<Request>) -> Result<Arc<Encode
     let found = find(context, read, request)?;
     let is_large = found.body.as_ref().is_ok_and(|json| json.len() > INLINE_BYTES_MAX);
     if blocks && is_large && (request.gzip || request.pretty) {
-        // Compressing it takes many times what reading it took.
+        // Compressing or indenting the answer takes many times longer than the read.
         let request = request.clone();
         return Ok(api.room.reading.work(move || found.encoded(&request)).await?);
     }

@@ -1,4 +1,4 @@
-//! Reading a body within its bound.
+//! Reads request bodies, bounded in size and time.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use super::room::Room;
 
 /// How long a body may take to arrive.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
-/// How long, and how many bytes, of a body that is too large are still read: a client that is busy
-/// sending would otherwise see its connection reset and never the refusal.
+/// For how long, and up to how many bytes, a refused body is still read. Otherwise a client that is still
+/// sending would see its connection reset instead of the refusal.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 const DISCARD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The whole body, of at most `bytes_max`, and its room.
+/// Reads the whole body of at most `bytes_max` bytes; also returns the reservation of its memory.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -38,13 +38,13 @@ pub(super) async fn read(
         }
         return Err(too_large(bytes_max));
     }
-    // One that does not tell its length may be small or as large as is taken.
+    // A body without a Content-Length gets room for a small one; `collect` takes more if it is larger.
     let reserved = told.map_or_else(|| INLINE_BYTES_MAX.min(bytes_max), |told| told as usize);
     if reserved == 0 {
         return Ok((Bytes::new(), None));
     }
     let taken = match room.answers.check() {
-        // What is answered to a large request may be large.
+        // The answer to a large request may be large too, so it needs room for answers as well.
         Err(full) if reserved > INLINE_BYTES_MAX => Err(full),
         _ => room.bodies.take(reserved).await,
     };
@@ -65,7 +65,7 @@ pub(super) async fn read(
     }
 }
 
-/// Room that a body has.
+/// Room reserved for a body.
 struct Reserved {
     bytes: usize,
     place: OwnedSemaphorePermit,
@@ -79,7 +79,7 @@ async fn collect(
 ) -> Result<(Bytes, Reserved), HttpError> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    // Whoever sends nothing has room that others wait for.
+    // A client that stops sending must not keep room that others wait for.
     while let Some(frame) =
         timeout(Duration::from_millis(HTTP_STALL_MS), body.frame()).await.map_err(stalled)?
     {
@@ -99,7 +99,7 @@ async fn collect(
                 }
             }
         }
-        // Most bodies are one piece and are not copied.
+        // Most bodies arrive in one piece, which is not copied.
         match first.is_empty() {
             true => first = data,
             false => more.extend_from_slice(&data),
@@ -124,7 +124,7 @@ pub(super) async fn discard(mut body: Body) {
             }
         }
     };
-    // Nothing hangs on whether all of it came.
+    // Best effort: it does not matter whether the whole body arrived.
     let _ = timeout(DISCARD_WITHIN, discarding).await;
 }
 

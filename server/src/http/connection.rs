@@ -1,5 +1,5 @@
-//! One connection of a client: request after request, until it ends, is silent for too long, or the server
-//! stops.
+//! Serves one client connection: request after request, until the connection ends, the client is silent for too
+//! long, or the server stops.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use tower::Service;
 use super::body;
 use crate::net::Guarded;
 
-/// Answers the requests of a connection. `silence` bounds the time for which a head, or the next request,
-/// is waited for.
+/// Answers the requests of a connection. `silence` bounds the wait for a request's head, and for the next request. A
+/// surplus connection (beyond the limit) has one request, which is refused unless it is an operator's.
 pub(super) async fn serve(
     connection: Guarded,
     silence: Duration,
@@ -52,7 +52,7 @@ pub(super) async fn serve(
     let ended = tokio::select! {
         ended = conversation.as_mut() => ended,
         () = shutdown.cancelled() => {
-            // What is being answered is answered; no other request is taken.
+            // Requests in progress are answered; no further one is accepted.
             conversation.as_mut().graceful_shutdown();
             conversation.await
         }
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     }
 }
 
-/// What is answered although all connections are taken: whoever looks after this server has to be able to ask it.
+/// Paths that are answered even when all connections are taken: operators must be able to inspect a full server.
 const OF_OPERATORS: [&str; 4] = ["/v1/agent/", "/v1/metrics", "/v1/operator/", "/v1/status/"];
 
 fn is_of_operators(path: &str) -> bool {

@@ -1,30 +1,30 @@
-//! What a route says of itself beside how it is answered: the description of the API is made of this.
+//! A route's part of the OpenAPI description: summary, parameters, body and answer.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-/// Describes a body.
+/// Generates the schema of a body.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// What a parameter of the query holds.
+/// The type of a query parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
     /// Any text.
     Text,
     /// True or false.
     Flag,
-    /// True or false; true where it stands without a value.
+    /// True or false; true if given without a value.
     Switch,
-    /// A number, not negative.
+    /// A non-negative number.
     Count,
-    /// An index.
+    /// An index of the state, such as a ModifyIndex.
     Index,
-    /// A span of time as Go writes it, `1m30s` for one.
+    /// A duration in Go's notation, such as `1m30s`.
     Span,
 }
 
 impl ParamKind {
-    /// Of the values that mean something.
+    /// Returns the schema of valid values.
     pub(super) fn schema(self) -> Value {
         let schema = match self {
             ParamKind::Text => json_schema!({ "type": "string" }),
@@ -37,12 +37,12 @@ impl ParamKind {
     }
 }
 
-/// A parameter of the query.
+/// A query parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Param {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// The type of its value.
     pub kind: ParamKind,
     /// What it does, as a sentence.
     pub meaning: &'static str,
@@ -54,38 +54,38 @@ const fn param(name: &'static str, kind: ParamKind, meaning: &'static str) -> Pa
 
 use ParamKind::{Count, Flag, Index, Span, Switch, Text};
 
-/// Of everything that answers with a document.
+/// For routes that answer with a document.
 pub(super) const LAYOUT: &[Param] =
     &[param("pretty", Text, "Lays the answer out for people, unless it is 0.")];
-/// Of everything that goes to one region.
+/// For routes that refuse requests for another region.
 pub(super) const REGION: &[Param] = &[param("region", Text, "The region that is asked; there is one.")];
-/// Of reads that can be confirmed to be current.
+/// For reads that can be confirmed to be current.
 pub(super) const CONSISTENCY: &[Param] = &[
     param("stale", Switch, "Any server may answer with the state that it has."),
     param("consistent", Switch, "Takes `stale` back."),
 ];
-/// Of reads that can wait for a change.
+/// For reads that can wait for a change.
 pub(super) const BLOCKING: &[Param] = &[
     param("index", Index, "Answer once the index of what is read is greater than this."),
     param("wait", Span, "How long to wait for that, at most and by default five minutes."),
 ];
-/// Of what lives in a namespace.
+/// For objects in a namespace.
 pub(super) const NAMESPACE: &[Param] = &[param("namespace", Text, "The namespace; `default` unless given.")];
-/// Of lists that can be narrowed to ids that begin alike.
+/// For lists that can be narrowed to ids with a prefix.
 pub(super) const PREFIX: &[Param] = &[param("prefix", Text, "The beginning of the ids.")];
-/// Of lists that can be read page by page.
+/// For lists that can be read page by page.
 pub(super) const PAGES: &[Param] = &[
     param("per_page", Count, "At most this many rows; all of them where it is 0."),
     param("next_token", Text, "The row that the page begins with, as X-Nomad-NextToken told it."),
     param("reverse", Flag, "From the last row to the first."),
     param("filter", Text, "An expression that an entry must match."),
 ];
-/// Of lists of allocations.
+/// For lists of allocations.
 pub(super) const ALLOC_MEMBERS: &[Param] =
     &[RESOURCES[0], param("task_states", Flag, "With the states of the tasks, unless it is false.")];
-/// Of lists that tell resources to those who ask.
+/// For lists that include resources on request.
 pub(super) const RESOURCES: &[Param] = &[param("resources", Flag, "With the resources.")];
-/// Of lists of what belongs to a job.
+/// For lists of objects that belong to a job.
 pub(super) const ALL: &[Param] =
     &[param("all", Flag, "With those of earlier jobs of the same name, which were purged.")];
 pub(super) const PURGE: &[Param] =
@@ -99,7 +99,7 @@ pub(super) const PEER: &[Param] = &[
     param("id", Text, "The server's raft id."),
     param("address", Text, "The server's address and RPC port, instead of its id."),
 ];
-/// Of the removal of a server.
+/// For the removal of a server.
 pub(super) const FORCE: &[Param] = &[
     param(
         "force_living",
@@ -117,44 +117,44 @@ pub(super) const CAS: &[Param] =
 pub(super) const METRICS_FORMAT: &[Param] =
     &[param("format", Text, "`prometheus` answers in the text format of Prometheus.")];
 
-/// What a successful answer holds.
+/// The body of a successful answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Contents {
-    /// Nothing.
+    /// No body.
     Nothing,
-    /// A document.
+    /// A JSON document.
     Json(SchemaOf),
-    /// A document, or a text for those who ask for one.
+    /// A JSON document, or a text if the request asks for one.
     JsonOrText(SchemaOf),
-    /// A document, and the same with this status where it tells of something that is not well.
+    /// A JSON document; the same with this status if it reports something unhealthy.
     Health(SchemaOf, &'static str),
 }
 
-/// The body that a request brings.
+/// The body of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Body {
-    /// Describes it.
+    /// Generates its schema.
     pub schema: SchemaOf,
-    /// Whether there must be one.
+    /// Whether requests must have one.
     pub required: bool,
 }
 
-/// What a route says of itself.
+/// A route's part of the OpenAPI description.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
-    /// What it is for, in a few words.
+    /// What the route is for, in a few words.
     pub summary: &'static str,
-    /// The parameters of the query that are its own; [`super::RouteInfo::params`] tells all.
+    /// The query parameters that only this route has; [`super::RouteInfo::params`] returns all.
     pub own_params: &'static [&'static [Param]],
-    /// What it reads.
+    /// The body that it reads.
     pub body: Option<Body>,
-    /// What it answers with status 200.
+    /// The answer with status 200.
     pub answer: Contents,
-    /// Whether it answers with status 404 where nothing has the id.
+    /// Whether it answers with status 404 if the id does not exist.
     pub misses: bool,
-    /// Whether it answers with status 409 where it cannot be done as things stand.
+    /// Whether it answers with status 409 if the current state does not permit the request.
     pub conflicts: bool,
-    /// Whether its answers tell an index.
+    /// Whether its answers carry an index.
     pub indexed: bool,
 }
 
@@ -170,7 +170,7 @@ impl Description {
     };
 }
 
-/// The description of a type.
+/// Generates the schema of a type.
 pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }

@@ -1,4 +1,5 @@
-//! The way of every request: route, scope, access, body, handler, response; and no way out but an answer.
+//! Takes every request through route, scope, access, body, handler and response. All failures, even panics,
+//! become responses.
 
 use std::sync::Arc;
 
@@ -20,10 +21,10 @@ use super::routes::{Handler, ROUTES, Route, allowed};
 use super::{Api, blocking, body};
 use crate::contain::contained;
 
-/// The bound on a request's path and query, bytes.
+/// Maximum length of a request's path and query together, bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
 
-/// What a handler that is not a plain read is called with.
+/// Arguments of a handler that is not a plain read.
 pub(super) struct Call {
     pub(super) api: Arc<Api>,
     pub(super) request: Arc<Request>,
@@ -32,7 +33,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Does work on the body. A large one has a thread of its own, off those that serve raft and others.
+    /// Runs work on the body. For a large body it runs on a separate thread, off those that serve raft and
+    /// other requests.
     pub(super) async fn work<T: Send + 'static>(
         self,
         work: impl FnOnce(&Call) -> Result<T, HttpError> + Send + 'static,
@@ -56,14 +58,14 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
             format!("the path and the query are longer than {TARGET_BYTES_MAX} bytes"),
         ),
         Matched::Route(number, id) => {
-            // A panic is a fault of ours: it is told as one, and costs no other request.
+            // A panic is a bug of the server: it is answered with status 500 and affects no other request.
             let answered = contained(answer(&api, &ROUTES[number], id, &parts, body)).await;
             let answered = answered.unwrap_or_else(|said| Err(of_panic(&parts, &said)));
             let response_of =
                 |(answer, waited): (Answer, bool)| Ok((answer.into_response(&api.room.answers)?, waited));
             let (response, waited) =
                 answered.and_then(response_of).unwrap_or_else(|error| (error_response(error), false));
-            // The time of one who waits for news is the news', not ours.
+            // A blocking query's duration is the time until a change, which tells nothing about this server's speed.
             let took = (!waited).then(|| started.elapsed());
             api.telemetry.note(number, response.status(), took);
             return response;
@@ -83,7 +85,7 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
     error_response(refusal)
 }
 
-/// The answer, and whether it waited for a change.
+/// Returns the answer, and whether the request is a blocking query.
 async fn answer(
     api: &Arc<Api>,
     route: &'static Route,
@@ -108,7 +110,7 @@ async fn answer(
         Handler::Local(local) => Ok((local(api, &request)?.for_operators(), false)),
         Handler::Act(act) => {
             let bytes_max = route.info.body_bytes_max;
-            // Its room is held until the request is answered.
+            // The room for the body stays reserved until the request is answered.
             let (body, _room) = match bytes_max {
                 0 => (Bytes::new(), None),
                 _ => body::read(&parts.headers, body, bytes_max, &api.room).await?,

@@ -1,9 +1,9 @@
-//! Spans of time as Go writes them: `300ms`, `1h15m30.5s`, `-2s`.
+//! Parses durations in Go's notation: `300ms`, `1h15m30.5s`, `-2s`.
 
 const UNITS: [(&str, f64); 8] =
     [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
-/// Reads a span; nanoseconds, or nothing if it is not one. What is beyond 292 years is cut there.
+/// Parses a duration into nanoseconds; `None` if it is malformed. Values beyond 292 years are clamped.
 pub(super) fn parse_ns(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -26,7 +26,7 @@ pub(super) fn parse_ns(text: &str) -> Option<i64> {
         total_ns += number * unit_ns;
         rest = &rest[letters..];
     }
-    // A cast from a floating point number stays within the type.
+    // Casts from floating point to integers saturate.
     Some(if negative { -total_ns as i64 } else { total_ns as i64 })
 }
 

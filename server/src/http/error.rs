@@ -1,4 +1,4 @@
-//! A request that is answered with an error: a status and a raw text.
+//! Errors that requests are answered with: a status and a plain text.
 
 use axum::http::StatusCode;
 use ordu_core::command::UNREADABLE_STATUS;
@@ -8,12 +8,12 @@ use ordu_core::state::Corrupt;
 use crate::contain::ShuttingDown;
 use crate::error::{ReadError, WriteError};
 
-/// Why a request is not answered with what it asks for.
+/// Why a request failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HttpError {
     pub(super) status: StatusCode,
     pub(super) text: String,
-    /// Whether the same request is well a moment later.
+    /// Whether the same request may succeed a moment later.
     pub(super) may_retry: bool,
 }
 
@@ -22,18 +22,18 @@ impl HttpError {
         Self { status, text: text.into(), may_retry: false }
     }
 
-    /// This server has too much in hand.
+    /// 503: this server is overloaded.
     pub(super) fn busy(text: impl Into<String>) -> Self {
         Self { may_retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
-    /// The caller's request cannot be read.
+    /// 400: the request cannot be read.
     pub(super) fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// The request was understood and is the caller's to mend. Nomad tells such refusals with status 500;
-    /// here 5xx is a fault of the servers, and clients know a refusal by its text.
+    /// The request was understood, but the caller must change it. Nomad answers such refusals with status 500;
+    /// here 5xx means a fault of the servers, and clients recognise a refusal by its text.
     pub(super) fn refused(text: impl Into<String>) -> Self {
         let text = text.into();
         let status =
@@ -41,7 +41,7 @@ impl HttpError {
         Self::new(status, text)
     }
 
-    /// A fault of the servers.
+    /// 500: a fault of the servers.
     pub(super) fn internal(text: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
@@ -87,7 +87,7 @@ impl From<WriteError> for HttpError {
             WriteError::Refused { status, text } if u32::from(status) == UNREADABLE_STATUS => {
                 Self::internal(text)
             }
-            // The status that is logged with the answer is Nomad's.
+            // The status in the log entry's answer is Nomad's, which may be 500 for a refusal.
             WriteError::Refused { status, text } => match StatusCode::from_u16(status) {
                 Ok(status) if status.is_client_error() => Self::new(status, text),
                 _ => Self::refused(text),
@@ -112,7 +112,7 @@ mod tests {
             (400, "Job must be specified", 400),
             (409, "the leader that proposed this no longer leads", 409),
             (7, "nonsense", 400),
-            // But a row that cannot be decoded is one.
+            // A row that cannot be decoded is a fault of the servers.
             (520, "nothing is changed, since a row that is needed cannot be decoded", 500),
         ] {
             let refused = HttpError::from(WriteError::Refused { status: logged, text: text.to_owned() });

@@ -1,4 +1,4 @@
-//! UUIDs: written, and read in the forms that requests name them.
+//! UUIDs: writing them, and parsing the forms in which requests name them.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// The text of an id; an absent one is empty.
+/// Formats an id; an absent one becomes an empty text.
 #[cfg(test)]
 pub(super) fn text(id: &[u8]) -> String {
     Uuid::from_slice(id).map(|id| id.hyphenated().to_string()).unwrap_or_default()
 }
 
-/// An id of a row, in a document.
+/// A row's id in a document.
 pub(super) struct IdText<'a>(pub(super) &'a [u8]);
 
 impl IdText<'_> {
-    /// Whether the row names nothing.
+    /// Whether the row has no such id.
     pub(super) fn is_absent(&self) -> bool {
         self.0.len() != 16
     }
@@ -46,7 +46,7 @@ impl JsonSchema for IdText<'_> {
     }
 }
 
-/// Reads a whole id. The error's text is the one clients know.
+/// Parses a whole id. The error's text is the one that clients know.
 pub(super) fn parse(text: &str) -> Result<Id, String> {
     if text.len() != 36 {
         return Err("UUID must be 36 characters".to_owned());
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
     Id::try_from(bytes.as_slice()).map_err(|_| format!("Invalid UUID: {text:?} does not have 32 digits"))
 }
 
-/// Reads the beginning of an id: an even number of digits, hyphens anywhere.
+/// Parses a prefix of an id: an even number of digits, hyphens anywhere.
 pub(super) fn parse_prefix(text: &str) -> Result<Vec<u8>, String> {
     bytes_of(text)
 }
@@ -63,7 +63,7 @@ pub(super) fn parse_prefix(text: &str) -> Result<Vec<u8>, String> {
 fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
     let mut digits = Vec::with_capacity(32);
     for character in text.chars().filter(|character| *character != '-') {
-        // Past any id there is nothing to find, and nothing to keep.
+        // No id is longer, so the remaining digits are not kept.
         if digits.len() > 32 {
             break;
         }

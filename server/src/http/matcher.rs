@@ -1,25 +1,25 @@
-//! Which route a method and a path lead to.
+//! Maps a request's method and path to a route.
 
 use axum::http::Method;
 use rustc_hash::FxHashMap;
 
 use super::routes::{ROUTES, SLASHES_BELOW};
 
-/// What a method and a path lead to.
+/// Result of looking up a method and a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Matched<'m, 'p> {
-    /// The route of this number, and what stands for `:id`, still encoded.
+    /// The route's index in `ROUTES`, and the path's `:id`, still percent-encoded.
     Route(usize, &'p str),
-    /// The path is known, the method is not one of its: these are the routes that it has.
+    /// The path exists, but not with this method; holds the indices of its routes.
     WrongMethod(&'m [usize]),
-    /// No path of the API.
+    /// No route has this path.
     Unknown,
 }
 
-/// The routes of a path that ends alike, by numbers.
+/// The part of a path after `:id`, with the indices of the routes that end in it.
 type Ending = (&'static str, Vec<usize>);
 
-/// Finds routes: whole paths by hash, the others by what stands before and after `:id`.
+/// Looks up routes: paths without `:id` by hash, the others by the text before and after `:id`.
 pub(super) struct Matcher {
     whole: FxHashMap<&'static str, Vec<usize>>,
     with_id: Vec<(&'static str, Vec<Ending>)>,
@@ -37,14 +37,14 @@ impl Matcher {
                 }
             }
         }
-        // The longest ending first, so that the empty one comes last.
+        // Longest ending first: the empty ending matches everything, so it is tried last.
         for (_, endings) in &mut matcher.with_id {
             endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
         }
         matcher
     }
 
-    /// The route of a request.
+    /// Finds the route of a request.
     pub(super) fn find<'m, 'p>(&'m self, method: &Method, path: &'p str) -> Matched<'m, 'p> {
         if let Some(numbers) = self.whole.get(path) {
             return choose(numbers, method, "");

@@ -1,9 +1,9 @@
-//! The HTTP API: a table of routes, what answers them, and how answers are put on the wire.
+//! The HTTP API: a table of routes, their handlers, and the encoding of answers.
 //!
-//! The way of a request: [`routes`] says which route it is, [`scope`] what it is for, [`access`] whether the
-//! caller may do it; [`dispatch`] bounds its body and catches what goes wrong, a handler makes an [`answer`].
-//! Reads go through [`blocking`], which confirms that they are current, waits where the caller waits for news,
-//! and shares one encoding among all who wait for the same.
+//! The path of a request: [`matcher`] finds its entry in [`routes`], [`scope`] resolves its region, namespace and
+//! consistency, [`access`] authorizes the caller. [`dispatch`] reads the body, calls the handler and contains its
+//! failures; the handler makes an [`answer`]. Reads go through [`blocking`], which confirms that the state is current,
+//! waits for a change if the caller asks for that, and shares one encoded answer among equal queries.
 
 mod access;
 mod answer;
@@ -45,14 +45,14 @@ pub use access::{Access, Capability, Level, NamespaceOf, RowsOf};
 pub use description::{Body, Contents, Description, Param, ParamKind, SchemaOf};
 pub use routes::{Methods, RouteInfo, routes};
 
-/// How long requests under way may still take once the server stops.
+/// How long requests in progress may still take after the server begins to stop.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// What all requests of one listener share.
+/// State shared by all requests of one listener.
 struct Api {
     context: Context,
     matcher: matcher::Matcher,
-    /// What every caller may do.
+    /// The rights of every caller.
     rights: access::Rights,
     waiting: shared::Waiting,
     room: room::Room,
@@ -60,12 +60,12 @@ struct Api {
     shutdown: CancellationToken,
 }
 
-/// The API as a service that any listener can serve.
+/// Returns the API as a service that any listener can serve.
 pub fn service(context: Context) -> Router {
     router(context, CancellationToken::new(), access::Rights::All)
 }
 
-/// Serves the API until `shutdown`. Blocking queries are then answered with what there is.
+/// Serves the API until `shutdown`. Blocking queries are then answered with the current state.
 pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, shutdown: CancellationToken) {
     let mut limits = context.options.limits.watch();
     let connections = context.counts.http.clone();
@@ -84,11 +84,11 @@ pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, 
         while open.try_join_next().is_some() {}
         open.spawn(connection::serve(connection, bounds.silence, router.clone(), shutdown.clone()));
     }
-    // Whoever comes now is to find another server.
+    // Close the listener, so that new clients find another server.
     drop(listener);
     let drained = async { while open.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
-        // A client that reads nothing must not keep the process: what is left ends here.
+        // A client that does not read must not keep the process alive: the remaining connections are dropped.
         tracing::debug!("requests were still under way when their time was over");
     }
 }

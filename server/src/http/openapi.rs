@@ -1,5 +1,4 @@
-//! `/v1/openapi.json`: the description of the API, made of the table of routes and of the types that its
-//! bodies are read into and written from.
+//! `/v1/openapi.json`: the OpenAPI description, generated from the table of routes and the types of the bodies.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -23,7 +22,7 @@ const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEA
      x-ordu-access tells the right that an operation needs, in the words of Nomad's policies; access is not \
      controlled yet, so that everyone has all of them.";
 
-/// What may answer besides what a route is for: status, name, meaning.
+/// Error responses: status, name, meaning.
 const REFUSALS: [(&str, &str, &str); 10] = [
     ("400", "BadRequest", "The request cannot be read, or is refused; the text says why."),
     ("404", "NotFound", "Nothing has this id."),
@@ -53,15 +52,15 @@ fn generator(contract: Contract) -> SchemaGenerator {
     settings.contract = contract;
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
-    // What is not said is as null is, whatever stands for it inside.
+    // A missing member means the same as null; what the code uses for it is no part of the API.
     let without_defaults = RecursiveTransform(|schema: &mut Schema| {
         schema.remove("default");
     });
     settings.with_transform(without_defaults).into_generator()
 }
 
-/// Describes answers and requests. A type that is both written and read is described twice: what is always
-/// written need not be said.
+/// Generates the schemas of answers and requests. A type used in both gets two schemas: members that are always
+/// written may be missing in requests.
 struct Describer {
     written: SchemaGenerator,
     read: SchemaGenerator,
@@ -116,7 +115,7 @@ fn input_name(name: &str, both: &BTreeSet<String>) -> String {
     if both.contains(name) { format!("{name}Input") } else { name.to_owned() }
 }
 
-/// Leads the references to schemas of `both` to those of what is read.
+/// Redirects references to schemas of `both` to their variants for requests.
 fn rename(schema: &mut Value, both: &BTreeSet<String>) {
     match schema {
         Value::Object(members) => {
@@ -227,7 +226,7 @@ impl Describer {
         responses.into()
     }
 
-    /// The contents of a successful answer, and of one that tells of something unwell, with its status.
+    /// Returns the contents of a successful answer, and those of an unhealthy one with its status.
     fn contents(&mut self, answer: Contents) -> (Option<Value>, Option<(&'static str, Value)>) {
         let text = json!({ "schema": { "type": "string" } });
         let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
@@ -267,7 +266,7 @@ fn headers_of(route: &RouteInfo) -> Map<String, Value> {
     .collect()
 }
 
-/// The id in the path.
+/// Describes the path's id.
 fn path_id(route: &RouteInfo) -> Value {
     let (meaning, schema) = if route.path.starts_with(super::routes::SLASHES_BELOW) {
         (
@@ -280,7 +279,7 @@ fn path_id(route: &RouteInfo) -> Value {
     json!({ "name": "id", "in": "path", "required": true, "description": meaning, "schema": schema })
 }
 
-/// A name for the operation: the method and the words of the path.
+/// Builds the operation's id from the method and the words of the path.
 fn operation_id(method: &str, path: &str) -> String {
     let words = path.trim_start_matches("/v1/").split(|separator: char| !separator.is_ascii_alphanumeric());
     let mut name = method.to_lowercase();
@@ -296,7 +295,7 @@ fn operation_id(method: &str, path: &str) -> String {
 mod tests {
     use super::*;
 
-    /// All values of the members called `name`, wherever they are.
+    /// Collects all values of members called `name`, at any depth.
     fn values_of<'v>(name: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
         match value {
             Value::Object(members) => {
@@ -361,7 +360,7 @@ mod tests {
 
     #[test]
     fn types_have_names_of_their_own() {
-        // A name that is taken is numbered, by the order of the table: no name to build upon.
+        // Two types with one name get numbers in the order of the table, on which clients cannot rely.
         for name in document()["components"]["schemas"].as_object().unwrap().keys() {
             assert!(!name.ends_with(|last: char| last.is_ascii_digit()), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Pages of lists: what of `per_page`, `next_token`, `reverse` and `filter` a request asks for.
+//! Pages of lists, as requested by `per_page`, `next_token`, `reverse` and `filter`.
 
 use std::num::NonZeroUsize;
 
@@ -26,24 +26,24 @@ pub(super) struct Page {
     pub(super) next_token: Option<String>,
 }
 
-/// What a list is made of.
+/// A list of a table's rows.
 pub(super) struct Listing<'l, M> {
     pub(super) table: Table,
-    /// What the keys begin with.
+    /// Prefix of the keys.
     pub(super) prefix: &'l [u8],
-    /// Where the page begins, by its token.
+    /// Key at which the page begins, from its token.
     pub(super) from: Option<Vec<u8>>,
-    /// Whether a row is of the namespace, and whatever else is asked for.
+    /// Whether a row belongs to the list, by its namespace and the other criteria of the request.
     pub(super) belongs: &'l dyn Fn(&M) -> bool,
-    /// The token of a page that begins with this row.
+    /// Returns the token of a page that begins with this row.
     pub(super) token: fn(&M) -> String,
 }
 
-/// An entry of any list: it is asked by the filter and written into the page.
+/// An entry of any list: the filter evaluates it, and it is written into the page.
 pub(super) trait ListEntry {
-    /// Whether the filter lets it pass.
+    /// Whether the filter matches it.
     fn passes(&self, filter: &Filter) -> Result<bool, HttpError>;
-    /// Its JSON.
+    /// Appends its JSON.
     fn write(&self, out: &mut Vec<u8>);
 }
 
@@ -57,11 +57,11 @@ impl<T: Serialize> ListEntry for T {
     }
 }
 
-/// Takes a row's entry, once; answers whether it belongs to the list.
+/// Receives a row's entry, at most once a row; returns whether the entry belongs to the list.
 pub(super) type Take<'e> = dyn FnMut(&dyn ListEntry) -> Result<bool, HttpError> + 'e;
 
 impl Paging {
-    /// Of a request.
+    /// Reads the paging parameters of a request.
     pub(super) fn of(request: &Request) -> Result<Self, HttpError> {
         let rows_max = match request.given("per_page") {
             None => None,
@@ -84,7 +84,7 @@ impl Paging {
         })
     }
 
-    /// Reads a page. `show` hands a row's entry to the page.
+    /// Reads a page from a table. `show` makes a row's entry and hands it to the page.
     pub(super) fn read<M: Message + Default>(
         &self,
         view: &View<'_>,
@@ -112,7 +112,7 @@ impl Paging {
         Ok(Page { json: list.finish(), next_token })
     }
 
-    /// The page of rows that are at hand, in the order of their ids.
+    /// Returns a page of `rows`, which are in memory and in the order of their ids.
     pub(super) fn of_rows<M>(
         &self,
         request: &Request,
@@ -144,7 +144,7 @@ impl Paging {
         Ok(Page { json: list.finish(), next_token: None })
     }
 
-    /// Takes an entry into the list, if the filter lets it pass; what is behind the page is only asked.
+    /// Adds an entry to the list if the filter matches. The entry after the page is only matched.
     fn take(&self, list: &mut JsonList, entry: &dyn ListEntry, place: Place) -> Result<bool, HttpError> {
         if let Some(filter) = &self.filter
             && !entry.passes(filter)?
@@ -164,18 +164,18 @@ impl From<FilterError> for HttpError {
     }
 }
 
-/// Where a page of a list in the order of ids begins.
+/// Returns the id at which a page begins, for a list in the order of ids.
 pub(super) fn from_id(request: &Request) -> Result<Option<Vec<u8>>, HttpError> {
     let token = request.given("next_token").map(IdToken::parse).transpose().map_err(refused)?;
     Ok(token.map(|token| token.id.to_vec()))
 }
 
-/// A token that no list has given.
+/// Refuses a token that no list has issued.
 pub(super) fn refused(invalid: InvalidToken) -> HttpError {
     HttpError::bad_request(invalid.to_string())
 }
 
-/// The token of a page that begins with a row of this id.
+/// Returns the token of a page that begins with the row of this id.
 pub(super) fn id_token(id: &[u8]) -> String {
     let id = ordu_core::state::Id::try_from(id).unwrap_or_default();
     IdToken { create_index: None, id }.to_string()
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::http::request::asked;
 
-    /// The numbers on a page of rows whose ids are 0 to 9, and the first byte of the next page's token.
+    /// Returns the numbers on a page of rows whose ids are 0 to 9, and the next page's token.
     fn page_of(query: &str) -> (Vec<u64>, Option<String>) {
         let request = asked(query).unwrap();
         let rows: Vec<([u8; 16], u8)> = (0..10).map(|number| ([number; 16], number)).collect();
@@ -214,7 +214,7 @@ mod tests {
         let last = format!("per_page=9&reverse=true&next_token={}", token(1));
         assert_eq!((vec![1, 0], None), page_of(&last));
         assert_eq!((vec![1, 3], Some(token(5))), page_of("per_page=2&filter=Odd%20==%20true"));
-        // A row that is gone: the next one in the direction begins the page.
+        // The token's row does not exist: the page begins with the next row in its direction.
         let (between, beyond) = ("05050505-0505-0505-0505-060000000000", token(99));
         assert_eq!(Some(&6), page_of(&format!("next_token={between}")).0.first());
         assert_eq!(Some(&5), page_of(&format!("next_token={between}&reverse=true")).0.first());

@@ -1,7 +1,7 @@
-//! JSON laid out for people: four spaces a level and a newline at the end.
+//! Indents JSON for people: four spaces per level, and a newline at the end.
 
-/// Lays out `json`, which must be JSON without white space between its tokens. Numbers and texts are
-/// copied as they stand: reading them could lose digits.
+/// Indents `json`, which must have no white space between its tokens. Numbers and strings are copied unchanged:
+/// parsing numbers could lose digits.
 pub(super) fn lay_out(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() * 2);
     let mut depth = 0;

@@ -1,4 +1,4 @@
-//! What a request asks for beside its path: what it is for, and the options of the query, read once.
+//! A request without its body: path id, scope and query parameters, parsed once.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_ENCODING;
@@ -6,26 +6,26 @@ use axum::http::header::ACCEPT_ENCODING;
 use super::error::HttpError;
 use super::scope::Scope;
 
-/// The parameters of a query, in its order.
+/// The parameters of a query, in their order.
 pub(super) type Params = Vec<(String, String)>;
 
 /// A request as handlers see it.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// What stands for `:id` in the route's path, decoded; empty where the path has none.
+    /// The value of `:id` in the path, decoded; empty if the path has none.
     pub(super) id: String,
-    /// Lays the answer out for people.
+    /// Whether the JSON is to be indented.
     pub(super) pretty: bool,
-    /// The caller takes gzip.
+    /// Whether the client accepts gzip.
     pub(super) gzip: bool,
-    /// What it is for.
+    /// Region, namespace, token, consistency and wait.
     pub(super) scope: Scope,
     /// All other parameters.
     params: Params,
 }
 
 impl Request {
-    /// Reads the query and the headers.
+    /// Parses the query and the headers.
     pub(super) fn read(id: String, query: &str, headers: &HeaderMap) -> Result<Self, HttpError> {
         let mut params = parse_query(query);
         if params.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
@@ -37,17 +37,17 @@ impl Request {
         Ok(Self { id, pretty, gzip, scope, params })
     }
 
-    /// The first value of a parameter; empty where it stands without one.
+    /// Returns the first value of a parameter; empty if it is given without one.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(param, _)| param == name).map(|(_, value)| value.as_str())
     }
 
-    /// The first value of a parameter, unless it is empty.
+    /// Returns the first value of a parameter, unless it is empty.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
         self.param(name).filter(|value| !value.is_empty())
     }
 
-    /// A parameter that is true or false; false where it is not given.
+    /// Returns a boolean parameter; false if it is not given.
     pub(super) fn flag(&self, name: &str) -> Result<bool, HttpError> {
         let Some(value) = self.given(name) else { return Ok(false) };
         parse_bool(value).ok_or_else(|| {
@@ -62,29 +62,29 @@ impl Request {
     pub(super) fn share_key(&self, path: &str) -> String {
         let Self { id, pretty, gzip, scope, params } = self;
         let mut key = format!("{path}\0{id}\0{gzip}\0{pretty}\0{}\0{}", scope.stale, scope.namespace());
-        // Rows that one caller sees may be hidden from another.
+        // Callers with different tokens may see different rows.
         let secret = scope.token.as_ref().map(|token| String::from_utf8_lossy(token.secret()));
         let params = params.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         for part in secret.as_deref().into_iter().chain(params) {
-            // No name and no value has a null character, and any may have whatever else would part them.
+            // Names and values contain no null character, but may contain any other separator.
             key.push('\0');
             key.push_str(part);
         }
         key
     }
 
-    /// The namespace asked for.
+    /// Returns the requested namespace.
     pub(super) fn namespace(&self) -> &str {
         self.scope.namespace()
     }
 
-    /// The beginning of the ids asked for.
+    /// Returns the requested prefix of ids.
     pub(super) fn prefix(&self) -> &str {
         self.given("prefix").unwrap_or_default()
     }
 }
 
-/// Go's reading of a truth value.
+/// Parses a boolean as Go does.
 pub(super) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
@@ -93,7 +93,7 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether a list of accepted encodings takes gzip.
+/// Whether an Accept-Encoding header permits gzip.
 fn takes_gzip(accepted: &[u8]) -> bool {
     let Ok(accepted) = str::from_utf8(accepted) else { return false };
     accepted.split(',').any(|coding| {
@@ -106,7 +106,7 @@ fn takes_gzip(accepted: &[u8]) -> bool {
     })
 }
 
-/// Takes the parameter of this name out: its first value, which is empty where it stands without one.
+/// Removes the parameter and returns its first value; empty if it is given without one.
 pub(super) fn take(params: &mut Params, name: &str) -> Option<String> {
     let first = params.iter().position(|(param, _)| param == name)?;
     let (_, value) = params.remove(first);
@@ -129,7 +129,7 @@ fn decode_form(text: &str) -> String {
     percent_decode(&spaced).unwrap_or(spaced)
 }
 
-/// Replaces `%XX` by the byte; none where that makes no text.
+/// Decodes `%XX`; `None` if an escape is malformed or the result is not UTF-8.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
@@ -150,7 +150,7 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What a request with this query asks for.
+/// Parses a request with this query.
 #[cfg(test)]
 pub(super) fn asked(query: &str) -> Result<Request, HttpError> {
     Request::read(String::new(), query, &HeaderMap::new())
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(key("index=1"), key("index=1&namespace=default&region=global"));
         assert_ne!(key("index=1&pretty"), key("index=1"));
         assert_ne!(key("namespace=a"), key("namespace=b"));
-        // A name that holds what a name and a value would be together, and another split of one text.
+        // The same text, split differently into names and values.
         assert_ne!(key("filter=Status%20=a"), key("filter%3DStatus%20=a"));
         assert_ne!(key("filter=ID%3D%3D%22a%22"), key("filter%3DID%3D=%22a%22"));
         assert_ne!(key("a=b&c"), key("a&b=c"));

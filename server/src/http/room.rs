@@ -1,5 +1,5 @@
-//! What requests may hold of memory and processors at one time, however large the bodies that clients send, however
-//! much they ask for and however slowly they read.
+//! Bounds the memory and processor time that requests use at one time, whatever the size of bodies and answers
+//! and however slowly clients read.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 use super::error::HttpError;
 use crate::contain::{ShuttingDown, on_blocking_thread};
 
-/// What all requests of one listener share.
+/// Limits shared by all requests of one listener.
 pub(super) struct Room {
     pub(super) bodies: BodyRoom,
     pub(super) answers: AnswerRoom,
-    /// Reading lists and encoding them.
+    /// For reading and encoding lists.
     pub(super) reading: Places,
-    /// Work on what a body says. Apart from reading, so that neither waits behind the other.
+    /// For work on bodies. Separate from `reading`, so that neither waits for the other.
     pub(super) working: Places,
 }
 
@@ -37,8 +37,8 @@ impl Default for Room {
     }
 }
 
-/// Places of large work, each a thread of its own: one a core, at least two. More of them would be done no sooner, would
-/// hold more memory, and would keep raft waiting for a processor.
+/// Slots for large work, each with its own thread: one per core, at least two. More would finish no sooner, use
+/// more memory, and delay raft.
 pub(super) struct Places(Semaphore);
 
 impl Default for Places {
@@ -49,7 +49,7 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Does `work` on a thread of its own once there is a place.
+    /// Runs `work` on its own thread as soon as a slot is free.
     ///
     /// # Errors
     /// When the runtime ends before the work is done.
@@ -57,15 +57,15 @@ impl Places {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ShuttingDown> {
-        // Never closed, and it would only mean that no place is counted.
+        // The semaphore is never closed; if it were, the work would only go uncounted.
         let _place = self.0.acquire().await.ok();
         on_blocking_thread(work).await
     }
 }
 
-/// Room for the bodies of requests, from before they are read until they are answered.
+/// Room for request bodies, held from before they are read until the requests are answered.
 pub(super) struct BodyRoom {
-    // Apart, so that nothing small waits behind something large.
+    // Separate pools, so that small bodies do not wait behind large ones.
     small: Pool,
     large: Pool,
 }
@@ -95,7 +95,7 @@ impl BodyRoom {
         Self { small: Pool::new(small_bytes_max), large: Pool::new(large_bytes_max) }
     }
 
-    /// Waits, but not for long, until there is room for a body of so many bytes.
+    /// Waits briefly until there is room for a body of this size.
     ///
     /// # Errors
     /// 503 when there is none.
@@ -105,7 +105,7 @@ impl BodyRoom {
         let place = pool.kilobytes.clone().acquire_many_owned(wanted);
         match timeout(Duration::from_millis(BODY_ROOM_WAIT_MS_MAX), place).await {
             Ok(Ok(place)) => Ok(place),
-            // Never closed.
+            // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(HttpError::busy(format!(
                 "this server works on requests with bodies of {} bytes in all, and takes no more at one time: \
                  try again, or ask another server",
@@ -114,30 +114,31 @@ impl BodyRoom {
         }
     }
 
-    /// Bytes of bodies that are read or worked on.
+    /// Returns the bytes reserved for bodies.
     pub(super) fn bytes_held(&self) -> usize {
         self.small.bytes_held() + self.large.bytes_held()
     }
 }
 
-/// Room for answers, until their readers have taken them.
+/// Room for answers, held until clients have received them.
 pub(super) struct AnswerRoom {
     held: Arc<AtomicUsize>,
     bytes_max: usize,
 }
 
-/// How much an answer may claim of the room that there is.
+/// How much of the room an answer may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// What anyone may read, and can ask for again.
+    /// An answer to a read, which the client can repeat.
     Reader,
-    /// What a server is asked about itself: it has an eighth more, for whoever looks after a full server.
+    /// An answer about the server itself. It may use an eighth more, so that operators can inspect a full server.
     Operator,
-    /// It tells of something that was done, which no refusal may hide. These are small.
+    /// The answer to a completed write. It is never refused, since clients must learn the outcome; such answers
+    /// are small.
     Done,
 }
 
-/// An answer's bytes that count for as long as someone has not taken all of them.
+/// An answer's bytes, counted until the last reader has received them.
 struct Held {
     bytes: Bytes,
     held: Arc<AtomicUsize>,
@@ -164,7 +165,7 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// The bytes of an answer as they are handed to readers, so that those that many read count once.
+/// The counted bytes of an answer while anyone holds them, so that several readers count once.
 #[derive(Default)]
 pub(super) struct Handed(Mutex<Weak<Held>>);
 
@@ -175,11 +176,11 @@ impl std::fmt::Debug for Handed {
 }
 
 impl AnswerRoom {
-    /// The bytes of an answer for one more reader. Small ones do not count: there is one a connection.
+    /// Returns the bytes of an answer for one more reader. Small answers are not counted: there is one per connection.
     ///
     /// # Errors
-    /// 503 when readers hold up more than it may claim of. A single answer that is larger than all that may be held is
-    /// given when none is.
+    /// 503 when answers would exceed the claim's share. A single answer larger than all of the room is allowed
+    /// while no other is held.
     pub(super) fn hand(&self, bytes: &Bytes, handed: &Handed, claim: Claim) -> Result<Bytes, HttpError> {
         if bytes.len() <= SMALL_ANSWER_BYTES_MAX {
             return Ok(bytes.clone());
@@ -202,15 +203,15 @@ impl AnswerRoom {
         Ok(Bytes::from_owner(Shared(held)))
     }
 
-    /// Whether anything that may be large can be answered: else the work for it would be in vain.
+    /// Checks that there is room for a large answer, before work is done for it in vain.
     ///
     /// # Errors
-    /// 503 when it cannot.
+    /// 503 when there is none.
     pub(super) fn check(&self) -> Result<(), HttpError> {
         if self.bytes_held() < self.bytes_max { Ok(()) } else { Err(self.full()) }
     }
 
-    /// Bytes of answers that wait for their readers.
+    /// Returns the bytes of answers that clients have not received yet.
     pub(super) fn bytes_held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -245,7 +246,7 @@ mod tests {
         let mut first = room.hand(&bytes, &handed, Claim::Reader).unwrap();
         let second = room.hand(&bytes, &handed, Claim::Reader).unwrap();
         assert_eq!(bytes.len(), room.bytes_held());
-        // A part that was not sent yet holds all of it.
+        // An unsent part keeps the whole answer counted.
         let rest = first.split_off(10);
         drop((first, second));
         assert_eq!(bytes.len(), room.bytes_held());
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!((StatusCode::SERVICE_UNAVAILABLE, true), (refused.status, refused.may_retry));
         assert_eq!(Err(refused), room.check());
         assert_eq!(2 * large().len(), room.bytes_held());
-        // There are no more than two, so that an eighth is room for none.
+        // With room for two answers, the extra eighth is too small for another.
         assert!(hand(Claim::Operator).is_err());
         assert!(hand(Claim::Done).is_ok());
         let small = Bytes::from_static(b"[]");
@@ -300,7 +301,7 @@ mod tests {
         let _second = room.take(large_bytes).await.unwrap();
         let refused = room.take(large_bytes).await.unwrap_err();
         assert_eq!((StatusCode::SERVICE_UNAVAILABLE, true), (refused.status, refused.may_retry));
-        // Small ones have room of their own.
+        // Small bodies have a pool of their own.
         let _small = room.take(INLINE_BYTES_MAX).await.unwrap();
         assert!(room.take(1).await.is_err());
         let waiting = room.take(large_bytes);

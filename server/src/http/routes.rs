@@ -1,5 +1,5 @@
-//! The API's routes as data: the matcher, the refusal of wrong methods, the bounds on bodies, the list of
-//! routes and the description of the API all derive from one table.
+//! The API's routes as one table. The matcher, the refusal of wrong methods, the bounds on bodies, the list of
+//! routes and the OpenAPI description are derived from it.
 
 use axum::http::Method;
 use futures::future::BoxFuture;
@@ -42,7 +42,7 @@ use super::handlers::{
 use super::openapi;
 use super::request::Request;
 
-/// The methods that a route takes. HEAD goes wherever GET does.
+/// The methods that a route accepts. HEAD is accepted wherever GET is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Methods {
     /// GET.
@@ -53,12 +53,12 @@ pub enum Methods {
     Put,
     /// DELETE.
     Delete,
-    /// Whatever comes: a few reads never looked at the method, and clients may rely on it.
+    /// Any method: Nomad ignores the method of a few reads, and clients may rely on that.
     Any,
 }
 
 impl Methods {
-    /// Whether `method` is among them.
+    /// Whether `method` is accepted.
     pub fn take(self, method: &Method) -> bool {
         match self {
             Methods::Get => method == Method::GET || method == Method::HEAD,
@@ -69,7 +69,7 @@ impl Methods {
         }
     }
 
-    /// All of them, but for the HEAD of GET.
+    /// Returns the accepted methods, without the HEAD that comes with GET.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Methods::Get => &["GET"],
@@ -80,7 +80,7 @@ impl Methods {
         }
     }
 
-    /// Their name in metrics.
+    /// Returns the name of these methods in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Methods::Get => "GET",
@@ -92,27 +92,27 @@ impl Methods {
     }
 }
 
-/// What there is to know of a route without its handler.
+/// Everything about a route except its handler.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteInfo {
-    /// The methods.
+    /// The accepted methods.
     pub methods: Methods,
     /// The path; `:id` stands for one segment, below `/v1/job/` for one or more.
     pub path: &'static str,
-    /// Whether it takes `index` and `wait`.
+    /// Whether it supports blocking queries (`index` and `wait`).
     pub blocks: bool,
-    /// The bound on its body, bytes; 0 where a body is not looked at.
+    /// Maximum size of its body, bytes; 0 if it reads no body.
     pub body_bytes_max: usize,
     /// The right that a caller needs.
     pub access: Access,
-    /// Whether it is for one region, and refuses a request for another.
+    /// Whether it refuses requests that name another region.
     pub regional: bool,
-    /// What it says of itself.
+    /// Its part of the OpenAPI description.
     pub description: Description,
 }
 
 impl RouteInfo {
-    /// All parameters of the query that it looks at.
+    /// Returns all query parameters that it reads.
     pub fn params(&self) -> impl Iterator<Item = Param> {
         let Description { own_params, answer, .. } = self.description;
         let layout = if matches!(answer, Contents::Nothing) { &[] } else { LAYOUT };
@@ -128,9 +128,9 @@ impl RouteInfo {
 pub(super) enum Handler {
     /// A read of the tables.
     Read(Keys, Find, Size),
-    /// What this server knows without its tables.
+    /// Reports what this server knows without reading its tables.
     Local(fn(&Api, &Request) -> Result<Answer, HttpError>),
-    /// Anything else.
+    /// Anything else, such as a write.
     Act(fn(Call) -> BoxFuture<'static, Result<Answer, HttpError>>),
 }
 
@@ -190,57 +190,57 @@ const fn act(
     Route { info, handler: Handler::Act(act) }
 }
 
-/// A read that answers whatever the method.
+/// Makes a read accept any method.
 const fn of_any_method(mut route: Route) -> Route {
     route.info.methods = Methods::Any;
     route
 }
 
 impl Route {
-    /// What it is for, and what a successful answer is.
+    /// Sets the summary, and the document of a successful answer.
     const fn answers(mut self, summary: &'static str, document: SchemaOf) -> Self {
         self.info.description.summary = summary;
         self.info.description.answer = Contents::Json(document);
         self
     }
 
-    /// The parameters that are its own.
+    /// Sets the parameters that only this route has.
     const fn takes(mut self, params: &'static [&'static [Param]]) -> Self {
         self.info.description.own_params = params;
         self
     }
 
-    /// The body that it reads.
+    /// Sets the schema of a required body.
     const fn reads(mut self, schema: SchemaOf) -> Self {
         self.info.description.body = Some(Body { schema, required: true });
         self
     }
 
-    /// The body that it reads where there is one.
+    /// Sets the schema of an optional body.
     const fn may_read(mut self, schema: SchemaOf) -> Self {
         self.info.description.body = Some(Body { schema, required: false });
         self
     }
 
-    /// Answers with status 404 where nothing has the id.
+    /// Adds status 404, for an id that does not exist.
     const fn or_404(mut self) -> Self {
         self.info.description.misses = true;
         self
     }
 
-    /// Answers with status 409 where it cannot be done as things stand.
+    /// Adds status 409, for a request that the current state does not permit.
     const fn or_409(mut self) -> Self {
         self.info.description.conflicts = true;
         self
     }
 
-    /// Answers nothing.
+    /// Sets the summary of a route whose answer has no body.
     const fn does(mut self, summary: &'static str) -> Self {
         self.info.description.summary = summary;
         self
     }
 
-    /// Answers a text where one is asked for.
+    /// Permits a text as the answer, if the request asks for it.
     const fn or_text(mut self) -> Self {
         if let Contents::Json(document) = self.info.description.answer {
             self.info.description.answer = Contents::JsonOrText(document);
@@ -248,7 +248,7 @@ impl Route {
         self
     }
 
-    /// Answers the same document with `status` where something is not well.
+    /// Answers the same document with `status` if something is unhealthy.
     const fn or_unwell(mut self, status: &'static str) -> Self {
         if let Contents::Json(document) = self.info.description.answer {
             self.info.description.answer = Contents::Health(document, status);
@@ -256,7 +256,7 @@ impl Route {
         self
     }
 
-    /// A write that tells its index in a header.
+    /// Marks a write whose answer carries its index in a header.
     const fn indexed(mut self) -> Self {
         self.info.description.indexed = true;
         self
@@ -266,7 +266,7 @@ impl Route {
 use Access::{Agent, Management, Namespace, Node, Operator, Public, Rows};
 use Capability::{DispatchJob, ListJobs, ParseJob, ReadJob, SubmitJob};
 
-// What is done with jobs, and the right that it takes:
+// Access to jobs:
 const LIST_JOBS: Access = Rows(&[ListJobs], RowsOf::Query);
 const READ_JOB: Access = Namespace(&[ReadJob], NamespaceOf::Query);
 const SUBMIT_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Job);
@@ -277,7 +277,7 @@ const DISPATCH_JOB: Access = Namespace(&[DispatchJob], NamespaceOf::Body);
 const FORCE_PERIODIC: Access = Namespace(&[DispatchJob, SubmitJob], NamespaceOf::Query);
 const STOP_JOB: Access = Namespace(&[SubmitJob], NamespaceOf::Query);
 const PARSE_JOB: Access = Namespace(&[ParseJob, SubmitJob], NamespaceOf::Query);
-// The same of what belongs to jobs: allocations, evaluations, deployments.
+// Access to what belongs to jobs: allocations, evaluations, deployments.
 const LIST_ROWS: Access = Rows(&[ReadJob], RowsOf::Query);
 const READ_ROW: Access = Namespace(&[ReadJob], NamespaceOf::Row);
 const ROWS_OF_EVALUATION: Access = Rows(&[ReadJob], RowsOf::Evaluation);
@@ -286,7 +286,7 @@ const ROWS_OF_NODE: Access = Rows(&[ReadJob], RowsOf::Node);
 use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
 
-/// All routes. A new one is an entry here and its handler: whatever else there is of routes is made of this.
+/// All routes. A new route needs an entry here and a handler; everything else about routes is derived from this table.
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     read("/v1/jobs", LIST_JOBS, jobs::list_keys, jobs::list, List)
@@ -415,7 +415,7 @@ pub(super) static ROUTES: &[Route] = &[
         .indexed().or_409(),
 ];
 
-/// The methods of these routes, as a header tells them.
+/// Formats the methods of these routes for an Allow header.
 pub(super) fn allowed(numbers: &[usize]) -> String {
     let taken = |method: &&str| {
         let method = Method::try_from(*method);
@@ -427,12 +427,12 @@ pub(super) fn allowed(numbers: &[usize]) -> String {
     methods.into_iter().filter(|method| taken(method)).collect::<Vec<&str>>().join(", ")
 }
 
-/// All routes.
+/// Returns all routes.
 pub fn routes() -> impl Iterator<Item = RouteInfo> {
     ROUTES.iter().map(|route| route.info)
 }
 
-/// Below this path ids may hold slashes.
+/// Ids below this path may contain slashes.
 pub(super) const SLASHES_BELOW: &str = "/v1/job/";
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a request is for: region, namespace and token, how current its answer has to be, and what it waits for.
-//! Resolved once, before a handler runs; what bodies add to it is settled here too.
+//! The scope of a request: region, namespace, token, required consistency, and what it waits for. It is
+//! resolved once, before the handler runs. The region and namespace that a body names are settled here too.
 
 use std::time::Duration;
 
@@ -16,37 +16,37 @@ use super::request::{Params, parse_bool, take};
 use crate::error::ReadError;
 use crate::read_index::ReadIndex;
 
-/// What a list names that asks for the rows of all namespaces.
+/// The namespace by which a list asks for the rows of all namespaces.
 const ALL_NAMESPACES: &str = "*";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-nomad-token");
 
-/// What a request is for.
+/// The scope of a request.
 #[derive(Debug)]
 pub(super) struct Scope {
-    /// The region that the query names.
+    /// The region named in the query.
     region: Option<String>,
-    /// The namespace that the query names.
+    /// The namespace named in the query.
     namespace: Option<String>,
     /// The caller's token.
     pub(super) token: Option<Token>,
-    /// Any state will do: no one is asked whether it is current.
+    /// The caller accepts stale state: the read is not confirmed with the leader.
     pub(super) stale: bool,
-    /// What a blocking query waits for; none for what is answered at once.
+    /// What a blocking query waits for; `None` for a request that is answered at once.
     pub(super) wait: Option<Wait>,
 }
 
 /// What a blocking query waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
-    /// An index that is greater than this one.
+    /// The index must become greater than this one.
     pub(super) index: u64,
-    /// How long.
+    /// How long to wait.
     pub(super) at_most: Duration,
 }
 
 impl Scope {
-    /// Takes what belongs to it out of the parameters of the query, and the token out of the headers.
+    /// Resolves the scope from the query and the headers; removes its parameters from `params`.
     pub(super) fn resolve(params: &mut Params, headers: &HeaderMap) -> Result<Self, HttpError> {
         let mut given = |name| take(params, name).filter(|value| !value.is_empty());
         let mut at_most = Duration::from_millis(BLOCKING_WAIT_MS_MAX);
@@ -61,7 +61,7 @@ impl Scope {
             None => 0,
         };
         let (region, namespace) = (given("region"), given("namespace"));
-        // These two count without a value too.
+        // These two also count without a value.
         let stale = take(params, "stale").is_some_and(|value| parse_bool(&value) != Some(false));
         let consistent = take(params, "consistent").is_some();
         Ok(Self {
@@ -73,17 +73,17 @@ impl Scope {
         })
     }
 
-    /// The namespace asked for.
+    /// Returns the requested namespace.
     pub(super) fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
     }
 
-    /// The namespace that a list is bound to; none for all of them.
+    /// Returns the namespace that a list is limited to; `None` for all namespaces.
     pub(super) fn list_namespace(&self) -> Option<&str> {
         Some(self.namespace()).filter(|namespace| *namespace != ALL_NAMESPACES)
     }
 
-    /// Refuses a request for another region than this one.
+    /// Refuses a request that names another region than this one.
     ///
     /// # Errors
     /// 400.
@@ -91,7 +91,7 @@ impl Scope {
         check_region(self.region.as_deref().unwrap_or_default(), ours)
     }
 
-    /// Returns once this server's state is current, unless the caller takes a stale one.
+    /// Waits until this server's state is current, unless the caller accepts a stale one.
     ///
     /// # Errors
     /// When no leader confirms it in time.
@@ -100,16 +100,16 @@ impl Scope {
     }
 }
 
-/// The secret by which a caller says who it is.
+/// The secret that identifies a caller.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     header: HeaderValue,
-    /// Whether it stands behind the word `Bearer`.
+    /// Whether it follows the word `Bearer`.
     is_bearer: bool,
 }
 
 impl Token {
-    /// That of `X-Nomad-Token`, else that of `Authorization`. What that has for other schemes is none.
+    /// Reads `X-Nomad-Token`, else the bearer token of `Authorization`; other schemes are ignored.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let in_header = |name, is_bearer| {
             let header = headers.get(name)?.clone();
@@ -118,7 +118,7 @@ impl Token {
         in_header(TOKEN, false).or_else(|| in_header(AUTHORIZATION, true))
     }
 
-    /// The secret itself.
+    /// Returns the secret itself.
     pub(super) fn secret(&self) -> &[u8] {
         let header = self.header.as_bytes().trim_ascii();
         if !self.is_bearer {
@@ -131,21 +131,21 @@ impl Token {
 }
 
 impl Call {
-    /// The namespace of a write that has no body: the query's.
+    /// Returns the namespace of a write without a body: the query's.
     ///
     /// # Errors
-    /// 400 when it is no namespace's name.
+    /// 400 when the namespace's name is invalid.
     pub(super) fn namespace(&self) -> Result<String, HttpError> {
         let namespace = self.request.scope.namespace();
         job::check_namespace(namespace)?;
         Ok(namespace.to_owned())
     }
 
-    /// The namespace of what a body asks for: the query's, else the body's own.
+    /// Returns the namespace of a request with a body: the query's, else the body's, else the default.
     ///
     /// # Errors
-    /// 400 for a body that is for another region, or where it is no namespace's name; 403 when the caller lacks
-    /// the right there.
+    /// 400 when the body is for another region or the namespace's name is invalid; 403 when the caller lacks
+    /// the right in the namespace.
     pub(super) fn namespace_of_body(&self, region: &str, namespace: String) -> Result<String, HttpError> {
         check_region(region, self.region())?;
         let in_body = Some(namespace).filter(|namespace| !namespace.is_empty());
@@ -156,7 +156,7 @@ impl Call {
         Ok(namespace)
     }
 
-    /// Settles which region and which namespace a registration's job is for.
+    /// Settles the region and the namespace of a registration's job.
     ///
     /// # Errors
     /// 400 for another region; 403 when the caller lacks the right in the namespace.
@@ -166,7 +166,7 @@ impl Call {
         self.grant.in_namespace(registration.job.namespace())
     }
 
-    /// Returns once this server's state is as current as the caller wants it.
+    /// Waits until this server's state is as current as the caller requires.
     ///
     /// # Errors
     /// When no leader confirms it in time.
@@ -174,18 +174,18 @@ impl Call {
         Ok(self.request.scope.confirm(&self.api.context.reads).await?)
     }
 
-    /// The region of this server.
+    /// Returns this server's region.
     fn region(&self) -> &str {
         &self.api.context.options.region
     }
 }
 
-/// Refuses what is for another region than this one; what names none is for this one.
+/// Refuses a region other than this one; an empty name means this one.
 fn check_region(named: &str, ours: &str) -> Result<(), HttpError> {
     if named.is_empty() || named == ours { Ok(()) } else { Err(HttpError::bad_request("No path to region")) }
 }
 
-/// A job that names no region of its own is for the one that is asked.
+/// Sets the job's region to this one unless it names another, which is refused.
 fn settle_region(registration: &mut RegisterRequest, ours: &str) -> Result<(), HttpError> {
     check_region(&registration.region, ours)?;
     match registration.job.region.as_deref() {
@@ -195,7 +195,7 @@ fn settle_region(registration: &mut RegisterRequest, ours: &str) -> Result<(), H
     Ok(())
 }
 
-/// The query's namespace counts before the body's and the body's before the job's, where they name one.
+/// Overrides the job's namespace with the query's, else the body's, unless those name none or the default.
 fn settle_namespace(registration: &mut RegisterRequest, scope: &Scope) {
     let named = [scope.namespace.as_deref().unwrap_or_default(), registration.namespace.as_str()];
     let chosen = named.into_iter().find(|namespace| !namespace.is_empty() && *namespace != DEFAULT_NAMESPACE);

@@ -1,4 +1,4 @@
-//! What many who wait for the same share: one read and one encoding a change.
+//! Shares one read and one encoded answer per change among all blocking queries that wait for the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::answer::Encoded;
 
-/// The queries that are waited for.
+/// The blocking queries that requests wait for, by cache key.
 #[derive(Default)]
 pub(super) struct Waiting {
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     held: AtomicUsize,
-    /// Bytes of the answers that all slots keep.
+    /// Bytes of the answers in all slots.
     kept_bytes: Arc<AtomicUsize>,
 }
 
-/// What all slots keep at most, bytes. Beyond it the next who asks reads again.
+/// Maximum bytes of the answers in all slots. Answers beyond it are not kept: the next query reads again.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The latest answer to one query.
@@ -26,12 +26,12 @@ pub(super) struct Slot {
     kept_bytes: Arc<AtomicUsize>,
 }
 
-/// An answer that is kept for whoever else waits for it.
+/// An answer that is kept for other requests with the same query.
 struct Kept {
-    /// It was read when this was applied.
+    /// Index that was applied before the read.
     at: u64,
     encoded: Arc<Encoded>,
-    /// Of all slots.
+    /// Shared by all slots.
     kept_bytes: Arc<AtomicUsize>,
 }
 
@@ -41,14 +41,14 @@ impl Drop for Kept {
     }
 }
 
-/// A place among those who wait for one query; the query is forgotten with the last of them.
+/// Membership among the requests that wait for one query; the last one removes the query.
 pub(super) struct Ticket<'w> {
     waiting: &'w Waiting,
     key: String,
     slot: Arc<Slot>,
 }
 
-/// A query that is held open for as long as this lives.
+/// Counts a query as held open until it is dropped.
 pub(super) struct Held<'w>(&'w AtomicUsize);
 
 impl Drop for Held<'_> {
@@ -58,20 +58,20 @@ impl Drop for Held<'_> {
 }
 
 impl Waiting {
-    /// Joins those who wait for the query of this key.
+    /// Joins the requests that wait for the query of this key.
     pub(super) fn join(&self, key: String) -> Ticket<'_> {
         let slot = || Arc::new(Slot { kept_bytes: self.kept_bytes.clone(), ..Slot::default() });
         let slot = self.lock().entry(key.clone()).or_insert_with(slot).clone();
         Ticket { waiting: self, key, slot }
     }
 
-    /// Holds a query open, unless as many as `most` are.
+    /// Counts a query as held open; `None` if `most` queries already are.
     pub(super) fn hold(&self, most: usize) -> Option<Held<'_>> {
         let held = Held(&self.held);
         (self.held.fetch_add(1, Ordering::Relaxed) < most).then_some(held)
     }
 
-    /// Queries that are held open.
+    /// Returns how many queries are held open.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -90,7 +90,7 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut slots = self.waiting.lock();
-        // This ticket's and the map's: all others join and leave under the lock.
+        // The two are this ticket's and the map's; others are cloned only under the lock.
         if Arc::strong_count(&self.slot) <= 2 {
             slots.remove(&self.key);
         }
@@ -98,8 +98,8 @@ impl Drop for Ticket<'_> {
 }
 
 impl Slot {
-    /// An answer of what was applied when `asked` was, or of more: what another has found, or, in turn,
-    /// what `read` finds. `applied` tells what is applied by then.
+    /// Returns an answer that includes at least what was applied at `asked`: one that another request has read,
+    /// or else the result of `read`, one read at a time. `applied` returns the index applied now.
     pub(super) async fn answer<E>(
         &self,
         asked: u64,
@@ -113,23 +113,23 @@ impl Slot {
         if let Some(encoded) = self.at(asked) {
             return Ok(encoded);
         }
-        // Looked at before the read, so that what is read is at least as new as it says.
+        // Taken before the read, so that the answer is at least as new as its index.
         let applied = applied();
         let encoded = read.await?;
         self.put(applied, encoded.clone());
         Ok(encoded)
     }
 
-    /// The answer, if it was read when at least `applied` was.
+    /// Returns the answer if it was read at `applied` or later.
     fn at(&self, applied: u64) -> Option<Arc<Encoded>> {
         let latest = self.lock();
         latest.as_ref().filter(|kept| kept.at >= applied).map(|kept| kept.encoded.clone())
     }
 
-    /// Keeps an answer that was read when at least `applied` was, if there is room for it.
+    /// Keeps an answer that was read at `applied` or later, if there is room for it.
     fn put(&self, applied: u64, encoded: Arc<Encoded>) {
         let mut latest = self.lock();
-        // Its room may be what the new one needs.
+        // Dropped first: the new answer may need its room.
         *latest = None;
         let bytes = encoded.body.len();
         let kept_bytes = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -185,7 +185,7 @@ mod tests {
         let is_kept = |ticket: &Ticket<'_>| ticket.slot().at(7).is_some();
         tickets.iter().for_each(|ticket| ticket.slot().put(7, large()));
         assert_eq!((true, true, false), (is_kept(first), is_kept(second), is_kept(third)));
-        // A newer one takes the room of the former.
+        // A newer answer takes the room of the older one.
         first.slot().put(8, large());
         assert!(is_kept(first));
         second.slot().put(8, encoded());
@@ -212,7 +212,7 @@ mod tests {
         let ask = |asked| {
             let read = async {
                 reads.fetch_add(1, Ordering::Relaxed);
-                // Others write meanwhile, and those who ask come to their turns.
+                // Others write meanwhile, while the other requests wait for their turn.
                 applied.fetch_add(3, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 Ok::<_, Infallible>(encoded())
@@ -221,7 +221,7 @@ mod tests {
         };
         join_all((0..100).map(|_| ask(7))).await;
         assert_eq!(1, reads.load(Ordering::Relaxed));
-        // What was applied after that read may be what the next one waits for.
+        // Changes applied after that read may be what the next requests wait for.
         join_all((0..100).map(|_| ask(8))).await;
         assert_eq!(2, reads.load(Ordering::Relaxed));
     }

@@ -1,4 +1,4 @@
-//! The API of one server that keeps everything in memory, asked without a socket.
+//! Tests of the API on one in-memory server, called without a socket.
 
 mod access;
 mod connections;
@@ -23,7 +23,7 @@ use crate::testing::one_server;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Looks until it finds something, or the time is over and it says what is missing.
+/// Repeats `look` until it succeeds; panics with its error after `DEADLINE`.
 async fn eventually<T>(look: impl AsyncFn() -> Result<T, String>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -94,14 +94,14 @@ impl Fixture {
         asked.json()
     }
 
-    /// Writes rows past the log.
+    /// Writes rows directly into the database, bypassing the log.
     fn put(&self, rows: impl IntoIterator<Item = (Table, Vec<u8>, Vec<u8>)>) {
         let write = |(table, key, value)| Write { table, key, value: Some(value) };
         self.server.context().state.db().commit(rows.into_iter().map(write).collect()).unwrap();
     }
 
-    /// Until the evaluations of a job are over but for the one that waits for room, so that nothing moves its
-    /// index any more: of several that wait, all but the newest are cancelled in time.
+    /// Waits until the job has no pending and at most one blocked evaluation, so that its index no longer
+    /// changes. (All but the newest of several blocked evaluations are cancelled after a while.)
     async fn settled(&self, id: &str) {
         eventually(async || {
             let evals = self.get(&format!("/v1/job/{id}/evaluations")).await.json();
@@ -113,7 +113,7 @@ impl Fixture {
         .await;
     }
 
-    /// Until so many blocking queries wait.
+    /// Waits until exactly `queries` blocking queries are held open.
     async fn waiting(&self, queries: usize) {
         eventually(async || {
             let metrics = self.get("/v1/metrics").await.json();
@@ -220,7 +220,7 @@ async fn what_stands_around_the_jobs_is_told() {
         (itself["member"]["Name"].as_str().unwrap(), itself["member"]["Tags"]["dc"].as_str().unwrap())
     });
     assert_eq!("true", itself["stats"]["nomad"]["leader"]);
-    // Clients go by the version of the API; this program's own stands beside it.
+    // Clients go by the version of Nomad's API; Ordu's own version is reported beside it.
     let (api_version, own) = (json!("1.0.18"), json!(env!("CARGO_PKG_VERSION")));
     for (told, version) in [
         (&itself["config"]["Version"]["Version"], &api_version),

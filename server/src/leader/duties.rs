@@ -1,5 +1,5 @@
-//! The duties of a leader: what a duty is, the list of them, and how all are kept in step with the state for as long
-//! as the term lasts.
+//! The leader's duties: the trait, the list, and the loop that feeds them the state and its changes during a
+//! term.
 
 use ordu_core::scheduler::ClusterView;
 use ordu_core::state::reader::ReaderExt;
@@ -16,27 +16,27 @@ use super::scheduling::Scheduling;
 use super::term::Term;
 use crate::feed::FeedEvent;
 
-/// Something that only the leader does. It is made when a term begins, and anew when the tables were replaced: it
-/// spawns what runs beside, then it is told what the state holds, and from then on every change.
+/// A task that only the leader does. A duty is created when a term begins, and again after a snapshot
+/// replaced the tables. It spawns its tasks, then loads the state, and then receives every change.
 ///
-/// A row that cannot be decoded is passed over; an error is a fault of the storage, and ends the server's service.
+/// A duty skips rows that cannot be decoded. An error means a storage fault and stops the server.
 pub(super) trait Duty: Send + Sync {
-    /// What it is called in the log.
+    /// Returns the duty's name in the log.
     fn name(&self) -> &'static str;
 
-    /// Takes in what is to be done by the tables, and by the view of them, which is of the same state.
+    /// Reads the pending work from the tables and the view, which are of the same state.
     fn load(&self, _tables: &dyn Reader, _view: &ClusterView) -> Result<(), Corrupt> {
         Ok(())
     }
 
-    /// Takes in what was applied since, each change with its entry's index, in the order of the log: the changes of all
-    /// entries that were applied together.
+    /// Receives later changes in log order, each with its entry's index. One call covers all entries applied
+    /// together.
     fn follow(&self, _changes: &[(u64, Change)]) -> Result<(), Corrupt> {
         Ok(())
     }
 }
 
-/// All duties. To add one: its file, and a line here. What a duty spawns in `tasks` ends with it.
+/// Creates all duties; add new ones here. What a duty spawns in `tasks` ends with it.
 pub(super) fn all(term: &Term, tasks: &mut JoinSet<()>) -> Vec<Box<dyn Duty>> {
     vec![
         Box::new(Scheduling::start(term, tasks)),
@@ -45,8 +45,7 @@ pub(super) fn all(term: &Term, tasks: &mut JoinSet<()>) -> Vec<Box<dyn Duty>> {
     ]
 }
 
-/// Does the duties that `make` makes for as long as it runs. `applied` begins no later than with the state's present
-/// index.
+/// Runs the duties that `make` creates. `applied` must begin no later than the state's current index.
 pub(super) async fn run(
     state: State,
     make: impl Fn(&mut JoinSet<()>) -> Vec<Box<dyn Duty>> + Send,
@@ -56,15 +55,15 @@ pub(super) async fn run(
         let mut tasks = JoinSet::new();
         let duties = make(&mut tasks);
         let kept_in_step = async {
-            // There may be a hundred thousand evaluations that wait.
+            // A hundred thousand evaluations may be waiting.
             let loaded = heavy(true, || load(&state, &duties))?;
             follow(&duties, loaded, &mut applied).await
         };
         match kept_in_step.await {
-            // A leader installs no snapshots, but what is void is void.
+            // A leader installs no snapshots, but if the tables are replaced, start over.
             Ok(Ended::Restored) => tasks.shutdown().await,
             Ok(Ended::WithTheServer) => return,
-            // A leader that does not know what is to be done must not lead on as if there were nothing.
+            // A leader that cannot read its pending work must not go on as if there were none.
             Err(reason) => {
                 let text = format!(
                     "this server leads and cannot read what is to be done, so it leaves service: {reason}"
@@ -75,9 +74,9 @@ pub(super) async fn run(
     }
 }
 
-/// Has all duties take in one state. Answers its index.
+/// Loads one state into all duties. Returns its index.
 fn load(state: &State, duties: &[Box<dyn Duty>]) -> Result<u64, String> {
-    // While the guard is held nothing is applied, so that the view and the rows are of one state.
+    // Nothing is applied while the guard is held, so the view and the rows are of one state.
     let machine = state.machine();
     state.read(move |tables| {
         let view = machine.view.snapshot();
@@ -92,15 +91,15 @@ fn load(state: &State, duties: &[Box<dyn Duty>]) -> Result<u64, String> {
     })
 }
 
-/// Why duties are not kept in step any more.
+/// Why the change feed ended.
 enum Ended {
     /// All tables were replaced.
     Restored,
-    /// Nothing is applied any more.
+    /// The feed was closed.
     WithTheServer,
 }
 
-/// Hands all duties what is applied behind the index `loaded`.
+/// Passes all changes after index `loaded` to all duties.
 async fn follow(
     duties: &[Box<dyn Duty>],
     loaded: u64,
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
     use crate::testing::one_server;
 
-    /// A duty that tells what happens to it and to its task.
+    /// A duty that reports the calls it gets and the end of its task.
     struct Telling(UnboundedSender<String>);
 
     struct Task(UnboundedSender<String>);

@@ -1,4 +1,4 @@
-//! How a leader gives its leadership to another server before anyone has to notice its absence.
+//! Transfers leadership to another server without an election timeout.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use openraft::async_runtime::WatchReceiver;
 
 use crate::cluster::Cluster;
 
-/// Hands leadership to the voter that has most of the log, of those that `may_lead`, so that no one has to
-/// notice this server's absence.
+/// Transfers leadership to the voter with the most complete log among those that `may_lead`, so that no
+/// server has to notice this one's absence first.
 pub(crate) async fn hand_over(cluster: &Cluster, may_lead: impl Fn(u64) -> bool) {
     let metrics = cluster.metrics();
     let Some(replication) = metrics.replication.filter(|_| metrics.current_leader == Some(cluster.id()))

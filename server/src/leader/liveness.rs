@@ -1,4 +1,4 @@
-//! Which nodes were heard of lately, as the leader knows it, and those that were not, which go down.
+//! Tracks on the leader when nodes were last heard from, and marks silent nodes down.
 
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,28 +23,28 @@ use super::term::Term;
 use crate::context::Context;
 use crate::node_label;
 
-/// Nodes that go down in one entry.
+/// Maximum number of nodes marked down in one entry.
 const NODES_DOWN_PER_ENTRY_MAX: usize = 256;
 
-/// How often the leader looks for silent nodes, as a part of their time to live.
+/// Number of checks for silent nodes per TTL.
 const LOOKS_PER_TTL: u32 = 20;
 
-/// How long a quorum has to confirm that this server leads before nodes go down.
+/// How long to wait for a quorum to confirm leadership before marking nodes down.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When nodes were last heard of. It exists on every server and does nothing where none leads.
+/// When nodes were last heard from. Every server has one; it is active only on the leader.
 #[derive(Debug, Default)]
 pub struct Liveness(Mutex<Option<Tracked>>);
 
 #[derive(Debug)]
 struct Tracked {
     term: u64,
-    /// Nodes that are to speak, by id: those that are ready, or will be.
+    /// Nodes that must send heartbeats (ready or initializing), by id.
     heard: FxHashMap<Id, Instant>,
 }
 
 impl Liveness {
-    /// These nodes are alive.
+    /// Records that nodes are alive.
     pub fn note_alive(&self, nodes: &[Id]) {
         if let Some(tracked) = &mut *self.tracked() {
             let now = Instant::now();
@@ -56,12 +56,12 @@ impl Liveness {
         }
     }
 
-    /// This server leads: from here on nodes are tracked.
+    /// Starts tracking as the leader of `term`.
     fn begin(&self, term: u64) {
         *self.tracked() = Some(Tracked { term, heard: FxHashMap::default() });
     }
 
-    /// The term is over, unless another has begun.
+    /// Stops tracking for `term`; does nothing if a newer term has begun.
     fn end(&self, term: u64) {
         let mut tracked = self.tracked();
         if tracked.as_ref().is_some_and(|tracked| tracked.term == term) {
@@ -69,7 +69,8 @@ impl Liveness {
         }
     }
 
-    /// A node's row was written: one that is to speak has just been heard of, any other is not waited for.
+    /// Follows a change of a node's row: an awaited node counts as just heard from, any other is no longer
+    /// tracked.
     fn node_changed(&self, id: Id, is_awaited: bool) {
         if let Some(tracked) = &mut *self.tracked() {
             if is_awaited {
@@ -80,7 +81,7 @@ impl Liveness {
         }
     }
 
-    /// The first nodes behind `after`, in the order of their ids, that were not heard of for longer than
+    /// Returns the first nodes after id `after`, in id order, that have been silent for longer than
     /// `silence`.
     fn silent(&self, silence: Duration, after: Option<Id>) -> Vec<Id> {
         let Some(tracked) = &*self.tracked() else { return Vec::new() };
@@ -94,7 +95,7 @@ impl Liveness {
         silent
     }
 
-    /// This server could not hear anyone for a while.
+    /// Extends all nodes' time by `pause`, during which this server could not hear from them.
     fn forgive(&self, pause: Duration) {
         if let Some(tracked) = &mut *self.tracked() {
             let now = Instant::now();
@@ -109,11 +110,11 @@ impl Liveness {
     }
 }
 
-/// The duty: tracks the nodes that are to speak, and writes down those that do not.
+/// The duty that tracks nodes and marks silent ones down.
 pub(super) struct NodeLiveness(Term);
 
 impl NodeLiveness {
-    /// Tracks no node yet, and looks for silent ones.
+    /// Starts the checks, with no nodes tracked yet.
     pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
         term.liveness.begin(term.number);
         let looking = term.clone();
@@ -157,7 +158,7 @@ impl Duty for NodeLiveness {
     }
 }
 
-/// The nodes that go down when they fall silent.
+/// Returns the nodes that must send heartbeats.
 fn awaited(tables: &dyn Reader) -> Result<Vec<Id>, Corrupt> {
     let mut nodes = Vec::new();
     read::each(tables, Table::Nodes, &[], &mut |node: Node| {
@@ -169,17 +170,17 @@ fn awaited(tables: &dyn Reader) -> Result<Vec<Id>, Corrupt> {
     Ok(nodes)
 }
 
-/// Whether the node goes down when it falls silent: one that is not ready yet speaks, too.
+/// Whether the node is marked down when it falls silent. Initializing nodes send heartbeats, too.
 fn is_awaited(node: &Node) -> bool {
     matches!(node.status(), NodeStatus::Ready | NodeStatus::Initializing)
 }
 
-/// Finds silent nodes for as long as it runs and has each batch of them written down. `grace` is what a node
-/// is given beyond its time to live: servers tell the leader of their nodes once a second, a telling may
-/// take a second, and one may fail.
+/// Repeatedly finds silent nodes and passes them to `down` in batches. `grace` is added to the TTL because
+/// servers report their nodes to the leader once a second, a report may take a second, and one report may
+/// fail.
 ///
-/// Silence counts only while this server `leads` for sure: one that no quorum answers is told of no node, and
-/// would have all of them go down the moment that the quorum is back.
+/// Silence counts only while this server certainly leads. A leader without a quorum gets no reports, and
+/// would otherwise mark all nodes down as soon as the quorum returns.
 async fn track<F: Future<Output = ()>>(
     liveness: &Liveness,
     ttl: Duration,
@@ -204,7 +205,7 @@ async fn track<F: Future<Output = ()>>(
                 );
                 liveness.forgive(late);
             }
-            // Each batch is asked for anew: some of its nodes may have spoken while the last one was written.
+            // Find each batch anew: some nodes may have been heard from while the previous batch was written.
             let nodes = liveness.silent(ttl + grace, after);
             let Some(last) = nodes.last() else { break };
             after = Some(*last);
@@ -213,9 +214,10 @@ async fn track<F: Future<Output = ()>>(
     }
 }
 
-/// Writes down that nodes are down. What fails is tried again by the next round, if this server leads then.
+/// Marks nodes down. Failures are retried in the next round if this server still leads.
 async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
-    // What is proposed cannot be taken back, and would wait in the log for a quorum that is lost by now.
+    // Confirm leadership first: a proposal cannot be withdrawn and would stay in the log until a quorum
+    // returns.
     let leads = context.cluster.raft().get_read_log_id(ReadPolicy::ReadIndex);
     if !matches!(timeout(CONFIRM_TIMEOUT, leads).await, Ok(Ok(_))) {
         let named = context.state.read(|reader| named(reader, &nodes)).unwrap_or_default();
@@ -243,19 +245,19 @@ async fn write_down(context: &Context, term: u64, nodes: Vec<Id>) {
     }
 }
 
-/// The nodes as the log names them.
+/// Formats the nodes for the log.
 fn named(reader: &dyn Reader, nodes: &[Id]) -> Result<String, Corrupt> {
     let mut rows = Vec::new();
     for id in nodes {
-        // One that cannot be decoded is named by its id.
+        // A node that cannot be decoded is named by its id.
         let row = readable(read::node(reader, id))?.flatten();
         rows.push(row.unwrap_or_else(|| Node { id: id.to_vec(), ..Node::default() }));
     }
     Ok(node_label::several(&rows))
 }
 
-/// The first of these nodes, as many as have no more allocations than one entry reads, and at least one. The others
-/// are found again by the next look, unless they speak before.
+/// Returns as many of the first nodes as have together no more allocations than one entry may read, but at
+/// least one. The next check finds the rest, unless they are heard from before.
 fn for_one_entry(reader: &dyn Reader, mut nodes: Vec<Id>) -> Result<Vec<Id>, Corrupt> {
     let mut rows = 0;
     for at in 0..nodes.len() {
@@ -333,7 +335,7 @@ mod tests {
 
     type Tracking = (Arc<Liveness>, mpsc::UnboundedReceiver<Vec<Id>>, JoinSet<()>, Arc<AtomicBool>);
 
-    /// A leader that takes `writing` to write nodes down, and whether it leads for sure.
+    /// Starts a tracker that takes `writing` to mark nodes down; returns the flag that says whether it leads.
     fn tracked_by(nodes: &[Id], writing: Duration) -> Tracking {
         let leads = Arc::new(AtomicBool::new(true));
         let leads_now = leads.clone();

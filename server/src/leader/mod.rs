@@ -1,5 +1,5 @@
-//! What only the leader does: [`duties`], which begin and end with a [`term`]. What they propose carries the term and
-//! takes no effect in another.
+//! What only the leader does: [`duties`] that begin and end with a [`term`]. Their proposals carry the term
+//! and have no effect in another.
 
 mod duties;
 mod hand_over;

@@ -1,5 +1,5 @@
-//! Launches periodic jobs when their schedules say so. What is due is derived from the clock and from what
-//! was decided on last, which is in the state: a new leader goes on where the former one stood.
+//! Launches periodic jobs on schedule. The due times follow from the clock and from the last launch recorded
+//! in the state, so that a new leader continues where the previous one stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,31 +21,31 @@ use super::term::Term;
 use crate::context::Context;
 use crate::error::WriteError;
 
-/// Launches under way at one time; at midnight many jobs are due at once.
+/// Maximum number of concurrent launches; many jobs are due at midnight.
 const LAUNCHES_IN_FLIGHT_MAX: usize = 256;
-/// The wall clock may be set meanwhile: no wait for it is longer than this.
+/// Maximum sleep, since the wall clock may be changed meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// A launch that could not be written is tried again after this.
+/// Pause before a launch is retried that could not be written.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// As a launch that was refused for a row that cannot be decoded. Each try is an entry of the log.
+/// Pause after a launch was refused because of a row that cannot be decoded. Each retry is a log entry.
 const RETRY_UNREADABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// The duty: launches jobs for as long as the term lasts.
+/// The duty that launches periodic jobs during a term.
 pub(super) struct PeriodicLaunches {
     context: Context,
     news: UnboundedSender<News>,
 }
 
-/// What the launcher is told.
+/// Messages to the launcher.
 enum News {
     /// All periodic jobs.
     Loaded(Agenda),
-    /// One that was written or removed, or whose next launch may be another now.
+    /// A job was written or removed, or its next launch may have changed.
     Changed(JobKey),
 }
 
 impl PeriodicLaunches {
-    /// Knows of no job yet.
+    /// Starts the launcher, with no jobs yet.
     pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
         let (news, told) = unbounded_channel();
         tasks.spawn(run(term.number, term.context.clone(), told));
@@ -53,7 +53,7 @@ impl PeriodicLaunches {
     }
 
     fn tell(&self, news: News) {
-        // Without the launcher the term is over.
+        // The launcher is gone only if the term is over.
         let _ = self.news.send(news);
     }
 }
@@ -80,7 +80,7 @@ impl Duty for PeriodicLaunches {
     }
 }
 
-/// The periodic job whose next launch may be another one after this change.
+/// Returns the periodic job whose next launch this change may affect.
 fn rescheduled(change: &Change) -> Option<JobKey> {
     if let Some(launch) = change.of::<rows::PeriodicLaunches>() {
         return key::job_names(&launch.key).map(|(namespace, id)| JobKey::new(namespace, id));
@@ -89,7 +89,7 @@ fn rescheduled(change: &Change) -> Option<JobKey> {
     job.periodic.then(|| JobKey::from(job))
 }
 
-/// When jobs are due. A job that is being launched is in neither.
+/// Due times of jobs. A job that is being launched is in neither map.
 #[derive(Debug, Default, PartialEq)]
 struct Agenda {
     by_time: BTreeSet<(i64, JobKey)>,
@@ -97,11 +97,11 @@ struct Agenda {
 }
 
 impl Agenda {
-    /// Takes in all periodic jobs.
+    /// Adds all periodic jobs.
     fn read(&mut self, reader: &dyn Reader, now_ns: i64) -> Result<(), Corrupt> {
         read::each(reader, Table::Jobs, &[], &mut |job: Job| {
             if job.periodic {
-                // One whose rows cannot be decoded is not launched, and the others are.
+                // A job with undecodable rows is skipped; the others are launched.
                 let due_ns = readable(due(reader, &job, now_ns))?.flatten();
                 self.set(JobKey::from(&job), due_ns);
             }
@@ -119,7 +119,7 @@ impl Agenda {
         }
     }
 
-    /// Takes out the job that is due first, if it is by `now_ns`.
+    /// Removes and returns the earliest job if it is due at `now_ns`.
     fn take_due(&mut self, now_ns: i64) -> Option<(JobKey, i64)> {
         let (due_ns, _) = self.by_time.first()?;
         if *due_ns > now_ns {
@@ -137,8 +137,8 @@ impl Agenda {
     }
 }
 
-/// When the job is to be launched next: at once if its schedule named a time since the launch that was
-/// decided on last, and then as the newest such time alone. `None`: it is not launched by the clock.
+/// Returns when the job is to be launched next: at once if launches were missed since the last recorded one,
+/// and then only the newest of them. Returns `None` if the job is not launched by the clock.
 fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corrupt> {
     if !job.periodic || job.stop || job.parameterized {
         return Ok(None);
@@ -155,11 +155,11 @@ fn due(reader: &dyn Reader, job: &Job, now_ns: i64) -> Result<Option<i64>, Corru
     let decided_ns =
         read::periodic_launch(reader, &job.namespace, &job.id)?.map_or(now_ns, |record| record.launch_ns);
     let missed = missed_launch(&schedule, decided_ns, now_ns);
-    // The clock may have been set back to before what was decided on.
+    // The clock may have been set back to before the last recorded launch.
     Ok(missed.or_else(|| schedule.next_after(now_ns.max(decided_ns))))
 }
 
-/// Launches for as long as it runs.
+/// Runs the launcher.
 async fn run(term: u64, context: Context, mut told: UnboundedReceiver<News>) {
     let mut agenda = Agenda::default();
     let mut launches = FuturesUnordered::new();
@@ -175,7 +175,7 @@ async fn run(term: u64, context: Context, mut told: UnboundedReceiver<News>) {
         tokio::select! {
             news = told.recv() => match news {
                 Some(News::Loaded(all)) => agenda = all,
-                // One that is being launched is looked at when that is decided.
+                // A job that is being launched is rescheduled when its launch is decided.
                 Some(News::Changed(job)) if under_way.contains(&job) => {}
                 Some(News::Changed(job)) => look_at(&context, &mut agenda, job),
                 None => return,
@@ -201,7 +201,7 @@ fn look_at(context: &Context, agenda: &mut Agenda, job: JobKey) {
     }
 }
 
-/// Has one launch decided, and gives the job back.
+/// Proposes one launch, and returns the job.
 async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> JobKey {
     let JobKey { namespace, id: job_id } = job.clone();
     let command =
@@ -217,7 +217,7 @@ async fn launch(context: &Context, term: u64, job: JobKey, launch_ns: i64) -> Jo
             tracing::warn!("job {:?} is not launched: {text}", job.id);
             tokio::time::sleep(RETRY_UNREADABLE_AFTER).await;
         }
-        // It was stopped or removed meanwhile.
+        // The job was stopped or removed meanwhile.
         Err(WriteError::Refused { text, .. }) => {
             tracing::debug!("job {:?} is not launched: {text}", job.id);
         }
@@ -268,7 +268,7 @@ mod tests {
             (Some(10 * MINUTE), 11 * MINUTE),
             (Some(9 * MINUTE), 10 * MINUTE),
             (Some(2 * MINUTE + SECOND), 10 * MINUTE),
-            // The clock was set back: what was decided on is not decided on again.
+            // The clock was set back: recorded launches are not repeated.
             (Some(20 * MINUTE), 21 * MINUTE),
             (None, 11 * MINUTE),
         ] {

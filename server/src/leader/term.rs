@@ -1,4 +1,4 @@
-//! The terms in which this server leads: when one begins and ends, and what its duties are made of.
+//! Starts and ends a leader's duties with the terms in which this server leads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use crate::membership::levels::first_level;
 /// Pause between attempts to begin a term's duties.
 const BEGIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the duties of a term are made of. A cheap handle.
+/// What the duties of a term are built from. A cheap handle.
 #[derive(Clone)]
 pub(super) struct Term {
-    /// Raft's term in which this server leads.
+    /// The raft term in which this server leads.
     pub(super) number: u64,
-    /// The server.
+    /// The server's parts.
     pub(super) context: Context,
-    /// When nodes were heard of.
+    /// When nodes were last heard from.
     pub(super) liveness: Arc<Liveness>,
 }
 
 /// A term in which this server leads. Dropping it ends all duties.
 struct LeaderTerm {
     number: u64,
-    /// Dropped with the term, which aborts it.
+    /// Dropping the set aborts the duties.
     _duties: JoinSet<()>,
 }
 
 impl LeaderTerm {
-    /// Takes up the duties of a leader on `work`: scheduling takes whole threads, and not those that raft runs on. To
-    /// be called when this server's state holds all entries of earlier terms.
+    /// Starts the duties on `work`, not on raft's runtime, since scheduling occupies whole threads. This
+    /// server's state must already contain all entries of earlier terms.
     fn start(term: Term, feed: &Feed, work: &Handle) -> LeaderTerm {
         let (number, state) = (term.number, term.context.state.clone());
-        // First the feed, then the tables: nothing falls in between.
+        // Subscribe before reading the tables, so that no change is missed.
         let applied = feed.subscribe();
         let mut duties = JoinSet::new();
         duties.spawn_on(duties::run(state, move |tasks| duties::all(&term, tasks), applied), work);
@@ -47,7 +47,7 @@ impl LeaderTerm {
     }
 }
 
-/// Does a leader's duties while this server leads, on `work`.
+/// Runs the leader's duties on `work` whenever this server leads.
 pub(crate) async fn lead_when_elected(
     context: Context,
     feed: Feed,
@@ -89,14 +89,15 @@ pub(crate) async fn lead_when_elected(
     }
 }
 
-/// Waits until the state here holds all entries of earlier terms, and names the cluster, with a configuration of
-/// autopilot and a feature level, if it has no name.
+/// Waits until this server's state contains all entries of earlier terms. If the cluster has no id yet,
+/// writes the autopilot configuration, then the id and the feature level.
 async fn prepare(context: &Context, term: u64) -> Result<(), String> {
     let read = openraft::ReadPolicy::ReadIndex;
     context.cluster.raft().ensure_linearizable(read).await.map_err(|error| error.to_string())?;
     if context.state.machine().cluster().cluster_id.is_empty() {
-        // Before the name, so that a cluster that has one has both. One that was named by an earlier release, which may
-        // still run on other servers, keeps to what its leader was told until an operator sets it.
+        // Written before the id, so that a cluster with an id has both. A cluster that got its id from an
+        // earlier release, which other servers may still run, keeps its leader's configured options until an
+        // operator sets a configuration.
         let config = Some(context.options.autopilot);
         let autopilot = AutopilotSet { config, enforced_modify_index: Some(0) };
         context.writer.write_as_leader(term, autopilot).await.map_err(|error| error.to_string())?;

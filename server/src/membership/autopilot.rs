@@ -1,7 +1,8 @@
-//! A leader's care for the membership: who has been well for a while votes, who has gone before that is forgotten.
+//! Maintains the membership as the leader: promotes learners that have been healthy for a while, and removes
+//! learners that have failed.
 //!
-//! Whatever reaches the port may ask to join. Were it a voter at once, three that go again would leave a cluster of three
-//! without a quorum.
+//! New servers join as learners because anything that reaches the port may ask to join. If it became a voter
+//! at once, three such servers that disappear again would cost a cluster of three its quorum.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,15 +21,15 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::options::ServerOptions;
 
-/// How often the members are looked at.
+/// Interval between checks of the members.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The configuration in force: the cluster's, or what this server was told at its start where the cluster has none.
+/// Returns the configuration in force: the cluster's, or this server's start options if the cluster has none.
 pub(crate) fn config(state: &State, options: &ServerOptions) -> Result<AutopilotConfig, Corrupt> {
     Ok(state.read(read::autopilot)?.unwrap_or(options.autopilot))
 }
 
-/// How the servers are, by this server's word, which leads.
+/// Returns the servers' health as seen by this leader.
 pub(crate) fn health(context: &Context) -> Result<Vec<ServerHealth>, Corrupt> {
     Ok(look(context, &config(&context.state, &context.options)?))
 }
@@ -37,21 +38,22 @@ fn look(context: &Context, config: &AutopilotConfig) -> Vec<ServerHealth> {
     context.health.look(&context.cluster, &context.options.raft, config, crate::clock::now_ns())
 }
 
-/// Looks after the members for as long as this server runs, while it leads.
+/// Maintains the membership whenever this server leads.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { cluster, changes, .. } = &context;
-    // Learners that are well, each with since when; and why one does not vote for all that.
+    // Healthy learners, each with the start of its healthy time; and the last reported reason why a learner
+    // cannot vote.
     let mut well: BTreeMap<u64, Instant> = BTreeMap::new();
     let mut told: BTreeMap<u64, String> = BTreeMap::new();
     loop {
         sleep(LOOK_INTERVAL).await;
         if !cluster.is_leader() {
-            // Another one looks, and begins anew.
+            // Another server leads and starts its own records.
             well.clear();
             context.health.clear();
             continue;
         }
-        // A fault of the disk ends this server where it arises.
+        // Skip the round: a disk fault ends this server where it is detected.
         let Ok(config) = config(&context.state, &context.options) else { continue };
         look(&context, &config);
         let stabilization = Duration::from_nanos(config.server_stabilization_time_ns.max(0).unsigned_abs());
@@ -84,7 +86,8 @@ pub(crate) async fn keep(context: Context) -> Result<(), String> {
     }
 }
 
-/// Whether a server answers this leader and has the log: a voter without it would hold up every write.
+/// Whether a server answers this leader and is up to date. Promoting one that is not would hold up every
+/// write.
 fn is_well(cluster: &Cluster, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
     let member_since = metrics.membership_config.log_id().as_ref().map_or(0, |id| id.index);
     let last = metrics.last_log_index.unwrap_or_default();

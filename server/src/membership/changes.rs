@@ -1,8 +1,8 @@
-//! Changes of the membership: one at a time, by the leader, each in a task of its own.
+//! Membership changes: one at a time, by the leader, each in its own task.
 //!
-//! Raft changes voters by two entries, a joint configuration and then the new one alone, and nothing but
-//! the caller goes from the first to the second. So the caller must be no one who may go away in between,
-//! as a request does; and whatever a leader that died has left joint, the leader of the day makes uniform.
+//! Raft changes voters in two entries, a joint configuration and then the final one, and only the caller
+//! proposes the second. So changes do not run in request handlers, which may be cancelled in between. If a
+//! leader fails in between, the next leader completes the change.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,36 +24,36 @@ use tonic::Status;
 use super::levels;
 use crate::cluster::{Cluster, HEARD_WITHIN, Member};
 
-/// Pause before a change that did not get through is tried again.
+/// Pause before a failed change is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the server that leadership is handed to may take to show itself.
+/// How long the new leader may take to appear after a handover.
 const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Changes the membership while this server leads. A cheap handle.
 #[derive(Clone)]
 pub struct Changes {
     cluster: Cluster,
-    /// Tells the cluster's feature level.
+    /// Provides the cluster's feature level.
     state: State,
-    /// Held by the one change under way.
+    /// Held during a change.
     turn: Arc<Mutex<()>>,
     admissions: Arc<Semaphore>,
 }
 
 type Change = ChangeMembers<u64, Server>;
 
-/// What an operator has done although it is advised against, each in so many words.
+/// Risks that an operator has explicitly accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Force {
-    /// Remove a server that lives: unless it is stopped, it asks to join again.
+    /// Remove a server that is alive. Unless it is stopped, it asks to join again.
     pub living: bool,
-    /// Remove one although the voters that are left have no majority of living ones. Nothing is decided then before
-    /// enough of those that are away are back.
+    /// Remove a server although the remaining voters then lack a majority of live ones. Until enough others
+    /// return, nothing can be committed.
     pub without_majority: bool,
 }
 
-/// No change of the membership is decided without a majority of the voters that there are.
+/// Error text: every membership change needs a majority of the present voters.
 pub(crate) const QUORUM_LOST: &str = "no server can be removed, since that takes a majority of the present voters: start \
     those that are away again. Where they are lost for good, `ordu server recover` makes a new cluster of what one server has";
 
@@ -62,22 +62,23 @@ fn failed(error: impl std::fmt::Display) -> Status {
 }
 
 impl Changes {
-    /// Changes of `cluster`'s membership.
+    /// Creates the handle for `cluster`'s membership.
     pub fn new(cluster: Cluster, state: State) -> Self {
         Self { cluster, state, turn: Arc::default(), admissions: Arc::new(Semaphore::new(ADMISSIONS_MAX)) }
     }
 
-    /// Held by whoever changes the membership, or counts on it that no one does.
+    /// Returns the lock to hold while changing the membership or relying on its not changing.
     pub(super) fn turn(&self) -> &Mutex<()> {
         &self.turn
     }
 
-    /// Takes a server in as a learner whose release knows so high a feature level: once it is well, [`super::autopilot`] has it vote. A known server gets its new
-    /// address. What has begun is carried through, whether the caller waits for it or not.
+    /// Adds a server as a learner; once it is healthy, [`super::autopilot`] makes it a voter. Updates the
+    /// address of a known server. `feature_level` is the highest level that its release supports. Once begun,
+    /// the change completes even if the caller stops waiting.
     ///
     /// # Errors
-    /// When this server does not lead, when the change does not get through, when the server that asks knows less than the
-    /// cluster's feature level, or when a member that lives has its name.
+    /// Returned if this server does not lead, the change fails, `feature_level` is below the cluster's, or a
+    /// live member has the same name.
     pub async fn admit(&self, peer: Peer, feature_level: u32) -> Result<(), Status> {
         let Some(server) = peer.server.filter(|server| !server.rpc_addr.is_empty() && peer.id != 0) else {
             return Err(Status::invalid_argument("a server that joins says its id and its address"));
@@ -95,10 +96,10 @@ impl Changes {
             .map_err(|error| Status::internal(format!("the request to join was not worked on: {error}")))?
     }
 
-    /// Makes every configuration uniform that is left joint while this server leads.
+    /// Completes joint configurations that were left over while this server leads.
     ///
     /// # Errors
-    /// When raft has stopped.
+    /// Returned when raft has stopped.
     pub async fn keep_uniform(self) -> Result<(), String> {
         let mut metrics = self.cluster.raft().server_metrics();
         loop {
@@ -108,7 +109,7 @@ impl Changes {
                 is_joint && metrics.current_leader == Some(metrics.id)
             };
             if is_left_joint {
-                // A change that is under way makes it uniform itself before the turn comes.
+                // A running change makes the configuration uniform itself before it releases the lock.
                 let _turn = self.turn.lock().await;
                 if let Err(status) = self.make_uniform().await {
                     tracing::debug!(reason = status.message(), "the membership is still joint");
@@ -122,7 +123,7 @@ impl Changes {
         }
     }
 
-    /// Has the membership know a server by its present address, as a learner where it was unknown.
+    /// Adds an unknown server as a learner, or updates the address of a known one.
     async fn make_known(&self, id: u64, server: &Server, feature_level: u32) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         let level = self.state.feature_level();
@@ -154,11 +155,11 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes a learner a voter, in the place of its former self where there is one, or of another that has failed where
-    /// `config` lets that one go.
+    /// Makes a learner a voter. It replaces the failed voter of the same name if there is one, or else
+    /// another failed voter if `config` allows.
     ///
     /// # Errors
-    /// When the change does not get through, or would leave the living without a majority.
+    /// Returned if the change fails, or would leave the voters without a live majority.
     pub(super) async fn promote(&self, id: u64, config: &AutopilotConfig) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         self.make_uniform().await?;
@@ -172,8 +173,8 @@ impl Changes {
         }
         let (namesake, learners) = self.former(&metrics, &members, id, &me.server)?;
         let has_failed = |it: &&Member| it.voter && self.cluster.has_failed(&metrics, it);
-        // Its own former self never comes back. Of others one goes for one: who has failed may come back, and a quorum
-        // must be left then as well.
+        // A failed voter of the same name will not return. Of other failed voters replace only one per new
+        // voter: they may return, and a quorum must exist then, too.
         let left = members.iter().filter(|it| it.voter).count() as u64;
         let may_go = config.cleanup_dead_servers && left >= config.min_quorum;
         let failed = || members.iter().filter(|_| may_go).find(has_failed).map(|it| it.id);
@@ -205,10 +206,10 @@ impl Changes {
         Ok(())
     }
 
-    /// Removes a learner that has failed: if it comes back, it asks to join again.
+    /// Removes a failed learner. If it returns, it asks to join again.
     ///
     /// # Errors
-    /// When the change does not get through.
+    /// Returned if the change fails.
     pub(super) async fn forget(&self, id: u64) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         self.make_uniform().await?;
@@ -224,12 +225,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Removes a server that has failed, or another one by force. What has begun is carried through, whether the caller
-    /// waits for it or not.
+    /// Removes a failed server, or by force another one. Once begun, the change completes even if the caller
+    /// stops waiting.
     ///
     /// # Errors
-    /// When there is no such server, when it lives or the rest would be left without a majority of the living and that
-    /// is not forced, when it leads, and when the change does not get through.
+    /// Returned if there is no such server, it leads, or the change fails. Without `force`, also if it is
+    /// alive or its removal would leave no live majority.
     pub async fn remove(&self, choice: PeerChoice, force: Force) -> Result<(), Status> {
         let changes = self.clone();
         let removal = tokio::spawn(async move { changes.remove_chosen(&choice, force).await });
@@ -281,12 +282,13 @@ impl Changes {
         Ok(())
     }
 
-    /// Hands leadership to a voter, the chosen one or whoever has most of the log, and answers from whom to whom it went.
+    /// Transfers leadership to the chosen voter, or to the one with the most complete log. Returns the old
+    /// and the new leader.
     ///
     /// # Errors
-    /// When there is no such server, when it does not vote or does not answer, and when it does not take over.
+    /// Returned if there is no such server, it is no voter, does not answer, or does not take over.
     pub async fn hand_over(&self, choice: Option<PeerChoice>) -> Result<(Member, Member), Status> {
-        // A voter that is removed meanwhile would be a leader that nobody counts.
+        // Hold the lock so that the new leader is not removed from the voters meanwhile.
         let _turn = self.turn.lock().await;
         let metrics = self.cluster.metrics();
         let members = self.cluster.members_of(&metrics);
@@ -308,7 +310,7 @@ impl Changes {
         }
         let may_lead = |id| chosen.map_or_else(|| fit.contains(&id), |chosen| chosen.id == id);
         crate::leader::hand_over(&self.cluster, may_lead).await;
-        // Between the two there may be a moment without any.
+        // There may be a moment without a leader.
         let leader = timeout(SUCCESSION_TIMEOUT, self.cluster.another_leads(me.id)).await;
         let to = leader.ok().and_then(|leader| members.iter().find(|it| it.id == leader));
         let to =
@@ -316,7 +318,7 @@ impl Changes {
         Ok((me.clone(), to.clone()))
     }
 
-    /// Refuses voters of whom the living, by what this leader knows, would be too few.
+    /// Returns an error unless a majority of `voters` answers this leader.
     fn must_have_a_majority<'a>(
         &self,
         metrics: &RaftMetrics<TypeConfig>,
@@ -331,8 +333,8 @@ impl Changes {
         Err(Status::failed_precondition(text))
     }
 
-    /// Which members a server takes the place of: the dead of its name, but of voters no more than one. So
-    /// names that are the same by mistake cost no quorum.
+    /// Returns the failed members of the same name that a server replaces: at most one voter, so that
+    /// duplicate names by mistake cannot cost the quorum, and all learners.
     fn former(
         &self,
         metrics: &RaftMetrics<TypeConfig>,
@@ -354,18 +356,18 @@ impl Changes {
         Ok((voter, namesakes().filter(|it| !it.voter).map(|it| it.id).collect()))
     }
 
-    /// Completes what was cut between the joint and the uniform configuration. To be called in turn.
+    /// Completes a change that was interrupted in the joint configuration. The caller must hold the lock.
     async fn make_uniform(&self) -> Result<(), Status> {
         let metrics = self.cluster.metrics();
         if metrics.membership_config.membership().get_joint_config().len() < 2 {
             return Ok(());
         }
         tracing::info!("completing a change of membership that was cut in the middle");
-        // From a joint configuration, any change leads to the new one alone, and this one to no other.
+        // From a joint configuration, any change leads to its final one; this empty change does nothing else.
         self.change(&metrics, Change::AddVoterIds(BTreeSet::new()), false).await
     }
 
-    /// Changes the membership that `seen` shows, and no other. To be called in turn.
+    /// Changes the membership, provided that it is still the one in `seen`. The caller must hold the lock.
     async fn change(
         &self,
         seen: &RaftMetrics<TypeConfig>,
@@ -379,7 +381,7 @@ impl Changes {
     }
 }
 
-/// The member that an operator means.
+/// Returns the member that an operator chose.
 fn chosen<'a>(members: &'a [Member], choice: &PeerChoice) -> Result<&'a Member, Status> {
     let (found, named) = match &choice.by {
         Some(peer_choice::By::Id(id)) => (members.iter().find(|it| it.id == *id), format!("the id {id}")),
@@ -396,7 +398,7 @@ fn chosen<'a>(members: &'a [Member], choice: &PeerChoice) -> Result<&'a Member, 
     })
 }
 
-/// The last log index that a server is known to have; `None` where this server does not lead.
+/// Returns the last log index that a server is known to have; `None` if this server does not lead.
 pub(super) fn replicated(metrics: &RaftMetrics<TypeConfig>, id: u64) -> Option<Option<u64>> {
     let replication = metrics.replication.as_ref()?;
     Some(replication.get(&id).copied().flatten().map(|log_id| log_id.index))

@@ -1,4 +1,4 @@
-//! Servers greet each other: at first to form or find their cluster, later to stay found.
+//! Servers greet each other: first to form or find their cluster, later to keep contact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,59 +28,59 @@ use crate::options::ServerOptions;
 use crate::peers::Peers;
 use crate::server::ServerError;
 
-/// How often servers greet while they look for their cluster …
+/// Interval of greetings while a server looks for its cluster …
 const SEARCH_INTERVAL: Duration = Duration::from_millis(200);
-/// … and when they have it.
+/// … and when it is a member.
 const SETTLED_INTERVAL: Duration = Duration::from_millis(2_000);
-/// After so long without its cluster a server says what it waits for.
+/// Interval of log messages about what a server without a cluster waits for.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(10);
-/// Servers that were heard of within this time are counted on to form a cluster.
+/// Servers heard from within this time count for forming a cluster.
 const LATELY: Duration = Duration::from_secs(3);
-/// A server without a cluster that misses one of the first voters for so long gives them up.
+/// A server without a cluster gives up its set of first voters when a member is missing for this long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// Pause between requests to join.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a request to join may take.
+/// Timeout of a request to join.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-/// A voter that has heard of no leader for so long may have been removed without its knowing.
+/// A voter without a leader for this long may have been removed without knowing it.
 const REMOVED_AFTER: Duration = Duration::from_secs(10);
 
-/// Where a server stands on its way to membership.
+/// A server's progress towards membership.
 struct Step {
-    /// It votes, and the membership has its present address.
+    /// It is a voter, and the membership has its current address.
     is_member: bool,
-    /// It has reason to ask the leader.
+    /// It should ask the leader to join.
     asks: bool,
 }
 
-/// Greets, forms, joins.
+/// Greets other servers; forms or joins the cluster.
 pub struct Discovery {
     /// The server's options.
     pub options: Arc<ServerOptions>,
-    /// Who this server is.
+    /// This server's identity.
     pub identity: ClusterId,
-    /// Raft and what it knows.
+    /// Raft's view of the cluster.
     pub cluster: Cluster,
-    /// Changes of the membership, for a leader.
+    /// Changes the membership, on the leader.
     pub changes: Changes,
-    /// Channels.
+    /// Channels to other servers.
     pub peers: Peers,
-    /// Who was heard of.
+    /// Servers heard from.
     pub known: Known,
-    /// This server's clock, which is compared with those of the servers that are greeted.
+    /// This server's clock, which is compared with those of the greeted servers.
     pub clock: ServerClock,
-    /// How this server meets others.
+    /// Handles greetings.
     pub greetings: Greetings,
-    /// The log and the tables, which say what this server holds when raft has stopped.
+    /// The log. With the tables, it tells what this server holds after raft has stopped.
     pub log: Arc<dyn LogDb>,
-    /// See `log`.
+    /// The tables.
     pub state: State,
-    /// What is wrong here.
+    /// Alarms of this server.
     pub alarms: Alarms,
 }
 
 impl Discovery {
-    /// This server as others should know it.
+    /// Returns this server's description for others.
     pub fn me(options: &ServerOptions, id: u64) -> Peer {
         let server = Server {
             name: format!("{}.{}", options.name, options.region),
@@ -92,11 +92,11 @@ impl Discovery {
         Peer { id, server: Some(server), region: options.region.clone() }
     }
 
-    /// Runs until it finds a reason to stop the server.
+    /// Runs until there is a reason to stop the server.
     ///
     /// # Errors
-    /// Why this server must end: the data directory is another cluster's or a copy, its log went back, or it
-    /// has to start anew to form a cluster.
+    /// The reason: the data directory belongs to another cluster or is a copy, its log lost entries, or the
+    /// server must start anew to form a cluster.
     pub async fn run(self) -> Result<(), ServerError> {
         tokio::select! {
             end = self.greetings.end() => Err(end.into()),
@@ -125,8 +125,8 @@ impl Discovery {
                 asked = Some(Instant::now());
             }
             if step.is_member && holds_something {
-                // One that has just started may be needed as the leader, and is none before it has heard
-                // whether its clock is right.
+                // A starting server may be needed as the leader, and cannot lead before its clock was
+                // compared.
                 let is_compared = self.clock.verdict() != Verdict::Unknown;
                 let pause = if is_compared { SETTLED_INTERVAL } else { SEARCH_INTERVAL };
                 self.pause(pause).await;
@@ -140,8 +140,8 @@ impl Discovery {
         }
     }
 
-    /// Waits until the next greetings, but not for long where the leader is not heard of: who else is missing is to be
-    /// known soon then.
+    /// Waits until the next greetings, but only briefly if the leader is not heard from, to find out soon
+    /// which other servers are missing.
     async fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         loop {
@@ -156,14 +156,14 @@ impl Discovery {
         let id = self.identity.server_id();
         let mut others: Vec<u64> = self.cluster.members().iter().map(|member| member.id).collect();
         if others.is_empty() {
-            // Those that it is about to form the cluster with.
+            // Compare with the servers with which it is about to form the cluster.
             others = self.identity.settled();
         }
         others.retain(|other| *other != id);
         self.clock.check(&others);
     }
 
-    /// Ends a server that waits in vain for the others that it has settled on, so that it starts anew.
+    /// Ends a server whose set of first voters cannot form a cluster any more, so that it starts anew.
     async fn give_up_in_time(&self, missing_since: &mut Option<Instant>) -> Result<(), ServerError> {
         let outlook = if self.identity.settled().is_empty() || self.cluster.known_leader() {
             Outlook::Good
@@ -176,7 +176,7 @@ impl Discovery {
                 return Ok(());
             }
             Outlook::Missing(missing) => {
-                // From when it was noticed: this process may have stood still itself.
+                // Measured from when this process noticed: it may have been suspended itself.
                 if missing_since.get_or_insert_with(Instant::now).elapsed() <= GIVE_UP_AFTER {
                     return Ok(());
                 }
@@ -191,7 +191,7 @@ impl Discovery {
         let held =
             held.map_err(|source| ServerError::Io { what: "cannot read the log".to_owned(), source })?;
         if held {
-            // It came while raft was being stopped.
+            // Entries arrived while raft was being stopped.
             return Err(ServerError::Again {
                 reason: format!("{reason}, but it has entries of the log now"),
             });
@@ -202,26 +202,26 @@ impl Discovery {
         })
     }
 
-    /// The same as [`Cluster::holds_something`], once raft has stopped.
+    /// As [`Cluster::holds_something`], once raft has stopped.
     fn holds_something_on_disk(&self) -> io::Result<bool> {
         let applied = self.state.read(position)?.last_log_id;
         let last = self.log.last()?.map(|(index, _)| index);
         Ok(applied.is_some() || self.cluster.is_from_others(last))
     }
 
-    /// One step towards membership.
+    /// Takes one step towards membership.
     async fn step(&self) -> Step {
         let id = self.identity.server_id();
         let members = self.cluster.members();
         if let Some(me) = members.iter().find(|member| member.id == id) {
             let is_known = Some(&me.server) == Discovery::me(&self.options, id).server.as_ref();
-            // Who is removed while it is away is not told: its own configuration says that it votes. If it
-            // does, the question changes nothing, and where nobody leads, nobody is asked.
+            // A server that was removed while it was away still finds itself among the voters of its own
+            // configuration. Asking is harmless if it is a voter, and without a leader no request is sent.
             let may_be_removed = self.cluster.leaderless_for() > REMOVED_AFTER;
             return Step { is_member: me.voter && is_known, asks: !is_known || may_be_removed };
         }
         if !members.is_empty() {
-            // The cluster was told of this server's leaving, or has not replicated its coming yet.
+            // The cluster has removed this server, or has not yet replicated its addition.
             return Step { is_member: false, asks: true };
         }
         if !self.identity.settled().is_empty() || self.identity.get().is_empty() {
@@ -234,7 +234,7 @@ impl Discovery {
         Step { is_member: false, asks: false }
     }
 
-    /// A server without a cluster joins one that is there, else settles on the first voters of one.
+    /// Without a cluster: joins an existing one, or else settles on a set of first voters.
     fn settle_or_adopt(&self) {
         let result = match self.look(forming::next) {
             Next::Wait | Next::SameName(_) => return,
@@ -255,7 +255,7 @@ impl Discovery {
         }
     }
 
-    /// Judges what this server and the others say of themselves.
+    /// Applies `judge` to the statements of this server and the others.
     fn look<T>(&self, judge: impl FnOnce(&Own<'_>, &[Heard<'_>], &Gone) -> T) -> T {
         let met: Vec<Met> = self.known.met().values().cloned().collect();
         let heard: Vec<Heard<'_>> =
@@ -276,7 +276,7 @@ impl Discovery {
         let id = self.identity.server_id();
         let settled = self.identity.settled();
         if settled.first() != Some(&id) {
-            // Its log comes from the one of the lowest id.
+            // The server with the lowest id initialises the cluster.
             return;
         }
         let mut servers: BTreeMap<u64, Server> = BTreeMap::new();
@@ -295,7 +295,7 @@ impl Discovery {
         }
         match self.cluster.raft().initialize(servers).await {
             Ok(()) => tracing::info!(voters = settled.len(), "formed the cluster"),
-            // It has by now.
+            // The cluster is initialised already.
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(error) => tracing::error!(%error, "the cluster cannot be formed"),
         }
@@ -304,7 +304,7 @@ impl Discovery {
     async fn ask_to_join(&self) {
         let me = Discovery::me(&self.options, self.identity.server_id());
         if self.cluster.is_leader() {
-            // It has moved and leads all the same; what it would ask is its own to do.
+            // This server leads and has moved, so it updates its own address.
             if let Err(status) = self.changes.admit(me, FEATURE_LEVEL).await {
                 tracing::warn!(
                     reason = status.message(),
@@ -331,7 +331,7 @@ impl Discovery {
         }
     }
 
-    /// The leader's address as this server or anyone it greets knows it.
+    /// Returns the leader's address as known to this server or a server that it greets.
     async fn leader_address(&self) -> Option<String> {
         if let Some(leader) = self.cluster.leader() {
             return Some(self.peers.address_of(leader.id, &leader.server));
@@ -382,10 +382,10 @@ impl Discovery {
         join_all(greeted).await.into_iter().flatten().collect()
     }
 
-    /// Ends a server that has less than the others count on.
+    /// Ends this server if its log lacks entries that others rely on.
     async fn check_losses(&self, replies: &[(String, GreetReply)]) -> Result<(), ServerError> {
         let mut told = replies.iter().map(|(_, reply)| reply).filter(|reply| reply.had.is_some());
-        // Asked only now: what it has acknowledged up to the answers is in there.
+        // Read only now, so that it includes everything acknowledged before the replies.
         let Some(has) = self.cluster.has().await else { return Ok(()) };
         let Some(what) = told.find_map(|reply| self.greetings.lost(reply, has)) else { return Ok(()) };
         let loss = Loss { what, targets: self.targets() };
@@ -394,7 +394,7 @@ impl Discovery {
         Err(self.greetings.end_of(&loss).await)
     }
 
-    /// Hears what a server that was greeted says.
+    /// Processes a reply to a greeting.
     async fn take_in(&self, target: &str, reply: GreetReply) {
         let Some(said) = Said::of_reply(&reply) else { return };
         if said.peer.id != self.identity.server_id() && said.peer.region == self.options.region {
@@ -403,19 +403,19 @@ impl Discovery {
                     && !self.known.met().contains_key(&other.id)
                     && other.region == self.options.region;
                 if is_new && self.known.note_hearsay(rpc_addr(&other)) {
-                    // Only its address is taken on hearsay; it is greeted next time.
+                    // Remember only the address; the server there is greeted in the next round.
                     tracing::debug!(target, other = rpc_addr(&other), "heard of another server");
                 }
             }
         }
         let member_at = self.cluster.address_of(said.peer.id);
-        // Who is refused hears of it when it greets.
+        // Ignore a refusal; that server learns of it when it greets.
         let _ = self.greetings.hear(said, member_at).await;
     }
 
-    /// A member of a cluster must not be told by its configuration to join another one. Of two that meet so,
-    /// the one whose cluster works stays, or one stray server could end a healthy cluster. One that has only
-    /// settled on first voters is no member yet: where another set was quicker, it goes there.
+    /// Refuses to run a member of a cluster that is configured to join another cluster. Only a server whose
+    /// cluster has no leader ends, so that a stray server cannot end a healthy cluster. A server that has
+    /// only settled on first voters is not a member yet, and may join another set that was faster.
     fn check_foreign(
         &self,
         target: &str,

@@ -1,101 +1,102 @@
-//! Which first voters a server settles on: the rule by which a cluster forms once.
+//! Decides on which set of first voters a server settles, so that a cluster forms only once.
 //!
-//! Raft is initialised with a set of voters by the one of the lowest id, and only when each of them has said
-//! that it has settled on that set: so there is one first log entry. A server settles durably before it says
-//! so. It leaves a set only for a smaller one (by the order of the sorted ids), or for a cluster that is
-//! there, and only once it has heard that the set is void:
+//! The member with the lowest id initialises raft with the set, and only after every member has said that it
+//! settled on exactly that set. So there is only one first log entry. A server stores its choice before it
+//! announces it. It leaves a set only for a smaller one (comparing the sorted ids) or for an existing
+//! cluster, and only after it has learned that the set is void:
 //!
-//! - a member of the set has settled on a smaller one, or
-//! - a member of the set belongs to another cluster that is there, or is one of its first voters.
+//! - a member of the set has settled on a smaller set, or
+//! - a member of the set belongs to another existing cluster or to its first voters.
 //!
-//! Why a void set was not initialised and never will be: take the first member that leaves it. The member
-//! that it had heard of had not been in the set before (or it would have been the first to leave), and it
-//! never comes to it, since servers go from a set to smaller ones only, and from a cluster that is there to
-//! none. So that member's word is missing for ever.
+//! Why a void set was not and never will be initialised: consider the first member that leaves it. The member
+//! whose statement made it leave was not on the set before (otherwise it would have been the first to leave).
+//! It also never settles on it later, since servers move only to smaller sets, and never leave an existing
+//! cluster. So that member's agreement is missing forever.
 //!
-//! Why servers agree: all that hear of each other tend to the lowest ids, and of two sets the smaller voids
-//! the larger one as soon as they share a member.
+//! Why servers agree: all servers that hear from each other prefer the lowest ids, and if two sets share a
+//! member, the smaller one voids the larger one.
 //!
-//! A set of which a member is gone for good is not void, since that member may have said its word. So whoever
-//! misses a member for a while, and holds nothing, gives up its own id instead and starts anew under a fresh
-//! one, which has said nothing. It holds nothing if it has taken no entry from another leader and has seen
-//! none committed (the first entry, which is the set itself, is none): a word that it gave, and a vote, it
-//! takes with it.
+//! If a member of a set is gone for good, the set is not void, since that member may have agreed to it. So a
+//! server that misses a member for a while and holds nothing gives up its own id, and starts anew under a new
+//! id that has made no statements. A server holds nothing if it has taken no entry from another leader and
+//! has seen none committed. (The first entry, which is the set itself, does not count.) The old id's
+//! agreement and votes go with it.
 //!
-//! Why that is safe: an id that is given up is never heard of again, which is to raft a crash for ever. What
-//! others may have committed with it they have not committed by it, for it has acknowledged no entry; and
-//! what it proposed itself it has told no one of, for it saw none committed. A set that loses a quorum so
-//! can commit nothing from then on. Whether it had committed something before, without those that give it
-//! up, is why a member is not given up for missing alone: those that are missing must be too few for a
-//! quorum, or so many of them must have lost their disks that the set could not go on in any case. Else it
-//! may be that they formed the cluster and are cut off, and they are waited for.
+//! Why that is safe: an id that is given up never appears again, which to raft is a permanent crash. The
+//! server acknowledged no entry under it, so no commit of another server relied on it. It reported no entry
+//! that it proposed itself, since it saw none committed. If a set loses its quorum in this way, it can commit
+//! nothing from then on. It may have committed something earlier, without the members that give up. So a
+//! missing member alone is no reason to give up. Either the missing members must be too few for a quorum, or
+//! so many of them must have lost their disks that the set could not continue anyway. Otherwise they may have
+//! formed the cluster and be cut off, and the server waits for them.
 //!
-//! Why no two clusters come of it: under its new id, the server settles on no other set before it has heard
-//! that the set that it left can have no quorum any more, since others have given it up, too, or that one of
-//! them never settled on it (and by now will not, since it has been told). A cluster that the others formed
-//! after all it joins.
+//! Why two clusters cannot result: under its new id, a server settles on no other set until it knows that the
+//! set it left can have no quorum any more (because others gave it up, too), or that one member never settled
+//! on it (and will not do so, since it has been told). If the others formed a cluster nevertheless, the
+//! server joins it.
 //!
-//! Why it ends: whoever hears that a member has given up a set gives it up at once, if it holds nothing, and
-//! nobody counts on servers that have not done so yet. So all that are left over from a set come back fresh
-//! together.
+//! Why it terminates: a server that learns that a member gave up a set gives it up at once if it holds
+//! nothing, and no server counts on servers that have yet to do so. So the remaining members of a set return
+//! together under new ids.
 
 use std::collections::BTreeSet;
 
 use super::known::Said;
 
-/// What matters of this server.
+/// This server's state.
 pub(super) struct Own<'a> {
     pub(super) id: u64,
     pub(super) name: &'a str,
     pub(super) bootstrap_expect: u32,
-    /// The first voters that it has settled on; sorted; empty while it has not.
+    /// The first voters that it has settled on, sorted; empty if it has not settled.
     pub(super) settled: &'a [u64],
-    /// Those that it had settled on when it gave up its former id; empty if it never did.
+    /// The set that it had settled on when it gave up its previous id; empty if it never did.
     pub(super) left: &'a [u64],
 }
 
-/// Another server, and whether it was heard of lately.
+/// Another server, and whether it was heard from recently.
 pub(super) struct Heard<'a> {
     pub(super) said: &'a Said,
     pub(super) lately: bool,
 }
 
-/// Ids that no server has any more.
+/// Ids that are no longer in use.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gone {
-    /// Given up by servers that held nothing under them, by their own word.
+    /// Given up, by their servers' own statement, while they held nothing.
     pub(super) given_up: BTreeSet<u64>,
-    /// Where these were, another id answers: their disks are lost.
+    /// Another id answers at their address: their disks are lost.
     pub(super) replaced: BTreeSet<u64>,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing before more is heard.
+    /// Wait for more information.
     Wait,
-    /// Join a cluster that is there.
+    /// Join an existing cluster.
     Adopt(Vec<u8>),
-    /// Settle on these first voters, in the place of those settled on before.
+    /// Settle on these first voters, instead of any earlier set.
     Settle(Vec<u64>),
-    /// Nothing, since two of those that would form the cluster have this name.
+    /// Wait, since two servers of the set have this name.
     SameName(String),
 }
 
-/// What has become of the set that a server has settled on.
+/// The prospects of the set that a server has settled on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// All members are there; or it has begun, and enough of them are.
+    /// All members are present, or the cluster has formed and a quorum is present.
     Good,
-    /// A member has given it up.
+    /// A member has given up the set.
     GivenUp,
-    /// These members are missing. Without them, nothing can have been committed; or with them it is lost.
+    /// These members are missing. Without them nothing can have been committed, or what was committed is lost
+    /// with their disks.
     Missing(Vec<u64>),
-    /// These members are missing, and they may have formed the cluster.
+    /// These members are missing, and may have formed the cluster.
     Unsure(Vec<u64>),
 }
 
-/// What a server that has no cluster yet does next.
+/// Decides what a server without a cluster does next.
 pub(super) fn next(own: &Own<'_>, heard: &[Heard<'_>], gone: &Gone) -> Next {
     if !own.settled.is_empty() && !is_void(own.settled, heard) {
         return Next::Wait;
@@ -143,8 +144,7 @@ pub(super) fn is_void(voters: &[u64], heard: &[Heard<'_>]) -> bool {
     })
 }
 
-/// What has become of the set that this server has settled on. Whoever holds something goes on with it
-/// whatever this says.
+/// Judges the set that this server has settled on. A server that holds something keeps the set regardless.
 pub(super) fn outlook(own: &Own<'_>, heard: &[Heard<'_>], gone: &Gone) -> Outlook {
     let voters = own.settled;
     let present = |voter: &u64| {
@@ -175,25 +175,25 @@ fn quorum(voters: &[u64]) -> usize {
     voters.len() / 2 + 1
 }
 
-/// Whether a member has given a set up.
+/// Whether a member has given up the set.
 fn is_given_up(voters: &[u64], gone: &Gone) -> bool {
     voters.iter().any(|voter| gone.given_up.contains(voter))
 }
 
-/// Whether a set can commit nothing any more.
+/// Whether the set can commit nothing any more.
 fn is_without_quorum(voters: &[u64], gone: &Gone) -> bool {
     let is_gone = |voter: &&u64| gone.given_up.contains(voter) || gone.replaced.contains(voter);
     voters.iter().filter(is_gone).count() + quorum(voters) > voters.len()
 }
 
-/// Whether a member of a set is here and has not settled on it: then it was not initialised so far. Nor is it
-/// later, once a member has been told that another gave it up, for it settles on no such set.
+/// Whether a member is present and has not settled on the set, so that it is not initialised. Nor will it be
+/// later: a member that knows that another gave up the set does not settle on it.
 fn lacks_a_word(voters: &[u64], heard: &[Heard<'_>]) -> bool {
     let mut here = heard.iter().filter(|other| other.lately).map(|other| other.said);
     here.any(|said| voters.contains(&said.peer.id) && said.settled != voters)
 }
 
-/// The lowest ids of those that wait for a cluster as this server does.
+/// Returns the lowest ids among the servers that wait for a cluster as this server does.
 fn lowest(own: &Own<'_>, heard: &[Heard<'_>], gone: &Gone) -> Vec<u64> {
     let mut ids: Vec<u64> = waiting(own, heard, gone).map(|said| said.peer.id).chain([own.id]).collect();
     ids.sort_unstable();
@@ -201,7 +201,7 @@ fn lowest(own: &Own<'_>, heard: &[Heard<'_>], gone: &Gone) -> Vec<u64> {
     ids
 }
 
-/// The servers heard of lately that would form a cluster with this one.
+/// Returns the servers heard from recently that would form a cluster with this one.
 pub(super) fn waiting<'a>(
     own: &Own<'_>,
     heard: &'a [Heard<'a>],
@@ -210,17 +210,17 @@ pub(super) fn waiting<'a>(
     let bootstrap_expect = own.bootstrap_expect;
     let lately = heard.iter().filter(|other| other.lately).map(|other| other.said);
     lately.filter(move |said| {
-        // Who is settled on a set that was given up is about to give it up, and its id.
+        // A server whose set was given up by another member is about to give it up, too, and its id with it.
         said.bootstrap_expect == bootstrap_expect && !has_cluster(said) && !is_given_up(&said.settled, gone)
     })
 }
 
-/// Whether a server is in a cluster that is there, or on its way into one.
+/// Whether a server is in an existing cluster, or about to join one.
 fn has_cluster(said: &Said) -> bool {
     said.formed || said.settled.is_empty() && !said.cluster_id.is_empty()
 }
 
-/// A name that two of `voters` have.
+/// Returns a name that two of `voters` have.
 fn same_name(own: &Own<'_>, heard: &[Heard<'_>], voters: &[u64]) -> Option<String> {
     let others = heard.iter().filter(|other| other.lately && voters.contains(&other.said.peer.id));
     let mut names: Vec<&str> = others.map(|other| other.said.name()).chain([own.name]).collect();

@@ -1,8 +1,9 @@
-//! What servers say when they meet, what is believed of it, and that no two servers have one id.
+//! Greetings between servers: what they say, which statements are believed, and the check that no two servers
+//! share an id.
 //!
-//! Greetings are believed only within the cluster, once a server belongs to one. A server that has an id at one
-//! address is asked there before the same id is believed at another; of two that are alive, the younger
-//! process has to end: its data directory is a copy.
+//! A server that belongs to a cluster believes only servers of that cluster. Before it believes that a known
+//! id has moved to another address, it asks at the old address. If two processes with the same id are alive,
+//! the younger one must end: its data directory is a copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -29,51 +30,51 @@ use crate::peers::Peers;
 use crate::rpc::bounds;
 use crate::server::ServerError;
 
-/// How long a greeting may take, in a rack, as the times below.
+/// Timeout of a greeting. Like the timeouts below it is meant for servers in one rack.
 const GREET_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How long a server is asked whether it still lives where it was; whoever waits for that waits no longer
-/// than for a greeting.
+/// Timeout of a probe whether a server is still at its old address. Shorter than a greeting's, since a
+/// greeting may wait for it.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
-/// How long a server that starts waits for answers before it votes.
+/// How long a starting server waits for answers before it may vote.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_millis(400);
-/// How long a server that has lost entries waits for a quorum of the others.
+/// How long a server that has lost entries waits for confirmation by a quorum of the others.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
-/// Pause between two questions to it.
+/// Pause between two requests for confirmation.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
-/// How long one such question may take.
+/// Timeout of such a request.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause between two words about servers of other clusters.
+/// Minimum time between log messages about servers of other clusters.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
-/// Processes that began within this time began together.
+/// Processes that started within this time of each other count as started together.
 const TOGETHER_MS: u64 = 1_000;
-/// Ids that a server tells to have had before.
+/// Maximum number of previous ids that a server reports.
 const FORMER_IDS_MAX: usize = 16;
 
-/// Who a server was before it started anew.
+/// A server's identities before it started anew.
 #[derive(Clone, Debug, Default)]
 pub struct Former {
-    /// Its former ids, the newest last.
+    /// Its previous ids, the newest last.
     pub(super) ids: Vec<u64>,
     /// The first voters that it had settled on under the newest of them.
     pub(super) left: Vec<u64>,
-    /// Whom it had heard of, where that is still in memory.
+    /// The servers it had heard from, if still in memory.
     known: Known,
 }
 
 impl Former {
-    /// With what a server that ended in this process had heard of others.
+    /// Adds the servers known to a previous server in this process.
     pub fn knowing(mut self, known: Known) -> Self {
         self.known = known;
         self
     }
 
-    /// Whom the server has heard of when it starts.
+    /// Returns the servers that this server knows at its start.
     pub fn known(&self) -> Known {
         self.known.note_former(&self.ids);
         self.known.clone()
     }
 
-    /// What is known once a server has given up `identity`, too.
+    /// Adds an identity that the server has given up.
     pub fn and(mut self, identity: &Identity) -> Self {
         self.ids.push(identity.server_id);
         if self.ids.len() > FORMER_IDS_MAX {
@@ -83,8 +84,8 @@ impl Former {
         self
     }
 
-    /// What the identities in `directories` say, the newest last. One that cannot be read is passed over: it
-    /// only means that others notice later that it is gone.
+    /// Reads the identities in `directories`, the newest last. Skips unreadable ones; then others notice only
+    /// later that such an id is gone.
     pub fn read<'a>(directories: impl Iterator<Item = &'a Path>) -> Self {
         let readable = directories.filter(|directory| directory.join("identity").is_file());
         let identities = readable.filter_map(|directory| IdentityFile::new(directory).load().ok());
@@ -92,31 +93,31 @@ impl Former {
     }
 }
 
-/// What a server's raft tells others of itself.
+/// Raft state that a server tells others.
 #[derive(Clone, Debug, Default)]
 pub struct Telling {
     /// Whether it holds entries of its cluster's log.
     pub formed: bool,
-    /// Its vote, and what it has.
+    /// Its term and last committed log id.
     pub standing: Standing,
-    /// Whether its disk is too slow for a leader's.
+    /// Whether its disk is too slow for a leader.
     pub slow_disk: bool,
-    /// What its disk has left.
+    /// Its disk space state.
     pub disk_room: DiskRoom,
 }
 
-/// What a server has in its log: the term of its vote, and its last log id.
+/// A server's term and the end of its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Has {
-    /// The vote's term.
+    /// The term of its vote.
     pub term: u64,
     /// Term and index of the last entry.
     pub last: Option<(u64, u64)>,
 }
 
-/// Why a call failed: what lies at the bottom of it, in the system's words, or what the other server said.
+/// Returns why a call failed: the underlying system error, or the other server's message.
 fn cause_of(status: &Status) -> String {
-    // As tonic and h2 tell an answer that is none of their protocol, and an end of the connection without one.
+    // How tonic and h2 report a peer with another protocol, or a connection closed without an answer.
     const FOREIGN: [&str; 3] =
         ["h2 protocol error", "grpc-status header missing", "stream closed because of a broken pipe"];
     let said = status.message();
@@ -131,7 +132,7 @@ fn cause_of(status: &Status) -> String {
     cause
 }
 
-/// How servers meet. A cheap handle.
+/// Handles greetings. A cheap handle.
 #[derive(Clone)]
 pub struct Greetings(Arc<Inner>);
 
@@ -144,22 +145,22 @@ struct Inner {
     clock: ServerClock,
     incarnation: u64,
     start: Instant,
-    /// Why this server has to end.
+    /// Why this server must end, if it must.
     end: watch::Sender<Option<End>>,
-    /// Why addresses could not be greeted the last time.
+    /// Why the last greeting of an address failed.
     failures: Mutex<BTreeMap<String, String>>,
-    /// When it was last said that a server of another cluster is there.
+    /// When a server of another cluster was last logged.
     told_of_foreign: Mutex<Option<Instant>>,
-    /// When it was last said that a server of an older release was refused.
+    /// When the refusal of an older release was last logged.
     told_of_older: Mutex<Option<Instant>>,
 }
 
-/// Why a server has to end, in sentences for the operator.
+/// Why a server must end; the text is for the operator.
 #[derive(Clone, Debug)]
 pub(super) enum End {
-    /// It runs at two places.
+    /// Another process runs with the same id.
     Copied(String),
-    /// Its release cannot be in its cluster.
+    /// Its release is too old for its cluster.
     TooOld(String),
 }
 
@@ -179,7 +180,7 @@ enum Verdict {
 }
 
 impl Greetings {
-    /// How this server meets others.
+    /// Creates the handler of this server's greetings.
     pub fn new(
         options: Arc<ServerOptions>,
         identity: ClusterId,
@@ -212,17 +213,17 @@ impl Greetings {
         u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The first voters that this server had settled on before it gave up its former id.
+    /// Returns the first voters that this server had settled on before it gave up its previous id.
     pub(super) fn left(&self) -> &[u64] {
         &self.0.former.left
     }
 
-    /// This server as others should know it.
+    /// Returns this server's description for others.
     pub fn me(&self) -> Peer {
         Discovery::me(&self.0.options, self.id())
     }
 
-    /// Returns once this server has to end.
+    /// Waits until this server must end.
     pub(super) async fn end(&self) -> End {
         let mut end = self.0.end.subscribe();
         let told = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
@@ -252,7 +253,7 @@ impl Greetings {
         }
     }
 
-    /// What this server says of itself when it is greeted.
+    /// Returns this server's answer to a greeting.
     pub fn reply(&self, telling: Telling) -> GreetReply {
         GreetReply {
             me: Some(self.me()),
@@ -290,25 +291,25 @@ impl Greetings {
         }
     }
 
-    /// Why one of `targets` could not be greeted the last time; of others it is forgotten.
+    /// Returns why the last greetings of `targets` failed; forgets the failures of other addresses.
     pub(super) fn failures(&self, targets: &[String]) -> BTreeMap<String, String> {
         let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|target, _| targets.contains(target));
         failures.clone()
     }
 
-    /// Asks who is at `target`.
+    /// Asks which server is at `target`.
     async fn probe(&self, target: &str) -> Option<GreetReply> {
         self.ask(target, self.request(Telling::default(), true), self.far(PROBE_TIMEOUT)).await.ok()
     }
 
-    /// Longer where servers are far from each other, but never so long that a round of greetings with one server that
-    /// is down makes the others appear silent.
+    /// Scales a timeout to the distance between servers; capped so that waiting for a server that is down
+    /// does not make the others appear silent.
     fn far(&self, in_a_rack: Duration) -> Duration {
         self.0.options.raft.scaled(in_a_rack, 3)
     }
 
-    /// Errors say why, for an operator.
+    /// Sends a greeting. The error text is for operators.
     async fn ask(&self, target: &str, request: GreetRequest, within: Duration) -> Result<GreetReply, String> {
         let asked_at = Instant::now();
         let asked = async {
@@ -340,7 +341,7 @@ impl Greetings {
         }
     }
 
-    /// Takes in what a server of this cluster says what time it is.
+    /// Records the time reported by a server of this cluster.
     fn note_clock(&self, reply: &GreetReply, asked_at: Instant) {
         let id = reply.me.as_ref().map_or(0, |peer| peer.id);
         if !reply.cluster_id.is_empty() && self.is_ours(reply) && id != self.id() && reply.time_ns > 0 {
@@ -348,8 +349,8 @@ impl Greetings {
         }
     }
 
-    /// Hears what another server says of itself; `member_at` is where the membership has its id. Gives the
-    /// sentence by which that server is refused.
+    /// Processes another server's statement; `member_at` is the address of its id in the membership. Returns
+    /// an error text if that server is refused.
     pub async fn hear(&self, said: Said, member_at: Option<String>) -> Option<String> {
         match self.weigh(&said, member_at).await {
             Verdict::Believed => {
@@ -376,12 +377,12 @@ impl Greetings {
             return self.weigh_namesake(said);
         }
         if !self.0.known.is_one_of_us(&said.cluster_id) {
-            // Whoever has no cluster yet, or another, is remembered and overrides nothing.
+            // Remember a server without a cluster or of another one; it displaces no server of this cluster.
             self.0.known.note(said.clone());
             self.tell_of_foreign(said);
             return Verdict::Ignored;
         }
-        // A stranger of that id says nothing about where this cluster's server is.
+        // A server of another cluster with this id says nothing about this cluster's server.
         let met = self
             .0
             .known
@@ -408,7 +409,7 @@ impl Greetings {
         Verdict::Believed
     }
 
-    /// Says, now and then, that a server of another cluster is there.
+    /// Logs from time to time that a server of another cluster is present.
     fn tell_of_foreign(&self, said: &Said) {
         let mut told = self.0.told_of_foreign.lock().unwrap_or_else(PoisonError::into_inner);
         if said.cluster_id.is_empty() || told.is_some_and(|told| told.elapsed() < TELL_INTERVAL) {
@@ -424,11 +425,11 @@ impl Greetings {
         );
     }
 
-    /// A server of this server's own id.
+    /// Judges a process with this server's id.
     fn weigh_namesake(&self, said: &Said) -> Verdict {
         let (id, mine) = (self.id(), &self.0.options.rpc_advertise);
         if said.incarnation == 0 || said.incarnation == self.0.incarnation {
-            // It has greeted itself.
+            // This server greeted itself.
             return Verdict::Ignored;
         }
         if is_elder((self.uptime_ms(), self.0.incarnation), age(said)) {
@@ -438,12 +439,13 @@ impl Greetings {
         Verdict::Ignored
     }
 
-    /// Whether a reply comes from this server's own cluster, or from anywhere while it has none.
+    /// Whether a reply comes from this server's cluster. While this server has none, replies from servers
+    /// without a cluster match.
     pub(super) fn is_ours(&self, reply: &GreetReply) -> bool {
         reply.cluster_id == self.0.identity.get()
     }
 
-    /// Takes a refusal to heart.
+    /// Ends this server if the reply refuses it.
     pub(super) fn note_refusal(&self, reply: &GreetReply) {
         let is_for_us = self.is_ours(reply) || self.0.identity.get().is_empty();
         let is_in_region = reply.me.as_ref().is_some_and(|peer| peer.region == self.0.options.region);
@@ -457,7 +459,7 @@ impl Greetings {
         }
     }
 
-    /// The sentence by which a server is refused whose release knows less than `level`, the cluster's.
+    /// Returns the text that refuses a server whose release supports less than the cluster's `level`.
     pub fn refuse_older(&self, said: &Said, level: u32) -> Option<String> {
         let is_for_us = said.cluster_id.is_empty() || said.cluster_id == self.0.identity.get();
         if !is_for_us || said.peer.region != self.0.options.region || said.feature_level >= level {
@@ -473,7 +475,8 @@ impl Greetings {
         Some(sentence)
     }
 
-    /// What this server has lost, by the word of another of its cluster; `has` is what it has now.
+    /// Returns what this server has lost according to another server of its cluster; `has` is its current
+    /// log.
     pub(super) fn lost(&self, reply: &GreetReply, has: Has) -> Option<String> {
         if reply.cluster_id.is_empty() || !self.is_ours(reply) {
             return None;
@@ -483,7 +486,8 @@ impl Greetings {
             position.map_or_else(|| "none".to_owned(), |(term, index)| format!("{index} of term {term}"))
         };
         let committed = position(had.committed.as_ref());
-        // What a leader was told stands for as long as it leads, and no longer: a later one may have removed it.
+        // What was acknowledged to a leader is binding only during its term; a later leader may have removed
+        // it.
         let their_term = reply.standing.as_ref().map_or(0, |standing| standing.term);
         let acknowledged = position(reply.acknowledged.as_ref()).filter(|_| their_term >= has.term);
         let most = committed.max(acknowledged);
@@ -495,11 +499,11 @@ impl Greetings {
         (had > has).then(|| format!("it had voted in term {had}, and now its vote is of term {has}"))
     }
 
-    /// Before this server may vote: greets the members of its cluster once, and those that it is told to join.
-    /// Gives what it has lost by their word.
+    /// Greets the cluster's members and the configured servers once, before this server may vote. Returns
+    /// what this server has lost, if anything.
     ///
     /// # Errors
-    /// A sentence for the operator where this server must not start.
+    /// A sentence for the operator if this server must not start.
     pub async fn introduce(
         &self,
         members: &[(u64, Server)],
@@ -533,8 +537,8 @@ impl Greetings {
         targets.into_iter().filter(|target| !target.is_empty() && target != mine).collect()
     }
 
-    /// How a server ends that has lost entries and whose raft does not run: it starts anew, if the others go on
-    /// without what it lost.
+    /// Decides how a server ends that has lost entries and whose raft is stopped: it starts anew if the
+    /// others go on without it.
     pub async fn end_of(&self, loss: &Loss) -> ServerError {
         if self.is_confirmed_by_others(loss).await {
             return ServerError::Anew {
@@ -554,8 +558,8 @@ impl Greetings {
         ))
     }
 
-    /// Waits until a leader confirms, by a quorum to which this server does not belong since its raft does not
-    /// run, that the cluster goes on without it.
+    /// Waits until a leader confirms through a quorum that the cluster goes on. This server is not part of
+    /// that quorum, since its raft is stopped.
     async fn is_confirmed_by_others(&self, loss: &Loss) -> bool {
         let confirmed = async {
             while !self.ask_for_confirmation(&loss.targets).await {
@@ -593,16 +597,16 @@ impl Greetings {
     }
 }
 
-/// That a server's log went back.
+/// Loss of entries or votes from a server's log.
 pub struct Loss {
-    /// What it lacks.
+    /// What is missing.
     pub(super) what: String,
-    /// Whom to ask about it.
+    /// The servers to ask for confirmation.
     pub(super) targets: Vec<String>,
 }
 
 impl Loss {
-    /// A sentence that says it.
+    /// Returns a sentence that describes the loss.
     pub fn sentence(&self) -> String {
         format!(
             "this server's log went back: {}. Others count on what it lacks, so it neither votes nor answers",
@@ -611,13 +615,13 @@ impl Loss {
     }
 }
 
-/// By what the elder of two processes is told.
+/// Returns the key by which the elder of two processes is found.
 fn age(said: &Said) -> (u64, u64) {
     (said.uptime_ms, said.incarnation)
 }
 
-/// Whether the first of two processes is the elder. An uptime is as old as its message: of two that began
-/// together, both would be the elder by their own account.
+/// Whether the first process is the elder. Uptimes are measured at different moments, so two processes that
+/// started together would each appear elder to itself; the incarnation decides between them.
 fn is_elder(one: (u64, u64), other: (u64, u64)) -> bool {
     if one.0.abs_diff(other.0) < TOGETHER_MS { one.1 > other.1 } else { one.0 > other.0 }
 }

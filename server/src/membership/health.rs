@@ -1,4 +1,4 @@
-//! How the servers are, by the leader's word: whether each answers it and has the log, and since when that is so.
+//! Servers' health as seen by the leader: whether each answers and is up to date, and since when.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,18 @@ use ordu_store::types::TypeConfig;
 use crate::cluster::{Cluster, Member, answered_ago};
 use crate::options::{RAFT_MULTIPLIER_MAX, RaftTiming};
 
-/// Since when servers are healthy, or are not, as this one has seen it while it leads. A cheap handle.
+/// Since when servers are healthy or unhealthy, as seen by this leader. A cheap handle.
 #[derive(Clone, Default)]
 pub struct HealthRecord(Arc<Mutex<BTreeMap<u64, Seen>>>);
 
-/// What a server was last, and since when, nanoseconds since 1970.
+/// A server's last state, and since when, in nanoseconds since 1970.
 struct Seen {
     healthy: bool,
     since_ns: i64,
 }
 
 impl HealthRecord {
-    /// Looks at all servers, as their leader, and tells how they are.
+    /// Checks all servers as their leader, and returns their health.
     pub(super) fn look(
         &self,
         cluster: &Cluster,
@@ -49,13 +49,13 @@ impl HealthRecord {
         members.into_iter().map(look).collect()
     }
 
-    /// Forgets what was seen: another server leads, and looks anew.
+    /// Clears the record; another leader starts its own.
     pub(super) fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// How a server is by what its leader knows, but for since when.
+/// Returns a server's health, without `stable_since_ns`.
 fn health_of(
     metrics: &RaftMetrics<TypeConfig>,
     timing: &RaftTiming,
@@ -88,8 +88,8 @@ fn health_of(
     }
 }
 
-/// How long ago a healthy server may have answered. Nothing is sent to it for the length of a heartbeat, and the
-/// threshold is one of servers in one rack, as all of raft's times are.
+/// Returns how old a healthy server's last answer may be. The configured threshold is for servers in one
+/// rack, so it is scaled; one heartbeat interval is added, in which nothing may be sent.
 fn contact_max(timing: &RaftTiming, config: &AutopilotConfig) -> Duration {
     let threshold = Duration::from_nanos(config.last_contact_threshold_ns.max(0).unsigned_abs());
     timing.scaled(threshold, RAFT_MULTIPLIER_MAX) + Duration::from_millis(timing.heartbeat_interval_ms)

@@ -1,4 +1,4 @@
-//! Servers that were heard of, and what they said of themselves.
+//! Servers heard from, and their statements about themselves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -13,37 +13,37 @@ use tokio::time::Instant;
 
 use super::forming::Gone;
 
-/// What a server says of itself when it greets or is greeted.
+/// A server's statement about itself in a greeting or its answer.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
-    /// Who it is.
+    /// Its id, name and addresses.
     pub peer: Peer,
-    /// Its cluster's id; empty where it has none.
+    /// Its cluster's id; empty if it has none.
     pub cluster_id: Vec<u8>,
     /// The first voters that it has settled on.
     pub settled: Vec<u64>,
-    /// How many servers it expects to form a cluster with; 0 where it forms none.
+    /// The number of servers that it expects to form a cluster with; 0 if it forms none.
     pub bootstrap_expect: u32,
-    /// Whether it holds entries of its cluster's log: its cluster is there.
+    /// Whether it holds entries of its cluster's log, so that its cluster exists.
     pub formed: bool,
-    /// Drawn at the start of its process; 0 where its release draws none.
+    /// Random number drawn at its process's start; 0 from a release that draws none.
     pub incarnation: u64,
-    /// For how long its process runs.
+    /// Its process's uptime.
     pub uptime_ms: u64,
-    /// Ids that it has had and will never have again.
+    /// Ids that it had before and will never use again.
     pub former: Vec<u64>,
-    /// Whether its disk is too slow for a leader's.
+    /// Whether its disk is too slow for a leader.
     pub slow_disk: bool,
-    /// What its disk has left.
+    /// Its disk space state.
     pub disk_room: DiskRoom,
-    /// The highest feature level that its release knows.
+    /// The highest feature level that its release supports.
     pub feature_level: u32,
-    /// Its release, as people call it; empty where it tells none.
+    /// The name of its release; empty if not reported.
     pub release: String,
 }
 
 impl Said {
-    /// What a server that greets says; nothing if it does not say who it is.
+    /// Reads the statement of a greeting server; `None` if it does not say who it is.
     pub fn of_request(request: GreetRequest) -> Option<Self> {
         Some(Self {
             disk_room: request.disk_room(),
@@ -61,7 +61,7 @@ impl Said {
         })
     }
 
-    /// What a server that is greeted says; nothing if it does not say who it is.
+    /// Reads the statement in the answer to a greeting; `None` if the server does not say who it is.
     pub fn of_reply(reply: &GreetReply) -> Option<Self> {
         Some(Self {
             peer: reply.me.clone()?,
@@ -79,52 +79,52 @@ impl Said {
         })
     }
 
-    /// The address that other servers reach it at.
+    /// Returns its RPC address as other servers reach it.
     pub fn rpc_addr(&self) -> &str {
         rpc_addr(&self.peer)
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         self.peer.server.as_ref().map_or("", |server| &server.name)
     }
 }
 
-/// Where a server is.
+/// Returns a server's RPC address.
 pub(super) fn rpc_addr(peer: &Peer) -> &str {
     peer.server.as_ref().map_or("", |server| &server.rpc_addr)
 }
 
-/// Log ids in their order.
+/// Converts a log id to a tuple that orders by term, then index.
 pub(super) fn position(log_id: Option<&LogId>) -> Option<(u64, u64)> {
     log_id.map(|log_id| (log_id.term, log_id.index))
 }
 
-/// Round trips of a server that are kept: those of half a minute.
+/// Number of round trips kept per server: those of half a minute.
 const ROUND_TRIPS_KEPT: usize = 16;
 
-/// A server that was heard of.
+/// A server heard from, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Met {
     pub(super) said: Said,
     pub(super) at: Instant,
 }
 
-/// Servers that were heard of, shared with the service that answers greetings.
+/// Servers heard from, shared with the service that answers greetings.
 #[derive(Clone, Default)]
 pub struct Known(Arc<KnownInner>);
 
 #[derive(Default)]
 struct KnownInner {
-    /// The cluster that this server belongs to; empty while it may still come into any.
+    /// This server's cluster; empty while it may still join any.
     ours: Mutex<Vec<u8>>,
     met: Mutex<BTreeMap<u64, Met>>,
     gone: Mutex<Gone>,
-    /// RPC addresses that others told of; who is there is known only when it has answered.
+    /// RPC addresses named by others; unverified until a server there answers.
     hearsay: Mutex<BTreeSet<String>>,
-    /// The most that the servers of this cluster have said that they have in their logs.
+    /// The highest log positions that this cluster's servers ever reported.
     had: Mutex<BTreeMap<u64, Standing>>,
-    /// How long servers took to answer, the latest last.
+    /// Recent round-trip times, the latest last.
     round_trips: Mutex<BTreeMap<u64, VecDeque<Duration>>>,
 }
 
@@ -139,7 +139,7 @@ impl fmt::Debug for Known {
 }
 
 impl Known {
-    /// Notes ids that this server itself has had and given up.
+    /// Records this server's own previous ids.
     pub fn note_former(&self, former: &[u64]) {
         locked(&self.0.gone).given_up.extend(former);
     }
@@ -148,24 +148,25 @@ impl Known {
         locked(&self.0.met)
     }
 
-    /// Ids that no server has any more.
+    /// Returns the ids that are no longer in use.
     pub(super) fn gone(&self) -> Gone {
         locked(&self.0.gone).clone()
     }
 
-    /// From here on, this server belongs to a cluster, and servers of others are strangers.
+    /// Sets this server's cluster. From then on only servers of that cluster are believed.
     pub fn belong_to(&self, cluster_id: Vec<u8>) {
         *locked(&self.0.ours) = cluster_id;
     }
 
-    /// Whether a server is to be believed: one of this server's cluster, or any while it has none.
+    /// Whether servers with this cluster id are believed: those of this server's cluster, or all while it has
+    /// none.
     pub fn is_one_of_us(&self, cluster_id: &[u8]) -> bool {
         let ours = locked(&self.0.ours);
         ours.is_empty() || *ours == cluster_id
     }
 
-    /// Notes a server that greeted or was greeted. One that took over another's address stands in its place,
-    /// but a stranger in the place of none of this server's cluster.
+    /// Records a server that greeted or was greeted. It replaces another server at its address, but a server
+    /// of another cluster does not replace one of this cluster.
     pub fn note(&self, said: Said) {
         let is_one_of_us = self.is_one_of_us(&said.cluster_id);
         let (id, address) = (said.peer.id, said.rpc_addr().to_owned());
@@ -195,7 +196,7 @@ impl Known {
         }
         met.insert(id, Met { said, at: Instant::now() });
         if met.len() > KNOWN_SERVERS_MAX {
-            // Strangers first.
+            // Evict servers of other clusters first.
             let age = |it: &Met| (self.is_one_of_us(&it.said.cluster_id), it.at);
             if let Some(oldest) = met.iter().min_by_key(|(_, it)| age(it)).map(|(id, _)| *id) {
                 met.remove(&oldest);
@@ -203,18 +204,18 @@ impl Known {
         }
     }
 
-    /// Notes where there may be another server; true if that is new.
+    /// Records an address named by another server; returns whether it is new.
     pub(super) fn note_hearsay(&self, address: &str) -> bool {
         let mut hearsay = locked(&self.0.hearsay);
         hearsay.len() < HEARSAY_MAX && hearsay.insert(address.to_owned())
     }
 
-    /// Everyone heard of.
+    /// Returns all servers heard from.
     pub fn peers(&self) -> Vec<Peer> {
         self.met().values().map(|met| met.said.peer.clone()).collect()
     }
 
-    /// Addresses of everyone heard of, and of those that others told of.
+    /// Returns the addresses of all servers heard from, and those named by others.
     pub(super) fn addresses(&self) -> Vec<String> {
         let mut addresses: Vec<String> =
             self.met().values().map(|met| met.said.rpc_addr().to_owned()).collect();
@@ -222,29 +223,29 @@ impl Known {
         addresses
     }
 
-    /// Whether a server of this cluster was heard of within `age`.
+    /// Whether a server of this cluster was heard from within `age`.
     pub fn is_alive(&self, id: u64, age: Duration) -> bool {
         let met = self.met();
         met.get(&id).is_some_and(|met| met.at.elapsed() <= age && self.is_one_of_us(&met.said.cluster_id))
     }
 
-    /// Whether another server has said that there is a cluster for this one.
+    /// Whether a server reports an existing cluster that this server may belong to.
     pub(crate) fn is_formed(&self) -> bool {
         self.met().values().any(|met| met.said.formed && self.is_one_of_us(&met.said.cluster_id))
     }
 
-    /// Whether a server has said last that its disk is slow.
+    /// Whether the server last reported a slow disk.
     pub fn has_slow_disk(&self, id: u64) -> bool {
         self.met().get(&id).is_some_and(|met| met.said.slow_disk)
     }
 
-    /// What a server has said last that its disk has left.
+    /// Returns the disk space state that the server last reported.
     pub fn disk_room(&self, id: u64) -> DiskRoom {
         self.met().get(&id).map_or(DiskRoom::Enough, |met| met.said.disk_room)
     }
 
-    /// The highest feature level that a server of this cluster has said last that it knows, and its release. What it said
-    /// before the cluster was formed counts, too.
+    /// Returns the highest feature level and the release that a server of this cluster last reported, even if
+    /// that was before the cluster was formed.
     pub fn feature_level(&self, id: u64) -> Option<(u32, String)> {
         let met = self.met();
         let is_ours = |said: &Said| said.cluster_id.is_empty() || self.is_one_of_us(&said.cluster_id);
@@ -252,7 +253,7 @@ impl Known {
         Some((met.said.feature_level, met.said.release.clone()))
     }
 
-    /// Notes how long a server took to answer.
+    /// Records a round-trip time.
     pub(super) fn note_round_trip(&self, id: u64, took: Duration) {
         let mut all = locked(&self.0.round_trips);
         if all.len() >= KNOWN_SERVERS_MAX && !all.contains_key(&id) {
@@ -265,13 +266,13 @@ impl Known {
         of_server.push_back(took);
     }
 
-    /// The time to a server and back: the least of the latest, since a busy machine adds to it and nothing takes from it.
+    /// Returns the minimum of the recent round trips: load can only lengthen them.
     pub fn round_trip(&self, id: u64) -> Option<Duration> {
         locked(&self.0.round_trips).get(&id)?.iter().min().copied()
     }
 
-    /// Remembers what a server of this cluster says of its vote and its log, and gives the most that it
-    /// ever said.
+    /// Records the vote and log position that a server of this cluster reports; returns the highest that it
+    /// ever reported.
     pub fn had(&self, id: u64, standing: Option<&Standing>) -> Standing {
         let mut all = locked(&self.0.had);
         if !all.contains_key(&id)

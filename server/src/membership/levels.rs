@@ -1,7 +1,8 @@
-//! The cluster's feature level: what each server knows, who holds the level back, and the leader that raises it.
+//! The cluster's feature level: which level each server supports, which servers hold it back, and raising it
+//! as the leader.
 //!
-//! Servers tell in their greetings the highest level that they know. One that is away counts by what it told last; one of
-//! which the leader has heard nothing holds the level back. So whoever is a member can read what is logged.
+//! Servers report the highest level they support in greetings. An absent server counts with its last report;
+//! a server the leader has never heard from holds the level back. So every member can decode what is logged.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,18 +18,18 @@ use tonic::Status;
 use crate::cluster::Cluster;
 use crate::context::Context;
 
-/// This program's release, as people call it.
+/// The name of this program's release.
 pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-/// How often the leader looks.
+/// Interval between checks by the leader.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Since when every server knows a level, as this one has seen it while it leads. A cheap handle.
+/// Since when every server supports a level, as seen by this leader. A cheap handle.
 #[derive(Clone, Default)]
 pub struct KnownLevels(Arc<Mutex<BTreeMap<u32, Instant>>>);
 
 impl KnownLevels {
-    /// Notes that every server knows all levels up to `known`, in a cluster at `level`.
+    /// Records that every server supports all levels up to `known`, in a cluster at `level`.
     fn note(&self, level: u32, known: u32, now: Instant) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.retain(|of, _| (level + 1..=known).contains(of));
@@ -37,30 +38,30 @@ impl KnownLevels {
         }
     }
 
-    /// The highest level above the cluster's that every server has known for so long.
+    /// Returns the highest level above the cluster's that every server has supported for at least `time`.
     fn known_for(&self, time: Duration, now: Instant) -> Option<u32> {
         let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.iter().rev().find(|(_, since)| now.duration_since(**since) >= time).map(|(of, _)| *of)
     }
 
-    /// For how long every server has known a level above the cluster's.
+    /// Returns for how long every server has supported a level above the cluster's.
     fn longest(&self, now: Instant) -> Option<Duration> {
         let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.values().next().map(|since| now.duration_since(*since))
     }
 }
 
-/// The highest level that all `servers` know; 0 where one of them has told none yet, or there are none.
+/// Returns the highest level that all `servers` support; 0 if one has reported none, or there are none.
 fn known_by_all(servers: &[ServerLevel]) -> u32 {
     servers.iter().map(|server| server.level).min().unwrap_or(0)
 }
 
-/// The level that a new cluster begins with: what all its first voters have told.
+/// Returns the initial level of a new cluster: what all its first voters support.
 pub(crate) fn first_level(cluster: &Cluster) -> u32 {
     known_by_all(&cluster.levels()).max(FIRST_LEVEL)
 }
 
-/// Who of `servers` does not know a level, as an operator reads it.
+/// Names the servers that do not support a level, for operators.
 fn held_back_by(servers: &[ServerLevel], level: u32) -> Option<String> {
     let named = |it: &ServerLevel| match it.level {
         0 => format!("{} at {}, which this leader has not heard of", it.name, it.rpc_addr),
@@ -70,7 +71,7 @@ fn held_back_by(servers: &[ServerLevel], level: u32) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// What is to be done for a cluster to rise to a level.
+/// Describes how the cluster can rise to a level.
 fn way_up(servers: &[ServerLevel], level: u32) -> String {
     match held_back_by(servers, level) {
         Some(names) => format!(
@@ -83,7 +84,7 @@ fn way_up(servers: &[ServerLevel], level: u32) -> String {
     }
 }
 
-/// Why the leader does not log what needs a feature level: the cluster has not reached it.
+/// Returns why the leader refuses a command that needs level `needed`, if the cluster has not reached it.
 pub(crate) fn refusal_of(cluster: &Cluster, state: &State, needed: u32) -> Option<String> {
     let level = state.feature_level();
     (needed > level).then(|| {
@@ -92,7 +93,8 @@ pub(crate) fn refusal_of(cluster: &Cluster, state: &State, needed: u32) -> Optio
     })
 }
 
-/// Why a server cannot be in a cluster at `level`, as that server and those that refuse it tell it.
+/// Returns the text that a server is too old for a cluster at `level`; used by that server and by those that
+/// refuse it.
 pub(crate) fn too_old(name: &str, release: &str, known: u32, level: u32) -> String {
     format!(
         "{name} cannot be in this cluster: the cluster is at feature level {level}, and its release ({release}) knows no \
@@ -100,12 +102,12 @@ pub(crate) fn too_old(name: &str, release: &str, known: u32, level: u32) -> Stri
     )
 }
 
-/// The same of this server.
+/// As [`too_old`], for this server.
 pub(super) fn is_too_old(name: &str, level: u32) -> Option<String> {
     (level > FEATURE_LEVEL).then(|| too_old(name, RELEASE, FEATURE_LEVEL, level))
 }
 
-/// The cluster's level, what each server knows, and since when, by the word of this server, which leads.
+/// Returns the cluster's level and what each server supports, as seen by this leader.
 pub(crate) fn told(context: &Context) -> FeatureLevelsReply {
     let in_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     FeatureLevelsReply {
@@ -116,12 +118,14 @@ pub(crate) fn told(context: &Context) -> FeatureLevelsReply {
     }
 }
 
-/// Raises the cluster's level, while this server leads, to the highest that every server knows, and gives the level.
+/// Raises the cluster's level to the highest that every server supports, as the leader, and returns the
+/// level.
 ///
 /// # Errors
-/// When a server holds back what another knows, when this server does not lead, and when the level is not agreed on.
+/// Returned if a server does not support a level that another supports, if this server does not lead, or if
+/// the write fails.
 pub(crate) async fn raise(context: &Context) -> Result<u32, Status> {
-    // No server joins before those that there are have been asked and the level is agreed on.
+    // Hold the lock so that no server joins between the check and the write.
     let _turn = context.changes.turn().lock().await;
     let servers = context.cluster.levels();
     let (level, known) = (context.state.feature_level(), known_by_all(&servers));
@@ -138,7 +142,7 @@ pub(crate) async fn raise(context: &Context) -> Result<u32, Status> {
     }
 }
 
-/// Has a level agreed on that every server knows. To be called in the membership's turn.
+/// Proposes a level that every server supports. The caller must hold the membership lock.
 async fn propose(context: &Context, level: u32) -> Result<u32, Status> {
     let term = context.cluster.metrics().current_term;
     let command = FeatureLevelRaise { level };
@@ -153,14 +157,14 @@ async fn propose(context: &Context, level: u32) -> Result<u32, Status> {
     Ok(level)
 }
 
-/// Raises the cluster's level, for as long as this server runs and while it leads, once every server has known a higher
-/// one for long enough: until then an operator can go back to the former release.
+/// As the leader, raises the cluster's level once every server has supported a higher one for long enough.
+/// Until then an operator can go back to the previous release.
 pub(crate) async fn keep(context: Context) -> Result<(), String> {
     let Context { cluster, state, known_levels, options, changes, .. } = &context;
     loop {
         sleep(LOOK_INTERVAL).await;
         if !cluster.is_leader() {
-            // Another one looks, and begins anew.
+            // Another server leads and starts its own record.
             known_levels.note(0, 0, Instant::now());
             continue;
         }
@@ -222,11 +226,11 @@ mod tests {
         assert_eq!(Some(2), levels.known_for(wait, at(600)), "3 is known for half of it");
         assert_eq!(Some(3), levels.known_for(wait, at(900)));
         assert_eq!(Some(Duration::from_secs(900)), levels.longest(at(900)));
-        // One goes back to the former release, and comes again.
+        // A server goes back to the previous release, and is then upgraded again.
         levels.note(1, 1, at(901));
         levels.note(1, 3, at(902));
         assert_eq!(None, levels.known_for(wait, at(1_500)));
-        // The cluster is at 2 by now.
+        // The cluster is at level 2 now.
         levels.note(2, 3, at(1_501));
         assert_eq!(Some(3), levels.known_for(wait, at(1_502)));
         levels.note(3, 3, at(1_503));

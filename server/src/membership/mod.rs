@@ -1,4 +1,4 @@
-//! How a server finds its cluster, forms it once, joins it, and keeps its address known.
+//! Membership: how a server finds its cluster, forms it once, joins it, and keeps its address up to date.
 
 pub(crate) mod autopilot;
 pub(crate) mod changes;
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ordu_store::identity::{Identity, IdentityStore};
 use tonic::Status;
 
-/// This server's identity, shared; changes are durable before they are seen.
+/// This server's identity, shared. Changes are durable before they are visible.
 #[derive(Clone)]
 pub struct ClusterId(Arc<Inner>);
 
@@ -43,22 +43,22 @@ impl ClusterId {
         self.0.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cluster's id; empty while the server belongs to none.
+    /// Returns the cluster's id; empty while the server belongs to none.
     pub fn get(&self) -> Vec<u8> {
         self.identity().cluster_id.clone()
     }
 
-    /// The server's raft id.
+    /// Returns the server's raft id.
     pub fn server_id(&self) -> u64 {
         self.identity().server_id
     }
 
-    /// The voters of the first configuration, once settled.
+    /// Returns the first voters that this server has settled on; empty if it has not settled.
     pub fn settled(&self) -> Vec<u64> {
         self.identity().settled.clone()
     }
 
-    /// Joins the server to a cluster, for ever.
+    /// Stores the cluster's id and the first voters.
     pub fn adopt(&self, cluster_id: Vec<u8>, settled: Vec<u64>) -> std::io::Result<()> {
         let mut identity = self.identity();
         let next = Identity { cluster_id, settled, ..identity.clone() };
@@ -67,7 +67,7 @@ impl ClusterId {
         Ok(())
     }
 
-    /// Refuses a message of another cluster.
+    /// Refuses a message of another cluster. A server without a cluster accepts any.
     pub fn check(&self, theirs: &[u8]) -> Result<(), Status> {
         let ours = self.get();
         if ours.is_empty() || ours == theirs {
@@ -81,7 +81,7 @@ impl ClusterId {
     }
 }
 
-/// Bytes as people read them.
+/// Returns bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,6 @@
-//! Bounds on accepted connections: how many there are, how long a peer may leave open what it begins, and
-//! how long it may take nothing of what is sent to it. Whatever clients do, descriptors are left for the
-//! peers and the disk.
+//! Limits on accepted connections: how many there are, how long a peer may take to send its first bytes, and
+//! how long it may read nothing. However clients behave, file descriptors remain for the other servers and
+//! the disk.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,33 +21,34 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::{Accept, Connection};
 use crate::counts::{ConnectionCounts, Open};
 
-/// How often it is told that all places are taken, at most.
+/// Minimum time between warnings that all connection slots are taken.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// What HTTP/2 begins with, bytes: whoever has sent as many is asked by HTTP/2 whether it is still there.
+/// Length of the HTTP/2 preface in bytes. After it, HTTP/2's own keep-alive checks the peer.
 const HTTP2_PREFACE_BYTES: usize = 24;
 
-/// The bounds of one listener.
+/// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at one time; whoever comes beyond them waits until one ends, or is told.
+    /// Maximum number of connections; further ones wait, or get an error answer as surplus.
     pub connections_max: usize,
-    /// Connections beyond them that are taken to be told.
+    /// Maximum number of surplus connections, which are accepted only to be answered with an error.
     pub surplus_max: usize,
-    /// How long the head of a request, and the next request, may be waited for; of gRPC the first bytes.
+    /// How long to wait for the head of a request, and for the next request; for gRPC, for the first bytes.
     pub silence: Duration,
-    /// How long a peer may take nothing of what is written to it.
+    /// How long a peer may read nothing of what is written to it.
     pub stall: Duration,
 }
 
 impl Bounds {
-    /// Of the API, with its readers' `stall`: half of the files that this process may open.
+    /// Returns the limits of the HTTP API with this `stall`: half of this process's file descriptors.
     pub fn of_http(stall: Duration) -> Self {
         let bounds = Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX);
         let surplus_max = HTTP_SURPLUS_CONNECTIONS_MAX.min(bounds.connections_max / 4);
         Self { connections_max: bounds.connections_max - surplus_max, surplus_max, stall, ..bounds }
     }
 
-    /// Of a port that servers and nodes come to: an eighth of the files. There are two.
+    /// Returns the limits of a port for servers and nodes: an eighth of the file descriptors. There are two
+    /// such ports.
     pub fn of_rpc() -> Self {
         Self::new(RPC_CONNECTIONS_MAX, 8, RPC_GREETING_MS_MAX)
     }
@@ -64,20 +65,20 @@ impl Bounds {
     }
 }
 
-/// A listener that keeps its bounds.
+/// A listener that enforces limits.
 pub struct Bounded {
     name: &'static str,
     listener: Box<dyn Accept>,
     bounds: Bounds,
     counts: ConnectionCounts,
     places: Arc<Semaphore>,
-    /// For connections beyond the bound.
+    /// Slots for surplus connections.
     surplus: Arc<Semaphore>,
     told: Option<Instant>,
 }
 
 impl Bounded {
-    /// `name` is what is served, for the log; connections are counted in `counts`.
+    /// `name` is the service, for the log; `counts` counts the connections.
     pub fn new(
         name: &'static str,
         listener: Box<dyn Accept>,
@@ -90,24 +91,24 @@ impl Bounded {
         Self { name, listener, bounds, counts, places, surplus, told: None }
     }
 
-    /// How long a peer may take nothing of what is written to it, on connections that are taken from now on.
+    /// Sets how long a peer may read nothing, for connections accepted from now on.
     pub fn set_stall(&mut self, stall: Duration) {
         self.bounds.stall = stall;
     }
 
-    /// The next connection, once there is a place for it. Nothing is lost when the future is dropped.
+    /// Waits for a free slot, then for a connection. Cancel-safe.
     pub async fn accept(&mut self) -> Guarded {
         if self.places.available_permits() == 0 {
             self.tell_that_all_are_taken("whoever comes now waits for one to end");
         }
-        // Never closed, and it would only mean that no place is counted.
+        // The semaphore is never closed; if it were, the connection would only be uncounted.
         let place = self.places.clone().acquire_owned().await.ok();
         let accepted = accept_always(&mut *self.listener).await;
         self.guarded(accepted, place, false)
     }
 
-    /// The next connection, whether there is a place for it or not; few of the latter at one time. Whoever holds
-    /// one is to be told, and to go soon. Nothing is lost when the future is dropped.
+    /// Accepts a connection even if all slots are taken; then it is a surplus connection, of which there may
+    /// be few. The caller should answer a surplus connection with an error and close it. Cancel-safe.
     pub async fn accept_surplus(&mut self) -> Guarded {
         if self.places.available_permits() == 0 {
             self.tell_that_all_are_taken("whoever comes now is told so, and what operators ask is answered");
@@ -119,7 +120,7 @@ impl Bounded {
             place = surplus.acquire_owned() => (place.ok(), true),
         };
         let accepted = accept_always(&mut *self.listener).await;
-        // A place may have become free while nobody came.
+        // A slot may have become free while no connection arrived.
         match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
             Some(freed) => self.guarded(accepted, Some(freed), false),
             None => self.guarded(accepted, place, is_surplus),
@@ -160,7 +161,7 @@ impl Bounded {
     }
 }
 
-/// Accepts until it works.
+/// Accepts a connection, and retries after errors.
 async fn accept_always(listener: &mut dyn Accept) -> (Connection, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -170,7 +171,7 @@ async fn accept_always(listener: &mut dyn Accept) -> (Connection, SocketAddr) {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot take a connection");
-                // Without a pause, a lack of descriptors would be a busy loop.
+                // Without a pause, a lack of file descriptors would make this a busy loop.
                 sleep(Duration::from_millis(50)).await;
             }
         }
@@ -182,34 +183,34 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// A connection that holds a place and ends with an error when its peer does not keep the bounds.
+/// A connection that holds a slot, and fails when its peer exceeds the time limits.
 pub struct Guarded {
     io: Connection,
-    /// Who came.
+    /// The peer's address.
     pub(crate) from: SocketAddr,
-    /// How long its first bytes may be waited for.
+    /// How long to wait for its first bytes.
     pub(crate) silence: Duration,
     stall: Duration,
-    /// Set while the peer takes nothing.
+    /// Timer that runs while the peer reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Until the peer has sent its first bytes: by when, and how many are still to come.
+    /// Until the peer has sent its first bytes: the deadline, and how many bytes are still missing.
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
-    /// Whether it is one beyond the bound.
+    /// Whether it is a surplus connection.
     pub(crate) is_surplus: bool,
-    /// Where it is counted.
+    /// The listener's counters.
     pub(crate) counts: ConnectionCounts,
     _open: Open,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Guarded {
-    /// From now on, what HTTP/2 begins with may be waited for.
+    /// Starts the time limit for receiving the HTTP/2 preface.
     pub(crate) fn greeted_in_time(mut self) -> Self {
         self.greeting = Some((Box::pin(sleep_until(Instant::now() + self.silence)), HTTP2_PREFACE_BYTES));
         self
     }
 
-    /// What became of a write: one that has to wait waits no longer than the peer may stall.
+    /// Passes on the result of a write; a pending write fails when the peer has stalled for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
@@ -281,7 +282,7 @@ impl AsyncWrite for Guarded {
     }
 }
 
-/// The connections of a listener of gRPC.
+/// Returns the connections of a gRPC listener.
 pub fn incoming(listener: Bounded) -> impl futures::Stream<Item = io::Result<Guarded>> {
     futures::stream::unfold(listener, |mut listener| async move {
         let connection = listener.accept().await.greeted_in_time();

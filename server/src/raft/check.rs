@@ -1,8 +1,8 @@
-//! What a raft message must be before raft sees it.
+//! Validates raft messages before raft sees them.
 //!
-//! Raft takes its peers at their word: it counts on from their terms and indexes, asserts what a leader keeps
-//! to, and logs what it is given. Each message, and each reply, is therefore held against the rules that an
-//! honest server keeps, and refused in words where it breaks one.
+//! Raft trusts its peers: it computes with their terms and indexes, asserts what leaders must guarantee, and
+//! logs what it gets. So each message and reply is checked against the rules that a correct server follows,
+//! and refused with a sentence if it breaks one.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -18,44 +18,44 @@ use tokio::time::Instant;
 
 use crate::cluster::Raft;
 
-/// Terms and indexes beyond this are none: raft adds to them, and an overflow ends the process.
+/// Maximum term and index. Raft adds to them, and an overflow would end the process.
 const NUMBER_MAX: u64 = u64::MAX / 2;
-/// A term is at most so far beyond this server's own. One election makes one term, so no cluster comes near
-/// it, and no single message brings one near the end of all terms.
+/// Maximum distance of a term beyond this server's own. An election advances the term by one, so no cluster
+/// comes near this distance, and no single message can bring a cluster near the maximum term.
 const TERM_STEP_MAX: u64 = 1 << 32;
-/// Servers that a membership may name.
+/// Maximum number of servers in a membership.
 const MEMBERS_MAX: usize = 1_024;
-/// A name or an address of a server, bytes.
+/// Maximum length of a server's name or address in bytes.
 pub(crate) const SERVER_TEXT_BYTES_MAX: usize = 1_024;
-/// Between two complaints of one kind.
+/// Minimum time between two log messages of one kind.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What this server knows by itself, which messages are held against.
+/// This server's own state, which messages are checked against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own {
     /// Its raft id.
     pub(super) id: u64,
     /// Its vote.
     pub(super) vote: Vote,
-    /// What it knows to be committed.
+    /// Its last log id known to be committed.
     pub(super) committed: Option<LogId>,
 }
 
 impl Own {
-    /// What is known as of now, or of a moment ago: what is committed stays so, and votes only rise.
+    /// Returns the current state. It may be slightly old: commits are final and votes only increase.
     pub(super) fn of(raft: &Raft) -> Self {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         Self { id: metrics.id, vote: metrics.vote, committed: metrics.local_committed }
     }
 
-    /// A server that has heard of nothing yet.
+    /// Returns the state of a server that has received nothing yet.
     pub(super) fn fresh(id: u64) -> Self {
         Self { id, vote: Vote::new(0, id), committed: None }
     }
 }
 
-/// A vote in a request.
+/// Checks a vote in a request.
 fn vote(vote: &Vote, own: &Own) -> io::Result<()> {
     term(vote, own.vote.leader_id.term)?;
     if vote.leader_id.voted_for == own.id {
@@ -64,7 +64,7 @@ fn vote(vote: &Vote, own: &Own) -> io::Result<()> {
     Ok(())
 }
 
-/// A vote whose term is held against one that this server knows.
+/// Checks a vote's term against a term known to this server.
 fn term(vote: &Vote, known: u64) -> io::Result<()> {
     let (term, voted_for) = (vote.leader_id.term, vote.leader_id.voted_for);
     if voted_for == 0 {
@@ -81,7 +81,7 @@ fn term(vote: &Vote, known: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The vote of a leader.
+/// Checks the vote of a leader.
 fn leader(of: &Vote, own: &Own) -> io::Result<()> {
     vote(of, own)?;
     if !of.committed {
@@ -90,7 +90,7 @@ fn leader(of: &Vote, own: &Own) -> io::Result<()> {
     Ok(())
 }
 
-/// A log id that a server with this vote tells of.
+/// Checks a log id reported by a server with this vote.
 fn log_id(id: &LogId, vote: &Vote) -> io::Result<()> {
     if id.index > NUMBER_MAX {
         return Err(invalid(format!("log index {}: indexes end at {NUMBER_MAX}", id.index)));
@@ -104,7 +104,7 @@ fn log_id(id: &LogId, vote: &Vote) -> io::Result<()> {
     Ok(())
 }
 
-/// Two ids of one log: their terms are in the order of their indexes.
+/// Checks that two ids can be in one log: terms must not decrease with the index.
 fn one_log(one: Option<&LogId>, other: Option<&LogId>) -> io::Result<()> {
     let (Some(one), Some(other)) = (one, other) else { return Ok(()) };
     let (earlier, later) = if one.index <= other.index { (one, other) } else { (other, one) };
@@ -119,13 +119,13 @@ fn one_log(one: Option<&LogId>, other: Option<&LogId>) -> io::Result<()> {
     )))
 }
 
-/// What a message says of its sender's log, held against what is committed here: the log of a leader that is
-/// not deposed has all of that. (One that is deposed is told so by raft.)
+/// Checks a log id from the sender's log against what is committed here, since a current leader's log
+/// contains all committed entries. (Raft itself answers a deposed leader.)
 fn with_committed(id: Option<&LogId>, of: &Vote, own: &Own) -> io::Result<()> {
     if *of >= own.vote { one_log(id, own.committed.as_ref()) } else { Ok(()) }
 }
 
-/// An append.
+/// Checks an append request.
 pub(super) fn append(request: &AppendEntriesRequest<TypeConfig>, own: &Own) -> io::Result<()> {
     let AppendEntriesRequest { vote, prev_log_id, entries, leader_commit } = request;
     leader(vote, own)?;
@@ -151,7 +151,8 @@ pub(super) fn append(request: &AppendEntriesRequest<TypeConfig>, own: &Own) -> i
     Ok(())
 }
 
-/// An entry that `apply` cannot read would end every server that has it in its log.
+/// Checks a payload. An entry that cannot be decoded when applied would end every server that has it in its
+/// log.
 fn payload(entry: &Entry) -> io::Result<()> {
     match &entry.payload {
         EntryPayload::Blank => Ok(()),
@@ -166,8 +167,8 @@ fn payload(entry: &Entry) -> io::Result<()> {
 
 fn membership(of: &Membership) -> io::Result<()> {
     let configs = of.get_joint_config();
-    // One set, or two while a change is under way. That none is empty, and that each voter has a server, raft's
-    // type sees to.
+    // One set of voters, or two during a change. Raft's type guarantees that none is empty and that each
+    // voter has a server.
     if !(1..=2).contains(&configs.len()) {
         return Err(invalid(format!("a membership with {} sets of voters", configs.len())));
     }
@@ -189,7 +190,7 @@ fn membership(of: &Membership) -> io::Result<()> {
     Ok(())
 }
 
-/// A request for a vote, or for what a vote would be.
+/// Checks a vote or pre-vote request.
 pub(super) fn vote_request(request: &VoteRequest<TypeConfig>, own: &Own) -> io::Result<()> {
     vote(&request.vote, own)?;
     if request.vote.committed {
@@ -198,14 +199,14 @@ pub(super) fn vote_request(request: &VoteRequest<TypeConfig>, own: &Own) -> io::
     request.last_log_id.as_ref().map_or(Ok(()), |id| log_id(id, &request.vote))
 }
 
-/// A leader's wish to hand over.
+/// Checks a leader's transfer request.
 pub(super) fn transfer(request: &TransferLeaderRequest<TypeConfig>, own: &Own) -> io::Result<()> {
     let from = request.from_leader();
     vote(from, own)?;
     request.last_log_id().map_or(Ok(()), |id| log_id(id, from))
 }
 
-/// What a snapshot is said to cover.
+/// Checks what a snapshot claims to contain.
 pub(super) fn snapshot(of: &Vote, meta: &SnapshotMeta, own: &Own) -> io::Result<()> {
     leader(of, own)?;
     let last = meta.last_log_id.as_ref().ok_or_else(|| invalid("a snapshot of nothing"))?;
@@ -223,12 +224,12 @@ pub(super) fn snapshot(of: &Vote, meta: &SnapshotMeta, own: &Own) -> io::Result<
     membership(meta.last_membership.membership())
 }
 
-/// The vote in a reply to a request of term `sent`.
+/// Checks the vote in a reply to a request of term `sent`.
 pub(super) fn vote_in_reply(vote: &Vote, sent: u64) -> io::Result<()> {
     term(vote, sent)
 }
 
-/// The log id in a reply: it may be of a log that goes further than this server's.
+/// Checks the log id in a reply. The log it is from may be longer than this server's.
 pub(super) fn log_id_in_reply(id: Option<&LogId>) -> io::Result<()> {
     match id {
         Some(id) if id.index > NUMBER_MAX || id.leader_id.term > NUMBER_MAX => {
@@ -238,12 +239,12 @@ pub(super) fn log_id_in_reply(id: Option<&LogId>) -> io::Result<()> {
     }
 }
 
-/// Says when it is time to complain again of what may happen many times a second.
+/// Limits the rate of a log message that could appear many times a second.
 #[derive(Debug, Default)]
 pub(super) struct Complaints(Mutex<Option<Instant>>);
 
 impl Complaints {
-    /// Whether to complain now.
+    /// Returns whether to log now.
     pub(super) fn are_due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= COMPLAIN_INTERVAL);

@@ -1,4 +1,4 @@
-//! Raft's messages from the bytes that a peer sends to what raft is given: what is fuzzed.
+//! Entry points for fuzzing: raft messages from the received bytes up to what raft is given.
 
 use bytes::Bytes;
 use ordu_proto::raft as pb;
@@ -9,21 +9,21 @@ use super::check::Own;
 use super::service::checked_header;
 use super::wire;
 
-/// The id of the server that the messages are for.
+/// The id of the receiving server.
 const SERVER_ID: u64 = 1;
 
 fn decoded<M: Message + Default>(bytes: &[u8]) -> Result<M, String> {
     M::decode(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())
 }
 
-/// An append (`ordu.raft.AppendRequest`), as a server that has heard of nothing yet takes it.
+/// Checks an append (`ordu.raft.AppendRequest`) as a server that has received nothing yet.
 ///
 /// # Errors
-/// The sentence that its sender is told.
+/// The sentence for the sender.
 pub fn check_append(bytes: &[u8]) -> Result<(), String> {
     let append = wire::append_from_pb(decoded(bytes)?, &Own::fresh(SERVER_ID));
     let append = append.map_err(|error| error.to_string())?;
-    // What raft does with what it takes: it counts on.
+    // Raft adds to the numbers it accepts.
     let ids = append.entries.iter().map(|entry| entry.log_id);
     let last = ids.chain(append.prev_log_id).chain(append.leader_commit).max();
     counts_on(append.vote.leader_id.term, last.map_or(0, |id| id.index));
@@ -32,10 +32,10 @@ pub fn check_append(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// A request for a vote (`ordu.raft.VoteRequest`), as a server that has heard of nothing yet takes it.
+/// Checks a vote request (`ordu.raft.VoteRequest`) as a server that has received nothing yet.
 ///
 /// # Errors
-/// The sentence that its sender is told.
+/// The sentence for the sender.
 pub fn check_vote(bytes: &[u8]) -> Result<(), String> {
     let request = wire::vote_request_from_pb(&decoded(bytes)?, &Own::fresh(SERVER_ID));
     let request = request.map_err(|error| error.to_string())?;
@@ -43,11 +43,11 @@ pub fn check_vote(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// A snapshot (`ordu.raft.SnapshotChunk`s, each behind its length), as a server that has heard of nothing yet
-/// receives it into memory.
+/// Receives a snapshot (length-delimited `ordu.raft.SnapshotChunk`s) into memory, as a server that has
+/// received nothing yet.
 ///
 /// # Errors
-/// The sentence that its sender is told.
+/// The sentence for the sender.
 pub fn check_snapshot(bytes: &[u8]) -> Result<(), String> {
     let mut bytes = Bytes::copy_from_slice(bytes);
     let mut next = || pb::SnapshotChunk::decode_length_delimited(&mut bytes).ok().and_then(|it| it.chunk);
@@ -68,7 +68,7 @@ pub fn check_snapshot(bytes: &[u8]) -> Result<(), String> {
     received.map_err(|error| error.to_string())
 }
 
-/// Panics where raft would overflow.
+/// Panics if raft would overflow.
 fn counts_on(term: u64, index: u64) {
     assert!(term.checked_add(1 << 40).is_some() && index.checked_add(1 << 40).is_some(), "{term} {index}");
 }

@@ -1,4 +1,4 @@
-//! Raft between servers: how it is started, and the client's and the service's side of it over gRPC.
+//! Raft between servers: startup, and the gRPC client and service.
 
 mod check;
 mod fuzzing;

@@ -1,4 +1,4 @@
-//! Raft's client side: what this server sends to another.
+//! Raft's gRPC client, which sends messages to other servers.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -36,26 +36,26 @@ use crate::options::RaftTiming;
 use crate::peers::{Peers, Purpose};
 use crate::retention::Transfers;
 
-/// A stream of appends that has something under way and no answer for this long, in a rack, is given up. A deadline
-/// for each answer would end a follower whose disk is slow once.
+/// An append stream is closed if an append has no answer for this long (at rack-scale timing). A deadline for
+/// each answer would cut off a follower whose disk is slow once.
 const STALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// A server that has no room for a snapshot, or cannot read its format, is left alone for this long: each try reads the
-/// snapshot whole.
+/// Pause after a server had no space for a snapshot or could not read its format: each attempt reads the
+/// whole snapshot.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(30);
-/// How long a snapshot may take.
+/// Timeout of a snapshot transfer.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Makes clients for raft.
+/// Creates raft's clients.
 pub struct Network {
-    /// Channels.
+    /// Channels to the servers.
     pub peers: Peers,
-    /// This cluster.
+    /// The cluster's id.
     pub cluster_id: ClusterId,
-    /// Notes the snapshots that are under way.
+    /// Records snapshot transfers.
     pub transfers: Transfers,
-    /// How far the servers are from each other.
+    /// Scales timeouts to the distance between servers.
     pub timing: RaftTiming,
-    /// Says whether this server, as the leader, is answered.
+    /// Knows how long no quorum has answered this server as the leader.
     pub contact: Arc<Contact>,
 }
 
@@ -84,7 +84,7 @@ impl Network {
     }
 }
 
-/// Raft's client of one other server.
+/// Raft's client for one other server.
 pub struct Client {
     peers: Peers,
     cluster_id: ClusterId,
@@ -94,7 +94,7 @@ pub struct Client {
     transfers: Transfers,
     timing: RaftTiming,
     contact: Arc<Contact>,
-    /// When the operator was told last that what this server sends is refused.
+    /// Limits log messages about refused requests.
     refusals: Arc<Complaints>,
 }
 
@@ -110,7 +110,7 @@ impl Client {
     fn refused(&self) -> impl Fn(Status) -> Failure + Send + use<> {
         let (refusals, name) = (self.refusals.clone(), self.server.name.clone());
         move |status| {
-            // What one server holds for impossible it will not take at the next try either.
+            // The server will refuse the same message again, so the operator must know.
             if status.code() == Code::InvalidArgument && refusals.are_due() {
                 tracing::error!(to = name, "another server refuses a message of raft: {}", status.message());
             }
@@ -143,7 +143,8 @@ fn unreachable(text: impl ToString) -> Failure {
     RPCError::Unreachable(Unreachable::from_string(text))
 }
 
-/// A peer that cannot be reached is left alone for a while; whatever else went wrong is tried again.
+/// Maps a status to raft's errors. Cancelled and timed-out calls are retried at once; after any other failure
+/// raft waits before it retries.
 fn failure(status: Status) -> Failure {
     match status.code() {
         Code::Cancelled | Code::DeadlineExceeded => {
@@ -178,13 +179,14 @@ impl RaftNetworkV2<TypeConfig> for Client {
         S: futures::Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         if self.purpose == Purpose::Heartbeat {
-            // One message a stream: a call of its own is as good, and is told from entries where it arrives.
+            // A heartbeat stream has a single message, so a unary call is as good, and the receiver can tell
+            // heartbeats from entries.
             return stream_append_sequential(self, input, option);
         }
         let (target, cluster_id) = (self.target, self.cluster_id.get());
         Box::pin(async move {
-            // Raft pauses after a failure where the first request is taken. A connection tried before that
-            // would be tried again at once, for ever, while the other server is down.
+            // Take the first request before connecting: raft pauses after a failure only if a request was
+            // taken. Otherwise it would retry without pause while the other server is down.
             let Some(first) = input.next().await else {
                 let none: BoxStream<'s, _> = Box::pin(stream::empty());
                 return Ok(none);
@@ -288,7 +290,7 @@ impl RaftNetworkV2<TypeConfig> for Client {
     }
 }
 
-/// Reads a snapshot and passes its pieces on as fast as they are taken.
+/// Reads a snapshot and sends its chunks as fast as the receiver takes them.
 async fn send_snapshot(
     chunks: mpsc::Sender<SnapshotChunk>,
     cluster_id: Vec<u8>,
@@ -323,7 +325,7 @@ async fn send_snapshot(
             }
             Ok((None, _)) => return,
             Err(error) => {
-                // The stream ends short of what its header says, which the receiver refuses.
+                // The stream ends early; the receiver compares with the header and refuses the snapshot.
                 tracing::error!(%error, "a snapshot cannot be read to its end");
                 return;
             }
@@ -331,7 +333,7 @@ async fn send_snapshot(
     }
 }
 
-/// Appends on a stream that are not answered yet, each with the time it was sent. Replies come in their order.
+/// Unanswered appends on a stream, with their send times. Replies come in the same order.
 #[derive(Clone, Default)]
 struct UnderWay(Arc<Mutex<VecDeque<(Instant, Sent)>>>);
 
@@ -348,7 +350,7 @@ impl UnderWay {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).front().map(|(at, _)| *at)
     }
 
-    /// `reply`, unless something is under way for too long.
+    /// Returns `reply`, or an error if the oldest append has no answer for too long.
     async fn watched<T>(
         &self,
         stall_max: Duration,

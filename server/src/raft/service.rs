@@ -1,4 +1,4 @@
-//! Raft's service side: what other servers send to this one.
+//! Raft's gRPC service, which receives messages from other servers.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -27,26 +27,26 @@ use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::membership::ClusterId;
 
-/// A message with so many bytes takes long enough to be looked through that raft is to go on beside it.
+/// Decoding a message of at least this many bytes takes so long that it must not block raft.
 const LARGE_BYTES: usize = 256 * 1024;
 
 /// The service.
 pub struct Service {
     /// Raft itself.
     pub raft: Raft,
-    /// The tables, which take in snapshots.
+    /// The tables, which receive snapshots.
     pub state: State,
-    /// This cluster.
+    /// The cluster's id.
     pub cluster_id: ClusterId,
-    /// Stamped when the leader is heard of.
+    /// Records contact with the leader.
     pub contact: Arc<Contact>,
-    /// What the disk has left.
+    /// Free disk space.
     pub space: DiskSpace,
-    /// What was refused.
+    /// Reports refused messages.
     pub refusals: Arc<Refusals>,
 }
 
-/// Messages that no honest server sends: told to the sender, and to the operator now and then.
+/// Refuses messages that no correct server sends; tells the sender, and from time to time the operator.
 #[derive(Debug, Default)]
 pub struct Refusals(Complaints);
 
@@ -75,11 +75,11 @@ impl Service {
         Ok(())
     }
 
-    /// Answers a heartbeat as soon as raft's core has taken it in.
+    /// Answers a heartbeat as soon as raft's core has processed it.
     ///
-    /// Raft's own answer waits until all entries before it are on the disk: behind large ones the leader would hear
-    /// too late that it is followed, and hold its lease for lost. An answer says that this server follows, durably,
-    /// and that it has renewed the lease since; of entries it says nothing.
+    /// Raft's own answer waits until all earlier entries are on disk. Behind large entries it would come too
+    /// late, and the leader would consider its lease lost. The early answer says that this server durably
+    /// follows the leader and has renewed the lease; it says nothing about entries.
     async fn heartbeat(
         &self,
         heartbeat: AppendEntriesRequest<TypeConfig>,
@@ -88,10 +88,10 @@ impl Service {
         let mut answer = pin!(self.raft.append_entries(heartbeat));
         let is_renewed = async {
             let (sender, renewed) = oneshot::channel();
-            // The core takes this after the heartbeat. Where it does not, it tells so.
+            // The core runs this after the heartbeat, or returns an error.
             let asking = self.raft.external_request(move |state| {
                 let is_since = state.vote_last_modified().is_some_and(|at| at >= came);
-                // Nobody waits where the heartbeat is answered already, or the leader has gone.
+                // The receiver is gone if the heartbeat was answered already or the leader disconnected.
                 let _ = sender.send(is_since && *state.vote_ref() == vote);
             });
             asking.await.is_ok()
@@ -102,7 +102,7 @@ impl Service {
             biased;
             answer = &mut answer => answer.map_err(fatal),
             is_renewed = is_renewed => match is_renewed {
-                // A log that does not go with the leader's is most often told by now; an append tells it anyway.
+                // A log conflict is usually known by now; otherwise the next append reports it.
                 true => match answer.now_or_never() {
                     Some(answer) => answer.map_err(fatal),
                     None => Ok(AppendEntriesResponse::Success),
@@ -152,8 +152,8 @@ impl raft_server::Raft for Service {
         request: Request<Streaming<pb::AppendRequest>>,
     ) -> Result<Response<Replies>, Status> {
         let mut messages = request.into_inner();
-        // The first message is looked at before the stream is taken, so that a foreign one is refused in
-        // words.
+        // Check the first message before accepting the stream, so that a foreign sender gets an error
+        // message.
         let Some(first) = messages.message().await? else {
             return Ok(Response::new(Box::pin(futures::stream::empty())));
         };
@@ -172,10 +172,10 @@ impl raft_server::Raft for Service {
                 heavy(is_large, || wire::append_from_pb(message, &Own::of(&raft)))
                     .map_err(|error| refusals.refuse(error))
             });
-            // A broken message or connection ends the stream; the leader opens another.
+            // A bad message or a broken connection ends the stream; the leader opens another one.
             let ending = |status: Status| {
                 tracing::debug!(%status, "a stream of appends ends");
-                // The first is the only one: nothing is read after it.
+                // Set only once: nothing is read after the first error.
                 let _ = ends.set(status);
             };
             checked.map_err(ending).ok()
@@ -187,7 +187,7 @@ impl raft_server::Raft for Service {
             }
             Ok(wire::stream_reply_to_pb(&result))
         });
-        // Behind the replies to what came before it, the sender is told why the stream ends.
+        // After the replies to earlier messages, tell the sender why the stream ends.
         let why = futures::stream::once(async move { ended.get().cloned().map(Err) });
         let replies = replies.chain(why.filter_map(std::future::ready));
         Ok(Response::new(Box::pin(replies)))
@@ -262,7 +262,8 @@ impl raft_server::Raft for Service {
             Ok(received)
         });
         let received = received.await.map_err(failed)?;
-        // Once more: much may have been committed while it came, which raft asserts that it does not contradict.
+        // Check again: more may have been committed meanwhile, and raft asserts that the snapshot does not
+        // contradict it.
         check::snapshot(&vote, &meta, &self.own()).map_err(|error| self.refuse(error))?;
         let snapshot = Snapshot { meta, snapshot: received };
         self.contact.follow();
@@ -272,7 +273,8 @@ impl raft_server::Raft for Service {
     }
 }
 
-/// Entries that do not fit any more would end this server, and with it its vote.
+/// Refuses entries when the disk is full: a failed log write would end this server, and its vote would be
+/// lost.
 fn must_have_room(space: &DiskSpace, append: &pb::AppendRequest) -> Result<(), Status> {
     if append.entries.is_empty() || space.room() != DiskRoom::Full {
         return Ok(());
@@ -282,7 +284,7 @@ fn must_have_room(space: &DiskSpace, append: &pb::AppendRequest) -> Result<(), S
     ))
 }
 
-/// The vote with which a snapshot comes, what it covers, and its bytes.
+/// Checks a snapshot's header; returns the leader's vote, the metadata and the size in bytes.
 pub(super) fn checked_header(
     header: &pb::SnapshotHeader,
     own: &Own,

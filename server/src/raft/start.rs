@@ -1,4 +1,4 @@
-//! How raft is set up and started.
+//! Configures and starts raft.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::cluster::Raft;
 use crate::options::ServerOptions;
 use crate::server::ServerError;
 
-/// Starts raft as the server `server_id`.
+/// Starts raft as server `server_id`.
 ///
 /// # Errors
-/// Settings that raft refuses, and what is wrong with its log.
+/// Returned if raft refuses the settings or its log is damaged.
 pub(crate) async fn start(
     options: &ServerOptions,
     server_id: u64,
@@ -36,12 +36,13 @@ fn config(options: &ServerOptions) -> Result<openraft::Config, ServerError> {
         install_snapshot_timeout: 600_000,
         max_payload_entries: 1_024,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.log.snapshot_entries),
-        // Never by itself; see `retention`.
+        // Raft must not purge by itself; see `retention`.
         max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
-        // Until nothing speaks against it; see `candidacy`.
+        // Enabled when there are no objections; see `candidacy`.
         enable_elect: false,
-        // The others may have another leader by now, or this server may be cut off: it asks first.
+        // A restarted leader must not resume leadership: another may lead by now, or this server may be cut
+        // off.
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(3 * timing.election_timeout_max_ms),
         backoff: "50ms 100ms 200ms ..500ms".to_owned(),

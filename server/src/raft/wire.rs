@@ -1,4 +1,4 @@
-//! Raft's requests and replies as protobuf messages.
+//! Converts raft's requests and replies to and from protobuf messages.
 
 use std::io;
 
@@ -61,14 +61,14 @@ pub(super) fn append_reply_to_pb(reply: &AppendEntriesResponse<TypeConfig>) -> p
     pb::AppendReply { result: Some(result), ..pb::AppendReply::default() }
 }
 
-/// The vote of a reply to a request of term `sent`.
+/// Decodes the vote of a reply to a request of term `sent`.
 fn vote_in_reply(vote: Option<&pb::VoteState>, sent: u64) -> io::Result<Vote> {
     let vote = required_vote(vote)?;
     check::vote_in_reply(&vote, sent)?;
     Ok(vote)
 }
 
-/// The log id of a reply.
+/// Decodes the log id of a reply.
 fn log_id_in_reply(id: Option<&pb::LogId>) -> io::Result<Option<LogId>> {
     let id = optional(id);
     check::log_id_in_reply(id.as_ref())?;
@@ -82,7 +82,7 @@ pub(super) fn append_reply_from_pb(
     use pb::append_reply::Result as Of;
     Ok(match reply.result.ok_or_else(|| invalid("an empty reply to an append"))? {
         Of::Success(_) => AppendEntriesResponse::Success,
-        // Indexes of a log begin at 0, terms at 1: an empty log id stands for none.
+        // Terms begin at 1, so a log id with term 0 stands for none.
         Of::PartialSuccess(log_id) if log_id.term == 0 => AppendEntriesResponse::PartialSuccess(None),
         Of::PartialSuccess(log_id) => AppendEntriesResponse::PartialSuccess(log_id_in_reply(Some(&log_id))?),
         Of::Conflict(_) => AppendEntriesResponse::Conflict,
@@ -107,11 +107,11 @@ pub(super) fn stream_reply_to_pb(result: &StreamAppendResult<TypeConfig>) -> pb:
     reply
 }
 
-/// What a reply on a stream answers.
+/// The append that a reply on a stream answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) term: u64,
-    /// The entry before those that were sent, and the last of them.
+    /// The log id before the sent entries, and the last one.
     pub(super) range: (Option<LogId>, Option<LogId>),
 }
 
@@ -122,7 +122,7 @@ impl Sent {
     }
 }
 
-/// A reply to what was sent: raft goes by the log ids in it, and must not be told of entries that it has not.
+/// Decodes a reply to `sent`. Raft trusts the log ids in it, so it must not name entries that were not sent.
 pub(super) fn stream_reply_from_pb(
     reply: pb::AppendReply,
     sent: Sent,
@@ -239,7 +239,7 @@ pub(super) fn transfer_reply_from_pb(
     })
 }
 
-/// The vote with which a snapshot that was sent in term `sent` is answered.
+/// Decodes the vote in the reply to a snapshot sent in term `sent`.
 pub(super) fn snapshot_reply_from_pb(reply: &pb::SnapshotReply, sent: u64) -> io::Result<Vote> {
     vote_in_reply(reply.vote.as_ref(), sent)
 }

@@ -1,4 +1,4 @@
-//! New clusters of one directory, on disk and without servers.
+//! Tests of recovery on disk, without running servers.
 
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
@@ -11,10 +11,10 @@ use ordu_store::types::{Command as Payload, IoFlushed};
 use super::*;
 
 const OTHERS: [u64; 2] = [2, 3];
-/// The term of all entries, and a later one that the server has voted in.
+/// The term of all entries. `VOTED_IN` is a later term that the server has voted in.
 const TERM: u64 = 4;
 const VOTED_IN: u64 = 9;
-/// The last entry that the tables have, and the last that the log has.
+/// The last entry applied to the tables. `LAST` is the last one in the log.
 const APPLIED: u64 = 3;
 const LAST: u64 = 6;
 
@@ -26,7 +26,7 @@ fn server(id: u64) -> Server {
     Server { name: format!("server-{id}.global"), rpc_addr: format!("10.0.0.{id}:4647"), ..Server::default() }
 }
 
-/// The first voters, the cluster's id, and jobs.
+/// Makes the log: the first voters, the cluster id, and jobs.
 fn entries(id: u64, cluster_id: &[u8]) -> Vec<Entry> {
     let voters: BTreeMap<u64, Server> = [id, OTHERS[0], OTHERS[1]].map(|it| (it, server(it % 10))).into();
     let membership = Membership::new(vec![voters.keys().copied().collect()], voters).unwrap();
@@ -55,7 +55,8 @@ fn entries(id: u64, cluster_id: &[u8]) -> Vec<Entry> {
     first.into_iter().chain((2..=LAST).map(register)).collect()
 }
 
-/// A server of a cluster of three, of whose log its tables have the first half.
+/// Makes the data directory of a server in a cluster of three, whose tables have only the first half of its
+/// log.
 async fn prepare(data_dir: &Path) -> Identity {
     let storage = Storage::open(data_dir).unwrap();
     let drawn = storage.identity.load().unwrap();

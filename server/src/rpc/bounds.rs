@@ -1,4 +1,4 @@
-//! How much other servers may say of themselves, and at one time.
+//! Size limits on messages from other servers.
 
 use ordu_core::limits::{FORWARD_BATCH_MAX, LOG_ENTRY_BYTES_MAX};
 use ordu_proto::server::{
@@ -8,11 +8,11 @@ use tonic::Status;
 
 use crate::raft::SERVER_TEXT_BYTES_MAX;
 
-/// The id of a cluster, bytes. It is a hash.
+/// Maximum length of a cluster id (a hash) in bytes.
 const CLUSTER_ID_BYTES_MAX: usize = 64;
-/// Servers that a cluster is formed of, or that one knows, in one message.
+/// Maximum number of servers in one message (initial voters or known servers).
 const PEERS_MAX: usize = 1_024;
-/// Nodes that have their sessions at one server.
+/// Maximum number of nodes reported by one server.
 const NODES_MAX: usize = 65_536;
 
 fn too_much(what: &str, is: usize, allowed: usize) -> Result<(), Status> {
@@ -22,7 +22,7 @@ fn too_much(what: &str, is: usize, allowed: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// Who a server says that it is.
+/// Checks a server's description of itself.
 pub(crate) fn peer(peer: &Peer) -> Result<(), Status> {
     if peer.id == 0 {
         return Err(Status::invalid_argument("a server whose id is 0"));
@@ -34,7 +34,7 @@ pub(crate) fn peer(peer: &Peer) -> Result<(), Status> {
     })
 }
 
-/// A server as an operator names it.
+/// Checks an operator's choice of a server.
 pub(crate) fn choice(choice: PeerChoice) -> Result<PeerChoice, Status> {
     if let Some(peer_choice::By::Address(address)) = &choice.by {
         too_much("bytes of a server's address", address.len(), SERVER_TEXT_BYTES_MAX)?;
@@ -42,7 +42,7 @@ pub(crate) fn choice(choice: PeerChoice) -> Result<PeerChoice, Status> {
     Ok(choice)
 }
 
-/// A greeting.
+/// Checks a greeting.
 pub(crate) fn greeting(request: &GreetRequest) -> Result<(), Status> {
     request.me.as_ref().map_or(Ok(()), peer)?;
     too_much("bytes of a cluster's id", request.cluster_id.len(), CLUSTER_ID_BYTES_MAX)?;
@@ -50,7 +50,7 @@ pub(crate) fn greeting(request: &GreetRequest) -> Result<(), Status> {
     too_much("first voters", request.settled.len(), PEERS_MAX)
 }
 
-/// The answer to one.
+/// Checks the answer to a greeting.
 pub(crate) fn greeting_answer(reply: &GreetReply) -> Result<(), Status> {
     reply.me.as_ref().map_or(Ok(()), peer)?;
     too_much("bytes of a cluster's id", reply.cluster_id.len(), CLUSTER_ID_BYTES_MAX)?;
@@ -60,14 +60,14 @@ pub(crate) fn greeting_answer(reply: &GreetReply) -> Result<(), Status> {
     reply.known.iter().try_for_each(peer)
 }
 
-/// Writes that are forwarded.
+/// Checks forwarded writes.
 pub(super) fn proposals(request: &ProposeRequest) -> Result<(), Status> {
     too_much("commands in one message", request.commands.len(), FORWARD_BATCH_MAX)?;
     let largest = request.commands.iter().map(|command| command.len()).max().unwrap_or_default();
     too_much("bytes of a command", largest, LOG_ENTRY_BYTES_MAX)
 }
 
-/// Nodes that are told as alive.
+/// Checks a report of live nodes.
 pub(super) fn live_nodes(request: &NodeLivenessRequest) -> Result<(), Status> {
     too_much("nodes in one message", request.node_ids.len(), NODES_MAX)?;
     if request.node_ids.iter().any(|id| id.len() != 16) {

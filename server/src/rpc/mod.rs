@@ -1,4 +1,4 @@
-//! The RPC port: raft's gRPC service, what else servers ask of each other, and the sessions of node agents.
+//! The RPC port: raft's gRPC service, other requests between servers, and node agents' sessions.
 
 pub(crate) mod bounds;
 pub mod node_session;
@@ -20,14 +20,14 @@ use crate::net::{Accept, Bounded, Bounds, incoming};
 use crate::raft::service;
 use crate::trust::Trust;
 
-/// What is served on the port. A cheap handle: all listeners of a server share the services.
+/// The services on the port, shared by all listeners. A cheap handle.
 #[derive(Clone)]
 pub(crate) struct Services {
-    /// Raft's.
+    /// Raft.
     pub(crate) raft: Arc<service::Service>,
-    /// What else servers ask.
+    /// Other requests between servers.
     pub(crate) server: Arc<server::Service>,
-    /// The nodes'.
+    /// Node agents' sessions.
     pub(crate) node: Arc<NodeService>,
 }
 

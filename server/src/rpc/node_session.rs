@@ -1,5 +1,5 @@
-//! The sessions of node agents: each a stream on which a node says what it is and how its allocations do,
-//! and is told what to run.
+//! Sessions of node agents. On a stream, a node describes itself and reports on its allocations, and the
+//! server tells it what to run.
 
 mod admission;
 mod assignments;
@@ -27,23 +27,23 @@ use self::session::Session;
 use crate::context::Context;
 use crate::net::Bounds;
 
-/// Sessions that a server holds at one time.
+/// Maximum number of sessions per server.
 const SESSIONS_MAX: usize = 20_000;
-/// Messages that wait for one agent to take them. One that takes none for a while loses its session.
+/// Maximum number of queued messages per agent. An agent that reads none for a while loses its session.
 const OUTBOUND_QUEUE_MAX: usize = 4;
-/// Pause between attempts to write something for which there is no leader.
+/// Pause between write attempts while there is no leader.
 const WRITE_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// The service that node agents open their sessions at.
+/// The gRPC service for node agents.
 pub struct NodeService {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
     sessions_max: usize,
-    /// Dropped with the service, which ends it.
+    /// Aborted when the service is dropped.
     _tasks: JoinSet<()>,
 }
 
-/// What the sessions of a server share.
+/// Shared by the sessions of a server.
 struct Shared {
     context: Context,
     live: Arc<LiveSessions>,
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 impl NodeService {
-    /// A service for this server's agents. To be called from inside a tokio runtime.
+    /// Creates the service. Must be called within a tokio runtime.
     pub fn new(context: Context, live: Arc<LiveSessions>) -> Self {
         let mut tasks = JoinSet::new();
         let reports = reports::start(context.writer.clone(), &mut tasks);
@@ -65,17 +65,17 @@ impl NodeService {
     }
 }
 
-/// Sessions that leave a quarter of a port's connections to the other servers: agents that find all places
-/// taken are told so, and must not keep the servers from one another.
+/// Returns the maximum number of sessions: leaves a quarter of the port's connections to other servers, so
+/// that refused agents cannot crowd them out.
 fn sessions_beside_peers(connections_max: usize) -> usize {
     SESSIONS_MAX.min(connections_max - connections_max / 4)
 }
 
-/// What a node says of itself (`ordu.node.Hello`), from the bytes that it sends to the row that is proposed:
-/// what is fuzzed of it.
+/// Decodes and checks a node's description of itself (`ordu.node.Hello`), up to the row to propose. Entry
+/// point for fuzzing.
 ///
 /// # Errors
-/// The sentence that the node is told.
+/// The sentence for the node.
 pub fn check_hello(bytes: &[u8]) -> Result<(), String> {
     let hello = Hello::decode(bytes).map_err(|error| error.to_string())?;
     let introduction = hello::check(hello)?;
@@ -105,7 +105,7 @@ impl node_server::Node for NodeService {
         let place = self.places.clone().try_acquire_owned().map_err(|_| full())?;
         let (outbound, queued) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let session = Session::new(self.shared.clone(), request.into_inner(), outbound, from);
-        // It ends by itself when the stream is closed from either side, or with all sessions.
+        // The session ends when either side closes the stream, or with all sessions.
         tokio::spawn(async move {
             session.run().await;
             drop(place);

@@ -1,4 +1,4 @@
-//! What other servers ask of this one.
+//! The gRPC service for requests from other servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +30,19 @@ use crate::rpc::bounds;
 pub struct Service {
     /// This server's parts.
     pub context: Context,
-    /// Who was heard of.
+    /// Servers heard from.
     pub known: Known,
-    /// How servers meet.
+    /// Handles greetings.
     pub greetings: Greetings,
-    /// Which nodes are alive, for a leader.
+    /// Live nodes, for the leader.
     pub liveness: Arc<Liveness>,
 }
 
-/// How long a server that joins waits for an answer; what is begun for it goes on.
+/// How long a joining server waits for an answer; the membership change goes on after that.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Service {
-    /// For what is asked of the leader of this cluster.
+    /// Checks a request to the leader of this cluster.
     fn must_lead(&self, cluster_id: &[u8]) -> Result<(), Status> {
         self.context.identity.check(cluster_id)?;
         if self.context.cluster.is_leader() {
@@ -85,7 +85,7 @@ impl server_server::Server for Service {
         self.context.identity.check(&request.cluster_id)?;
         bounds::proposals(&request)?;
         let Context { cluster, state, clock, space, .. } = &self.context;
-        // A server that does not lead decides nothing about others' disks and the cluster's level.
+        // A server that does not lead must not judge others' disks or the cluster's level.
         let leads = cluster.is_leader();
         let refusal = |needs: Needs| {
             if !leads {
@@ -187,8 +187,8 @@ impl server_server::Server for Service {
     }
 }
 
-/// Proposes here what can be read and what `refusal` has nothing against, with this server's time, and tells what became
-/// of each, as far as raft said it.
+/// Proposes the commands that can be decoded and that `refusal` accepts, with this server's time. Returns the
+/// outcome of each, as far as raft reported it.
 pub(crate) async fn propose_all(
     raft: &Raft,
     clock: &ServerClock,
@@ -196,7 +196,7 @@ pub(crate) async fn propose_all(
     commands: Vec<Bytes>,
 ) -> Vec<ProposeResult> {
     let refusal_of = |bytes: &Bytes| match read_envelope(bytes.clone()) {
-        // What is logged although `apply` cannot read it would end every server, again and again.
+        // Logging an entry that cannot be decoded would end every server each time it is applied.
         Err(error) => Some(propose_result::Result::Unreadable(error.to_string())),
         Ok(read) => refusal(read.needs),
     };
@@ -216,7 +216,7 @@ pub(crate) async fn propose_all(
 }
 
 async fn write_all(raft: &Raft, commands: Vec<Command>) -> Vec<propose_result::Result> {
-    // Asked before: once raft has been given them, its end says nothing of what became of them.
+    // Checked first: if raft stops after it was given the writes, their outcomes are unknown.
     if !runs(raft) {
         let ended = propose_result::Result::NotProposed("raft has ended at this server".to_owned());
         return vec![ended; commands.len()];

@@ -1,5 +1,5 @@
-//! What a server has before raft runs: its identity, its log and tables, its ports, and the other servers' word that
-//! it may vote.
+//! Opens what a server needs before raft starts: identity, log, tables and ports. Also asks the other servers
+//! whether this one may vote.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,18 +23,18 @@ use crate::peers::Peers;
 use crate::storage::Storage;
 use crate::watch::Watches;
 
-/// Refuses tables whose feature level is above what this release knows.
+/// Refuses tables whose feature level is above what this release supports.
 pub(super) fn must_know_the_level(options: &ServerOptions, storage: &Storage) -> Result<(), ServerError> {
     match tables::read(&*storage.tables, tables::must_be_known) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
             Err(ServerError::TooOld(format!("{}: {error}", options.data_dir.display())))
         }
-        // What cannot be read is told by who needs it.
+        // Other read errors are reported by the code that opens the tables.
         _ => Ok(()),
     }
 }
 
-/// Who this server is, and what it meets the other servers with.
+/// This server's identity, and what it needs to contact the other servers.
 pub(super) struct Peering {
     pub(super) options: Arc<ServerOptions>,
     pub(super) identity: ClusterId,
@@ -45,7 +45,7 @@ pub(super) struct Peering {
 }
 
 impl Peering {
-    /// Reads who this server is.
+    /// Loads this server's identity.
     pub(super) fn load(
         options: ServerOptions,
         storage: &Storage,
@@ -70,8 +70,8 @@ impl Peering {
         Ok(Self { options, identity, peers, known, clock, greetings })
     }
 
-    /// Greets the other servers of its cluster before this one may vote: it may be a copy, or its log may have gone
-    /// back. Tells whether the log may have entries from other leaders.
+    /// Greets the other servers of the cluster before this one may vote: this data directory may be a copy,
+    /// or its log may have lost entries. Returns whether the log may contain entries from other leaders.
     pub(super) async fn introduce(&self, data: &mut Data) -> Result<bool, ServerError> {
         let Data { log, state, .. } = data;
         let position = state.read(state_machine::position).map_err(failed("cannot read the state"))?;
@@ -104,7 +104,7 @@ impl Peering {
     }
 }
 
-/// A server's raft log and its state, and those who are told what is applied.
+/// A server's raft log and state, and the subscribers to its changes.
 pub(super) struct Data {
     pub(super) log: LogStore,
     pub(super) machine: StateMachine,
@@ -114,7 +114,7 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Opens what `storage` has of the server `server_id`.
+    /// Opens the log and state of server `server_id` in `storage`.
     pub(super) async fn open(storage: &Storage, server_id: u64) -> Result<Self, ServerError> {
         let (tables, log) = (storage.tables.clone(), storage.log.clone());
         let log = in_background(tables.blocks(), move || {
@@ -133,15 +133,15 @@ impl Data {
     }
 }
 
-/// The ports of a server.
+/// A server's listeners.
 pub(super) struct Listeners {
     pub(super) http: Box<dyn Accept>,
-    /// Of servers and nodes: that of RPC, and Serf's where it is configured.
+    /// For servers and nodes: the RPC port, and the Serf port if configured.
     pub(super) rpc: Vec<Box<dyn Accept>>,
 }
 
 impl Listeners {
-    /// Listens on all of them. Nothing is taken from them yet.
+    /// Listens on all ports, without accepting connections yet.
     pub(super) async fn bind(options: &ServerOptions, net: &SharedNet) -> Result<Self, ServerError> {
         let listen = async |key: &'static str, addr: SocketAddr| {
             net.listen(addr).await.map_err(|source| ServerError::Listen { key, source })

@@ -1,4 +1,4 @@
-//! The parts of a server that run from its start to its end, and how the end of one ends the server.
+//! Long-running tasks ("parts") of a server; if one ends, the server ends.
 
 use std::future::{Future, pending};
 
@@ -14,7 +14,7 @@ use crate::{
     addresses, candidacy, clock, counts, disk_space, distances, divergence, guards, leadership, retention,
 };
 
-/// Starts all parts but the services of ports. To add one: a line here.
+/// Starts all parts except the services on ports. Add new parts here.
 pub(super) fn start_all(wiring: &Wiring, parts: &mut Parts) {
     let context = || wiring.context.clone();
     let Wiring { transfers, backlog, feed, liveness, sessions, storage, work, stop, .. } = wiring;
@@ -49,20 +49,20 @@ pub(super) fn start_all(wiring: &Wiring, parts: &mut Parts) {
     }
 }
 
-/// What runs of a server, each by its name. What all of them give is why they ended.
+/// The running parts. Each returns the reason why it ended.
 pub(super) struct Parts {
     cluster: Cluster,
     running: JoinSet<ServerError>,
 }
 
 impl Parts {
-    /// None yet.
+    /// Creates an empty set.
     pub(super) fn new(cluster: Cluster) -> Self {
         Self { cluster, running: JoinSet::new() }
     }
 
-    /// Runs a part whose end ends the server. Not so where raft was stopped on purpose: the server then ends by what
-    /// stopped it.
+    /// Runs a part whose end ends the server, unless raft was stopped on purpose: then whatever stopped raft
+    /// ends the server.
     pub(super) fn run(
         &mut self,
         name: &'static str,
@@ -91,7 +91,7 @@ impl Parts {
         });
     }
 
-    /// Returns once a part has ended: why.
+    /// Waits until a part ends; returns the reason.
     pub(super) async fn failure(&mut self) -> ServerError {
         match self.running.join_next().await {
             Some(Ok(reason)) => reason,
@@ -100,7 +100,7 @@ impl Parts {
         }
     }
 
-    /// Ends all of them, and returns once they have.
+    /// Stops all parts and waits for them.
     pub(super) async fn end(&mut self) {
         self.running.shutdown().await;
     }

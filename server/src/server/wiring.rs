@@ -1,4 +1,4 @@
-//! Raft, and what the rest of a server shares, made of what was opened.
+//! Starts raft, and builds what the rest of the server shares.
 
 use std::sync::Arc;
 
@@ -34,30 +34,31 @@ use crate::storage::Storage;
 use crate::watch::Watches;
 use crate::writer::Writer;
 
-/// What the services and the parts of a server are made of.
+/// What a server's services and parts are built from.
 pub(super) struct Wiring {
-    /// What requests work with.
+    /// Shared with request handlers.
     pub(super) context: Context,
     pub(super) known: Known,
     pub(super) greetings: Greetings,
     pub(super) contact: Arc<Contact>,
     pub(super) transfers: Transfers,
-    /// What the log has not written yet, bytes.
+    /// Bytes not yet written to the log.
     pub(super) backlog: watch::Receiver<usize>,
     pub(super) feed: Feed,
     pub(super) liveness: Arc<Liveness>,
     pub(super) sessions: Arc<LiveSessions>,
     pub(super) storage: Storage,
-    /// Where requests are answered, and where a leader decides.
+    /// Runtime for client requests and leader decisions.
     pub(super) work: Handle,
-    /// Ends what clients ask, and what runs beside.
+    /// Stops client services and background tasks.
     pub(super) stop: CancellationToken,
-    /// Ends what servers ask of each other.
+    /// Stops the services between servers.
     pub(super) stop_rpc: CancellationToken,
 }
 
 impl Wiring {
-    /// Starts raft, and connects all that goes by it. `has_followed`: the log may have entries from other leaders.
+    /// Starts raft and everything built on it. `has_followed`: the log may contain entries from other
+    /// leaders.
     pub(super) async fn with_raft(
         peering: Peering,
         data: Data,
@@ -90,7 +91,7 @@ impl Wiring {
         })
     }
 
-    /// Takes connections: gives the service of clients, and adds those of servers and nodes to the parts.
+    /// Starts accepting connections. Returns the HTTP service; adds the RPC services to the parts.
     pub(super) fn serve(&self, listeners: Listeners, parts: &mut Parts) -> JoinHandle<()> {
         let services = self.rpc_services();
         for listener in listeners.rpc {
@@ -123,7 +124,7 @@ impl Wiring {
         }
     }
 
-    /// What greets the other servers, forms a cluster with them or joins theirs.
+    /// Builds the task that greets other servers and forms or joins a cluster.
     pub(super) fn discovery(&self) -> Discovery {
         let context = self.context.clone();
         Discovery {

@@ -1,12 +1,13 @@
-//! Puts other data in the place of what a server has, all of it or nothing, and sets the former aside.
+//! Replaces a server's data completely or not at all, and sets the previous data aside.
 //!
-//! The name of a directory in the data directory says how far that is, and each step goes on by one rename:
+//! The progress is kept in the name of a directory in the data directory. Each step ends with a rename:
 //!
-//! - `recovering`: the other data, still being written; no one counts on them, and they are removed;
-//! - `replacing-N`: they are whole and decided on; what the server has is being moved into `aside-N`;
-//! - `moving-in`: that is done, and they are being moved to where it was.
+//! - `recovering`: the new data, not complete yet; they are removed after an interruption;
+//! - `replacing-N`: the new data are complete, and the replacement will be carried out; the previous data are
+//!   being moved into `aside-N`;
+//! - `moving-in`: the previous data are moved, and the new data are being moved into place.
 //!
-//! A replacement that was cut short is completed before anything is opened. Each step can be done again.
+//! An interrupted replacement is completed before anything is opened. Each step can be repeated.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,21 +18,21 @@ use nix::unistd::geteuid;
 
 use super::{ASIDE, LOCK, free_suffix, move_aside};
 
-/// Where other data are written.
+/// The directory in which new data are written.
 pub(crate) const RECOVERING: &str = "recovering";
-/// How the directory's name begins once they are to take the place of the former.
+/// Name prefix of that directory once the replacement is decided.
 const REPLACING: &str = "replacing-";
-/// Its name once the former are out of the way.
+/// Its name once the previous data are moved.
 const MOVING_IN: &str = "moving-in";
 
-/// Replaces what a server has in `data_dir` by what `recovering` has there, and gives the directory into which the
-/// former was moved. The caller holds the lock; no one may use either.
+/// Replaces the server's data in `data_dir` by those in its `recovering` directory; returns the directory
+/// with the previous data. The caller holds the lock, and no one may use either set of data.
 ///
 /// # Errors
-/// When files cannot be synced or moved. Before the first is moved, all is as it was.
+/// Returned if files cannot be synced or moved. Until the first file is moved, nothing has changed.
 pub(crate) fn replace(data_dir: &Path) -> io::Result<PathBuf> {
     let (other, suffix) = (data_dir.join(RECOVERING), free_suffix(data_dir));
-    // Who recovers may be root, and the server that is started then is not.
+    // A recovery may be run by root, but the server is usually started by another user.
     let owner = if geteuid().is_root() { Some(data_dir.metadata()?) } else { None };
     let owner = owner.map(|owner| (owner.uid(), owner.gid()));
     make_durable(&other, owner)?;
@@ -41,11 +42,11 @@ pub(crate) fn replace(data_dir: &Path) -> io::Result<PathBuf> {
     Ok(data_dir.join(format!("{ASIDE}{suffix}")))
 }
 
-/// Goes on with a replacement that was cut short, if any was, and removes what was never decided on. Tells whether
-/// there was one that was decided on.
+/// Completes an interrupted replacement, and removes incomplete new data. Returns whether there was a
+/// replacement to complete.
 ///
 /// # Errors
-/// When files cannot be moved.
+/// Returned if files cannot be moved.
 pub(crate) fn complete(data_dir: &Path) -> io::Result<bool> {
     let (unfinished, moving_in) = (data_dir.join(RECOVERING), data_dir.join(MOVING_IN));
     if unfinished.exists() {
@@ -77,7 +78,7 @@ pub(crate) fn complete(data_dir: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What stands behind the name's beginning of data that are to take the place of the former.
+/// Returns the suffix of a decided replacement, if there is one.
 fn decided(data_dir: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(data_dir)? {
         if let Some(suffix) = entry?.file_name().to_string_lossy().strip_prefix(REPLACING) {
@@ -87,7 +88,7 @@ fn decided(data_dir: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Syncs a directory with all in it, and gives it to `owner`.
+/// Syncs a directory recursively, and changes its owner to `owner`.
 fn make_durable(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
@@ -116,7 +117,7 @@ mod tests {
         fs::read_to_string(data_dir.join(name)).ok()
     }
 
-    /// Files of the former and the other data, and some of a data directory that are of neither.
+    /// Files of the previous and the new data.
     const FORMER: [&str; 3] = ["identity", "tables/state-current", "raft-log/CURRENT"];
     const OTHER: [&str; 2] = ["identity", "tables/state-current"];
 
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_replacement_that_is_cut_short_anywhere_is_completed() {
-        // What is moved by then, and the directory's name.
+        // The moves done before the interruption.
         let cuts: [(&[(&str, &str)], &str); 6] = [
             (&[], "nothing"),
             (&[("identity", "aside-7/identity")], "some of the former"),

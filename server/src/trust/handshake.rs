@@ -1,16 +1,15 @@
-//! How two servers prove to each other that they have the same key, at the start of a connection and before anything
-//! else is said on it:
+//! Mutual proof of the same key between two servers, at the start of a connection:
 //!
 //! ```text
-//! who came    →  HELLO, its nonce
-//! who listens →  HELLO, whether it has a key, its nonce, its proof
-//! who came    →  its proof
+//! connecting  →  HELLO, its nonce
+//! listening   →  HELLO, whether it has a key, its nonce, its proof
+//! connecting  →  its proof
 //! ```
 //!
-//! A proof is a code by the key over the role of who shows it and over both nonces. Both sides draw theirs anew for each
-//! connection, so what was recorded proves nothing again; the roles differ, so nothing can be sent back to whom it came
-//! from. No clock has to be right. It holds for the connection that it begins: who is on the way between the two can read
-//! on, and take the connection over, since nothing is encrypted.
+//! A proof is an HMAC with the key over the sender's role and both nonces. Both sides draw new nonces for
+//! each connection, so a recorded proof is useless. The roles differ, so a proof cannot be reflected to its
+//! sender. No synchronised clocks are needed. The proof holds only for the start of the connection: a man in
+//! the middle can relay it, and then read or take over the connection, since nothing is encrypted.
 
 use std::io;
 
@@ -20,31 +19,31 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::key::{Key, Proof};
 use crate::net::Io;
 
-/// What servers that prove a key begin with; HTTP/2 begins with another letter, and HTTP/1 ends here, so that a server of
-/// the API answers at once.
+/// The first bytes of a handshake. HTTP/2 begins with another letter. To HTTP/1 this is a complete
+/// (malformed) request, so a server's HTTP port answers at once.
 const HELLO: [u8; 16] = *b"ORDU/1 PROOF\r\n\r\n";
-/// What a proof is for: the side that shows it.
+/// The sender's role in a proof: the connecting side here, the listening side below.
 const WHO_CAME: &[u8; 8] = b"who came";
 const WHO_LISTENS: &[u8; 8] = b"listener";
 
-/// Bytes that are drawn anew for each connection.
+/// Random bytes drawn for each connection.
 type Nonce = [u8; 32];
 
-/// What one side has learnt of the other.
+/// What one side has learned about the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// That it has the same key.
+    /// It has the same key.
     Same,
-    /// That it has another one.
+    /// It has another key.
     Other,
-    /// That it has none.
+    /// It has no key.
     Nothing,
 }
 
-/// Has a key proven by whom this server has come to, and proves it.
+/// Runs the handshake as the connecting side.
 ///
 /// # Errors
-/// The connection's, and that what listens there knows nothing of proofs.
+/// Returned if the connection fails, or the listening side does not know the handshake.
 pub(super) async fn come(io: &mut impl Io, key: &Key) -> io::Result<Shown> {
     let own: Nonce = random_bytes();
     io.write_all(&[HELLO.as_slice(), &own].concat()).await?;
@@ -61,7 +60,7 @@ pub(super) async fn come(io: &mut impl Io, key: &Key) -> io::Result<Shown> {
     let (mut theirs, mut proof): (Nonce, Proof) = Default::default();
     io.read_exact(&mut theirs).await?;
     io.read_exact(&mut proof).await?;
-    // Shown to one that has another key, too, so that it can tell.
+    // Send the proof even if the other key differs, so that the other side can tell, too.
     io.write_all(&key.prove(&[WHO_CAME, &own, &theirs])).await?;
     io.flush().await?;
     let is_same = key.is_proven(&[WHO_LISTENS, &own, &theirs], &proof);
@@ -77,20 +76,20 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-/// How a connection has begun that was taken.
+/// How an accepted connection begins.
 pub(super) enum Begun {
-    /// With these bytes, which prove nothing and have to be read as what they are.
+    /// Without a handshake; the bytes read so far belong to HTTP/2.
     Otherwise(Vec<u8>),
-    /// Who came wants a key to be proven, and this server has none.
+    /// The peer asks for a key, and this server has none.
     Unasked,
-    /// With a proof.
+    /// With a handshake.
     Shown(Shown),
 }
 
-/// Hears what who has come to this server shows, and proves `key` to it where there is one.
+/// Runs the handshake as the listening side, with `key` if this server has one.
 ///
 /// # Errors
-/// The connection's.
+/// Returned if the connection fails.
 pub(super) async fn receive(io: &mut impl Io, key: Option<&Key>) -> io::Result<Begun> {
     let mut hello = Vec::with_capacity(HELLO.len());
     while hello.len() < HELLO.len() {
@@ -148,7 +147,7 @@ mod tests {
                 Begun::Shown(shown) => assert_eq!(shown, wanted),
                 Begun::Otherwise(said) => panic!("{said:?}"),
             }
-            // What is said next is whole at both sides.
+            // The bytes after the handshake arrive intact on both sides.
             near.write_all(b"to").await.unwrap();
             far.write_all(b"fro").await.unwrap();
             let (mut to, mut fro) = ([0; 2], [0; 3]);
@@ -171,7 +170,7 @@ mod tests {
         }
     }
 
-    /// What each side says in a meeting of servers that have `key`.
+    /// Records what each side sends in a handshake between servers that have `key`.
     async fn recorded(key: &Key) -> (Vec<u8>, Vec<u8>) {
         let ((mut near, mut far), (mut left, mut right)) = (duplex(1024), duplex(1024));
         let between = async {
@@ -202,7 +201,7 @@ mod tests {
         far.write_all(&of_who_listens).await.unwrap();
         assert_eq!(Shown::Other, come(&mut near, &key).await.unwrap(), "to who comes");
 
-        // Who comes is answered by its own words.
+        // The connecting side gets its own nonce and proof back.
         let (mut near, mut far) = duplex(1024);
         let mirror = async {
             let mut hello = [0; 48];

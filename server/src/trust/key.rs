@@ -1,4 +1,4 @@
-//! The key that the servers of a cluster share, and what is made of it.
+//! The key shared by the servers of a cluster, and proofs made with it.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use hmac::{Hmac, Mac};
 use ordu_store::runtime::random_bytes;
 use sha2::Sha256;
 
-/// How long a key may be, bytes; as Nomad's.
+/// Allowed key lengths in bytes, as in Nomad.
 const LENGTHS: [usize; 3] = [16, 24, 32];
-/// How long one is that is made here, bytes.
+/// Length of generated keys in bytes.
 const LENGTH: usize = 32;
-/// What the proofs' key is made for, so that the same configured key can be used for something else, too.
+/// Domain separator: derives the proof key, so that the configured key can also serve other purposes.
 const USE: &[u8] = b"ordu: servers prove to one another that they belong together, 1";
 
-/// What one side of a connection shows to the other, bytes.
+/// A proof of the key.
 pub(super) type Proof = [u8; 32];
 
-/// The key that the servers of a cluster share. Nothing prints it.
+/// The key shared by the servers of a cluster. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Proof);
 
 impl Key {
-    /// Reads a key as it is configured: base64 of 16, 24 or 32 bytes.
+    /// Parses a configured key: base64 of 16, 24 or 32 bytes.
     ///
     /// # Errors
-    /// What it is instead, without the key.
+    /// A text that says what is wrong, without the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wanted =
             "a key is base64 of 16, 24 or 32 bytes; `ordu operator gossip keyring generate` makes one";
@@ -37,17 +37,17 @@ impl Key {
         Ok(Self(code(&configured, &[USE]).finalize().into_bytes().into()))
     }
 
-    /// Makes a key, as it is configured.
+    /// Generates a key in its configured form.
     pub fn generate() -> String {
         STANDARD.encode(random_bytes::<LENGTH>())
     }
 
-    /// The proof that whoever says `parts` has this key. Their lengths must be fixed.
+    /// Returns the proof over `parts` with this key. Each part must have a fixed length.
     pub(super) fn prove(&self, parts: &[&[u8]]) -> Proof {
         code(&self.0, parts).finalize().into_bytes().into()
     }
 
-    /// Whether `proof` proves it. Takes as long whatever it is.
+    /// Whether `proof` is the proof over `parts`. Runs in constant time.
     pub(super) fn is_proven(&self, parts: &[&[u8]], proof: &Proof) -> bool {
         code(&self.0, parts).verify_slice(proof).is_ok()
     }

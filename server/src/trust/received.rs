@@ -1,4 +1,4 @@
-//! A connection that was taken, with what its other side has shown.
+//! An accepted connection, with the result of its handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use tonic::transport::server::Connected;
 use super::handshake::Shown;
 use crate::net::Guarded;
 
-/// Who came, and what it has shown. Requests carry it.
+/// The peer's address, and what it has proven. Attached to each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     pub(super) from: SocketAddr,
     pub(super) shown: Shown,
 }
 
-/// The connection. What was read of it already is read from it once more.
+/// The connection. Bytes already read by the handshake are read again first.
 pub(crate) struct Received {
     io: Guarded,
     pub(super) caller: Caller,

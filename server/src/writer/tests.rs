@@ -1,4 +1,4 @@
-//! How writes gather on their way to a leader, and what is said of one that raft took before it ended.
+//! Tests of batching forwarded writes, and of writes pending when raft stops.
 
 use std::io;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::testing::one_server_on;
 
 type Sent = Arc<Mutex<Vec<Vec<Waiting>>>>;
 
-/// Gathers, and keeps what is sent; nothing is answered before `go`.
+/// Gathers batches and records them; each batch in flight completes only on a `go`.
 fn gathered(waiting: Arrivals<Waiting>, go: &Arc<Notify>) -> (Sent, impl Future<Output = ()> + use<>) {
     let sent = Sent::default();
     let (kept, go) = (sent.clone(), go.clone());
@@ -49,12 +49,12 @@ async fn a_message_holds_what_fits_and_a_larger_write_goes_alone() {
         callers.push(caller);
     }
     let go = Arc::new(Notify::new());
-    // One of the four is answered, so that the gatherer comes to see the queue's end.
+    // Completes one of the four batches, so that the gatherer can see the end of the queue.
     go.notify_one();
     let (sent, runs) = gathered(waiting, &go);
     let runs = tokio::spawn(runs);
     drop(sender);
-    // The queue's end is the gatherer's.
+    // The gatherer ends with the queue.
     runs.await.unwrap();
     assert_eq!(vec![vec![half, half], vec![1], vec![larger], vec![2, 3]], sizes(&sent));
 }
@@ -88,7 +88,8 @@ fn a_write_that_no_message_could_carry_is_refused_in_words() {
     assert!(matches!(refused, WriteError::Refused { status: 413, .. }), "{refused}");
 }
 
-/// A log whose syncs fail from some time on: raft has taken the write, and ends before it says what became of it.
+/// A log whose syncs start to fail, so that raft stops after it accepted a write and before it reports the
+/// outcome.
 #[derive(Default)]
 struct Failing {
     log: MemoryLog,
@@ -145,7 +146,7 @@ fn command() -> EvalUpdate {
     EvalUpdate::default()
 }
 
-/// A server that leads, and its log.
+/// Starts a server that leads; returns it with its log and term.
 async fn leading() -> (Server, Arc<Failing>, u64) {
     let log = Arc::new(Failing::default());
     let server = one_server_on(log.clone()).await;
@@ -188,7 +189,7 @@ async fn what_raft_took_before_it_ended_is_unknown_and_what_comes_later_is_not_d
             matches!(&outcome, Err(WriteError::Unknown(reason)) if !reason.is_empty()),
             "{path}: {outcome:?}"
         );
-        // Raft ends by and by; from then on nothing is handed to it.
+        // Raft stops after a while and accepts nothing from then on.
         let deadline = Instant::now() + Duration::from_secs(20);
         while server.context().cluster.raft_runs() {
             assert!(Instant::now() < deadline, "raft goes on without its log");

@@ -1,4 +1,4 @@
-//! Work that waits for a disk, or takes long enough to keep others of its thread from running.
+//! Runs work that waits for a disk, or that would keep other tasks of its thread from running.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::urgency::at_most_usual;
 
-/// Runs `work` on a thread for blocking work where it blocks.
+/// Runs `work`; on a thread for blocking work if it `blocks`.
 ///
 /// # Errors
-/// Those of `work`, and when its thread ends before it.
+/// Those of `work`; an error if its thread ends before it.
 pub async fn in_background<T: Send + 'static>(
     blocks: bool,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -20,8 +20,8 @@ pub async fn in_background<T: Send + 'static>(
     }
 }
 
-/// Runs `work`, and has another thread take over what this one had to do if it `is_heavy`. A simulation
-/// has one thread only, on which everything waits its turn.
+/// Runs `work`. If it `is_heavy`, another thread takes over the other tasks of this thread, except on a
+/// single-threaded runtime (a simulation).
 pub fn heavy<T>(is_heavy: bool, work: impl FnOnce() -> T) -> T {
     let has_threads =
         || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);

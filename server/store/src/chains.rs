@@ -1,22 +1,24 @@
-//! The chained hashes of the entries applied last, so that servers can compare them at an index that all have.
+//! The chained hashes of the latest applied entries, so that servers can compare them at an index that all have
+//! applied.
 
 use std::collections::VecDeque;
 
 use ordu_core::state::hash::Chain;
 
-/// Entries whose hashes are kept; of each the first eight bytes, which tell two states apart as well.
+/// Number of entries whose hashes are kept. Only the first eight bytes of a hash are kept, which suffice to
+/// detect a difference.
 const ENTRIES_MAX: usize = 65_536;
 
-/// Hashes by log index.
+/// The kept hashes by log index.
 #[derive(Debug, Default)]
 pub(crate) struct Chains {
-    /// The index of the first.
+    /// The log index of the first hash.
     first: u64,
     hashes: VecDeque<u64>,
 }
 
 impl Chains {
-    /// Notes the hash after the entry at `index`. Where entries were passed over, only this one is known.
+    /// Stores the hash after the entry at `index`. If the index does not follow the previous one, drops all others.
     pub(crate) fn note(&mut self, index: u64, chain: &Chain) {
         if index != self.first + self.hashes.len() as u64 {
             self.hashes.clear();
@@ -31,7 +33,7 @@ impl Chains {
         }
     }
 
-    /// The hash after the entry at `index`, if it is known.
+    /// Returns the hash after the entry at `index`, if it is still kept.
     pub(crate) fn at(&self, index: u64) -> Option<u64> {
         let place = index.checked_sub(self.first)?;
         self.hashes.get(usize::try_from(place).ok()?).copied()

@@ -12,27 +12,27 @@ use prost::Message;
 
 use crate::types::{Command, Entry, LogId, Membership, StoredMembership, Vote};
 
-/// An error for bytes that no release of Ordu wrote.
+/// Returns an error for bytes that no release of Ordu writes.
 pub fn invalid(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }
 
-/// Decodes a message.
+/// Decodes a message; `what` names it in the error.
 pub fn decode<M: Message + Default>(what: &str, bytes: &[u8]) -> io::Result<M> {
     M::decode(bytes).map_err(|error| invalid(format!("{what} cannot be decoded: {error}")))
 }
 
-/// A log id as a message.
+/// Encodes a log id.
 pub fn log_id_to_pb(id: &LogId) -> pb::LogId {
     pb::LogId { term: id.leader_id.term, index: id.index }
 }
 
-/// A log id from a message.
+/// Decodes a log id.
 pub fn log_id_from_pb(id: &pb::LogId) -> LogId {
     LogId { leader_id: CommittedLeaderId::new(id.term), index: id.index }
 }
 
-/// A vote as a message.
+/// Encodes a vote.
 pub fn vote_to_pb(vote: &Vote) -> pb::VoteState {
     pb::VoteState {
         term: vote.leader_id.term,
@@ -41,19 +41,19 @@ pub fn vote_to_pb(vote: &Vote) -> pb::VoteState {
     }
 }
 
-/// A vote from a message.
+/// Decodes a vote.
 pub fn vote_from_pb(vote: &pb::VoteState) -> io::Result<Vote> {
     let voted_for = vote.voted_for.ok_or_else(|| invalid("a vote for no one"))?;
     let leader_id = RaftLeaderId::new(vote.term, voted_for);
     Ok(Vote { leader_id, committed: vote.committed })
 }
 
-/// A vote that a message must carry.
+/// Decodes a vote that must be present.
 pub fn required_vote(vote: Option<&pb::VoteState>) -> io::Result<Vote> {
     vote_from_pb(vote.ok_or_else(|| invalid("a raft message without a vote"))?)
 }
 
-/// A membership as a message.
+/// Encodes a membership.
 pub fn membership_to_pb(membership: &Membership) -> pb::Membership {
     let configs = membership.get_joint_config().iter();
     pb::Membership {
@@ -62,7 +62,7 @@ pub fn membership_to_pb(membership: &Membership) -> pb::Membership {
     }
 }
 
-/// A membership from a message.
+/// Decodes a membership.
 pub fn membership_from_pb(membership: &pb::Membership) -> io::Result<Membership> {
     let configs: Vec<BTreeSet<u64>> =
         membership.configs.iter().map(|set| set.ids.iter().copied().collect()).collect();
@@ -71,7 +71,7 @@ pub fn membership_from_pb(membership: &pb::Membership) -> io::Result<Membership>
         .map_err(|error| invalid(format!("a membership that cannot be: {error}")))
 }
 
-/// A stored membership as a message.
+/// Encodes a stored membership.
 pub fn stored_membership_to_pb(stored: &StoredMembership) -> pb::StoredMembership {
     pb::StoredMembership {
         log_id: stored.log_id().as_ref().map(log_id_to_pb),
@@ -79,7 +79,7 @@ pub fn stored_membership_to_pb(stored: &StoredMembership) -> pb::StoredMembershi
     }
 }
 
-/// A stored membership from a message.
+/// Decodes a stored membership.
 pub fn stored_membership_from_pb(stored: &pb::StoredMembership) -> io::Result<StoredMembership> {
     let membership = match &stored.membership {
         Some(membership) => membership_from_pb(membership)?,
@@ -88,7 +88,7 @@ pub fn stored_membership_from_pb(stored: &pb::StoredMembership) -> io::Result<St
     Ok(StoredMembership::new(stored.log_id.as_ref().map(log_id_from_pb), membership))
 }
 
-/// A log entry as a message.
+/// Encodes a log entry.
 pub fn entry_to_pb(entry: &Entry) -> pb::Entry {
     let payload = match &entry.payload {
         EntryPayload::Blank => pb::entry::Payload::Blank(pb::Blank {}),
@@ -98,7 +98,7 @@ pub fn entry_to_pb(entry: &Entry) -> pb::Entry {
     pb::Entry { log_id: Some(log_id_to_pb(&entry.log_id)), payload: Some(payload) }
 }
 
-/// A log entry from a message.
+/// Decodes a log entry.
 pub fn entry_from_pb(entry: pb::Entry) -> io::Result<Entry> {
     let log_id =
         entry.log_id.as_ref().map(log_id_from_pb).ok_or_else(|| invalid("an entry without a log id"))?;

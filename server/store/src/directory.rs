@@ -1,5 +1,5 @@
-//! Directories that go when their last user does: tables and snapshots that have been replaced are still
-//! being read, and RocksDB as well as a transfer open their files one by one.
+//! Directories that are removed when their last user drops them. Replaced tables and snapshots may still be
+//! read: RocksDB and snapshot transfers open their files one by one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,22 +13,21 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// A directory that stays.
+    /// Returns a directory that is not removed.
     pub(crate) fn kept(path: PathBuf) -> Self {
         Self { path, is_doomed: AtomicBool::new(false) }
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Has it removed once no one uses it any more.
+    /// Removes the directory when its last handle is dropped.
     pub(crate) fn doom(&self) {
         self.is_doomed.store(true, Ordering::Relaxed);
     }
 
-    /// Has it stay after all.
+    /// Cancels the removal.
     pub(crate) fn keep(&self) {
         self.is_doomed.store(false, Ordering::Relaxed);
     }
@@ -40,7 +39,7 @@ impl Drop for Directory {
             return;
         }
         match std::fs::remove_dir_all(&self.path) {
-            // An installed snapshot has moved away.
+            // An installed snapshot was moved away.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%error, path = %self.path.display(), "what is not needed any more cannot be removed");
             }

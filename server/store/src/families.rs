@@ -1,11 +1,12 @@
-//! The column families of a database on the disk: those that this release knows, and those of a newer release, which
-//! ran here before the server went back. RocksDB opens a database for writing only with all of its families.
+//! The column families of a database on disk: those that this release knows, and those that a newer release
+//! created before the server went back to this release. RocksDB opens a database for writing only with all of
+//! its families.
 
 use std::path::Path;
 
 use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options};
 
-/// The families of the database in `path`, but RocksDB's own; none where there is no database.
+/// Returns the families of the database in `path`, without RocksDB's default one; none if there is no database.
 pub(crate) fn present(path: &Path) -> Result<Vec<String>, Error> {
     if !path.join("CURRENT").exists() {
         return Ok(Vec::new());
@@ -15,7 +16,8 @@ pub(crate) fn present(path: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Those in `known`, and those of a newer release that the database in `path` has besides.
+/// Returns the families in `known`, followed by unknown ones that a newer release created in the database in
+/// `path`.
 pub(crate) fn known_and_unknown(known: &[&str], path: &Path) -> Result<Vec<String>, Error> {
     let mut unknown = present(path)?;
     unknown.retain(|name| !known.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! The first fault that a server must not live with, from wherever it is found to where the process is ended.
+//! Fatal faults of a server's disk: passes the first one from where it is found to where the process is ended.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::damage::WAY_OUT;
 
-/// The sentence about a database of a server that cannot be read or written any more.
+/// Returns the error text for a database that can no longer be read or written.
 pub fn unusable(what: &str, path: &Path, error: &dyn Display) -> String {
     let error = error.to_string();
     let found = format!("{what} in {} cannot be used any more: {error}", path.display());
@@ -17,13 +17,13 @@ pub fn unusable(what: &str, path: &Path, error: &dyn Display) -> String {
     format!("{found}. This server ends. Replace its disk where that is at fault. {WAY_OUT}")
 }
 
-/// Faults of the disk and of what is on it. A cheap handle.
+/// The first fatal fault of the disk or of its data. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(watch::Sender<Option<String>>);
 
 impl Faults {
-    /// This server must not go on; `text` says to the operator why, and what to do. The first one counts: what
-    /// fails after it may follow from it.
+    /// Reports that this server must end; `text` tells the operator why, and what to do. Only the first report
+    /// counts, because later faults may be consequences of it.
     pub fn report(&self, text: impl Into<String>) {
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
@@ -36,12 +36,12 @@ impl Faults {
         });
     }
 
-    /// What was reported, if anything was.
+    /// Returns the reported fault, if any.
     pub fn reported(&self) -> Option<String> {
         self.0.borrow().clone()
     }
 
-    /// Returns once something is reported.
+    /// Waits until a fault is reported, and returns it.
     pub async fn wait(&self) -> String {
         let mut reported = self.0.subscribe();
         // The sender lives as long as this handle.

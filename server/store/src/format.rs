@@ -1,13 +1,13 @@
-//! The format numbers of a server's files: this release opens the formats that it knows, migrates older ones, and
-//! refuses all others before anything is opened.
+//! Format numbers of a server's files. A release opens the formats that it knows, migrates older ones, and
+//! refuses all others before it opens any file.
 //!
-//! The numbers of the raft log and of the state tables are in the identity, since that is read first, has a checksum,
-//! and nothing is opened without it. A snapshot has the number of its tables in its header, on the disk and on its way
-//! to another server. Releases from before these numbers ignore them; files without a number have format 1.
+//! The numbers of the raft log and of the state tables are in the identity file, because it is read first, has
+//! a checksum, and nothing is opened without it. The number of a snapshot's tables is in its header, on disk
+//! and on the wire. Releases without format numbers ignore them; files without a number have format 1.
 //!
-//! A number rises when the release before cannot read the files. New column families, new rows and new fields of
-//! messages do not raise it. A server can go back to the release before, so a new format takes two releases: the first
-//! one reads it and still writes the former one, the next one has the migration.
+//! A number is raised when the previous release cannot read the new files. New column families, rows and
+//! message fields do not raise it. Because a server must be able to go back to the previous release, a new
+//! format takes two releases: the first can read it but still writes the old one; the second has the migration.
 
 use std::fmt::Display;
 use std::io;
@@ -20,28 +20,29 @@ use crate::tables::RocksDb;
 /// The format of files without a number.
 pub const FIRST: u32 = 1;
 
-/// Changes the database in a directory from one format to the next. One that is interrupted runs again.
+/// Migrates the database in a directory from one format to the next. It runs again if it was interrupted.
 pub type Migration = fn(&Path) -> io::Result<()>;
 
-/// What this release knows of the format of some files.
+/// The formats of one kind of files that this release knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
-    /// The number that this release writes.
+    /// The format that this release writes.
     pub number: u32,
-    /// One for each older format that can still be read, from the oldest on. The last one leads to `number`.
+    /// One migration for each older format that can still be read, oldest first. The last one results in format
+    /// `number`.
     pub migrations: &'static [Migration],
 }
 
-/// Of the raft log with the record beside it.
+/// The format of the raft log and of the record file beside it.
 pub const LOG: Format = Format { number: FIRST, migrations: &[] };
-/// Of the state tables, and of snapshots, which are copies of them.
+/// The format of the state tables and of snapshots, which are copies of them.
 pub const TABLES: Format = Format { number: FIRST, migrations: &[] };
 
 impl Format {
-    /// Whether this release can read `what`, which has the format `found`.
+    /// Checks whether this release can read `what`, whose format is `found`.
     ///
     /// # Errors
-    /// A sentence of the kind [`io::ErrorKind::Unsupported`], for a format that is newer or too old.
+    /// An error of the kind [`io::ErrorKind::Unsupported`] if the format is newer or too old.
     pub fn check(&self, found: u32, what: impl Display) -> io::Result<()> {
         let unsupported = |text| Err(io::Error::new(io::ErrorKind::Unsupported, text));
         let oldest = self.number - self.migrations.len() as u32;
@@ -61,8 +62,8 @@ impl Format {
         Ok(())
     }
 
-    /// Migrates the database in `directory`, if there is one, from the format `found`, which was checked. Calls `done`
-    /// with each number that it has then.
+    /// Migrates the database in `directory`, if there is one, from the format `found`, which must have passed
+    /// [`Format::check`]. Calls `done` with the new format number after each step.
     ///
     /// # Errors
     /// Those of the migrations and of `done`.
@@ -85,12 +86,12 @@ impl Format {
     }
 }
 
-/// Checks and migrates what the server of `identity` has in `data_dir`, before any of it is opened. Answers its
-/// identity, which has this release's numbers then.
+/// Checks and migrates the databases of the server with this `identity` in `data_dir`, before any of them is
+/// opened. Returns its identity with this release's format numbers.
 ///
 /// # Errors
-/// A sentence of the kind [`io::ErrorKind::Unsupported`] where this release cannot read a format, and nothing is changed
-/// then; errors of the disk.
+/// An error of the kind [`io::ErrorKind::Unsupported`] if this release cannot read a format; then nothing is
+/// changed. Errors of the disk.
 pub fn bring_up_to_date(
     data_dir: &Path,
     identities: &dyn IdentityStore,
@@ -106,7 +107,7 @@ fn bring_up(
     (log, tables): (&Format, &Format),
 ) -> io::Result<Identity> {
     let (log_path, tables_path) = (data_dir.join("raft-log"), data_dir.join("tables"));
-    // Both before anything is changed.
+    // Check both before either is changed.
     check_in(log, identity.log_format, "the raft log", &log_path)?;
     check_in(tables, identity.tables_format, "the database of the state tables", &tables_path)?;
     let log_directory = log_path.is_dir().then_some(log_path.as_path());
@@ -124,7 +125,7 @@ fn bring_up(
     Ok(identity)
 }
 
-/// As [`Format::check`], of what stands in a server's data directory.
+/// Runs [`Format::check`] for a database in a server's data directory.
 fn check_in(format: &Format, found: u32, what: &str, path: &Path) -> io::Result<()> {
     let checked = format.check(found, format!("{what} in {}", path.display()));
     checked.map_err(|error| io::Error::new(error.kind(), format!("{error}. {WAY_OUT}")))
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use crate::identity::IdentityFile;
 
-    /// Notes in a directory that it was called for it.
+    /// Creates a file in the directory as evidence of the call.
     fn second(directory: &Path) -> io::Result<()> {
         std::fs::write(directory.join("second"), "")
     }
@@ -151,7 +152,7 @@ mod tests {
 
     const AT_THREE: Format = Format { number: 3, migrations: &[second, third] };
 
-    /// A server's data directory whose files have these formats, as far as it is of interest here.
+    /// Returns a data directory whose identity has these formats, with empty database directories.
     fn prepared(log_format: u32, tables_format: u32) -> (tempfile::TempDir, IdentityFile) {
         let directory = tempfile::tempdir().unwrap();
         let identities = IdentityFile::new(directory.path());
@@ -193,7 +194,7 @@ mod tests {
             let noted = identities.load().unwrap();
             (noted.log_format, noted.tables_format)
         });
-        // The next start goes on behind the step that was made.
+        // The next start continues after the completed step.
         std::fs::remove_file(directory.path().join("raft-log/second")).unwrap();
         let goes_on = Format { number: 3, migrations: &[fails, second] };
         let identity = opened(&directory, &identities, (&goes_on, &TABLES)).unwrap();

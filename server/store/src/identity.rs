@@ -1,4 +1,4 @@
-//! Who a server is: its raft id and its cluster's id, kept in its data directory.
+//! A server's identity: its raft id, its cluster's id and its databases' formats, kept in its data directory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,27 +10,27 @@ use crate::format;
 use crate::runtime::random_bytes;
 use crate::snapshot::sync_directory;
 
-/// A server's identity. The id is drawn at the first start and never changes: a server whose disk was
-/// wiped is another server.
+/// A server's identity. The id is drawn at the first start and never changes; a server whose disk was wiped
+/// gets a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The raft id; never 0.
     pub server_id: u64,
-    /// The cluster's id; empty while the server belongs to none.
+    /// The cluster's id; empty while the server belongs to no cluster.
     pub cluster_id: Vec<u8>,
-    /// The voters of the first configuration, once the server has settled on them. It never settles on
-    /// others afterwards: that is what keeps a cluster from forming twice.
+    /// The voters of the first configuration on which the server has settled; empty before. Other voters replace
+    /// them only if a cluster of these can never be formed, so that a cluster cannot be formed twice.
     pub settled: Vec<u64>,
-    /// Whether its log and its tables have been made. From then on one that is missing is lost, and not new.
+    /// Whether log and tables have been created. If so, a missing one was lost and must not be created anew.
     pub is_prepared: bool,
-    /// The format of its raft log ([`format::LOG`]).
+    /// The format of the raft log ([`format::LOG`]).
     pub log_format: u32,
-    /// The format of its tables ([`format::TABLES`]).
+    /// The format of the tables ([`format::TABLES`]).
     pub tables_format: u32,
 }
 
 impl Identity {
-    /// A new server's.
+    /// Returns the identity of a new server.
     pub fn draw() -> Self {
         Self {
             server_id: u64::from_be_bytes(random_bytes()).max(1),
@@ -43,22 +43,22 @@ impl Identity {
     }
 }
 
-/// Where identities are kept: the disk's seam.
+/// Storage for an identity; replaced in simulations.
 pub trait IdentityStore: Send + Sync + 'static {
-    /// The identity; a new one is drawn and kept where there is nothing at all.
+    /// Returns the identity. If the server has no data at all, draws and stores a new one.
     fn load(&self) -> io::Result<Identity>;
-    /// Keeps an identity, durably.
+    /// Stores an identity durably.
     fn save(&self, identity: &Identity) -> io::Result<()>;
 }
 
-/// In a file of the data directory.
+/// Stores the identity in a file of the data directory.
 pub struct IdentityFile(PathBuf);
 
-/// The name of the file.
+/// The name of the identity file.
 pub const IDENTITY_FILE: &str = "identity";
 
 impl IdentityFile {
-    /// In `directory`.
+    /// Uses the identity file in `directory`.
     pub fn new(directory: &Path) -> Self {
         Self(directory.join(IDENTITY_FILE))
     }
@@ -104,7 +104,8 @@ impl IdentityStore for IdentityFile {
 }
 
 impl IdentityFile {
-    /// Whatever is there was made under an identity that is lost: another one must not vote by it.
+    /// Returns an error if there are databases: they belong to a lost identity, and a new one must not vote by
+    /// them.
     fn check_empty(&self) -> io::Result<()> {
         let Some(directory) = self.0.parent() else { return Ok(()) };
         for name in ["raft-log", "raft-log.record", "tables"] {
@@ -117,7 +118,7 @@ impl IdentityFile {
     }
 }
 
-/// Whether log and tables were made, as the file says it.
+/// Values of the field `stores`: whether log and tables have been created.
 const PREPARED: &str = "made";
 const UNPREPARED: &str = "new";
 
@@ -149,7 +150,7 @@ fn parse(text: &str) -> Option<Identity> {
     })
 }
 
-/// The id of the cluster that a set of first voters makes: all of them compute the same.
+/// Returns the cluster id for a set of first voters; the same on all of them.
 pub fn cluster_id_of(voters: &[u64]) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let mut sorted = voters.to_vec();
@@ -165,7 +166,7 @@ pub fn cluster_id_of(voters: &[u64]) -> Vec<u8> {
 pub struct IdentityMemory(std::sync::Mutex<Identity>);
 
 impl IdentityMemory {
-    /// Holds `identity`.
+    /// Creates a store that contains `identity`.
     pub fn new(identity: Identity) -> Self {
         Self(std::sync::Mutex::new(identity))
     }
@@ -227,7 +228,7 @@ mod tests {
             flipped[at] ^= 0x04;
             for damaged in [flipped, whole[..at].to_vec()] {
                 std::fs::write(&path, &damaged).unwrap();
-                // The line's end behind the checksum says nothing.
+                // A changed newline after the checksum does not matter.
                 let is_whole = damaged.trim_ascii_end() == whole.trim_ascii_end();
                 assert!(is_whole || file.load().is_err(), "{:?}", String::from_utf8_lossy(&damaged));
             }

@@ -1,8 +1,8 @@
-//! Remembers: the raft log and the state tables in RocksDB, checkpoints, and an in-memory twin of both
-//! for simulation.
+//! Storage of a server: the raft log and the state tables in RocksDB, snapshots, and in-memory versions of both
+//! for simulations.
 //!
-//! Two databases. The log syncs (group commit through one flusher); the tables do not need to, since
-//! the log replays onto the applied id they were flushed with.
+//! The log and the tables are two databases. The log is synced, with group commit in one flusher. The tables
+//! need no sync: after a crash, raft replays the log from the applied id that was last flushed with them.
 
 pub mod background;
 mod chains;

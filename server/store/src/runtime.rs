@@ -1,4 +1,4 @@
-//! Raft's runtime: tokio, with randomness that a simulation can seed.
+//! Raft's async runtime: tokio, with a random number generator that a simulation can seed.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,25 +17,25 @@ thread_local! {
     static SEEDED: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// From here on, raft's draws on this thread come from `seed`. A simulation runs all its servers on one
-/// thread and calls this once, so that two runs of one seed elect alike.
+/// Makes raft and [`random_bytes`] draw from `seed` on this thread from now on. A simulation runs all its
+/// servers on one thread and calls this once, so that two runs with the same seed behave alike.
 pub fn seed_thread(seed: u64) {
     SEEDED.with(|slot| *slot.borrow_mut() = Some(StdRng::seed_from_u64(seed)));
 }
 
-/// Random bytes: the operating system's, or the seed's on a thread that was seeded.
+/// Returns random bytes from [`RaftRng`].
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     RaftRng.fill_bytes(&mut bytes);
     bytes
 }
 
-/// A new id: a random UUID.
+/// Returns a new id: a random UUID.
 pub fn random_id() -> Id {
     marked_as_uuid(random_bytes())
 }
 
-/// Draws from the thread's seed if it has one, else from the thread's own generator.
+/// Random number generator: seeded if the thread has a seed, otherwise the thread's own generator.
 #[derive(Clone, Copy, Debug)]
 pub struct RaftRng;
 

@@ -1,4 +1,4 @@
-//! A snapshot: a checkpoint's files, or bytes in memory, on its way to disk, wire and back.
+//! Snapshots: a checkpoint's files, or bytes in memory; stored, sent and received.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -17,40 +17,40 @@ use crate::directory::Directory;
 use crate::format::{FIRST, TABLES};
 use crate::types::SnapshotMeta;
 
-/// The name of the file that says what a checkpoint holds. It is written last: a directory without it
-/// is what a crash left.
+/// The name of the file with a snapshot's header. It is written last; a directory without it is left over from
+/// a crash.
 const HEADER_FILE: &str = "ordu-snapshot";
 
-/// The name of a file of a snapshot, bytes: what file systems take.
+/// Longest name of a snapshot's file in bytes; the limit of common file systems.
 const FILE_NAME_BYTES_MAX: usize = 255;
 
-/// Where a snapshot's bytes are.
+/// Where a snapshot's bytes are stored.
 #[derive(Clone, Debug)]
 enum Source {
     Directory(Arc<Directory>),
     Memory(Bytes),
 }
 
-/// A snapshot with what it covers.
+/// A snapshot, and what it covers.
 #[derive(Clone, Debug)]
 pub struct SnapshotData {
-    /// The log id and the membership that it was taken at.
+    /// The log id and the membership at which it was taken.
     pub meta: SnapshotMeta,
-    /// The format of the tables in it ([`TABLES`]).
+    /// The format of its tables ([`TABLES`]).
     pub(crate) format: u32,
     source: Source,
 }
 
-/// The name under which a snapshot in memory travels.
+/// The file name under which a snapshot in memory is sent.
 const MEMORY_FILE: &str = "memory";
 
 impl SnapshotData {
-    /// A snapshot whose bytes are in memory.
+    /// Returns a snapshot with its bytes in memory.
     pub fn in_memory(meta: SnapshotMeta, bytes: Bytes) -> Self {
         Self { meta, format: TABLES.number, source: Source::Memory(bytes) }
     }
 
-    /// Completes a directory of files as a snapshot: notes what it covers, and makes all of it durable.
+    /// Completes a directory of files as a snapshot: writes its header, and makes all of it durable.
     pub(crate) fn complete_directory(path: PathBuf, meta: SnapshotMeta) -> io::Result<Self> {
         let source = Source::Directory(Arc::new(Directory::kept(path.clone())));
         let snapshot = Self { meta, format: TABLES.number, source };
@@ -58,7 +58,7 @@ impl SnapshotData {
             File::open(file?.path())?.sync_all()?;
         }
         let mut bytes = snapshot.header(Vec::new()).encode_to_vec();
-        // A log index that a bad disk has changed would have the log purged up to it.
+        // With a checksum: if a bad disk changed the log index, the log would be purged up to the wrong index.
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         let mut file = File::create(path.join(HEADER_FILE))?;
         file.write_all(&bytes)?;
@@ -70,7 +70,7 @@ impl SnapshotData {
         Ok(snapshot)
     }
 
-    /// Its header, as it is kept and sent, with the `files` that follow.
+    /// Returns the header, as stored and sent, with the `files` that follow.
     pub fn header(&self, files: Vec<SnapshotFile>) -> SnapshotHeader {
         SnapshotHeader {
             last_log_id: self.meta.last_log_id.as_ref().map(codec::log_id_to_pb),
@@ -81,7 +81,7 @@ impl SnapshotData {
         }
     }
 
-    /// The snapshot in `path`; `None` where it was not completed.
+    /// Opens the snapshot in `path`; returns `None` if it was not completed.
     pub fn open_directory(path: PathBuf) -> io::Result<Option<Self>> {
         let bytes = match std::fs::read(path.join(HEADER_FILE)) {
             Ok(bytes) => bytes,
@@ -98,7 +98,7 @@ impl SnapshotData {
         Ok(Some(Self { meta: meta_of(&header)?, format: format_of(&header), source }))
     }
 
-    /// The directory, of a snapshot that is in one.
+    /// Returns the snapshot's directory; `None` if it is in memory.
     pub fn directory(&self) -> Option<&Path> {
         match &self.source {
             Source::Directory(directory) => Some(directory.path()),
@@ -106,20 +106,20 @@ impl SnapshotData {
         }
     }
 
-    /// When it was taken here, or came here from another server; not known of one in memory.
+    /// Returns when the snapshot was taken or received here; `None` if it is in memory.
     pub fn since(&self) -> Option<SystemTime> {
         self.directory()?.join(HEADER_FILE).metadata().ok()?.modified().ok()
     }
 
-    /// Has the directory removed once no handle of this snapshot is left: a transfer to a slow server goes
-    /// on from a snapshot that a newer one has replaced.
+    /// Marks the directory for removal when the last handle of this snapshot is dropped: a transfer to a slow
+    /// server may still read it after a newer snapshot has replaced it.
     pub(crate) fn doom(&self) {
         if let Source::Directory(directory) = &self.source {
             directory.doom();
         }
     }
 
-    /// The bytes, of a snapshot in memory.
+    /// Returns the bytes of a snapshot in memory; `None` if it is in a directory.
     pub fn memory(&self) -> Option<&Bytes> {
         match &self.source {
             Source::Directory(_) => None,
@@ -127,7 +127,7 @@ impl SnapshotData {
         }
     }
 
-    /// The files in the order in which they travel, each with its size and checksum. Reads every byte.
+    /// Returns the files in sending order, with sizes and checksums. Reads every byte.
     pub fn files(&self) -> io::Result<Vec<SnapshotFile>> {
         match &self.source {
             Source::Memory(bytes) => Ok(vec![SnapshotFile {
@@ -160,7 +160,7 @@ impl SnapshotData {
     }
 }
 
-/// What a snapshot's header says that it covers.
+/// Returns what the snapshot with this header covers.
 pub fn meta_of(header: &SnapshotHeader) -> io::Result<SnapshotMeta> {
     let membership = header.membership.clone().unwrap_or_default();
     Ok(SnapshotMeta {
@@ -169,15 +169,15 @@ pub fn meta_of(header: &SnapshotHeader) -> io::Result<SnapshotMeta> {
     })
 }
 
-/// The format that a header says; one of a release from before there were numbers says none.
+/// Returns the format in a header; the first format if it is not set.
 fn format_of(header: &SnapshotHeader) -> u32 {
     header.format.max(FIRST)
 }
 
-/// A snapshot's bytes, piece by piece.
+/// Reads a snapshot's bytes in chunks.
 pub struct SnapshotChunks {
     source: Source,
-    /// Files still to be opened, the next one last.
+    /// Files that are not opened yet, in reverse order.
     names: Vec<String>,
     open: Option<File>,
     offset: usize,
@@ -189,7 +189,7 @@ impl SnapshotChunks {
         matches!(self.source, Source::Directory(_))
     }
 
-    /// The next piece; `None` at the end.
+    /// Returns the next chunk; `None` at the end.
     pub fn read_next(&mut self) -> io::Result<Option<Bytes>> {
         match &self.source {
             Source::Memory(bytes) => {
@@ -216,12 +216,12 @@ impl SnapshotChunks {
     }
 }
 
-/// Takes in a snapshot that another server sends.
+/// Receives a snapshot from another server.
 pub struct SnapshotReceiver {
     meta: SnapshotMeta,
     format: u32,
     files: Vec<SnapshotFile>,
-    /// The file that is being received.
+    /// Index in `files` of the file that is being received.
     at: usize,
     left_bytes: u64,
     hasher: crc32fast::Hasher,
@@ -234,21 +234,21 @@ enum Target {
 }
 
 impl SnapshotReceiver {
-    /// Into a fresh directory at `path`, which is removed if the snapshot does not get through.
+    /// Receives into a new directory, which is removed if the snapshot is not completed.
     pub fn into_directory(header: &pb::SnapshotHeader, path: PathBuf) -> io::Result<Self> {
         check_header(header)?;
         std::fs::create_dir_all(&path)?;
         Self::new(header, Target::Directory { path, file: None, complete: false })
     }
 
-    /// Into memory.
+    /// Receives into memory.
     pub fn into_memory(header: &pb::SnapshotHeader) -> io::Result<Self> {
         check_header(header)?;
         Self::new(header, Target::Memory(Vec::new()))
     }
 
     fn new(header: &pb::SnapshotHeader, target: Target) -> io::Result<Self> {
-        // First of all, so that the target is removed again whatever else is wrong with the header.
+        // Created first, so that the target is removed if the rest of the header is invalid.
         let mut receiver = Self {
             meta: SnapshotMeta::default(),
             format: format_of(header),
@@ -263,7 +263,7 @@ impl SnapshotReceiver {
         Ok(receiver)
     }
 
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.at == self.files.len() {
@@ -286,7 +286,7 @@ impl SnapshotReceiver {
         Ok(())
     }
 
-    /// All bytes are here: checks that, and hands out the snapshot, durable.
+    /// Checks that all bytes have arrived, and returns the durable snapshot.
     pub fn finish(mut self) -> io::Result<SnapshotData> {
         if let Some(file) = self.files.get(self.at) {
             return Err(invalid(format!("a snapshot that ends in the middle of {}", file.name)));
@@ -300,7 +300,7 @@ impl SnapshotReceiver {
                 let meta = self.meta.clone();
                 let snapshot = SnapshotData::complete_directory(path.clone(), meta)?;
                 *complete = true;
-                // Nothing is left of one that raft has no use for; installing moves it away.
+                // Removed if raft drops it without installing it; installing moves the directory away.
                 snapshot.doom();
                 Ok(snapshot)
             }
@@ -348,11 +348,11 @@ fn check_header(header: &SnapshotHeader) -> io::Result<()> {
     check_files(&header.files).map(drop)
 }
 
-/// What a peer says of the files that it is about to send, and how many bytes they are in all. Their names
-/// become names of files here: nothing but plain ones, each once, and not that of our own file.
+/// Checks the file list that a peer announces, and returns the total size in bytes. Files are created under
+/// these names, so only plain and distinct names are allowed, and not the name of the header file.
 ///
 /// # Errors
-/// A sentence that says what cannot be.
+/// A sentence that says what is invalid.
 pub fn check_files(files: &[SnapshotFile]) -> io::Result<u64> {
     if files.is_empty() {
         return Err(invalid("a snapshot without files"));
@@ -390,7 +390,7 @@ pub fn check_files(files: &[SnapshotFile]) -> io::Result<u64> {
     Ok(total_bytes)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the file names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! Raft's state machine: applies committed entries to the tables and tells those who follow them.
+//! Raft's state machine: applies committed entries to the tables and notifies the observer.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,21 +24,21 @@ use crate::tables::{self, TablesDb};
 use crate::timings::Timings;
 use crate::types::{Answer, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 
-/// Follows what is applied. Called in the order of the log, after the tables have it.
+/// Observes applied entries. Called in log order, after the tables have been written.
 pub trait Observer: Send + Sync + 'static {
-    /// Entries up to `index` were applied; `changes` are theirs, each with its entry's index.
+    /// Called after entries up to `index` were applied; each change has its entry's index.
     fn applied(&self, index: u64, changes: Vec<(u64, Change)>);
 
-    /// All tables were replaced: whatever was derived from them is void.
+    /// Called after all tables were replaced: anything derived from them is invalid.
     fn restored(&self, index: u64);
 }
 
-/// Whose state it is, and how far that server's log is synced.
+/// The server that owns the state, and how far its log is synced.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
     /// The raft id.
     pub server_id: u64,
-    /// Its log's.
+    /// How far the log of that server is synced.
     pub progress: Progress,
 }
 
@@ -49,26 +49,26 @@ struct Shared {
     position: Mutex<SnapshotMeta>,
     applied: watch::Sender<u64>,
     chains: Mutex<Chains>,
-    /// The machine's, for those who must not wait until it is free.
+    /// A copy of the machine's census, to be read without its lock.
     census: Mutex<Census>,
-    /// The cluster's, for them too.
+    /// The same for the cluster's feature level.
     feature_level: AtomicU32,
-    /// What batches of entries took to apply.
+    /// How long batches of entries took to apply.
     applies: Timings,
     observer: Arc<dyn Observer>,
 }
 
-/// The tables as readers see them. A cheap handle.
+/// A handle for reading the tables. Cheap to clone.
 #[derive(Clone)]
 pub struct State(Arc<Shared>);
 
-/// Raft's side of the tables.
+/// Raft's handle for the tables.
 pub struct StateMachine(Arc<Shared>);
 
-/// Opens the state in `db`: raft's side and the readers'.
+/// Opens the state in `db`, for raft and for readers.
 ///
 /// # Errors
-/// When the tables cannot be read.
+/// If the tables cannot be read.
 pub fn open(
     db: Arc<dyn TablesDb>,
     own: Own,
@@ -98,7 +98,7 @@ pub fn open(
     Ok((StateMachine(shared.clone()), State(shared)))
 }
 
-/// The applied log id and membership in the tables.
+/// Returns the applied log id and membership in the tables.
 pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
     let mut position = SnapshotMeta::default();
     if let Some(bytes) = reader.get(Table::Meta, key::meta::APPLIED).map_err(invalid)? {
@@ -113,10 +113,10 @@ pub fn position(reader: &dyn Reader) -> io::Result<SnapshotMeta> {
     Ok(position)
 }
 
-/// What the tables and the current snapshot of `server_id` say of its log.
+/// Returns what the tables and the current snapshot of `server_id` say about its log.
 ///
 /// # Errors
-/// When they cannot be read.
+/// If they cannot be read.
 pub fn seen(db: &dyn TablesDb, server_id: u64) -> io::Result<Seen> {
     let (applied, record) = tables::read(db, |reader| {
         let record = reader.get(Table::Meta, key::meta::LOG_SYNCED).map_err(invalid)?;
@@ -124,61 +124,61 @@ pub fn seen(db: &dyn TablesDb, server_id: u64) -> io::Result<Seen> {
         Ok::<_, io::Error>((position(reader)?.last_log_id, record.map(decode).transpose()?))
     })?;
     let snapshot = db.current_snapshot()?.and_then(|snapshot| snapshot.meta.last_log_id);
-    // Tables that were taken over from another server tell of that one's log.
+    // The record in tables that came from another server is about that server's log.
     let own = record.filter(|record| record.server_id == server_id);
     let synced = own.and_then(|record| record.last).as_ref().map(codec::log_id_from_pb);
     Ok(Seen { state: applied.max(snapshot), synced })
 }
 
 impl State {
-    /// Reads a consistent view.
+    /// Calls `read` with a consistent view of the tables.
     pub fn read<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
         tables::read(&*self.0.db, read)
     }
 
-    /// The projections. `apply` waits meanwhile: be short.
+    /// Returns the in-memory state. Blocks `apply`: hold the guard only briefly.
     pub fn machine(&self) -> RwLockReadGuard<'_, Machine> {
         self.0.machine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log index applied last.
+    /// Returns the last applied index.
     pub fn applied_index(&self) -> u64 {
         *self.0.applied.borrow()
     }
 
-    /// Follows the log index applied last.
+    /// Watches the last applied index.
     pub fn watch_applied(&self) -> watch::Receiver<u64> {
         self.0.applied.subscribe()
     }
 
-    /// Returns once `index` is applied here.
+    /// Waits until `index` is applied here.
     pub async fn wait_applied(&self, index: u64) {
         let mut applied = self.0.applied.subscribe();
         // The sender lives as long as this handle.
         let _ = applied.wait_for(|applied| *applied >= index).await;
     }
 
-    /// The chained hash after the entry at `index`, of those applied last.
+    /// Returns the chained hash after the entry at `index`, if it is among the latest applied.
     pub fn chain_at(&self, index: u64) -> Option<u64> {
         self.0.chains().at(index)
     }
 
-    /// How many rows there are of what is counted, after what was applied last.
+    /// Returns the row counts as of the last applied batch.
     pub fn census(&self) -> Census {
         *self.0.census()
     }
 
-    /// The cluster's feature level, after what was applied last.
+    /// Returns the cluster's feature level as of the last applied batch.
     pub fn feature_level(&self) -> u32 {
         self.0.feature_level.load(Ordering::Acquire)
     }
 
-    /// What applying took, a batch of entries at a time.
+    /// Returns how long batches of entries took to apply.
     pub fn applies(&self) -> &Timings {
         &self.0.applies
     }
 
-    /// The tables' database.
+    /// Returns the tables' database.
     pub fn db(&self) -> &Arc<dyn TablesDb> {
         &self.0.db
     }
@@ -193,13 +193,13 @@ impl Shared {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what is told of the machine without it.
+    /// Updates the copies that are read without the machine's lock.
     fn note(&self, machine: &Machine) {
         *self.census() = machine.census;
         self.feature_level.store(machine.feature_level(), Ordering::Release);
     }
 
-    /// Whether someone looks at the machine, whom `apply` would have to wait for.
+    /// Whether `apply` would have to wait for a reader of the machine.
     fn machine_is_read(&self) -> bool {
         matches!(self.machine.try_write(), Err(TryLockError::WouldBlock))
     }
@@ -240,7 +240,7 @@ impl Shared {
                 writes.extend(position_rows(&position, &self.own));
                 Ok(writes)
             })?;
-            // One batch holds the data, the applied id and the membership.
+            // Data, applied id and membership go into one atomic batch.
             self.db.commit(writes)?;
             self.note(&machine);
         }
@@ -257,7 +257,7 @@ impl Shared {
     }
 }
 
-/// Entries in batches of about so many bytes, so that none is applied for long at a time.
+/// Splits entries into batches of about 1 MiB, so that none takes long to apply.
 fn batches(entries: Vec<EntryResponder<TypeConfig>>) -> Vec<Vec<EntryResponder<TypeConfig>>> {
     const BYTES_MAX: usize = 1024 * 1024;
     let mut batches = Vec::new();
@@ -275,7 +275,7 @@ fn batches(entries: Vec<EntryResponder<TypeConfig>>) -> Vec<Vec<EntryResponder<T
     batches
 }
 
-/// Whether entries take long enough to apply that whatever waits for their thread is to go on beside them.
+/// Whether applying these entries may delay the thread's other tasks too long.
 fn may_take_long(entries: &[EntryResponder<TypeConfig>]) -> bool {
     const BYTES_MIN: usize = 256 * 1024;
     const ENTRIES_MIN: usize = 32;
@@ -295,8 +295,8 @@ fn position_rows(position: &SnapshotMeta, own: &Own) -> Vec<Write> {
         |key: &[u8], value| rows.push(Write { table: Table::Meta, key: key.to_vec(), value: Some(value) });
     if let Some(log_id) = &position.last_log_id {
         put(key::meta::APPLIED, codec::log_id_to_pb(log_id).encode_to_vec());
-        // Entries are applied once a quorum has them, which may be before this server's own sync. What is synced
-        // and applied is never cut again: a log without it has lost something.
+        // A quorum may have committed the entry before this server has synced it, so use the smaller id. An entry that
+        // is both synced and applied is never truncated, so a log without it is damaged.
         if let Some(last) = own.progress.get().map(|synced| synced.min(*log_id)) {
             let record = pb::LogRecord {
                 server_id: own.server_id,
@@ -346,7 +346,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let shared = self.0.clone();
         let index = meta.last_log_id.map_or(0, |id| id.index);
         in_background(self.0.db.blocks(), move || {
-            // Held until both are new: who reads tables and machine sees them as of one applied id.
+            // Held until both are replaced, so that readers of tables and machine see the same applied id.
             let mut machine = shared.machine.write().unwrap_or_else(PoisonError::into_inner);
             shared.db.install(&snapshot)?;
             *machine = tables::read(&*shared.db, Machine::load).map_err(invalid)?;
@@ -368,7 +368,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// Builds snapshots beside `apply`: what a checkpoint covers is in the checkpoint.
+/// Builds snapshots concurrently with `apply`; a checkpoint itself says what it covers.
 pub struct SnapshotBuilder(Arc<dyn TablesDb>);
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {

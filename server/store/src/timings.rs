@@ -1,10 +1,10 @@
-//! How long something takes that is done all the time: counted by bounds, without a lock, for whoever asks.
+//! A lock-free histogram of the durations of a frequent operation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The greatest times of the classes, seconds. What took longer than all of them counts in the whole alone.
+/// Upper bounds of the histogram's buckets, in seconds. Longer durations are counted only in the total.
 pub const BOUNDS_SECONDS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -15,23 +15,23 @@ struct Counts {
     sum_ns: AtomicU64,
 }
 
-/// Times that were taken. A cheap handle.
+/// A histogram of durations. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct Timings(Arc<Counts>);
 
-/// Times as they are told.
+/// The contents of a histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
-    /// How many took no longer than each of [`BOUNDS_SECONDS`]: those of the classes before it are in it.
+    /// Number of durations that are at most each of [`BOUNDS_SECONDS`]; cumulative.
     pub within: [u64; BOUNDS_SECONDS.len()],
-    /// How many there were in all.
+    /// Number of all durations.
     pub count: u64,
-    /// What they took together, seconds.
+    /// Sum of all durations, in seconds.
     pub sum_seconds: f64,
 }
 
 impl Timings {
-    /// Something took so long.
+    /// Adds a duration.
     pub fn note(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let class = BOUNDS_SECONDS.iter().position(|bound| seconds <= *bound);
@@ -40,7 +40,7 @@ impl Timings {
         self.0.sum_ns.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// All that were noted since the start.
+    /// Returns all durations noted since the start.
     pub fn told(&self) -> Told {
         let mut count = 0;
         let within = self.0.within.each_ref().map(|class| {

@@ -1,4 +1,4 @@
-//! Raft's types, made concrete once.
+//! Raft's types with Ordu's type parameters.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use ordu_core::command::Outcome;
 
 use crate::runtime::Runtime;
 
-/// What is proposed: the bytes of an `ordu.command.Envelope`.
+/// A proposal: the bytes of an `ordu.command.Envelope`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command(pub Bytes);
 
@@ -18,15 +18,15 @@ impl fmt::Display for Command {
     }
 }
 
-/// What `apply` answers; `None` for entries that carry no command.
+/// The outcome of `apply`; `None` for entries without a command.
 #[derive(Clone, Debug, Default)]
 pub struct Answer(pub Option<Outcome>);
 
-/// A server as the membership knows it.
+/// A server as recorded in the membership.
 pub type Server = ordu_proto::raft::Server;
 
 openraft::declare_raft_types!(
-    /// Raft as Ordu uses it. One leader a term, so that a term fences.
+    /// Raft's type parameters. There is one leader per term, so that a term can be used as a fencing token.
     pub TypeConfig:
         D = Command,
         R = Answer,
@@ -53,5 +53,5 @@ pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Typ
 pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 /// A snapshot with its data.
 pub type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, crate::snapshot::SnapshotData>;
-/// What completes an append once it is synced.
+/// The callback that completes an append once it is synced.
 pub type IoFlushed = openraft::storage::IOFlushed<TypeConfig>;

@@ -1,4 +1,4 @@
-//! How urgent the system holds a thread's work for: raft's most, large work that can wait least.
+//! Scheduling priority of threads: higher for Raft, lower for long work that can wait.
 
 use std::io;
 
@@ -8,30 +8,29 @@ use thread_priority::{
     thread_native_id,
 };
 
-/// What a thread works on. Where the system is short of processors, it gives each urgency several times the share of
-/// the next.
+/// The kind of work a thread does. If processors are short, each urgency gets several times the processor share
+/// of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// Raft and its log: little at a time, and soon, or a healthy leader is deposed. It is next, and interrupts nothing:
-    /// a few milliseconds later there is more of it at one time, which is less work.
+    /// Raft and its log: small pieces of work that must run soon, or a healthy leader is deposed. Such a thread
+    /// runs next but does not preempt others: a few milliseconds later it handles more work in one batch.
     Raft,
-    /// All other.
+    /// All other work.
     Usual,
-    /// What takes long and can wait.
+    /// Work that takes long and can wait.
     Large,
 }
 
-/// By how much more urgent raft's threads are than others, as `nice` counts: beside a thread that always runs one has
-/// nine tenths of a processor.
+/// Relative niceness of Raft's threads: next to a thread that always runs, one gets nine tenths of a processor.
 const RAFT_NICENESS: i32 = -10;
-/// By how much less urgent large work is: beside a thread that always runs it has a tenth of a processor, and all of one
-/// that is free.
+/// Relative niceness of large work: next to a thread that always runs, it gets a tenth of a processor, and all
+/// of an idle one.
 const LARGE_NICENESS: i32 = 10;
 
 impl Urgency {
-    /// The niceness on this process, which was started with one.
+    /// Returns the niceness for this urgency, relative to the niceness with which the process was started.
     fn niceness(self) -> io::Result<i32> {
-        // The first thread keeps what the process was started with.
+        // The first thread keeps the niceness with which the process was started.
         let usual = getpriority_process(Some(getpid()))?;
         let by = match self {
             Self::Raft => RAFT_NICENESS,
@@ -41,11 +40,12 @@ impl Urgency {
         Ok((usual + by).clamp(-20, 19))
     }
 
-    /// Gives this thread's work that urgency, from here on. Not for a process's first thread.
+    /// Sets this thread's priority to this urgency. Must not be called on the process's first thread, whose
+    /// niceness is the base.
     ///
     /// # Errors
-    /// Where the system does not allow it, which leaves all as it was: a process may make its work less urgent, and
-    /// more only with `CAP_SYS_NICE` or within `RLIMIT_NICE`.
+    /// If the system denies the change; then the priority stays as it was. A process may always lower its priority,
+    /// but raise it only with `CAP_SYS_NICE` or within `RLIMIT_NICE`.
     pub fn take(self) -> io::Result<()> {
         const THIS_THREAD: Option<Pid> = None;
         let (before, niceness) = (getpriority_process(THIS_THREAD)?, self.niceness()?);
@@ -55,13 +55,14 @@ impl Urgency {
         }
         let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
         let taken = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-        // That sets a niceness as well. One that interrupts all others does more harm than good.
+        // That call also changes the niceness. Without the batch policy, restore the previous one: a thread at raft's
+        // niceness that preempts all others does more harm than good.
         setpriority_process(THIS_THREAD, if taken.is_ok() { niceness } else { before })?;
         taken.map_err(|error| io::Error::other(error.to_string()))
     }
 }
 
-/// Does `work` with no more than the usual urgency, whatever the thread has for its other work.
+/// Runs `work` at no more than usual urgency, and then restores the thread's priority.
 pub fn at_most_usual<T>(work: impl FnOnce() -> T) -> T {
     let before = getpriority_process(None).ok();
     let lowered = before.zip(Urgency::Usual.niceness().ok()).filter(|(before, usual)| before < usual);

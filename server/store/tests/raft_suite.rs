@@ -1,4 +1,4 @@
-//! Both stores, on disk and in memory, pass openraft's own test suite of storages.
+//! Runs openraft's test suite for storages against the stores on disk and in memory.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 

@@ -1,4 +1,4 @@
-//! How long a follower that was away takes to catch up while writes go on.
+//! Measures how long a follower that was down takes to catch up while writes continue.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::http::Client;
 use crate::load::{Load, Pressure};
 use crate::observe::applied_index;
 
-/// Entries that a follower may lack and have caught up: less than a second of them.
+/// A follower that lacks at most this many entries counts as caught up: less than a second of writes.
 const LAG_ENTRIES_MAX: f64 = 1_000.0;
-/// A follower that takes longer ends the benchmark.
+/// Timeout for the follower to catch up.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(600);
 
-/// Kills a follower, starts it again after the time that the options give, and waits until it has caught up; writes
-/// go on as fast as they are acknowledged all the while.
+/// Kills a follower, starts it again after the configured time, and waits until it has caught up. Meanwhile writes
+/// continue as fast as they are acknowledged.
 pub async fn catch_up(target: &mut Target, options: &Options, table: &mut Table) -> io::Result<()> {
     target.find_leader().await;
     let (leader, follower) = (target.leader, target.followers.first().copied());

@@ -1,4 +1,4 @@
-//! Many connections that send one request after another, as fast as they are answered.
+//! Sends requests over many connections, each as fast as its requests are answered.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,38 +12,38 @@ use tokio::time::timeout;
 use super::statistics::Samples;
 use crate::http::Connection;
 
-/// An answer that takes longer ends the run: a benchmark does not wait for ever.
+/// Timeout for an answer, which ends the run.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// When to stop.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// After this long.
+    /// After this duration.
     Elapsed(Duration),
-    /// After so many requests.
+    /// After this many requests.
     Requests(u64),
 }
 
-/// What came of it.
+/// Results of a run.
 #[derive(Debug, Default)]
 pub struct Driven {
     /// Times of the requests that were answered with 200.
     pub times: Samples,
-    /// Requests answered otherwise.
+    /// Number of requests with any other answer.
     pub errors: u64,
     /// The latest of these answers.
     pub latest_error: String,
-    /// How long it all took.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
 impl Driven {
-    /// Answered requests a second.
+    /// Returns the number of requests answered with 200 per second.
     pub fn per_second(&self) -> f64 {
         self.times.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
-    /// The run, unless so much of it failed that its figures say nothing.
+    /// Returns the run, or an error if too many requests failed for the figures to be meaningful.
     pub fn trusted(self, what: &str) -> io::Result<Self> {
         if self.times.is_empty() || self.errors > self.times.len() as u64 / 100 {
             let Self { errors, latest_error, times, .. } = &self;
@@ -56,7 +56,7 @@ impl Driven {
     }
 }
 
-/// Sends requests over `connections` connections. `write` makes the request of a number, each number once.
+/// Sends requests over `connections` connections. `write` writes the request for a number; each number is used once.
 pub async fn drive(
     address: SocketAddr,
     connections: usize,

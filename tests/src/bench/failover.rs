@@ -1,4 +1,4 @@
-//! How long no write is acknowledged when the leader is killed.
+//! Measures how long no write is acknowledged after the leader is killed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,18 +16,17 @@ use crate::harness::{eventually, eventually_now, holds};
 use crate::http::{Client, Connection, encode};
 use crate::jobs::{Template, unplaceable};
 
-/// Writers at each of the two servers that stay.
+/// Writers at each of the two surviving servers.
 const WRITERS: u64 = 4;
-/// Acknowledgements before the kill and after it, so that a single stray one is not taken for recovery.
+/// Least number of acknowledgements before and after the kill, so that a stray one is not taken for recovery.
 const ACKNOWLEDGED_MIN: usize = 100;
-/// A cluster that takes longer ends the benchmark.
+/// Timeout for the cluster to recover.
 const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 type Acknowledged = Arc<Mutex<Vec<Instant>>>;
 
-/// Kills the leader again and again under load; the longest pause between two acknowledgements around each
-/// kill is what counts.
+/// Kills the leader repeatedly under load and measures the longest pause between two acknowledgements around each kill.
 pub async fn failover(target: &mut Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let mut pauses = Samples::default();
     for _ in 0..options.kills {
@@ -88,7 +87,8 @@ async fn one_kill(target: &mut Target) -> io::Result<Duration> {
     Ok(longest_pause(&times, killed))
 }
 
-/// The longest time between two successive acknowledgements of which the second came after `killed`.
+/// Returns the longest pause between consecutive acknowledgements of which the second came after `killed`. The part of
+/// the pause before `killed` does not count.
 fn longest_pause(times: &[Instant], killed: Instant) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
@@ -130,7 +130,7 @@ mod tests {
     fn the_pause_is_counted_from_the_kill_at_the_earliest() {
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);
-        // The long pause before the kill at 500 does not count; an answer at 510 does not end the pause.
+        // The pause before the kill at 500 does not count. The acknowledgement at 510 does not hide the pause after it.
         let times = [at(0), at(400), at(510), at(1_310), at(1_320)];
         assert_eq!(longest_pause(&times, at(500)), Duration::from_millis(800));
         assert_eq!(longest_pause(&times[..2], at(300)), Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! Dispatches, dry runs, pages of a long list, and the reading of a long jobspec.
+//! Measures dispatches, plans, pages of a long list, and parsing of a long jobspec.
 
 use std::fmt::Write;
 use std::io;
@@ -16,18 +16,18 @@ use super::target::Target;
 use crate::http::{Connection, encode};
 use crate::jobs::{NOWHERE, job, registration};
 
-/// Groups of the job that is planned.
+/// Number of groups in the planned job.
 const PLANNED_GROUPS: usize = 1_000;
-/// Length of the jobspec that is read, at least, bytes.
+/// Least length of the parsed jobspec, in bytes.
 const JOBSPEC_BYTES: usize = 100_000;
-/// Requests of a measure that are sent one after another.
+/// Number of requests in a sequential measurement.
 const ONE_BY_ONE: u64 = 20;
-/// Rows of a page.
+/// Rows per page.
 const PAGE_ROWS: usize = 100;
-/// Pages that are read from all over the list.
+/// Number of pages read from all over the list.
 const PAGES_READ: u64 = 200;
 
-/// Dispatches of one parameterized job a second, at the leader and at a follower.
+/// Measures dispatches of one parameterized job per second, at the leader and at a follower.
 pub async fn dispatches(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let id = target.new_ids(1).id(0);
     let mut parent = job(&id, "batch", NOWHERE, "/bin/true", &[]);
@@ -47,7 +47,7 @@ pub async fn dispatches(target: &Target, options: &Options, table: &mut Table) -
     Ok(())
 }
 
-/// A dry run, with its diff, of a job of many groups that is registered already in another version.
+/// Measures a plan with diff of a job with many groups, of which another version is registered.
 pub async fn plan(target: &Target, table: &mut Table) -> io::Result<()> {
     let id = target.new_ids(1).id(0);
     let of_groups = |cpu: u32| {
@@ -62,7 +62,7 @@ pub async fn plan(target: &Target, table: &mut Table) -> io::Result<()> {
         job["TaskGroups"] = groups.into();
         job
     };
-    // Registered where nothing is placed: what is measured is the dry run.
+    // Register it in a datacenter without nodes, so that only the plan has work to do.
     let mut registered = of_groups(20);
     registered["Datacenters"] = json!([NOWHERE]);
     send(target.leader, "POST", "/v1/jobs", &registration(&registered).to_string()).await?;
@@ -78,7 +78,7 @@ pub async fn plan(target: &Target, table: &mut Table) -> io::Result<()> {
     send(target.leader, "DELETE", &format!("/v1/job/{id}?purge=true"), "").await.map(drop)
 }
 
-/// The reading of a long jobspec.
+/// Measures the parsing of a long jobspec.
 pub async fn parse(target: &Target, table: &mut Table) -> io::Result<()> {
     let mut jobspec = "job \"long\" {\n  datacenters = [\"dc1\"]\n".to_owned();
     let mut number = 0;
@@ -101,7 +101,7 @@ pub async fn parse(target: &Target, table: &mut Table) -> io::Result<()> {
     Ok(())
 }
 
-/// Pages of the list of jobs, wherever in it, with so many jobs registered.
+/// Measures reads of pages from all over the list of jobs, after registering the configured number of jobs.
 pub async fn pages(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let ids = target.new_ids(options.listed);
     let what = format!("{} jobs to list", count(options.listed as f64));
@@ -110,7 +110,7 @@ pub async fn pages(target: &Target, options: &Options, table: &mut Table) -> io:
         let mut connection = Connection::open(address).await?;
         let mut times = Samples::default();
         for number in 0..PAGES_READ {
-            // A prime step visits all of the list.
+            // A prime step visits the whole list.
             let first = ids.id(number.wrapping_mul(611_953) % options.listed);
             let path = format!("/v1/jobs?per_page={PAGE_ROWS}&next_token=default.{first}");
             let mut request = Vec::new();

@@ -1,4 +1,4 @@
-//! Registrations, reads, memory, and the time until a job runs.
+//! Measures registrations, reads, memory, and the time until a job runs.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use super::target::{Ids, Target};
 use crate::http::{Client, Connection, encode};
 use crate::jobs::{NOWHERE, Template, job, registration, unplaceable};
 
-/// A block of ids that no measure can use up.
+/// Size of an id block that no measurement can use up.
 const IDS_OF_A_MEASURE: u64 = 1_000_000;
-/// Jobs that are read, so that the reads are not all of one.
+/// Number of different jobs that are read.
 const JOBS_READ: u64 = 1_000;
-/// Jobs whose way to running is measured at each server.
+/// Number of jobs per server whose time to running is measured.
 const JOBS_RUN: u64 = 20;
-/// A job that does not run by then ends the benchmark.
+/// Timeout for a job to run.
 const RUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Registers jobs that are never placed.
@@ -38,7 +38,7 @@ pub(super) async fn register(
     drive(address, connections, until, write).await?.trusted(what)
 }
 
-/// A row of requests a second.
+/// Returns a table row with requests per second.
 pub(super) fn driven_row(what: &str, place: &str, driven: &Driven) -> Row {
     let [median, most, last] = driven.times.at([0.5, 0.99, 1.0]);
     Row {
@@ -57,7 +57,7 @@ pub(super) fn driven_row(what: &str, place: &str, driven: &Driven) -> Row {
     }
 }
 
-/// Memory after a number of registrations, half at the leader and half at a follower.
+/// Measures memory after a number of registrations, half of them at the leader and half at a follower.
 pub async fn memory(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let places = target.leader_and_follower();
     let share = options.registrations.div_ceil(places.len() as u64);
@@ -77,7 +77,7 @@ pub async fn memory(target: &Target, options: &Options, table: &mut Table) -> io
     Ok(())
 }
 
-/// Registrations a second at the leader and at a follower.
+/// Measures registrations per second at the leader and at a follower.
 pub async fn registrations(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let until = Until::Elapsed(Duration::from_secs(options.seconds));
     for (place, address) in target.leader_and_follower() {
@@ -89,14 +89,14 @@ pub async fn registrations(target: &Target, options: &Options, table: &mut Table
     Ok(())
 }
 
-/// Reads of single jobs a second, in the default consistency and stale.
+/// Measures reads of single jobs per second, with default consistency and stale.
 pub async fn reads(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let ids = target.new_ids(JOBS_READ);
     register(target.leader, options.connections, Until::Requests(JOBS_READ), ids, "jobs to read").await?;
     for (consistency, query) in [("default", ""), ("stale", "?stale")] {
         for (place, address) in target.leader_and_follower() {
             let what = format!("job reads, {consistency}");
-            // Encoded beforehand: what is measured is the servers.
+            // Encode in advance, so that only the servers are measured.
             let requests: Vec<Vec<u8>> = (0..JOBS_READ)
                 .map(|number| {
                     let mut request = Vec::new();
@@ -105,7 +105,7 @@ pub async fn reads(target: &Target, options: &Options, table: &mut Table) -> io:
                 })
                 .collect();
             let write = move |number: u64, request: &mut Vec<u8>| {
-                // A prime step visits all of them in an order that is not theirs.
+                // A prime step visits all jobs in an order different from theirs.
                 request.extend_from_slice(&requests[(number.wrapping_mul(611_953) % JOBS_READ) as usize]);
             };
             let until = Until::Elapsed(Duration::from_secs(options.seconds));
@@ -116,7 +116,7 @@ pub async fn reads(target: &Target, options: &Options, table: &mut Table) -> io:
     Ok(())
 }
 
-/// Time from sending a registration until its allocation is seen running, one job after another.
+/// Measures the time from sending a registration until its allocation is reported running, one job at a time.
 pub async fn running(target: &Target, table: &mut Table) -> io::Result<()> {
     for (place, address) in target.leader_and_follower() {
         let ids = target.new_ids(JOBS_RUN);

@@ -1,4 +1,4 @@
-//! The benchmark: what it measures, one file a kind, and the order in which.
+//! The benchmark: one module per kind of measurement, and their order.
 
 pub mod catch_up;
 pub mod drive;
@@ -20,12 +20,12 @@ pub use options::{Measure, Options};
 use table::Table;
 use target::Target;
 
-/// Measures what the options ask for and gives the table as Markdown.
+/// Runs the selected measurements and returns the table as Markdown.
 pub async fn run(options: &Options) -> io::Result<String> {
     allow_many_connections()?;
     let mut target = Target::new(options).await;
     let mut table = Table::default();
-    // Memory first, while the number of registrations is known.
+    // Memory first, while the number of registrations is known exactly.
     if options.wants(Measure::Memory) {
         measures::memory(&target, options, &mut table).await?;
     }
@@ -56,11 +56,11 @@ pub async fn run(options: &Options) -> io::Result<String> {
             None => eprintln!("the failover is left out: only servers that --spawn started are killed"),
         }
     }
-    // Last, since so many jobs weigh on all that comes after.
+    // Last, because its many jobs would slow down later measurements.
     if options.wants(Measure::Pages) {
         jobs_api::pages(&target, options, &mut table).await?;
     }
-    // It fills the servers and kills them: only where it is asked for.
+    // These fill the servers with jobs and kill servers, so they run only if selected explicitly.
     if options.only.contains(&Measure::Restart) {
         restart::restart(&mut target, options, &mut table).await?;
     }
@@ -74,13 +74,14 @@ pub async fn run(options: &Options) -> io::Result<String> {
     Ok(table.markdown(&description, &command_line()))
 }
 
-/// As it can be typed in again.
+/// Returns the command line for repeating the benchmark.
 fn command_line() -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     format!("cargo run --release -p ordu-tests --bin bench -- {}", arguments.join(" "))
 }
 
-/// A thousand watchers are a thousand open files, here and in the servers, which inherit the bound.
+/// Raises the limit of open files: a thousand watchers need a thousand open files, in this process and in the servers,
+/// which inherit the limit.
 pub(crate) fn allow_many_connections() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)

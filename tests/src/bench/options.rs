@@ -1,4 +1,4 @@
-//! What the benchmark is told on its command line.
+//! Command line options of the benchmark.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -86,7 +86,7 @@ pub enum Measure {
 }
 
 impl Options {
-    /// Whether a measure is wanted.
+    /// Returns whether a measurement is selected.
     pub fn wants(&self, measure: Measure) -> bool {
         self.only.is_empty() || self.only.contains(&measure)
     }

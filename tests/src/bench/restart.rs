@@ -1,4 +1,4 @@
-//! How long servers take to answer after they were killed and started again on what they have.
+//! Measures how long servers take to answer after they were killed and started again with their data.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +14,13 @@ use super::table::{Row, Table, count, milliseconds};
 use super::target::Target;
 use crate::http::Client;
 
-/// Restarts of each kind.
+/// Number of restarts of each kind.
 const RESTARTS: usize = 5;
-/// A server that takes longer ends the benchmark.
+/// Timeout for a restarted server to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Registers many jobs, then kills and starts a follower, and then all servers: until a default read is answered.
+/// Registers many jobs, then kills and restarts a follower, and then all servers. Measures the time until a read with
+/// default consistency is answered.
 pub async fn restart(target: &mut Target, options: &Options, table: &mut Table) -> io::Result<()> {
     let (jobs, address) = (options.restart_jobs, target.leader);
     let what = "registrations before the restarts";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Times of one measure, in any order.
+/// The times of one measurement, in any order.
 #[derive(Debug, Default, Clone)]
 pub struct Samples {
     microseconds: Vec<u32>,
@@ -14,23 +14,23 @@ impl Samples {
         self.microseconds.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
     }
 
-    /// Adds all times of another.
+    /// Adds all times of another measurement.
     pub fn append(&mut self, mut other: Self) {
         self.microseconds.append(&mut other.microseconds);
     }
 
-    /// How many there are.
+    /// Returns the number of times.
     pub fn len(&self) -> usize {
         self.microseconds.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no times.
     pub fn is_empty(&self) -> bool {
         self.microseconds.is_empty()
     }
 
-    /// The times at these shares of the whole, 0 to 1, each the smallest that so many do not exceed. All zero
-    /// where there are no samples.
+    /// Returns the times at these quantiles (0 to 1). A quantile is the smallest time that is not exceeded by this
+    /// share of the times. All are zero if there are no samples.
     pub fn at<const COUNT: usize>(&self, shares: [f64; COUNT]) -> [Duration; COUNT] {
         let mut sorted = self.microseconds.clone();
         sorted.sort_unstable();
@@ -41,12 +41,12 @@ impl Samples {
         })
     }
 
-    /// The median.
+    /// Returns the median.
     pub fn median(&self) -> Duration {
         self.at([0.5])[0]
     }
 
-    /// The largest.
+    /// Returns the largest time.
     pub fn last(&self) -> Duration {
         self.at([1.0])[0]
     }

@@ -1,47 +1,47 @@
-//! The table that the benchmark prints, and the facts without which its figures mean nothing.
+//! The table printed by the benchmark, and the facts needed to interpret it.
 
 use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Debug, Default, Clone)]
 pub struct Row {
     /// What was measured.
     pub measure: String,
-    /// At which server.
+    /// The server at which it was measured.
     pub place: String,
     /// The figure.
     pub result: String,
-    /// Median of the single times.
+    /// Median of the individual times.
     pub median: String,
-    /// 99th percentile of them.
+    /// 99th percentile of the individual times.
     pub p99: String,
-    /// The largest of them.
+    /// Largest individual time.
     pub last: String,
-    /// How it came about.
+    /// Details of the measurement.
     pub note: String,
 }
 
-/// Lines in the order of measuring. Each is printed to standard error as it comes, for whoever waits.
+/// The rows in order of measurement. Each is also printed to standard error at once, to show progress.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Row>,
 }
 
 impl Table {
-    /// Adds a line.
+    /// Adds a row.
     pub fn push(&mut self, row: Row) {
         eprintln!("{}, {}: {} {}", row.measure, row.place, row.result, row.note);
         self.rows.push(row);
     }
 
-    /// Whether nothing was measured.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The whole as Markdown.
+    /// Returns the table as Markdown.
     pub fn markdown(&self, target: &str, command_line: &str) -> String {
         let mut text = format!("{}\n{target}.\n\n    {command_line}\n\n", machine());
         text.push_str("| measure | at | result | median | p99 | last | |\n|---|---|---|---|---|---|---|\n");
@@ -54,7 +54,7 @@ impl Table {
     }
 }
 
-/// A number with separators, without decimals from 100 on.
+/// Formats a number without decimals, with thousands separators.
 pub fn count(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -67,7 +67,7 @@ pub fn count(number: f64) -> String {
     text
 }
 
-/// Milliseconds with as many decimals as say something.
+/// Formats milliseconds with a suitable number of decimals.
 pub fn milliseconds(time: Duration) -> String {
     let milliseconds = time.as_secs_f64() * 1e3;
     match milliseconds {
@@ -77,12 +77,12 @@ pub fn milliseconds(time: Duration) -> String {
     }
 }
 
-/// Bytes in megabytes of a million.
+/// Formats bytes in megabytes of a million.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
-/// Processor, memory, kernel and the file system that the logs are synced to.
+/// Describes processor, memory, kernel and the file system to which the logs are synced.
 pub fn machine() -> String {
     let field = |file: &str, name: &str| -> Option<String> {
         let text = fs::read_to_string(file).ok()?;
@@ -102,7 +102,7 @@ pub fn machine() -> String {
     )
 }
 
-/// The type of the file system that holds a path: that of the longest mount point above it.
+/// Returns the type of the file system that holds a path: that of the longest mount point that contains it.
 fn file_system(path: &str) -> String {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let above = mounts.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! The cluster that is measured.
+//! The measured cluster.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use super::options::Options;
 use crate::harness::{Cluster, Shape, processes};
 use crate::http::Client;
 
-/// Addresses of a running cluster, and the cluster itself where it was started here.
+/// Addresses of a running cluster, and the cluster itself if the benchmark started it.
 pub struct Target {
     /// The leader's HTTP address.
     pub leader: SocketAddr,
     /// The followers' HTTP addresses.
     pub followers: Vec<SocketAddr>,
-    /// Servers that were started here.
+    /// The cluster, if the benchmark started it.
     pub own: Option<Cluster>,
     pids: Vec<i32>,
     run: u64,
@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts a cluster, or takes the one that the options name.
+    /// Starts a cluster, or uses the one named by the options.
     pub async fn new(options: &Options) -> Self {
         let own = match options.spawn {
             true => {
@@ -32,7 +32,7 @@ impl Target {
             }
             false => None,
         };
-        // Ids are new in every run on the same cluster.
+        // The run number makes ids unique across runs on the same cluster.
         let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let mut target = Self {
             leader: options.leader.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4646))),
@@ -46,7 +46,7 @@ impl Target {
         target
     }
 
-    /// Looks who leads now, where the cluster is our own.
+    /// Updates the addresses of leader and followers, if the benchmark started the cluster.
     pub async fn find_leader(&mut self) {
         if let Some(cluster) = &mut self.own {
             let leader = cluster.leader().await;
@@ -56,18 +56,18 @@ impl Target {
         }
     }
 
-    /// The leader and one follower, each with its name in the table.
+    /// Returns the leader and one follower, each with its name in the table.
     pub fn leader_and_follower(&self) -> Vec<(&'static str, SocketAddr)> {
         let follower = self.followers.first().map(|follower| ("follower", *follower));
         [("leader", self.leader)].into_iter().chain(follower).collect()
     }
 
-    /// The first id of a block of `count` that no one else is given, to be written by `id`.
+    /// Reserves a block of `count` unused ids.
     pub fn new_ids(&self, count: u64) -> Ids {
         Ids { run: self.run, first: self.ids_given.fetch_add(count, Ordering::Relaxed) }
     }
 
-    /// Resident memory of each server, in bytes.
+    /// Returns the resident memory of each server, in bytes.
     pub fn memory(&self) -> Vec<(String, u64)> {
         let named: Vec<(String, i32)> = match &self.own {
             Some(cluster) => cluster
@@ -83,7 +83,8 @@ impl Target {
         named.into_iter().filter_map(|(name, pid)| Some((name, processes::resident_bytes(pid)?))).collect()
     }
 
-    /// How many servers there are, and of what release. Ordu's tell clients that they are Nomad's.
+    /// Describes the number of servers and their release. Ordu also reports a Nomad version, so its own tag is
+    /// preferred.
     pub async fn description(&self) -> io::Result<String> {
         let own = Client::new(self.leader).json("/v1/agent/self").await?;
         let tags = &own["member"]["Tags"];
@@ -97,7 +98,7 @@ impl Target {
     }
 }
 
-/// Ids of jobs that no run has used.
+/// A block of unused job ids.
 #[derive(Debug, Clone, Copy)]
 pub struct Ids {
     run: u64,
@@ -105,7 +106,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// The id of a number in the block.
+    /// Returns the id with this number in the block.
     pub fn id(&self, number: u64) -> String {
         format!("bench-{:x}-{:07}", self.run, self.first + number)
     }

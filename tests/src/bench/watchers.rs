@@ -1,4 +1,4 @@
-//! Many blocking queries on one job, and one change of it.
+//! Measures how soon many blocking queries on one job return after a change.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use super::target::Target;
 use crate::http::{Client, Connection, encode};
 use crate::jobs::{registration, unplaceable};
 
-/// Changes at each server.
+/// Number of changes per server.
 const ROUNDS: i64 = 5;
-/// A server has this long to have all queries waiting. Their arrival cannot be seen from outside, only that
-/// none of them has been answered.
+/// Time for a server to receive all queries. Their arrival cannot be observed from outside, only that none has been
+/// answered.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(1);
-/// Watchers that are not woken by then end the benchmark.
+/// Timeout for all watchers to be woken.
 const WAKE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Time from sending the change to the leader until each watcher has its answer.
+/// Measures the time from sending the change to the leader until each watcher has its answer.
 pub async fn watchers(target: &Target, options: &Options, table: &mut Table) -> io::Result<()> {
     for (place, address) in target.leader_and_follower() {
         let id = target.new_ids(1).id(0);
@@ -63,7 +63,7 @@ async fn change(leader: SocketAddr, id: &str, round: i64) -> io::Result<()> {
     }
 }
 
-/// One round: everyone waits, one change, everyone is answered. Gives the connections back.
+/// Runs one round: sends all queries, makes one change, and waits for all answers. Returns the connections.
 async fn wake(
     connections: Vec<Connection>,
     address: SocketAddr,
@@ -108,13 +108,13 @@ async fn wake(
     Ok((times, woken.into_iter().map(|(_, connection)| connection).collect()))
 }
 
-/// The index of a job that has come to rest: its evaluation ended and changed nothing of it since.
+/// Returns the index of a job once it is stable: its evaluation has ended and does not change the job any more.
 async fn quiet_index(address: SocketAddr, id: &str) -> io::Result<u64> {
     let client = Client::new(address);
     let deadline = Instant::now() + WAKE_WITHIN;
     while Instant::now() < deadline {
         let index = client.get(&format!("/v1/job/{id}")).await?.index();
-        // A blocking query that ends without news shows that nothing moves it.
+        // A blocking query that times out without a change shows that the index is stable.
         let second = client.get(&format!("/v1/job/{id}?index={index}&wait=300ms")).await?;
         if index > 0 && second.index() == index {
             return Ok(index);

@@ -1,4 +1,4 @@
-//! Measures a control plane and prints a Markdown table; `--help` tells how.
+//! Measures a control plane and prints a Markdown table; see `--help`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Parser;
 use ordu_tests::bench::{Options, run};
 
-/// No benchmark takes longer than this, whatever the servers do.
+/// Timeout for the whole benchmark.
 const END_WITHIN: Duration = Duration::from_secs(30 * 60);
 
-// One thread: the load is not to take more than its share of the cores.
+// A single thread, so that the load does not take more than its share of the cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::parse();

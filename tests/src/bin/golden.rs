@@ -1,11 +1,11 @@
-//! Makes the data directories of this release that later ones are to open, and prints what is in them.
+//! Creates the golden data directories of this release, which later releases must open, and prints their manifest.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ordu_tests::golden::make;
 
-// One thread is enough: everything here is done one after the other.
+// A single thread is enough, since all steps are sequential.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

@@ -1,4 +1,4 @@
-//! Loads a cluster of its own in every way that clients can and prints what came of it; `--help` tells how.
+//! Puts every kind of client load on its own cluster and prints the results; see `--help`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::Parser;
 use ordu_tests::overload::{Options, run};
 
-// One thread: the load is not to take more than its share of the cores.
+// A single thread, so that the load does not take more than its share of the cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    // It ends whatever the servers do.
+    // A timeout, in case the servers hang.
     let end_within = Duration::from_secs(2 * options.seconds + 900);
     match tokio::time::timeout(end_within, run(&options)).await {
         Ok(Ok(report)) => {

@@ -1,5 +1,5 @@
-//! Makes the data directories of the release that runs: real processes are killed amid their work, and what is on
-//! their disks is packed.
+//! Creates the golden data directories of the current release: kills real processes in the middle of their work and
+//! packs their files.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::observe::{
     wait_until_decided,
 };
 
-/// So few entries that the log has some behind the snapshot, and some before it.
+/// Thresholds small enough that the log has entries both before and after the snapshot.
 const RAFT: &str = "raft {\n    snapshot_logs = 20\n    logs_kept = 10\n  }";
 
-/// Seconds that no other process of a machine is likely to sleep for.
+/// A duration in seconds that no other process on the machine is likely to sleep for.
 const SLEEPS_FOR: &str = "86417.25";
 
-/// Makes the directory `into` anew, for the release that it is named by. Answers what it says of itself.
+/// Recreates the directory `into`, named after the release. Returns its manifest.
 pub async fn make(into: &Path) -> Value {
     let shape = Shape { servers: 1, server_block: RAFT.to_owned(), ..Shape::default() };
     let mut cluster = Cluster::start(shape).await;
@@ -37,7 +37,7 @@ pub async fn make(into: &Path) -> Value {
     register(client, &unplaceable("behind-the-snapshot")).await;
     wait_until_decided(client).await;
 
-    // Killed, so that what was in memory alone is not there. The node's task goes on until its files are packed.
+    // Kill, so that state in memory is lost. The node's task keeps running until the files are packed.
     cluster.nodes[0].kill();
     let jobs: Vec<String> = job_ids(client, "").await.expect("the server answers").into_iter().collect();
     let told = state_hash(client).await;
@@ -64,7 +64,7 @@ pub async fn make(into: &Path) -> Value {
     manifest
 }
 
-/// Has rows of every kind written. Gives the allocation that has finished and the one that runs.
+/// Writes rows of every kind. Returns the finished and the running allocation.
 async fn fill(client: Client) -> [Value; 2] {
     for priority in 50..53 {
         let mut job = unplaceable("versions");
@@ -73,7 +73,7 @@ async fn fill(client: Client) -> [Value; 2] {
     }
     register(client, &parameterized(unplaceable_batch("parent"), &[])).await;
     post(client, "/v1/job/parent/dispatch", &json!({ "IdempotencyToken": "token" })).await;
-    // Never by itself.
+    // The 30th of February: the schedule never fires by itself.
     register(client, &periodic(unplaceable_batch("periodic"), "0 0 30 2 *")).await;
     post(client, "/v1/job/periodic/periodic/force", &json!({})).await;
     register(client, &job("finished", "batch", "dc1", "/bin/true", &[])).await;

@@ -1,7 +1,7 @@
-//! Data directories as releases have left them, kept in the tree: each later release opens them.
+//! Data directories written by earlier releases and kept in the source tree. Each later release must open them.
 //!
-//! Under `tests/golden/RELEASE` are the directories of a server and of a node, packed, and `manifest.json`, which says
-//! what is in them.
+//! `tests/golden/RELEASE` contains the packed directories of a server and of a node, and a `manifest.json` that
+//! describes their contents.
 
 mod make;
 
@@ -21,26 +21,26 @@ use crate::tidy::tree;
 const SERVER: &str = "server.tar.gz";
 /// The packed directory of the node.
 const NODE: &str = "node.tar.gz";
-/// What says what is in them.
+/// The description of both directories.
 const MANIFEST: &str = "manifest.json";
-/// How long reading a server's directory may take.
+/// Timeout for reading a server's directory.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
-/// The names of files that hold nothing of a release: locks, what only takes room, and what RocksDB writes for people
-/// or makes anew.
+/// Excluded files, which hold no data of a release: locks, reserved space, and RocksDB's logs and option files, which
+/// it recreates.
 const LEFT_OUT: [&str; 6] = ["lock", "LOCK", "reserve", "LOG", "LOG.old.*", "OPTIONS-*"];
 
-/// What a release has left.
+/// The golden directories of one release.
 pub struct Golden {
     /// The release.
     pub release: String,
-    /// What is to be found in its directories.
+    /// The expected contents of its directories.
     pub manifest: Value,
     path: PathBuf,
 }
 
 impl Golden {
-    /// Those of all releases that are kept.
+    /// Returns the golden directories of all releases.
     pub fn all() -> Vec<Self> {
         let folder = tree().join("tests/golden");
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -58,7 +58,7 @@ impl Golden {
         Self { release, manifest, path }
     }
 
-    /// Puts the server's and the node's data into these directories.
+    /// Unpacks the data of the server and of the node into these directories.
     pub fn unpack(&self, server: &Path, node: &Path) {
         for (archive, into) in [(SERVER, server), (NODE, node)] {
             fs::create_dir_all(into).expect("the test's folder can be written to");
@@ -69,7 +69,7 @@ impl Golden {
     }
 }
 
-/// Packs a directory, so that equal ones give equal bytes.
+/// Packs a directory reproducibly: equal directories give equal archives.
 fn pack(directory: &Path, archive: &Path) {
     let mut tar = Command::new("tar");
     tar.args(["--create", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"]);
@@ -83,8 +83,8 @@ fn run(command: &mut Command) {
     assert!(done.success(), "{command:?}: {done}");
 }
 
-/// The log entry that a server's tables have on the disk, the last one of its log, and the hash of the state that the log
-/// leads to; as `ordu server recover -show` tells them.
+/// Returns, as `ordu server recover -show` prints them: the last log entry applied to a server's tables on disk, the
+/// last entry of its log, and the hash of the state after applying the whole log.
 pub fn position_and_state_hash(data_dir: &Path) -> [String; 3] {
     let data_dir = format!("-data-dir={}", data_dir.display());
     let shown = ordu(&["server", "recover", "-show", &data_dir], &[], READ_WITHIN);

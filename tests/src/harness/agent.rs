@@ -1,4 +1,4 @@
-//! One `ordu agent` process: started, stopped in any way, and started again on its data.
+//! One `ordu agent` process, which tests can start, stop in several ways, and restart with its data.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,10 +18,10 @@ use super::root::Root;
 use super::wait::eventually_blocking;
 use crate::http::Client;
 
-/// An agent is told to stop and has this long before the test calls it stuck.
+/// How long an agent may take to stop before the test fails.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// The binary under test: `ORDU_BIN`, or `ordu` in the folder that the tests were built into.
+/// Returns the binary under test: `ORDU_BIN`, or else `ordu` in the directory that contains the test binaries.
 pub fn ordu_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("ORDU_BIN") {
         return path.into();
@@ -36,12 +36,12 @@ pub fn ordu_binary() -> PathBuf {
     })
 }
 
-/// The binary of the same tree with a feature level more, if there is one: `ORDU_NEXT_BIN`.
+/// Returns a binary of the same sources with one more feature level, if there is one: `ORDU_NEXT_BIN`.
 pub fn next_binary() -> Option<PathBuf> {
     std::env::var_os("ORDU_NEXT_BIN").map(PathBuf::from)
 }
 
-/// A process of `ordu agent` with its own name, addresses and log.
+/// An `ordu agent` process with its own name, addresses and log.
 pub struct Agent {
     /// The name in its configuration.
     pub name: String,
@@ -49,7 +49,7 @@ pub struct Agent {
     pub http: SocketAddr,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// What stands before the command: programs that become the agent, under one process id.
+    /// Command line in front of the binary: a program that executes the agent under the same process id.
     prefix: Vec<String>,
     program: Option<PathBuf>,
     folder: PathBuf,
@@ -58,7 +58,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent that is not started yet. Its processes can be told by `folder`, the test's.
+    /// Creates an agent without starting it. Its processes can be recognised by `folder`, the test's directory.
     pub fn new(name: &str, http: SocketAddr, arguments: Vec<String>, folder: &Path, log: PathBuf) -> Self {
         Self {
             name: name.into(),
@@ -73,8 +73,8 @@ impl Agent {
         }
     }
 
-    /// One alone on loopback, with ports of HTTP, RPC and gossip. What `more` says is a file of its own, named as the
-    /// agent is, and comes over name, directory and ports.
+    /// Creates an agent on loopback that is not part of a cluster, with ports for HTTP, RPC and gossip. `more` is
+    /// written to a second configuration file, named after the agent, which overrides name, directory and ports.
     pub fn on_loopback(root: &Root, name: &str, ports: [u16; 3], more: &str) -> Self {
         let [http, rpc, serf] = ports;
         let data = root.path().join(name).display().to_string();
@@ -88,13 +88,13 @@ impl Agent {
         Self::new(name, address, arguments.to_vec(), root.path(), root.log(name))
     }
 
-    /// What stands behind `ordu agent`.
+    /// Returns the arguments after `ordu agent`.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 
-    /// A server that no other one is told of, not started yet, and the port of its RPC. It listens on `bind_addr`; its
-    /// `server` block has `server_block`.
+    /// Creates a server that no other server knows of, without starting it; also returns its RPC port. It listens on
+    /// `bind_addr`. `server_block` is added to its `server` block.
     pub fn lone_server(root: &Root, name: &str, bind_addr: &str, server_block: &str) -> (Self, u16) {
         let ports @ [http, rpc, _] = [free_port(), free_port(), free_port()];
         let data_dir = root.path().join(name);
@@ -105,28 +105,28 @@ impl Agent {
         (Self::new(name, http, arguments, root.path(), root.log(name)), rpc)
     }
 
-    /// How many files it may open from its next start on; as many as the test's process unless that is set.
+    /// Sets its limit of open files from its next start on; by default that of the test process.
     pub fn set_open_files(&mut self, open_files: Option<u32>) {
         let limited = |count| vec!["prlimit".to_owned(), format!("--nofile={count}")];
         self.prefix = open_files.map(limited).unwrap_or_default();
     }
 
-    /// In which network it is from its next start on.
+    /// Sets its network namespace from its next start on.
     pub fn set_network(&mut self, network: &Network) {
         self.prefix = network.prefix().into();
     }
 
-    /// What it runs from its next start on, in the place of the binary under test.
+    /// Sets the binary that it runs from its next start on, instead of the binary under test.
     pub fn set_program(&mut self, program: PathBuf) {
         self.program = Some(program);
     }
 
-    /// What else is to be in its environment from its next start on.
+    /// Replaces its additional environment variables from its next start on.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
     }
 
-    /// Starts it, on the data that it may have from before. Its output is appended to its log.
+    /// Starts it with the data that it may have from earlier runs. Appends its output to its log.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
@@ -137,7 +137,7 @@ impl Agent {
         command
             .arg("agent")
             .args(&self.arguments)
-            // What it starts inherits the name, and so can be found when the test ends.
+            // Inherited by all processes that the agent starts, so that they can be found when the test ends.
             .env("ORDU_TEST_ROOT", &self.folder)
             .env("TMPDIR", &self.folder)
             .env_remove("NOMAD_ADDR")
@@ -145,23 +145,23 @@ impl Agent {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file has a second handle"))
             .stderr(log)
-            // A signal to the test's terminal is not one to the agent.
+            // Signals from the test's terminal must not reach the agent.
             .process_group(0);
         let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         self.process = Some(child);
     }
 
-    /// The process's id, while it is not known to have ended.
+    /// Returns the pid, unless the process is known to have ended.
     pub fn pid(&self) -> Option<i32> {
         self.process.as_ref().map(|child| child.id() as i32)
     }
 
-    /// Whether it was started and not ended by `kill` or `stop`.
+    /// Returns whether it was started, and not ended by `kill` or `stop`.
     pub fn is_started(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Ends it as a power cut would: no chance to say or write anything.
+    /// Kills it with SIGKILL, so that it cannot write anything any more, as in a power failure.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {
             processes::signal(child.id() as i32, Signal::SIGKILL);
@@ -169,7 +169,7 @@ impl Agent {
         }
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Sends SIGTERM and waits until it has ended.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.process.take() {
             processes::signal(child.id() as i32, Signal::SIGTERM);
@@ -179,27 +179,27 @@ impl Agent {
         }
     }
 
-    /// Stops it in its tracks: it holds its connections and answers nothing.
+    /// Suspends it with SIGSTOP: it keeps its connections open but does not answer.
     pub fn pause(&self) {
         processes::signal(self.pid().expect("only a started agent is paused"), Signal::SIGSTOP);
     }
 
-    /// Lets it go on after `pause`.
+    /// Resumes it after `pause`.
     pub fn resume(&self) {
         processes::signal(self.pid().expect("only a started agent goes on"), Signal::SIGCONT);
     }
 
-    /// A client of this agent.
+    /// Returns a client of this agent.
     pub fn client(&self) -> Client {
         Client::new(self.http)
     }
 
-    /// Everything it has written so far.
+    /// Returns its log so far.
     pub fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Why it cannot be waited for any more, if it has ended by itself.
+    /// Returns an error with the last log lines if it has ended by itself.
     pub fn ended_by_itself(&mut self) -> Result<(), String> {
         let Some(child) = &mut self.process else { return Ok(()) };
         match child.try_wait() {

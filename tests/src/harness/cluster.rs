@@ -1,4 +1,4 @@
-//! Three servers and some nodes as real processes on loopback.
+//! A cluster of real server and node processes on loopback.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,15 +18,15 @@ use super::wait::{eventually, holds};
 use super::wall_clock::WallClock;
 use crate::http::Client;
 
-/// How long members have to find each other, elect, and come back after a crash. Far above what they need:
-/// two cores may be busy with something else.
+/// Timeout for members to find each other, elect a leader, and recover from a crash. Far longer than necessary, because
+/// both cores may be busy.
 pub const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Clusters and development agents share two cores, and several at once would measure each other; one at a
-/// time in a process.
+/// Held by each cluster and development agent. They share two cores, so only one of them runs at a time per test
+/// process; otherwise they would slow each other down.
 pub(super) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// What a cluster is to be like.
+/// Configuration of a test cluster.
 #[derive(Debug, Clone)]
 pub struct Shape {
     /// Number of servers.
@@ -39,12 +39,12 @@ pub struct Shape {
     pub clocks: bool,
     /// Whether the servers' disks can be made to hang.
     pub disks: bool,
-    /// Megabytes of a file system of its own for each server's data; none: they share the tests'. Needs the right to
-    /// mount, see [`super::may_mount`].
+    /// Size of a separate file system for each server's data, in megabytes. None: servers use the test's file system.
+    /// Requires permission to mount, see [`super::may_mount`].
     pub disk_mb: Option<u64>,
-    /// How many files a server may open, if fewer than the tests themselves.
+    /// Limit of open files per server, if lower than that of the tests.
     pub open_files: Option<u32>,
-    /// What else goes into the `server` blocks, in the configuration's language.
+    /// Text to add to the `server` blocks of the configuration.
     pub server_block: String,
 }
 
@@ -63,25 +63,25 @@ impl Default for Shape {
     }
 }
 
-/// A running cluster. Dropping it ends its processes, its tasks too, and removes its data.
+/// A running cluster. Dropping it ends its processes and tasks, and removes its data.
 pub struct Cluster {
-    /// The servers; their places are their numbers in `links`.
+    /// The servers; a server's index is its number in `links`.
     pub servers: Vec<Agent>,
-    /// The nodes; in `links` they are numbered after the servers.
+    /// The nodes; in `links` their numbers follow those of the servers.
     pub nodes: Vec<Agent>,
-    /// The links, where the shape asked for them.
+    /// The links, if requested by the shape.
     pub links: Option<Links>,
-    /// The servers' clocks, where the shape asked for them.
+    /// The servers' clocks, if requested by the shape.
     pub clocks: Vec<WallClock>,
-    /// The servers' disks, where the shape asked for them.
+    /// The servers' disks, if requested by the shape.
     pub disks: Vec<HangingDisk>,
-    /// The servers' file systems, where the shape asked for them.
+    /// The servers' file systems, if requested by the shape.
     pub small_disks: Vec<SmallDisk>,
     shape: Shape,
-    /// Ports of HTTP, RPC and gossip, and the port of RPC that others are told, of servers and then nodes.
+    /// The ports of HTTP, RPC and gossip, and the advertised RPC ports; of the servers, then the nodes.
     ports: Vec<[u16; 3]>,
     advertised_rpc: Vec<u16>,
-    // Dropped in this order: the agents above, then whatever they have left, then the turn of the next.
+    // Fields are dropped in order of declaration: first the agents above, then the remaining processes, then the lock.
     _root: Root,
     _turn: MutexGuard<'static, ()>,
 }
@@ -101,12 +101,12 @@ impl Cluster {
         cluster
     }
 
-    /// Three servers and one node.
+    /// Starts a cluster of three servers and one node.
     pub async fn start_three() -> Self {
         Self::start(Shape::default()).await
     }
 
-    /// A cluster of which nothing runs yet.
+    /// Creates a cluster without starting its members.
     pub async fn prepare(shape: Shape) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let root = Root::new();
@@ -174,7 +174,7 @@ impl Cluster {
         }
     }
 
-    /// Sets what servers have in their configuration beside what all have, from their next start on.
+    /// Replaces the additional text in the servers' `server` blocks, from their next start on.
     pub fn set_server_block(&mut self, server_block: String) {
         self.shape.server_block = server_block;
         self.write_configurations();
@@ -198,13 +198,13 @@ impl Cluster {
         }
     }
 
-    /// RPC addresses of all servers, as others are told them.
+    /// Returns the advertised RPC addresses of all servers.
     fn rpc_addresses(&self) -> Vec<String> {
         self.advertised_rpc[..self.servers.len()].iter().map(|port| loopback(*port).to_string()).collect()
     }
 
-    /// Gives a server that does not run other addresses. The files of all members name the new ones, for
-    /// those that are started later.
+    /// Gives a stopped server new addresses. All configuration files contain the new addresses, for members that are
+    /// started later.
     pub fn move_server(&mut self, number: usize) {
         assert!(!self.servers[number].is_started(), "a running server keeps its addresses");
         assert!(self.links.is_none(), "relays do not move");
@@ -215,7 +215,7 @@ impl Cluster {
         self.write_configurations();
     }
 
-    /// One more server, not started yet. The files of all members name it, for those that are started later.
+    /// Adds a server without starting it. All configuration files name it, for members that are started later.
     pub fn add_server(&mut self) -> usize {
         assert!(self.links.is_none(), "relays are opened when the cluster starts");
         let number = self.servers.len();
@@ -231,7 +231,7 @@ impl Cluster {
         number
     }
 
-    /// Takes a server's disk away; it must not run.
+    /// Deletes the data of a stopped server.
     pub fn wipe_server(&mut self, number: usize) {
         let agent = &self.servers[number];
         assert!(!agent.is_started(), "a running server needs its disk");
@@ -239,7 +239,7 @@ impl Cluster {
         std::fs::remove_dir_all(data).expect("the test's folder can be written to");
     }
 
-    /// Starts a server, or starts it again.
+    /// Starts or restarts a server.
     pub fn start_server(&mut self, number: usize) {
         self.servers[number].start();
         if let (Some(links), Some(pid)) = (&self.links, self.servers[number].pid()) {
@@ -247,7 +247,7 @@ impl Cluster {
         }
     }
 
-    /// Starts a node, or starts it again.
+    /// Starts or restarts a node.
     pub fn start_node(&mut self, number: usize) {
         self.nodes[number].start();
         if let (Some(links), Some(pid)) = (&self.links, self.nodes[number].pid()) {
@@ -255,39 +255,39 @@ impl Cluster {
         }
     }
 
-    /// A client of a server.
+    /// Returns a client of a server.
     pub fn client(&self, server: usize) -> Client {
         self.servers[server].client()
     }
 
-    /// Where a server keeps its data.
+    /// Returns a server's data directory.
     pub fn data_dir(&self, server: usize) -> PathBuf {
         self._root.path().join(&self.servers[server].name)
     }
 
-    /// RPC address of a server, as others are told it.
+    /// Returns the advertised RPC address of a server.
     pub fn rpc_address(&self, server: usize) -> String {
         loopback(self.advertised_rpc[server]).to_string()
     }
 
-    /// HTTP addresses of all servers.
+    /// Returns the HTTP addresses of all servers.
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
         self.servers.iter().map(|server| server.http).collect()
     }
 
-    /// The members' data, configuration and logs.
+    /// Returns the directory of the members' data, configuration and logs.
     pub fn root(&self) -> &Root {
         &self._root
     }
 
-    /// Waits until all servers that run name the same leader, one of them, and gives its number.
+    /// Waits until all running servers report the same leader, which is one of them; returns its number.
     pub async fn leader(&mut self) -> usize {
         let running: Vec<usize> =
             (0..self.servers.len()).filter(|number| self.servers[*number].is_started()).collect();
         self.leader_among(&running).await
     }
 
-    /// The same for some of the servers.
+    /// Waits until these servers report the same leader; returns its number.
     pub async fn leader_among(&mut self, among: &[usize]) -> usize {
         for number in among {
             self.check_process(*number);
@@ -309,7 +309,7 @@ impl Cluster {
         .await
     }
 
-    /// Any server that runs and does not lead.
+    /// Returns a running server that is not the leader.
     pub async fn follower(&mut self) -> usize {
         let leader = self.leader().await;
         (0..self.servers.len())
@@ -317,7 +317,7 @@ impl Cluster {
             .expect("a cluster has a follower")
     }
 
-    /// The ports that servers tell others, of RPC.
+    /// Returns the advertised RPC ports of all servers.
     pub fn advertised_rpc_ports(&self) -> &[u16] {
         &self.advertised_rpc[..self.servers.len()]
     }
@@ -328,7 +328,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until so many nodes are ready.
+    /// Waits until this many nodes are ready.
     pub async fn wait_for_nodes(&mut self, count: usize) {
         let leader = self.leader().await;
         let client = self.client(leader);
@@ -346,7 +346,7 @@ impl Cluster {
         .await;
     }
 
-    /// Waits until all servers hold the same state, by their own account: the same index and the same hash.
+    /// Waits until all servers report the same state: the same index and the same hash.
     pub async fn wait_for_equal_states(&mut self) {
         for number in 0..self.servers.len() {
             self.check_process(number);

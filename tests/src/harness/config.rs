@@ -1,9 +1,9 @@
-//! The configuration files of the members, with Nomad's keys.
+//! The members' configuration files, with Nomad's keys.
 
 use std::fmt::Write;
 use std::path::Path;
 
-/// What tells one member from the others.
+/// The parts of a member's configuration that differ between members.
 pub(super) struct Member<'a> {
     /// Its name.
     pub name: &'a str,
@@ -11,13 +11,13 @@ pub(super) struct Member<'a> {
     pub data_dir: &'a Path,
     /// Ports of HTTP, RPC and gossip.
     pub ports: [u16; 3],
-    /// The port of RPC that others are told.
+    /// The advertised RPC port.
     pub advertised_rpc: u16,
     /// RPC addresses of all servers.
     pub servers: &'a [String],
 }
 
-/// A file for a server; `extra` is put into its `server` block.
+/// Returns a server's configuration; `extra` is added to its `server` block.
 pub(super) fn server(member: &Member<'_>, extra: &str) -> String {
     let mut text = common(member);
     let _ = write!(
@@ -32,15 +32,15 @@ server {{
   {extra}
 }}
 "#,
-        // More are not expected of a cluster, and may join it.
+        // `bootstrap_expect` is at most 9; further servers may still join.
         count = member.servers.len().min(9),
         join = quoted(member.servers),
     );
     text
 }
 
-/// A file for a server that is told of no other one but by `extra`, which is put into its `server` block. Nothing says
-/// what others are to be told of it.
+/// Returns the configuration of a server that knows no other servers, unless `extra`, which is added to its `server`
+/// block, names some. It does not set advertised addresses.
 pub(super) fn lone_server(
     name: &str,
     data_dir: &Path,
@@ -68,7 +68,7 @@ server {{
     )
 }
 
-/// A file for a node.
+/// Returns a node's configuration.
 pub(super) fn node(member: &Member<'_>) -> String {
     let mut text = common(member);
     let _ = write!(

@@ -1,4 +1,4 @@
-//! `ordu agent -dev`: server and node in one process, without data of its own.
+//! `ordu agent -dev`: server and node in one process, without persistent data.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use super::root::Root;
 use super::wait::{eventually, holds};
 use crate::http::Client;
 
-/// A running development agent. Dropping it ends it and its tasks.
+/// A running development agent. Dropping it ends the agent and its tasks.
 pub struct DevAgent {
     agent: Agent,
     root: Root,
@@ -19,12 +19,12 @@ pub struct DevAgent {
 }
 
 impl DevAgent {
-    /// Starts one on free ports and waits until its node is ready.
+    /// Starts an agent on free ports and waits until its node is ready.
     pub async fn start() -> Self {
         Self::start_with("").await
     }
 
-    /// The same with more configuration.
+    /// Starts an agent on free ports with additional configuration.
     pub async fn start_with(configuration: &str) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let root = Root::new();
@@ -34,7 +34,7 @@ impl DevAgent {
         Self::launch(root, turn, http, vec!["-config".to_owned(), file]).await
     }
 
-    /// Starts one without any configuration, on the default ports.
+    /// Starts an agent without any configuration, on the default ports.
     pub async fn start_plain() -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         Self::launch(Root::new(), turn, 4646, Vec::new()).await
@@ -64,22 +64,22 @@ impl DevAgent {
         .await;
     }
 
-    /// A client of the agent.
+    /// Returns a client of the agent.
     pub fn client(&self) -> Client {
         self.agent.client()
     }
 
-    /// The process.
+    /// Returns the agent's process.
     pub fn process(&self) -> &Agent {
         &self.agent
     }
 
-    /// Everything it has written so far.
+    /// Returns the agent's log so far.
     pub fn log_text(&self) -> String {
         self.agent.log_text()
     }
 
-    /// The folder of its files and logs.
+    /// Returns the directory of its files and logs.
     pub fn root(&self) -> &Root {
         &self.root
     }

@@ -1,4 +1,4 @@
-//! A disk that a test lets hang, for one process.
+//! A disk that a test can make hang for one process.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -16,7 +16,7 @@ pub struct HangingDisk {
 }
 
 impl HangingDisk {
-    /// One that does not hang; its file and the library are put into `folder`.
+    /// Creates a disk that does not hang. Puts its control file and the library into `folder`.
     pub fn new(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.disk"));
         let file = File::create(&path).expect("the test's folder can be written to");
@@ -25,13 +25,13 @@ impl HangingDisk {
         disk
     }
 
-    /// From now on no sync returns, or each does.
+    /// Makes every sync hang from now on, or none.
     pub fn hang(&self, hangs: bool) {
         let text = if hangs { b"1" } else { b"0" };
         self.file.write_all_at(text, 0).expect("the test's folder can be written to");
     }
 
-    /// What a process is started with to have this disk.
+    /// Returns the environment variables that give a process this disk.
     pub fn environment(&self) -> Vec<(String, String)> {
         preload::environment(&self.library, "ORDU_TEST_DISK", &self.path)
     }

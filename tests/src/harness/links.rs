@@ -1,7 +1,6 @@
-//! Links between members that can be cut. Each server advertises the address of a relay in front of it; the
-//! relay asks /proc which member opened a connection and so knows the link that it belongs to. A cut link
-//! behaves as a pulled cable does: nothing arrives, nothing is refused, connections stay open. All links can be made
-//! long, so that whatever is sent arrives that much later.
+//! Links between members that tests can cut or delay. Each server advertises the address of a relay in front of it. The
+//! relay finds in /proc which member opened a connection, and so which link it uses. A cut link behaves like a
+//! pulled cable: no data arrives, nothing is refused, and connections stay open. A delay applies to all links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,16 +17,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// A member as the relays know it: its place in the cluster's list.
+/// A member's number: its index in the cluster's list.
 type MemberNumber = usize;
 
-/// A direction: from the member that sends to the member that is to receive.
+/// The sending and the receiving member.
 type Direction = (MemberNumber, MemberNumber);
 
-/// A connection: where it was opened from, and to where.
+/// The local and the remote address of a connection, as seen by the member that opened it.
 type Ends = (SocketAddr, SocketAddr);
 
-/// All relays of a cluster. Clones are the same links; dropping the last one ends the relays.
+/// All relays of a cluster. Clones share the same links; dropping the last clone ends the relays.
 #[derive(Clone)]
 pub struct Links {
     shared: Arc<Shared>,
@@ -41,7 +40,7 @@ struct Shared {
 }
 
 impl Links {
-    /// No relays yet.
+    /// Creates a set without relays.
     pub fn new() -> Self {
         let shared = Shared {
             members_by_pid: Mutex::default(),
@@ -60,14 +59,14 @@ impl Links {
         target: SocketAddr,
     ) -> io::Result<()> {
         let listener = TcpListener::bind(listen).await?;
-        // Weak, so that the relays do not keep themselves alive.
+        // Use a weak reference, so that the relays do not keep themselves alive.
         let shared = Arc::downgrade(&self.shared);
         let relay = async move {
             let mut connections = JoinSet::new();
             while let Ok((incoming, from)) = listener.accept().await {
                 let shared = shared.clone();
                 connections.spawn(async move {
-                    // One that cannot be told could not be cut: it is closed, and its opener tries again.
+                    // A connection with unknown opener could not be cut. Close it, so that the opener tries again.
                     let Some((opener, link)) = told(&shared, (from, listen)).await else { return };
                     carry(incoming, target, opener, member, link).await;
                 });
@@ -78,32 +77,32 @@ impl Links {
         Ok(())
     }
 
-    /// Tells which process a member is at present.
+    /// Sets the current pid of a member.
     pub fn set_pid(&self, member: MemberNumber, pid: i32) {
         let mut members = lock(&self.shared.members_by_pid);
         members.retain(|_, number| *number != member);
         members.insert(pid, member);
     }
 
-    /// Cuts what `from` sends to `to`.
+    /// Cuts the link from one member to another in this direction only.
     pub fn cut_one_way(&self, from: MemberNumber, to: MemberNumber) {
         self.shared.cut.send_modify(|cut| {
             cut.insert((from, to));
         });
     }
 
-    /// Cuts the link between two members.
+    /// Cuts the link between two members in both directions.
     pub fn cut(&self, one: MemberNumber, other: MemberNumber) {
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
     }
 
-    /// From now on whatever is sent takes so long on its way, in either direction.
+    /// Delays all data from now on, in both directions.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.delay.send_replace(delay);
     }
 
-    /// Mends everything. What was on its way arrives now, as TCP would have sent it again.
+    /// Restores all links. Data held back so far arrives now, as if TCP had retransmitted it.
     pub fn heal(&self) {
         self.shared.cut.send_modify(BTreeSet::clear);
     }
@@ -116,7 +115,7 @@ impl Default for Links {
 }
 
 impl Shared {
-    /// The member whose process opened the connection.
+    /// Returns the member whose process opened the connection.
     fn opener_of(&self, connection: Ends) -> Option<MemberNumber> {
         let inode = socket_inode(connection)?;
         let wanted = format!("socket:[{inode}]");
@@ -133,18 +132,18 @@ impl Shared {
     }
 }
 
-/// How long it is looked for who opened a connection: the kernel's table may miss a line when it changes while it is
-/// read, and beside other tests it changes all the time.
+/// How long to search for the opener of a connection. A read of the kernel's table may miss an entry if the table
+/// changes meanwhile, which happens all the time while other tests run.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// What tells a connection of cuts and of the link's length.
+/// A connection's view of the cuts and the delay.
 #[derive(Clone)]
 struct Link {
     cut: watch::Receiver<BTreeSet<Direction>>,
     delay: watch::Receiver<Duration>,
 }
 
-/// The member that opened the connection, and its link.
+/// Finds the member that opened the connection; also returns the connection's link.
 async fn told(shared: &Weak<Shared>, connection: Ends) -> Option<(MemberNumber, Link)> {
     let opener = || {
         let shared = shared.upgrade()?;
@@ -154,8 +153,8 @@ async fn told(shared: &Weak<Shared>, connection: Ends) -> Option<(MemberNumber, 
     look_for(TOLD_WITHIN, || std::future::ready(opener().ok_or(()))).await.ok()
 }
 
-/// The kernel's number of the socket from which a connection was opened. By both of its ends: connections to
-/// other addresses may have the same port of their own, and those that are over are still listed.
+/// Returns the inode of the socket that opened a connection. Compares both addresses, because connections to
+/// other addresses may use the same local port, and ended connections are still listed.
 fn socket_inode((from, to): Ends) -> Option<u64> {
     let column = |address| {
         let SocketAddr::V4(address) = address else { return None };
@@ -176,7 +175,7 @@ async fn carry(
     member: MemberNumber,
     link: Link,
 ) {
-    // Connecting takes a way there and one back.
+    // Connecting takes one round trip.
     let one_way = *link.delay.borrow();
     sleep(one_way * 2).await;
     let Ok(outgoing) = TcpStream::connect(target).await else { return };
@@ -190,10 +189,10 @@ async fn carry(
     );
 }
 
-/// What is on its way on a link: more than a window of TCP, so that a long link is not a slow one.
+/// Most chunks in flight on a link: more than a TCP window, so that a delay does not reduce the throughput.
 const ON_THE_WAY_MAX: usize = 256;
 
-/// Moves bytes one way until either side closes; while the direction is cut, not one.
+/// Copies bytes in one direction until either side closes. Copies nothing while the direction is cut.
 async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, direction: Direction, link: Link) {
     let (sender, arriving) = mpsc::channel(ON_THE_WAY_MAX);
     let delay = link.delay.clone();
@@ -207,7 +206,7 @@ async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, direction: Direction,
             }
         }
     };
-    // Whoever takes nothing any more ends the reading, too.
+    // Stop reading when the receiver has closed.
     tokio::select! {
         ((), ()) = async { tokio::join!(read, std::future::pending()) } => {}
         () = deliver(arriving, to, direction, link) => {}
@@ -222,7 +221,7 @@ async fn deliver(
 ) {
     while let Some((arrives, bytes)) = arriving.recv().await {
         sleep_until(arrives).await;
-        // Even the news that the other side has closed does not pass a cut.
+        // A cut also holds back the end of the stream.
         if link.cut.wait_for(|cut| !cut.contains(&direction)).await.is_err()
             || bytes.is_empty()
             || to.write_all(&bytes).await.is_err()
@@ -234,7 +233,7 @@ async fn deliver(
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere in the test does not make these tables wrong.
+    // The tables stay consistent even if a test panics while it holds the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -242,7 +241,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// An echo behind a relay, with this process as member 0 and the echo as member 1.
+    /// Starts an echo server behind a relay. This process is member 0, the echo server member 1.
     async fn echo_behind_relay() -> (Links, TcpStream) {
         let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = echo.local_addr().unwrap();
@@ -274,7 +273,7 @@ mod tests {
             assert!(answer.is_err(), "bytes passed the cut {way:?}");
 
             links.heal();
-            // The bytes that the cancelled read may have taken are none: nothing had arrived.
+            // The cancelled read cannot have consumed bytes, because none had arrived.
             stream.read_exact(&mut received).await.unwrap();
             assert_eq!(&received, b"pong");
         }

@@ -1,18 +1,18 @@
-//! Packets that get lost on their way, by chance.
+//! Random packet loss.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Drops a part of the packets to and from some ports of this machine, until it is dropped.
+/// Drops some of the packets to and from certain local ports, until this value is dropped.
 pub struct Loss {
     table: String,
 }
 
 impl Loss {
-    /// Drops so many in a hundred.
+    /// Starts to drop this percentage of the packets.
     ///
     /// # Errors
-    /// In words, where this process may not do that.
+    /// A message, if this process lacks the permission.
     pub fn of(percent: u32, ports: &[u16]) -> Result<Self, String> {
         let table = format!("ordu_test_{}", std::process::id());
         let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,5 @@
-//! Real `ordu agent` processes for tests: started, killed, paused, cut off, and all gone at the end.
+//! Runs real `ordu agent` processes for tests: starts, kills, pauses and isolates them, and ends all of them at the
+//! end.
 
 mod agent;
 mod cluster;

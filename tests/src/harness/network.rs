@@ -1,4 +1,4 @@
-//! A network that a member has for itself: a namespace of the kernel's, in which addresses come and go.
+//! A separate network for a member: a network namespace in which addresses can be added and removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use super::ordu_binary;
 use super::small_disk::run;
 use super::wait::eventually_blocking;
 
-/// A process is in its namespace within this time.
+/// Timeout for a process to enter its namespace.
 const MADE_WITHIN: Duration = Duration::from_secs(10);
 
-/// A namespace, for as long as this lives.
+/// A network namespace that exists as long as this value.
 pub struct Network {
-    /// Is in it, so that it stays.
+    /// A process in the namespace, which keeps the namespace alive.
     holder: Child,
 }
 
 impl Network {
-    /// One with loopback and nothing else. Its process can be told by `folder`, the test's.
+    /// Creates a namespace that has loopback only. Its process can be recognised by `folder`, the test's directory.
     ///
     /// # Errors
-    /// In words, where this process may not make one or has no `ip` to change it with.
+    /// A message, if this process may not create a namespace, or if there is no `ip` command.
     pub fn new(folder: &Path) -> Result<Self, String> {
         run("ip", &["-Version"])?;
         let holder = Command::new("unshare")
@@ -35,7 +35,7 @@ impl Network {
         let mut network = Self { holder };
         let own = fs::read_link("/proc/self/ns/net").map_err(|error| error.to_string())?;
         let place = network.place();
-        // Before that, a command would run in the network of all.
+        // Until the process has entered its namespace, commands would run in the default network.
         let is_apart = || fs::read_link(&place).is_ok_and(|place| place != own);
         let mut has_ended = || network.holder.try_wait().is_ok_and(|status| status.is_some());
         if !eventually_blocking(MADE_WITHIN, || is_apart() || has_ended()) || has_ended() {
@@ -49,24 +49,24 @@ impl Network {
         format!("/proc/{}/ns/net", self.holder.id()).into()
     }
 
-    /// What stands before a command that is to run in it.
+    /// Returns the command prefix that runs a command in the namespace.
     pub(super) fn prefix(&self) -> [String; 2] {
         ["nsenter".to_owned(), format!("--net={}", self.place().display())]
     }
 
-    /// Runs `ip` in it.
+    /// Runs `ip` in the namespace.
     ///
     /// # Errors
-    /// What it says.
+    /// The command's error output.
     pub fn ip(&self, arguments: &[&str]) -> Result<(), String> {
         let [program, namespace] = self.prefix();
         run(&program, &[&[namespace.as_str(), "ip"], arguments].concat())
     }
 
-    /// Runs an `ordu` command in it and gives what it prints.
+    /// Runs an `ordu` command in the namespace and returns its output.
     ///
     /// # Errors
-    /// What it says.
+    /// The command's error output.
     pub fn ordu(&self, arguments: &[&str]) -> Result<String, String> {
         let [program, namespace] = self.prefix();
         let done = Command::new(program).arg(namespace).arg(ordu_binary()).args(arguments).output();
@@ -78,7 +78,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // It has ended by itself where no namespace could be made.
+        // The process has ended already if no namespace could be created.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }

@@ -1,9 +1,9 @@
-//! Libraries that a test compiles and has loaded into a process before its C library (LD_PRELOAD).
+//! Compiles libraries that are loaded into a process before its C library (LD_PRELOAD).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles `source`, unless the folder has the library already.
+/// Compiles `source`, unless the folder already contains the library.
 pub(super) fn library(folder: &Path, name: &str, source: &str) -> PathBuf {
     let library = folder.join(format!("{name}.so"));
     if library.exists() {
@@ -21,7 +21,7 @@ pub(super) fn library(folder: &Path, name: &str, source: &str) -> PathBuf {
     library
 }
 
-/// What a process is started with that loads `library`, which reads the file that `variable` names.
+/// Returns the environment variables that load `library`, which reads the file named by `variable`.
 pub(super) fn environment(library: &Path, variable: &str, file: &Path) -> Vec<(String, String)> {
     let entry = |name: &str, path: &Path| (name.to_owned(), path.display().to_string());
     vec![entry("LD_PRELOAD", library), entry(variable, file)]

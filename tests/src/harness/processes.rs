@@ -1,4 +1,4 @@
-//! Looking at processes through /proc, and ending those that belong to one test.
+//! Inspects processes through /proc, and ends those that belong to a test.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,13 +10,13 @@ use nix::unistd::Pid;
 
 use super::wait::eventually_blocking;
 
-/// Ids of all processes.
+/// Returns the pids of all processes.
 fn all() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Processes whose whole command line, arguments joined by blanks, is `line`.
+/// Returns the processes with exactly this command line, arguments joined by blanks.
 pub fn with_command_line(line: &str) -> Vec<i32> {
     let joined = |mut found: Vec<u8>| {
         found.pop();
@@ -31,7 +31,8 @@ pub fn with_command_line(line: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Processes that belong to a folder: it stands in their command line or environment, or they stand in it.
+/// Returns the processes that belong to a folder: their command line or environment contains its path, or it contains
+/// their working directory.
 pub fn belonging_to(folder: &Path) -> Vec<i32> {
     let needle = folder.as_os_str().as_bytes();
     let own = std::process::id() as i32;
@@ -48,49 +49,49 @@ pub fn belonging_to(folder: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// Whether a process was given this very environment entry (`NAME=value`).
+/// Returns whether the process was started with this environment entry (`NAME=value`).
 pub fn has_environment_entry(pid: i32, entry: &str) -> bool {
     fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
 }
 
-/// Whether a process is there and has not ended (one that has ended but was not waited for has).
+/// Returns whether a process is running. A zombie is not.
 pub fn is_alive(pid: i32) -> bool {
-    // The name in parentheses may hold anything; the state follows the last one.
+    // The name in parentheses may contain anything; the state follows the last parenthesis.
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
         .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with(['Z', 'X'])))
         .unwrap_or(false)
 }
 
-/// Resident memory in bytes.
+/// Returns the resident memory in bytes.
 pub fn resident_bytes(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The threads of a process: each one's name, and its niceness as `nice` counts.
+/// Returns name and niceness of each thread of a process.
 pub fn threads(pid: i32) -> Vec<(String, i32)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let of_thread = |entry: fs::DirEntry| {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let (named, rest) = stat.rsplit_once(") ")?;
         let name = named.split_once(" (")?.1.to_owned();
-        // The 19th of all, where the state behind the name is the third.
+        // Niceness is field 19; the state, which follows the name, is field 3.
         Some((name, rest.split(' ').nth(16)?.parse().ok()?))
     };
     entries.flatten().filter_map(of_thread).collect()
 }
 
-/// Sends a signal; a process that is gone is no error.
+/// Sends a signal. Ignores that the process may have ended.
 pub fn signal(pid: i32, signal: Signal) {
-    // The only other failure is a process of another user, which cannot be ours.
+    // The only other error is a process of another user, which cannot be one of the test's.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// Ends everything that belongs to a folder. Those that end others (an agent, a supervisor) may start new
-/// ones until they are gone themselves, so it looks again until nothing is left.
+/// Kills all processes that belong to a folder. Agents and supervisors may start new processes until they are dead, so
+/// this repeats until none is left.
 pub fn end_all_belonging_to(folder: &Path) {
     let mut left = Vec::new();
     let ended = eventually_blocking(Duration::from_secs(10), || {

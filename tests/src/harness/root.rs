@@ -1,4 +1,4 @@
-//! The folder of one test: its members' data, configuration and logs, and the processes that stem from it.
+//! The directory of one test, with its members' data, configuration and logs; owner of the test's processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use std::time::Duration;
 use super::processes;
 use super::small_disk::unmount_under;
 
-/// Folders are named by the process that made them, so that those of a dead one can be told.
+/// Prefix of directory names. The creator's pid follows it, so that directories of dead processes can be recognised.
 const PREFIX: &str = "ordu-test-";
-/// Behind the prefix where the logs of tests that failed are kept.
+/// Follows the prefix in the name of a directory with logs of failed tests.
 const LOGS: &str = "logs-";
-/// How long they are.
+/// How long these logs are kept.
 const LOGS_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// A new folder. Dropping it ends every process that belongs to it and removes it; when the test fails, the
-/// members' logs stay and their place is printed.
+/// A test's directory. Dropping it kills every process that belongs to it and deletes it. If the test failed, the
+/// members' logs are kept and their path is printed.
 pub struct Root {
     path: PathBuf,
 }
 
 impl Root {
-    /// Makes the folder, after clearing away what killed test runs have left.
+    /// Creates a directory, after removing what killed test runs left behind.
     pub fn new() -> Self {
         clear_leftovers();
-        // The suffix keeps one folder's path from being the beginning of another's.
+        // The suffix ensures that no directory's path is a prefix of another's.
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("{PREFIX}{}-{number}.d", std::process::id()));
         let _ = fs::remove_dir_all(&path);
@@ -35,17 +35,17 @@ impl Root {
         Self { path }
     }
 
-    /// The folder.
+    /// Returns the directory's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a member's log goes.
+    /// Returns the path of a member's log.
     pub fn log(&self, member: &str) -> PathBuf {
         self.path.join("logs").join(format!("{member}.log"))
     }
 
-    /// Writes a file in the folder and gives its path.
+    /// Writes a file in the directory and returns its path.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path.join(name);
         fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -92,7 +92,7 @@ fn clear_leftovers() {
     }
 }
 
-/// The process that made a folder of this name, and whether it holds the logs of tests that failed.
+/// Parses a directory name into its creator's pid and whether it contains logs of failed tests.
 fn made_by(name: &str) -> Option<(i32, bool)> {
     let rest = name.strip_prefix(PREFIX)?;
     let (rest, is_logs) = match rest.strip_prefix(LOGS) {

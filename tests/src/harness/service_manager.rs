@@ -1,13 +1,13 @@
-//! A service manager that only listens: what an agent tells it by systemd's protocol.
+//! A passive service manager that records the agent's messages in systemd's notification protocol.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most that one message may have, bytes.
+/// Largest message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// Where an agent's messages go.
+/// Receives the messages of one agent.
 pub struct ServiceManager {
     path: PathBuf,
     socket: UnixDatagram,
@@ -15,7 +15,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// One that listens in `folder`.
+    /// Creates a service manager that listens on a socket in `folder`.
     pub fn new(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.notify"));
         let socket = UnixDatagram::bind(&path).expect("the test's folder can have a socket");
@@ -23,7 +23,7 @@ impl ServiceManager {
         Self { path, socket, heard: Vec::new() }
     }
 
-    /// What an agent is started with that this one manages, and that has to show itself within `watchdog`.
+    /// Returns the environment of an agent managed by this service manager, with this watchdog timeout.
     pub fn environment(&self, watchdog: Duration) -> Vec<(String, String)> {
         vec![
             ("NOTIFY_SOCKET".to_owned(), self.path.display().to_string()),
@@ -31,7 +31,7 @@ impl ServiceManager {
         ]
     }
 
-    /// All that was told since this was last emptied, line by line.
+    /// Returns all lines received since the returned list was last emptied.
     pub fn heard(&mut self) -> &mut Vec<String> {
         let mut message = [0; MESSAGE_BYTES_MAX];
         while let Ok(length) = self.socket.recv(&mut message) {
@@ -41,7 +41,7 @@ impl ServiceManager {
         &mut self.heard
     }
 
-    /// How often that line is among them.
+    /// Returns how often a line was received.
     pub fn count(&mut self, line: &str) -> usize {
         self.heard().iter().filter(|heard| *heard == line).count()
     }

@@ -1,4 +1,4 @@
-//! A small file system of its own for a member's data, which a test can fill.
+//! A small separate file system for a member's data, which tests can fill.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,20 +8,20 @@ use std::process::Command;
 use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
 
-/// A file system in a file. Dropping it unmounts it.
+/// A file system in an image file. Dropping it unmounts it.
 pub struct SmallDisk {
     image: PathBuf,
     at: PathBuf,
 }
 
-/// The file that takes what a test wants taken.
+/// The file that occupies the space.
 const FILLER: &str = "filler";
 
 impl SmallDisk {
-    /// An ext4 file system of so many megabytes, mounted at `at`.
+    /// Creates an ext4 file system with this many megabytes and mounts it at `at`.
     ///
     /// # Errors
-    /// In words, where this process may not mount one.
+    /// A message, if this process may not mount file systems.
     pub fn new(at: PathBuf, megabytes: u64) -> Result<Self, String> {
         let image = at.with_extension("image");
         let told = |error: io::Error| format!("{}: {error}", image.display());
@@ -32,13 +32,13 @@ impl SmallDisk {
         Ok(Self { image, at })
     }
 
-    /// Megabytes that are free.
+    /// Returns the free megabytes.
     pub fn free_mb(&self) -> u64 {
         let there = statvfs(&self.at).expect("it is mounted");
         (there.blocks_available() * there.fragment_size()) >> 20
     }
 
-    /// Takes all but so many megabytes.
+    /// Fills the file system except for this many megabytes.
     pub fn fill_but(&self, megabytes: u64) {
         let path = self.at.join(FILLER);
         let file =
@@ -50,7 +50,7 @@ impl SmallDisk {
         }
     }
 
-    /// Takes all there is, to the last block.
+    /// Fills the file system to the last block.
     pub fn fill(&self) {
         self.fill_but(1);
         let path = self.at.join(FILLER);
@@ -59,7 +59,7 @@ impl SmallDisk {
         while io::Write::write_all(&mut file, &block).is_ok() {}
     }
 
-    /// Gives back what was taken.
+    /// Frees the space.
     pub fn empty(&self) {
         fs::remove_file(self.at.join(FILLER)).expect("the disk can be written to");
     }
@@ -67,7 +67,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that is ending may still have it open.
+        // Unmount lazily, because a process that is ending may still have files open.
         if let Err(error) = run("umount", &["--lazy", &self.at.display().to_string()]) {
             eprintln!("a test's disk stays mounted: {error}");
         }
@@ -75,15 +75,15 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Whether this process may mount file systems; why not, in words.
+/// Checks whether this process may mount file systems; the error is a message.
 pub fn may_mount(folder: &Path) -> Result<(), String> {
     SmallDisk::new(folder.join("try"), 8).map(drop)
 }
 
-/// Runs one of the system's programs.
+/// Runs a system command.
 ///
 /// # Errors
-/// What it says.
+/// The command's error output.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let done =
         Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
@@ -93,12 +93,12 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr).trim()))
 }
 
-/// Unmounts what a killed test run has left mounted under `folder`.
+/// Unmounts file systems that a killed test run left mounted under `folder`.
 pub(super) fn unmount_under(folder: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split_whitespace().nth(1));
     for point in points.filter(|point| Path::new(point).starts_with(folder)) {
-        // What cannot be unmounted cannot be removed either, which is told then.
+        // If unmounting fails, so will the removal of the folder, which is reported.
         let _ = run("umount", &["--lazy", point]);
     }
 }

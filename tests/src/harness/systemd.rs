@@ -1,4 +1,4 @@
-//! A systemd of its own, on a copy of this machine's files that takes no change back: units are started for real.
+//! A separate systemd on an overlay of this machine's files that is discarded afterwards. It starts real units.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::root::Root;
 use super::wait::{eventually_blocking, look_for};
 
-/// It is up, or it never will be.
+/// Timeout for systemd to start.
 const UP_WITHIN: Duration = Duration::from_secs(60);
 
-/// Its own control group comes first, beneath which it makes those of its units.
+/// Moves the process into its own control group, below which systemd creates those of its units.
 const BEGIN: &str = r#"
 echo $$ >"$ORDU_TEST_CGROUP/cgroup.procs" &&
 exec unshare --mount --pid --fork --kill-child --cgroup --uts --ipc --net /bin/sh -c "$ORDU_TEST_BOOT"
 "#;
 
-/// What is done in namespaces of its own before systemd is their first process: files on top of the machine's, and the
-/// few devices and file systems that systemd cannot be without.
+/// Prepares the namespaces before systemd becomes their first process: an overlay over the machine's files, and the
+/// devices and file systems that systemd requires.
 const BOOT: &str = r#"
 set -e
 mount --make-rprivate /
@@ -52,7 +52,7 @@ exec env -i container=ordu-test ORDU_TEST_ROOT="$ORDU_TEST_ROOT" PATH=/usr/sbin:
     /bin/sh -c 'umount -l /mnt && exec /lib/systemd/systemd --system --unit=basic.target --show-status=0'
 "#;
 
-/// A running systemd. Dropping it ends all that it has started.
+/// A running systemd. Dropping it ends everything that it has started.
 pub struct Systemd {
     process: Child,
     pid: u32,
@@ -60,10 +60,10 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Boots one, with these unit files, this file for systemd-sysusers, and `binary` as `/usr/local/bin/ordu`.
+    /// Boots systemd with these unit files, this file for systemd-sysusers, and `binary` as `/usr/local/bin/ordu`.
     ///
     /// # Errors
-    /// In words, where this machine cannot.
+    /// A message, if this machine does not support it.
     pub async fn boot(root: &Root, binary: &Path, units: &[&Path], sysusers: &Path) -> Result<Self, String> {
         if !Path::new("/lib/systemd/systemd").exists() {
             return Err("there is no systemd on this machine".to_owned());
@@ -97,7 +97,7 @@ impl Systemd {
         Ok(systemd)
     }
 
-    /// `Ok` with what cannot change any more, `Err` with what is waited for.
+    /// Returns `Ok` with the final result, or `Err` with what is still missing.
     fn is_up(&mut self) -> Result<Result<(), String>, String> {
         if let Ok(Some(status)) = self.process.try_wait() {
             return Ok(Err(format!("no systemd can be started here ({status})")));
@@ -106,18 +106,18 @@ impl Systemd {
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
         let child = children.ok().and_then(|children| children.split(' ').next()?.parse().ok());
         self.pid = child.ok_or("it has not begun")?;
-        // Before, the files are this machine's own, and so would be the systemd that is asked.
+        // Until then the files are the machine's own, and `systemctl` would ask the machine's systemd.
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid));
         if name.map_or(true, |name| name.trim() != "systemd") {
             return Err("its files are being laid out".to_owned());
         }
         let state = self.run(&["systemctl", "is-system-running"]);
         let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
-        // Units of the machine that this one cannot start do not matter.
+        // Some of the machine's units cannot start here, which does not matter.
         if ["running", "degraded"].contains(&state.as_str()) { Ok(Ok(())) } else { Err(state) }
     }
 
-    /// Runs a command where that systemd is the first process.
+    /// Runs a command in this systemd's namespaces.
     pub fn run(&self, command: &[&str]) -> Output {
         Command::new("nsenter")
             .args(["--target", &self.pid.to_string()])
@@ -128,10 +128,10 @@ impl Systemd {
             .expect("nsenter can be run")
     }
 
-    /// The same; gives what it printed, and both outputs where it failed.
+    /// Runs a command in this systemd's namespaces and returns its standard output.
     ///
     /// # Errors
-    /// With all that was printed.
+    /// Both outputs, if the command failed.
     pub fn ask(&self, command: &[&str]) -> Result<String, String> {
         let output = self.run(command);
         let [said, complained] =
@@ -142,7 +142,7 @@ impl Systemd {
         }
     }
 
-    /// Writes a file there.
+    /// Writes a file in the overlay.
     pub fn write(&self, path: &str, text: &str) {
         let place = format!("/proc/{}/root{path}", self.pid);
         let folder = Path::new(&place).parent().expect("a file is in a folder");
@@ -154,14 +154,14 @@ impl Systemd {
 
 impl Drop for Systemd {
     fn drop(&mut self) {
-        // Its child is the first process of its namespace: all others go with it.
+        // Its child is the first process of the pid namespace, so all others end with it.
         let _ = self.process.kill();
         let _ = self.process.wait();
         eventually_blocking(Duration::from_secs(10), || remove_cgroups(&self.cgroup).is_ok());
     }
 }
 
-/// Where a control group of this process's own may be made.
+/// Returns the path of a control group that this process may create for itself.
 fn own_cgroup() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
@@ -170,7 +170,7 @@ fn own_cgroup() -> Option<PathBuf> {
     Some(Path::new(mount).join(group).join(format!("ordu-test-{}", std::process::id())))
 }
 
-/// Removes a control group and those beneath it, which must be empty.
+/// Removes an empty control group and its descendants.
 fn remove_cgroups(group: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(group)? {
         let entry = entry?;

@@ -1,15 +1,15 @@
-//! Waiting for a condition: the one place of the tests that sleeps.
+//! Waits for conditions. Only this module of the tests sleeps.
 
 use std::fmt::Display;
 use std::future::Future;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Time between two looks at a condition.
+/// Interval between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Looks at a condition until it holds and gives what it found. A condition that does not hold says what is
-/// missing; after `within` the last such sentence ends the test.
+/// Checks a condition until it holds and returns its result. While the condition does not hold, its error says
+/// what is missing; after `within` the test fails with the latest error.
 pub async fn eventually<T, E, F, Looking>(what: &str, within: Duration, look: F) -> T
 where
     E: Display,
@@ -20,7 +20,7 @@ where
     found.unwrap_or_else(|missing| panic!("{what}: not within {} s: {missing}", within.as_secs_f32()))
 }
 
-/// Looks at a condition until it holds and gives what it found, or, when the time is over, what is missing.
+/// Checks a condition until it holds and returns its result, or after `within` the latest error.
 pub async fn look_for<T, E, F, Looking>(within: Duration, mut look: F) -> Result<T, E>
 where
     F: FnMut() -> Looking,
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// The same for a condition that is looked at without waiting.
+/// Like [`eventually`], for a condition that is checked synchronously.
 pub async fn eventually_now<T, E, F>(what: &str, within: Duration, mut look: F) -> T
 where
     E: Display,
@@ -44,7 +44,7 @@ where
     eventually(what, within, || std::future::ready(look())).await
 }
 
-/// The same where nothing can be awaited, as in `drop`; false if the condition did not come to hold.
+/// Like [`look_for`], for code that cannot await, such as `drop`. Returns whether the condition came to hold.
 pub(super) fn eventually_blocking(within: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + within;
     loop {
@@ -58,19 +58,19 @@ pub(super) fn eventually_blocking(within: Duration, mut holds: impl FnMut() -> b
     }
 }
 
-/// `Ok` if it holds, the sentence otherwise.
+/// Returns `Ok` if the condition holds, otherwise the message.
 pub fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise()) }
 }
 
-/// Says that a test cannot run here and why.
+/// Prints that the current test is skipped, and why.
 pub fn skipped(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     say(&format!("skipped: {name}: {why}"));
 }
 
-/// Prints past the capture of tests' output, so that it is seen when the test passes, too.
+/// Prints to standard output past the test harness's capture, so that passing tests show it too.
 pub fn say(text: &str) {
-    // Nobody is left to tell if this fails.
+    // A failure here cannot be reported anywhere.
     let _ = writeln!(std::io::stdout(), "{text}");
 }

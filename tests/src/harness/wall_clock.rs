@@ -1,5 +1,5 @@
-//! A wall clock that a test sets, for one process: a library that is loaded into it adds to what the machine
-//! says.
+//! A wall clock that a test can set for one process, through a preloaded library that adds an offset to the machine's
+//! clock.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -17,7 +17,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// A right clock; its file and the library are put into `folder`.
+    /// Creates a correct clock. Puts its control file and the library into `folder`.
     pub fn new(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.clock"));
         let file = File::create(&path).expect("the test's folder can be written to");
@@ -26,14 +26,14 @@ impl WallClock {
         clock
     }
 
-    /// Sets it so many seconds ahead of the machine's clock, or behind it.
+    /// Sets the clock this many seconds ahead of the machine's clock; behind it if negative.
     pub fn shift(&self, seconds: i64) {
         let text = format!("{seconds:+012}");
-        // One write of few bytes at one place: the process reads the one or the other.
+        // A single small write, so that the process reads either the old or the new value.
         self.file.write_all_at(text.as_bytes(), 0).expect("the test's folder can be written to");
     }
 
-    /// What a process is started with to have this clock.
+    /// Returns the environment variables that give a process this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
         preload::environment(&self.library, "ORDU_TEST_CLOCK", &self.path)
     }

@@ -1,4 +1,4 @@
-//! The loads.
+//! The load generators.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::watch::Answers;
 use crate::http::{Client, Connection, encode};
 use crate::jobs::{Template, periodic, registration, unplaceable, unplaceable_batch};
 
-/// How long an answer is waited for.
+/// Timeout for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const FILLERS: usize = 32;
 const LARGE_BYTES: usize = 3_800_000;
 const BODIES: usize = 200;
-/// Jobs that these take turns at, so that the state does not grow without an end.
+/// Number of different large jobs; clients overwrite them in turn so that the state does not grow without bound.
 const LARGE_JOBS: usize = 10;
 const CONNECTIONS: usize = 10_000;
 const QUERIES: usize = 5_000;
@@ -35,7 +35,7 @@ pub(super) async fn fill(servers: &[SocketAddr], jobs: usize) -> Result<(), Stri
     register_all(servers, jobs, move |number, body| template.write(&format!("filler-{number}"), body)).await
 }
 
-/// Registers so many jobs, whose bodies `write` writes by their numbers.
+/// Registers this many jobs. `write` writes the body for a job's number.
 async fn register_all(
     servers: &[SocketAddr],
     jobs: usize,
@@ -49,7 +49,7 @@ async fn register_all(
     exchange_all(servers, jobs, request).await
 }
 
-/// Sends so many requests, which `write` writes by their numbers; all have to be answered with 200.
+/// Sends this many requests. `write` writes the request for a number. Each must be answered with 200.
 async fn exchange_all(
     servers: &[SocketAddr],
     requests: usize,
@@ -79,7 +79,7 @@ async fn exchange_all(
     Ok(())
 }
 
-/// Starts a load; it ends when what this gives is dropped.
+/// Starts a load, which ends when the returned set is dropped.
 pub(super) async fn start(
     kind: Kind,
     servers: &[SocketAddr],
@@ -98,7 +98,7 @@ pub(super) async fn start(
     Ok(load)
 }
 
-/// Ends what a load has left in the cluster and goes on by itself.
+/// Removes jobs of a load that would keep the cluster busy after the load has ended.
 pub(super) async fn tidy(kind: Kind, servers: &[SocketAddr]) -> Result<(), String> {
     if kind != Kind::Launches {
         return Ok(());
@@ -109,7 +109,7 @@ pub(super) async fn tidy(kind: Kind, servers: &[SocketAddr]) -> Result<(), Strin
     exchange_all(servers, LAUNCHED_JOBS, purge).await
 }
 
-/// A client that asks the same again and again.
+/// Starts a client that repeats one request.
 fn asks(
     load: &mut JoinSet<()>,
     server: SocketAddr,
@@ -210,7 +210,7 @@ async fn queries(load: &mut JoinSet<()>, servers: &[SocketAddr], answers: &Answe
 
 fn plans(load: &mut JoinSet<()>, servers: &[SocketAddr], answers: &Answers) {
     let mut job = unplaceable("planned");
-    // As many allocations on nodes that there are, of which few fit.
+    // Allocations for existing nodes, most of which do not fit.
     job["Datacenters"] = serde_json::json!(["dc1"]);
     let group = job["TaskGroups"][0].clone();
     let groups = (0..10).map(|number| {
@@ -252,7 +252,7 @@ fn readers(load: &mut JoinSet<()>, servers: &[SocketAddr], answers: &Answers) {
                         Ok(Err(_)) => answers.note("lost"),
                         Err(_) => answers.note("none in a minute"),
                     }
-                    // Nothing more is read, for longer than the server waits.
+                    // Stop reading for longer than the server's timeout.
                     sleep(Duration::from_secs(12)).await;
                 }
                 sleep(Duration::from_millis(100)).await;

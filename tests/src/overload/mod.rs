@@ -1,5 +1,5 @@
-//! What clients can do to a cluster, one kind of load after the other, and what came of each: elections, memory,
-//! answers, and how soon all is as before.
+//! Puts one kind of client load after another on a cluster and reports the results of each: elections, memory, answers,
+//! and the time until the cluster is back to normal.
 
 mod loads;
 mod watch;
@@ -54,21 +54,21 @@ pub enum Kind {
     Launches,
 }
 
-/// What came of all loads.
+/// Results of all loads.
 pub struct Report {
-    /// A Markdown table with what it needs to be understood.
+    /// A Markdown table and the facts needed to interpret it.
     pub text: String,
-    /// Elections during the loads.
+    /// Number of elections during the loads.
     pub elections: u64,
 }
 
-/// How long a cluster may take to be as before.
+/// Timeout for the cluster to return to normal.
 const NORMAL_WITHIN: Duration = Duration::from_secs(120);
 
 /// Runs the loads.
 ///
 /// # Errors
-/// What kept it from measuring.
+/// The reason why measuring failed.
 pub async fn run(options: &Options) -> Result<Report, String> {
     allow_many_connections().map_err(|error| error.to_string())?;
     let cluster = Cluster::start(Shape::default()).await;
@@ -98,7 +98,7 @@ pub async fn run(options: &Options) -> Result<Report, String> {
     Ok(report)
 }
 
-/// What came of one load.
+/// Results of one load.
 #[derive(Debug)]
 struct Row {
     kind: Kind,
@@ -150,7 +150,7 @@ async fn load(
     let (resident_bytes, slowest_write) = watch.end().await;
     loads::tidy(kind, servers).await?;
     let normal_after = watch::until_normal(servers, ended, NORMAL_WITHIN).await;
-    // Elections that the load brings may end after it.
+    // Elections caused by the load may end after it.
     let elections = watch::term(servers).await?.saturating_sub(before);
     Ok(Row { kind, elections, resident_bytes, slowest_write, answers: answers.counted(), normal_after })
 }

@@ -1,4 +1,4 @@
-//! What is looked at while a cluster is loaded, and after.
+//! Measures a cluster during and after a load.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,28 +17,28 @@ use crate::harness::processes::{resident_bytes, signal};
 use crate::http::Client;
 use crate::jobs::{registration, unplaceable};
 
-/// Answers by what they were.
+/// Counts answers by kind.
 #[derive(Clone, Default)]
 pub(super) struct Answers(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Answers {
-    /// Counts one.
+    /// Counts one answer.
     pub(super) fn note(&self, answer: impl Into<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(answer.into()).or_default() += 1;
     }
 
-    /// All of them.
+    /// Returns all counts.
     pub(super) fn counted(&self) -> Vec<(String, u64)> {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.iter().map(|(answer, times)| (answer.clone(), *times)).collect()
     }
 }
 
-/// Processes that only take time, ended when this is dropped, and by themselves.
+/// Processes that only use CPU time. They end when this is dropped, or after a timeout.
 pub(super) struct Busy(Vec<Child>);
 
 impl Busy {
-    /// Starts so many.
+    /// Starts this many.
     pub(super) fn start(count: usize, at_most: Duration) -> Result<Self, String> {
         let mut busy = Self(Vec::new());
         for _ in 0..count {
@@ -54,14 +54,14 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // `timeout` hands this signal on to what it runs; one that has ended is no error.
+            // `timeout` forwards this signal to its child. A process that has ended is no error.
             signal(child.id() as i32, Signal::SIGTERM);
             let _ = child.wait();
         }
     }
 }
 
-/// The cluster's term: the greatest that a server tells.
+/// Returns the cluster's term: the highest term reported by any server.
 pub(super) async fn term(servers: &[SocketAddr]) -> Result<u64, String> {
     let mut greatest = 0;
     for server in servers {
@@ -73,7 +73,7 @@ pub(super) async fn term(servers: &[SocketAddr]) -> Result<u64, String> {
     Ok(greatest)
 }
 
-/// Looks at memory and writes a small job now and then.
+/// Samples the servers' memory and periodically writes a small job.
 pub(super) struct Watch {
     stop: watch::Sender<bool>,
     memory: JoinHandle<Vec<u64>>,
@@ -83,7 +83,7 @@ pub(super) struct Watch {
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Watch {
-    /// Begins.
+    /// Starts measuring.
     pub(super) fn start(servers: &[SocketAddr], pids: &[i32]) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (mut look, pids) = (stopped.clone(), pids.to_vec());
@@ -113,28 +113,28 @@ impl Watch {
         Self { stop, memory, writes }
     }
 
-    /// The most memory of each server, and the longest that a small write took, with all that it was tried.
+    /// Returns the peak memory of each server and the longest time of a small write, including retries.
     pub(super) async fn end(self) -> (Vec<u64>, Duration) {
-        // Both have ended if no one hears it.
+        // Sending fails if both tasks have ended.
         let _ = self.stop.send(true);
         (self.memory.await.unwrap_or_default(), self.writes.await.unwrap_or(Duration::MAX))
     }
 }
 
-/// Registers a small job; whether it was acknowledged.
+/// Registers a small job; returns whether it was acknowledged.
 async fn write(server: SocketAddr, within: Duration) -> bool {
     let client = Client::new(server).with_timeout(within);
     let written = client.post("/v1/jobs", &registration(&unplaceable("overload-probe"))).await;
     written.is_ok_and(|answer| answer.status == 200)
 }
 
-/// A write and a list as they are in a cluster without a load.
+/// Upper bound for the time of a write or a list in a cluster without load.
 const NORMAL: Duration = Duration::from_millis(500);
 
-/// How often in a row all servers have to answer like that.
+/// How many consecutive times all servers must meet [`NORMAL`].
 const IN_A_ROW: usize = 5;
 
-/// How long after the load's end every server answers writes and reads as before, several times one after the other;
+/// Returns how long after the load's end every server answers writes and reads as normal, several times in a row;
 /// `None` if that takes longer than `within`.
 pub(super) async fn until_normal(
     servers: &[SocketAddr],

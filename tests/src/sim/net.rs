@@ -1,4 +1,4 @@
-//! The simulated network as the servers see it.
+//! The servers' interface to the simulated network.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! One simulated run: servers, clients, faults, and the verdict.
+//! One simulation run: servers, clients, faults, and the final check.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,25 +28,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::net::SimNet;
 
-/// Which faults a run draws.
+/// The faults of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Faults {
-    /// Crashes of a server.
+    /// Number of server crashes.
     pub crashes: u32,
-    /// Partitions of one server from the others.
+    /// Number of partitions of one server from the others.
     pub partitions: u32,
-    /// A sync that the servers leave out, to show that the run notices.
+    /// A sync that the servers omit, to show that the simulation detects the omission.
     pub left_out: Option<Site>,
 }
 
-/// What a run has shown.
+/// Results of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// What happened, with virtual times: equal for equal seeds.
+    /// All events with virtual times; equal for equal seeds.
     pub trace: String,
-    /// Registrations that were acknowledged.
+    /// Number of acknowledged registrations.
     pub acknowledged: usize,
-    /// Registrations whose answer was lost or an error.
+    /// Number of registrations that got an error or no answer.
     pub unanswered: usize,
 }
 
@@ -54,15 +54,15 @@ const SERVERS: [&str; 3] = ["server-1", "server-2", "server-3"];
 /// All hosts.
 const EVERYONE: [&str; 7] =
     ["server-1", "server-2", "server-3", "client-0", "client-1", "client-2", "checker"];
-/// How long faults happen.
+/// The period in which faults occur.
 const FAULTY_TIME: Duration = Duration::from_secs(12);
-/// How long the healed cluster may take to agree.
+/// Timeout for the healed cluster to agree.
 const HEALING_TIME: Duration = Duration::from_secs(30);
-/// Power losses at the worst moment, in one run, and how far they are from other crashes of the
-/// same server.
+/// Most additional power failures at the worst moment per run, and their least distance from other crashes of the same
+/// server.
 const WORST_MOMENTS_MAX: u32 = 3;
 const APART: Duration = Duration::from_millis(400);
-/// 2026-01-01, when all simulations begin.
+/// 2026-01-01, the start time of all simulations.
 const EPOCH_NS: i64 = 1_767_225_600_000_000_000;
 
 fn virtual_now_ns() -> i64 {
@@ -70,7 +70,7 @@ fn virtual_now_ns() -> i64 {
     EPOCH_NS + i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A server's disk; it outlives the server's crashes.
+/// A server's disk, which survives crashes of the server.
 #[derive(Clone)]
 struct Disk {
     log: Arc<MemoryLog>,
@@ -90,7 +90,7 @@ impl Disk {
         Self { log, tables: Arc::default(), identity, former, left_out }
     }
 
-    /// An empty one in the place of what is set aside.
+    /// Returns an empty disk that remembers the identity of the discarded one.
     fn anew(self, known: Known) -> std::io::Result<Self> {
         Ok(Self::new(self.former.and(&self.identity.load()?).knowing(known), self.left_out))
     }
@@ -110,7 +110,7 @@ struct Trace(Rc<RefCell<String>>);
 
 impl Trace {
     fn note(&self, at: Duration, text: &str) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0.borrow_mut(), "{:>8} {text}", at.as_millis());
     }
 
@@ -136,7 +136,7 @@ fn options(name: &str) -> ServerOptions {
         trust: Trust::default(),
         bootstrap_expect: 3,
         retry_join: SERVERS.map(|server| format!("{server}:4647")).to_vec(),
-        // A short log between snapshots, so that a run of seconds has some.
+        // Few entries between snapshots, so that a run of a few seconds has some snapshots.
         raft: RaftTiming::default(),
         log: LogBounds { snapshot_entries: 60, kept_entries: 30, ..LogBounds::default() },
         autopilot: ordu_core::autopilot::DEFAULT,
@@ -155,7 +155,7 @@ fn job(id: &str) -> Value {
             "Config": {"command": "/bin/true"}, "Resources": {"CPU": 20, "MemoryMB": 10}}]}]}})
 }
 
-/// Sends one request over a connection of its own.
+/// Sends one request on its own connection.
 async fn ask(server: &str, method: &str, path: &str, body: &Value) -> Result<(u16, Value), String> {
     let stream = turmoil::net::TcpStream::connect((server, 4646)).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -180,7 +180,7 @@ async fn ask(server: &str, method: &str, path: &str, body: &Value) -> Result<(u1
     answer
 }
 
-/// Registers jobs, one after the other, at servers in turn, for as long as faults happen.
+/// Registers jobs sequentially, at each server in turn, while faults occur.
 async fn register_jobs(client: usize, trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) {
     let mut number = 0;
     while turmoil::sim_elapsed().unwrap_or_default() < FAULTY_TIME {
@@ -200,7 +200,7 @@ async fn register_jobs(client: usize, trace: Trace, log: Rc<RefCell<BTreeMap<Str
     }
 }
 
-/// Waits until all servers have one state, and checks that it holds what was acknowledged.
+/// Waits until all servers have the same state, and checks that it contains all acknowledged jobs.
 async fn check(trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) -> Result<(), String> {
     let deadline = FAULTY_TIME + HEALING_TIME;
     let null = Value::Null;
@@ -216,7 +216,7 @@ async fn check(trace: Trace, log: Rc<RefCell<BTreeMap<String, bool>>>) -> Result
                 hashes.push(answer);
             }
         }
-        // Evaluations settle after the last registration; equal twice in a row at one index is agreement.
+        // Evaluations may still be processed after the last registration, so compare index and hash together.
         if hashes.len() == SERVERS.len() && hashes.iter().all(|hash| *hash == hashes[0]) {
             trace.note_now(&format!("all servers agree: {}", hashes[0]));
             break;
@@ -250,7 +250,7 @@ async fn run_server(name: &str, disk: &Disk) -> Result<(), ServerError> {
     server.run(CancellationToken::new()).await
 }
 
-/// One fault: what and when it begins and ends.
+/// The kind of a fault.
 #[derive(Debug)]
 enum Fault {
     Crash(&'static str),
@@ -273,9 +273,9 @@ fn draw_faults(faults: Faults, rng: &mut StdRng) -> Vec<(Duration, Duration, Fau
 /// Runs the simulation of `seed`.
 ///
 /// # Errors
-/// What a client saw that must not be, or that the cluster did not come to agree.
+/// A violation seen by a client, or that the cluster did not agree in time.
 pub fn run(seed: u64, faults: Faults) -> Result<Report, String> {
-    // Raft's draws and ids are of the thread: a thread of its own keeps runs apart.
+    // Raft's random numbers and ids are per thread, so a separate thread isolates runs.
     let running =
         std::thread::Builder::new().name(format!("simulation-{seed}")).spawn(move || simulate(seed, faults));
     let running = running.map_err(|error| error.to_string())?;
@@ -342,8 +342,8 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
     let mut ended = vec![false; plan.len()];
     loop {
         let now = sim.elapsed();
-        // The power goes at the worst moment, too: when something is promised and not on the disk. There is no
-        // such moment unless a sync is left out.
+        // Also cut the power at the worst moment: when something was promised that is not on disk. There is no such
+        // moment unless a sync is left out.
         let exposed = SERVERS.into_iter().find(|server| disks[server].borrow().log.is_exposed());
         if let Some(server) =
             exposed.filter(|_| worst_moments < WORST_MOMENTS_MAX && now < FAULTY_TIME + HEALING_TIME / 3)
@@ -365,9 +365,8 @@ fn simulate(seed: u64, faults: Faults) -> Result<Report, String> {
                 trace.note(now, &format!("{fault:?} begins"));
                 match fault {
                     Fault::Crash(server) => {
-                        // The power goes: no connection says goodbye. (Goodbyes would also be sent in the
-                        // order in which tokio drops a runtime's tasks, which hangs on a process-wide
-                        // counter and not on the seed.)
+                        // A power failure sends no FIN. (A FIN would also be sent in the order in which tokio drops a
+                        // runtime's tasks, which depends on a process-wide counter and not on the seed.)
                         for other in EVERYONE.iter().filter(|other| *other != server) {
                             sim.partition(*server, *other);
                         }

@@ -1,10 +1,10 @@
-//! What a server tells others of where it is, on a machine whose addresses come and go.
+//! The address that a server advertises on a machine whose addresses are added and removed.
 
 use std::time::Duration;
 
 use ordu_tests::harness::{Agent, Network, Root, SETTLE_WITHIN, eventually, eventually_now, holds, skipped};
 
-/// A server looks every ten seconds whether it still has its address.
+/// Far above the interval of ten seconds at which a server checks its address.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 
 async fn wait_for_line(agent: &Agent, words: &[&str]) {
@@ -29,7 +29,7 @@ async fn a_server_waits_for_an_address_that_others_reach_and_tells_when_it_is_go
     server.start();
     let waiting = ["WARN", "waiting for an address", "no interface has an IPv4 address"];
     wait_for_line(&server, &waiting).await;
-    // It waits for as long as it takes, and says so again.
+    // The server waits without a timeout and repeats the message.
     eventually_now("it says it again", NOTICED_WITHIN, || {
         let log = server.log_text();
         holds(log.lines().filter(|line| line.contains(waiting[1])).count() > 1, || log.clone())

@@ -1,4 +1,4 @@
-//! Tasks outlive the node agent; nodes that fall silent are replaced.
+//! Tasks survive their node agent, and allocations of silent nodes are replaced.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use ordu_tests::observe::{
     Keeper, allocation_with_status, no_process, only_process, register, running_allocations,
 };
 
-/// A silent node is found dead within its time to live and the grace after it.
+/// Upper bound for the time until a silent node is down: its TTL and the grace period.
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +27,7 @@ async fn a_task_lives_through_the_death_of_its_agent() {
         cluster.nodes[0].kill();
         assert!(processes::is_alive(keeper.pid()), "round {round}: the task died with its agent");
         cluster.start_node(0);
-        // The agent that is back serves: a new job runs, beside the old one.
+        // The restarted agent is functional: it runs a new job beside the old one.
         let next = sleeper(&format!("next-{round}"));
         let line = next.command_line.clone();
         register(client, &next.job).await;
@@ -37,7 +37,7 @@ async fn a_task_lives_through_the_death_of_its_agent() {
     }
     let stopped = client.delete("/v1/job/keeper").await.expect("the server answers");
     assert_eq!(stopped.status, 200, "{}", stopped.text());
-    // The agent that did not start it ends it.
+    // The restarted agent can stop the task, although its predecessor started it.
     allocation_with_status(client, "keeper", "complete").await;
     assert!(!processes::is_alive(keeper.pid()), "the task outlived its job");
 }
@@ -93,7 +93,7 @@ async fn a_supervisor_from_before_an_upgrade_is_told_and_tasks_outlive_its_repla
     let keeper = Keeper::start(client, sleeper("keeper")).await;
     wait_for_supervisor(client, true).await;
 
-    // As an installation does: a new file takes the place of the old one.
+    // Replace the file by rename, as an installation does.
     std::fs::copy(&program, &upgraded).expect("the test's folder can be written to");
     let mut file = std::fs::File::options().append(true).open(&upgraded).expect("the copy can be opened");
     file.write_all(b"a later release").expect("the copy can be written to");
@@ -103,20 +103,20 @@ async fn a_supervisor_from_before_an_upgrade_is_told_and_tasks_outlive_its_repla
     cluster.start_node(0);
     wait_for_supervisor(client, false).await;
     keeper.check_never_restarted(client).await;
-    // It still starts what comes.
+    // The old supervisor can still start new tasks.
     Keeper::start(client, sleeper("next")).await;
     let log = cluster.nodes[0].log_text();
     let told = log.split_once("the node supervisor (process ").unwrap_or_else(|| panic!("{log}")).1;
     let (pid, told) = told.split_once(',').expect("the line goes on");
     assert!(told.contains("started before an upgrade"), "{log}");
 
-    // Ended by hand, it leaves its tasks to one of the new program.
+    // When the old supervisor is killed, one of the new program adopts its tasks.
     processes::signal(pid.parse().expect("a process has a number"), Signal::SIGKILL);
     wait_for_supervisor(client, true).await;
     keeper.check_never_restarted(client).await;
 }
 
-/// Waits until the only node says that its supervisor is, or is not, of the program that its agent is of.
+/// Waits until the only node reports whether its supervisor runs the same program as its agent.
 async fn wait_for_supervisor(client: Client, is_current: bool) {
     let current = &is_current.to_string();
     eventually("the node tells of its supervisor", SETTLE_WITHIN, async || {
@@ -140,7 +140,7 @@ async fn a_node_that_falls_silent_goes_down_and_its_work_moves() {
     let name = first["NodeName"].as_str().unwrap_or_default().to_owned();
     let silent =
         cluster.nodes.iter().position(|node| node.name == name).expect("it runs on one of the nodes");
-    // Not killed but hung: its connections stay open, only the heartbeats stop.
+    // Suspend the agent instead of killing it: its connections stay open, and only the heartbeats stop.
     cluster.nodes[silent].pause();
 
     let node = format!("/v1/node/{}", first["NodeID"].as_str().unwrap_or_default());
@@ -149,7 +149,7 @@ async fn a_node_that_falls_silent_goes_down_and_its_work_moves() {
         holds(found["Status"] == "down", || format!("it is {}", found["Status"]))
     })
     .await;
-    // Its allocation is lost a moment later, when what follows for the job is decided.
+    // Its allocation is lost a moment later, when the job's evaluation is processed.
     let lost = format!("/v1/allocation/{}", first["ID"].as_str().unwrap_or_default());
     eventually("its allocation is lost", SETTLE_WITHIN, async || {
         let found = client.json(&lost).await.map_err(|error| error.to_string())?;
@@ -160,14 +160,14 @@ async fn a_node_that_falls_silent_goes_down_and_its_work_moves() {
     assert_ne!(second["ID"], first["ID"]);
     assert_ne!(second["NodeID"], first["NodeID"], "the replacement is on the node that is down");
 
-    // When it comes back it is ready again and gives up what was replaced.
+    // When the node returns, it becomes ready and stops the replaced allocation.
     cluster.nodes[silent].resume();
     cluster.wait_for_nodes(2).await;
     let lines = second_copy_ended(&first, &second);
     eventually_now("only the replacement runs", SETTLE_WITHIN, lines).await;
 }
 
-/// Looks whether of the two copies of one service only the second still has a process.
+/// Checks whether only the second of the two copies of a service still has a process.
 fn second_copy_ended<'a>(
     first: &'a serde_json::Value,
     second: &'a serde_json::Value,
@@ -190,7 +190,7 @@ fn second_copy_ended<'a>(
 async fn a_second_signal_ends_an_agent_that_waits_for_a_task() {
     let dev = DevAgent::start().await;
     let line = sleeper("unused").command_line;
-    // What is ignored stays ignored in the program that is executed.
+    // A signal that is ignored stays ignored after exec.
     let script = format!("trap '' INT; exec {line}");
     let mut stubborn = job("stubborn", "service", "dc1", "/bin/sh", &["-c", &script]);
     stubborn["TaskGroups"][0]["Tasks"][0]["KillTimeout"] = serde_json::json!(30_000_000_000_u64);

@@ -1,4 +1,4 @@
-//! How the leader looks after the servers is read and set at any of them, and it tells who is not well.
+//! The autopilot configuration can be read and set at any server, and the leader reports unhealthy servers.
 
 use ordu_tests::cli::ordu;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
@@ -16,14 +16,14 @@ async fn configuration(client: Client) -> Value {
     client.json(CONFIGURATION).await.expect("the server answers")
 }
 
-/// Sets the configuration, and gives the status and the text of the answer.
+/// Sets the configuration; returns the status and the text of the answer.
 async fn set(client: Client, parameters: &str, body: &Value) -> (u16, String) {
     let (path, body) = (format!("{CONFIGURATION}{parameters}"), body.to_string());
     let answer = client.send("PUT", &path, Some(body.as_bytes())).await.expect("the server answers");
     (answer.status, answer.text())
 }
 
-/// Waits until this is told of the servers' health, by every one of these.
+/// Waits until each of these servers reports this health.
 async fn wait_for_health(clients: &[Client], healthy: bool, tolerance: u64, sick: &[&str]) -> Value {
     let mut last = Value::Null;
     for client in clients {
@@ -161,7 +161,7 @@ async fn a_configuration_set_on_the_command_line_has_a_newcomer_vote_beside_a_de
     let dead = cluster.follower().await;
     let dead_address = cluster.rpc_address(dead);
     cluster.servers[dead].stop();
-    // Only then is it certain that it would have gone, were it let go.
+    // Only when the leader considers it failed is it certain that it would have been removed if that were allowed.
     eventually("the leader does not hear of it any more", SETTLE_WITHIN, async || {
         let members = client.json("/v1/agent/members").await.map_err(|error| error.to_string())?;
         let alive =

@@ -1,4 +1,4 @@
-//! What cannot be right is refused in words and changes nothing.
+//! Invalid requests are refused with a message and change nothing.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use ordu_tests::http::{Client, Connection};
 use ordu_tests::jobs::{parameterized, periodic, registration, unplaceable, unplaceable_batch};
 use ordu_tests::observe::register;
 
-/// The documented bound on a request's body, in bytes.
+/// The documented limit of a request body, in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
-/// The same of bodies that hold no job.
+/// The limit of request bodies that do not contain a job.
 const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A request, the statuses that may answer it, and words that the answer must hold.
+/// A request, the permitted statuses of its answer, and words that the answer must contain.
 type Refusal<'a> = (&'a str, String, Option<&'a [u8]>, &'a [u16], &'a str);
 
 async fn check(client: Client, (method, path, body, statuses, words): Refusal<'_>) {
@@ -28,7 +28,7 @@ async fn check(client: Client, (method, path, body, statuses, words): Refusal<'_
     assert!(text.len() < 2_000, "{what}: a refusal of {} bytes", text.len());
 }
 
-/// What tells whether anything was changed: all tables' indexes and the jobs.
+/// Returns everything that shows a change: the indexes of the tables and their rows.
 async fn state(client: Client) -> String {
     let mut parts = Vec::new();
     for path in ["/v1/jobs", "/v1/evaluations", "/v1/allocations"] {
@@ -90,7 +90,7 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
             "Job ID does not match",
         ),
         ("POST", "/v1/job/there/evaluate".into(), Some(b"nonsense"), &[400], ""),
-        // Jobs that make no sense.
+        // Invalid jobs.
         (
             "POST",
             "/v1/jobs".into(),
@@ -112,7 +112,7 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
             faults,
             "Invalid job type",
         ),
-        // What is not there.
+        // Objects that do not exist.
         ("GET", "/v1/job/none".into(), None, &[404], "job not found"),
         ("GET", "/v1/job/none/summary".into(), None, &[404], "job not found"),
         ("GET", "/v1/job/none/versions".into(), None, &[404], "job versions not found"),
@@ -129,7 +129,7 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
         ("DELETE", "/v1/job/there/evaluate".into(), None, &[405], "Invalid method"),
         ("POST", "/v1/nodes".into(), None, &[405], "Invalid method"),
         ("DELETE", "/v1/allocations".into(), None, &[405], "Invalid method"),
-        // Queries.
+        // Query parameters.
         ("GET", "/v1/jobs?index=abc".into(), None, &[400], "Invalid index"),
         ("GET", "/v1/jobs?index=-1".into(), None, &[400], "Invalid index"),
         ("GET", "/v1/jobs?index=1&wait=abc".into(), None, &[400], "Invalid wait time"),
@@ -145,11 +145,11 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
     assert_eq!(state(client).await, before, "a refused request changed something");
 }
 
-/// Bodies that no route takes.
+/// Bodies that no route accepts.
 const BAD_BODIES: [&[u8]; 8] =
     [b"", b"  ", b"{nope", b"\xff\xfe\x00", b"[]", b"7", b"\"text\"", b"{\"JobID\": [1]}"];
 
-/// Requests to `path` that are wrong whatever the route does with a good one.
+/// Returns requests to `path` that are wrong for any route.
 fn wrong_bodies(path: &str) -> Vec<Refusal<'_>> {
     BAD_BODIES.iter().map(|body| ("POST", path.to_owned(), Some(*body), &[400][..], "")).collect()
 }
@@ -229,7 +229,7 @@ async fn what_is_asked_of_a_job_is_refused_in_words_where_it_makes_no_sense() {
     ]);
     for path in ["dispatch", "periodic/force", "revert", "stable", "plan"] {
         for method in ["GET", "DELETE", "PATCH"] {
-            // What no one has a GET for is the read of a job of that name.
+            // Where a route has no GET, the path reads the job with that name.
             let refused: Refusal<'_> = (method, format!("/v1/job/there/{path}"), None, &[404, 405], "");
             cases.push(refused);
         }
@@ -261,21 +261,21 @@ async fn bodies_over_the_bound_are_refused_however_they_are_sent() {
     assert_eq!(refused.status, 413, "{}", refused.text());
     assert!(!refused.text().trim().is_empty(), "a refusal without a reason");
 
-    // Without a length told beforehand.
+    // A chunked body, without a length in the head.
     let head = "POST /v1/jobs HTTP/1.1\r\nHost: ordu\r\nTransfer-Encoding: chunked\r\n\r\n";
     let request = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let mut connection = Connection::open(client.address()).await.expect("the server is there");
     let answer = connection.exchange(request.as_bytes()).await.expect("the server answers");
     assert_eq!(answer.status, 413);
 
-    // One that only claims to be large is refused before it has arrived.
+    // A body with an excessive Content-Length is refused before it arrives.
     let head = "POST /v1/jobs HTTP/1.1\r\nHost: ordu\r\nContent-Length: 99999999999\r\n\r\n{";
     let mut connection = Connection::open(client.address()).await.expect("the server is there");
     let answer = tokio::time::timeout(Duration::from_secs(10), connection.exchange(head.as_bytes())).await;
     assert_eq!(answer.expect("a claim is answered at once").expect("the server answers").status, 413);
     assert_eq!(state(client).await, before, "a refused request changed something");
 
-    // Just below the bound there is room.
+    // A body just below the limit is accepted.
     job["Meta"] = serde_json::json!({ "filling": "x".repeat(BODY_BYTES_MAX - 4_096) });
     register(client, &job).await;
 }
@@ -288,13 +288,13 @@ async fn what_is_not_http_does_not_harm_the_server() {
     let long_line = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20)).into_bytes();
     let many_headers = format!("GET /v1/jobs HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100_000)).into_bytes();
     let binary = b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n".to_vec();
-    // Empty lines may stand before a request: its head is waited for, as long as for any.
+    // Empty lines may precede a request, so the server waits for the head up to the usual timeout.
     for (garbage, may_wait) in
         [(long_line, false), (many_headers, false), (binary, false), (b"\r\n\r\n\r\n".to_vec(), true)]
     {
         let mut connection = Connection::open(client.address()).await.expect("the server is there");
         let within = Duration::from_secs(if may_wait { 1 } else { 20 });
-        // Refused or closed; never accepted.
+        // The server must refuse the request or close the connection, never accept it.
         match tokio::time::timeout(within, connection.exchange(&garbage)).await {
             Ok(Ok(answer)) => {
                 assert!((400..600).contains(&answer.status), "garbage was answered with {}", answer.status);

@@ -1,4 +1,4 @@
-//! Dispatched children: one for each token, whoever asks how often, and each runs with what it was given.
+//! Dispatched children: one per token, however many callers dispatch it, each with its own payload and meta.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What a dispatch may hand in, in bytes; Nomad's bound.
+/// Largest payload, in bytes; Nomad's limit.
 const PAYLOAD_BYTES_MAX: usize = 16 << 10;
 
 async fn dispatch(client: Client, parent: &str, body: &Value) -> io::Result<Response> {
@@ -36,7 +36,7 @@ async fn dispatches_with_one_token_make_one_child_however_many_there_are_at_once
         for caller in 0..count {
             let client = cluster.client(caller % cluster.servers.len());
             callers.spawn(async move {
-                // In the body or in the query, it is the same token.
+                // The token may be in the body or in the query.
                 let (query, body) = match caller % 2 {
                     0 => (String::new(), json!({ "IdempotencyToken": format!("token-{count}") })),
                     _ => (format!("?idempotency_token=token-{count}"), json!({})),
@@ -50,7 +50,7 @@ async fn dispatches_with_one_token_make_one_child_however_many_there_are_at_once
         for answer in answers {
             assert_eq!(answer.status, 200, "{}", answer.text());
             let mut told = answer.json();
-            // The index is that of the answer's own entry; all else is of the child.
+            // The index is that of each answer's own log entry; everything else describes the child.
             told["Index"] = Value::Null;
             assert_eq!(*first.get_or_insert_with(|| told.clone()), told, "of {count} at once");
         }
@@ -59,7 +59,7 @@ async fn dispatches_with_one_token_make_one_child_however_many_there_are_at_once
         first_made.get_or_insert_with(|| child.clone());
         made.insert(child);
         assert_eq!(children_of(cluster.client(2), "parent").await, made, "after {count} at once");
-        // And later, at any server.
+        // The token also returns the same child later and at any server.
         for server in 0..cluster.servers.len() {
             let body = json!({ "IdempotencyToken": format!("token-{count}") });
             let again = dispatch(cluster.client(server), "parent", &body).await.expect("the server answers");
@@ -69,13 +69,13 @@ async fn dispatches_with_one_token_make_one_child_however_many_there_are_at_once
         }
     }
     assert_eq!(made.len(), 2, "each token has a child of its own");
-    // Without a token each dispatch is one of its own.
+    // Without a token each dispatch creates a new child.
     for _ in 0..2 {
         let answer = dispatch(cluster.client(1), "parent", &json!({})).await.expect("the server answers");
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert_eq!(children_of(cluster.client(0), "parent").await.len(), 4);
-    // A child that is gone has left its token.
+    // Purging a child releases its token.
     let gone = first_made.expect("there were answers");
     made.remove(&gone);
     let purged = cluster.client(0).delete(&format!("/v1/job/{gone}?purge=true")).await;
@@ -88,11 +88,11 @@ async fn dispatches_with_one_token_make_one_child_however_many_there_are_at_once
     cluster.wait_for_equal_states().await;
 }
 
-/// Callers that dispatch with a token of their own each time, and ask again until they have an answer.
+/// Callers that dispatch with a new token each time and repeat the request until it is answered.
 struct Stream {
     stop: watch::Sender<bool>,
     callers: JoinSet<()>,
-    /// The children by the tokens.
+    /// The child of each token.
     answered: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -130,7 +130,7 @@ impl Stream {
     }
 
     async fn finish(mut self) -> BTreeMap<String, String> {
-        // The callers hold the other end until they are done.
+        // Sending succeeds as long as a caller is running.
         let _ = self.stop.send(true);
         while let Some(caller) = self.callers.join_next().await {
             caller.expect("a caller does not panic");
@@ -139,7 +139,7 @@ impl Stream {
     }
 }
 
-/// Asks one server after the other, impatiently, so that a token is under way at several of them.
+/// Asks one server after another with a short timeout, so that several servers process the same token concurrently.
 async fn until_answered(servers: &[SocketAddr], first: usize, parent: &str, token: &str) -> String {
     let mut at = first;
     let body = json!({ "IdempotencyToken": token });
@@ -182,7 +182,7 @@ async fn each_token_has_one_child_though_leaders_die_and_callers_ask_again() {
             "server {server}: children, and those that the tokens were answered with"
         );
     }
-    // The first evaluation of each is the dispatch's, and the only one by it.
+    // Each child's first evaluation comes from its dispatch, and there is no other with this trigger.
     let evaluations = list(cluster.client(0), "/v1/evaluations").await.expect("the server answers");
     let dispatched: Vec<Value> =
         evaluations.into_iter().filter(|eval| eval["TriggeredBy"] == "job-register").collect();
@@ -194,7 +194,7 @@ async fn each_token_has_one_child_though_leaders_die_and_callers_ask_again() {
     }
 }
 
-/// A payload's bytes, and the same in base64.
+/// Returns payloads as bytes and in base64.
 fn payloads() -> Vec<(Vec<u8>, String)> {
     let longest = (b"abc".repeat(PAYLOAD_BYTES_MAX / 3), "YWJj".repeat(PAYLOAD_BYTES_MAX / 3));
     vec![
@@ -210,7 +210,7 @@ async fn children_run_with_their_payloads_and_their_meta_and_the_parent_counts_t
     let follower = cluster.follower().await;
     let client = cluster.client(follower);
     let folder = cluster.root().path().display().to_string();
-    // The file's name is known to the node alone, the child's meta to the task's environment.
+    // The node resolves the file's name, the task's shell the child's meta.
     let script = format!("cat ${{NOMAD_TASK_DIR}}/in.txt > \"{folder}/out-$NOMAD_META_colour\"");
     let mut parent = job("parent", "batch", "dc1", "/bin/sh", &["-c", &script]);
     parent["TaskGroups"][0]["Tasks"][0]["DispatchPayload"] = json!({ "File": "in.txt" });
@@ -241,7 +241,7 @@ async fn children_run_with_their_payloads_and_their_meta_and_the_parent_counts_t
         let found = std::fs::read(format!("{folder}/out-colour-{number}")).expect("the child has written");
         assert!(found == expected, "payload {number}: {} bytes, not {}", found.len(), expected.len());
     }
-    // One byte more is refused, and no child is made.
+    // A payload that is one byte longer is refused and creates no child.
     let (longest, _) = payloads().remove(2);
     let body = json!({ "Payload": "YWJj".repeat(longest.len() / 3) + "YWI=" });
     let refused = dispatch(client, "parent", &body).await.expect("the server answers");

@@ -1,4 +1,4 @@
-//! The commands that a person types, against a development agent.
+//! The commands for users, run against a development agent.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn example(name: &str) -> String {
     tree().join("deploy/examples").join(name).display().to_string()
 }
 
-/// Runs a command off the test's own threads, since it talks to an agent that the test looks after.
+/// Runs a command on a blocking thread, because the test's own threads serve the agent.
 async fn run(arguments: &[&str], address: &str) -> Printed {
     let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
     let address = address.to_owned();
@@ -42,7 +42,7 @@ async fn the_examples_run_and_every_command_tells_of_them() {
 
     for (file, id) in [("hello.hcl", "hello"), ("hello.json", "hello-json")] {
         succeeded(&run(&["job", "run", &example(file)], &address).await, &[]);
-        // It has followed the job until it ran, so there is nothing to wait for.
+        // `job run` has waited until the job ran.
         let allocation = running_allocations(client, id, 1).await.remove(0);
         let allocation = allocation["ID"].as_str().unwrap_or_default().to_owned();
         succeeded(&run(&["job", "status", id], &address).await, &[id, "running", &allocation[..8]]);
@@ -61,7 +61,7 @@ async fn the_examples_run_and_every_command_tells_of_them() {
     let parsed: serde_json::Value = serde_json::from_str(&json.stdout).unwrap_or_default();
     assert!(parsed.to_string().contains("\"hello\""), "{}", json.all());
 
-    // One dash or two; the flag is stronger than the environment.
+    // Flags take one or two dashes, and override the environment.
     let flag = format!("-address={address}");
     succeeded(&run(&["job", "stop", &flag, "-purge", "hello"], "http://127.0.0.1:1").await, &[]);
     let gone = client.get("/v1/job/hello").await.expect("the agent answers");

@@ -1,4 +1,4 @@
-//! Wrong clocks: the leader's, a follower's, and all of them.
+//! Wrong clocks: of the leader, of a follower, and of all servers.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use super::periodic::{SECOND_NS, children, now_ns, second_of};
 const HOUR: i64 = 3_600;
 /// 2100-01-01.
 const IN_2100: i64 = 4_102_444_800;
-/// What is stamped by a right clock is no further from the test's own.
+/// Largest difference between the test's clock and a timestamp from a correct clock.
 const NEAR_SECONDS: i64 = 60;
-/// A job whose launches do not come for so long is not launched; it would be every second.
+/// A job that should launch every second counts as stopped if it has no launch for this long.
 const QUIET_SECONDS: i64 = 5;
 
 async fn start(servers: usize) -> Cluster {
@@ -27,12 +27,12 @@ fn now_seconds() -> i64 {
     now_ns() / SECOND_NS
 }
 
-/// The seconds that children of `tick` were launched for, as a server has them itself.
+/// Returns the seconds of the launches of `tick`, read from this server itself.
 async fn launched(client: Client) -> Result<Vec<i64>, String> {
     Ok(texts_of(&children(client, "tick").await?, "ID").iter().map(|id| second_of(id)).collect())
 }
 
-/// Waits for two launches that were not due before now, and checks that none is further in the future.
+/// Waits for two launches that became due from now on, and checks that none is far in the future.
 async fn launches_go_on(client: Client) {
     let since = now_seconds();
     eventually("launches go on", SETTLE_WITHIN, async || {
@@ -45,7 +45,7 @@ async fn launches_go_on(client: Client) {
     .await;
 }
 
-/// Registers a job and checks that the cluster's time at that is the true one.
+/// Registers a job and checks that its submit time is correct.
 async fn register_in_true_time(client: Client, id: &str) {
     register(client, &unplaceable_batch(id)).await;
     let job = client.json(&format!("/v1/job/{id}")).await.expect("the server answers");
@@ -54,7 +54,7 @@ async fn register_in_true_time(client: Client, id: &str) {
     assert!((submitted - now).abs() < NEAR_SECONDS, "{id} was submitted at {submitted}, and it is {now}");
 }
 
-/// Waits until all servers name one leader, which is not `former`.
+/// Waits until all servers report the same leader, other than `former`; returns its number.
 async fn led_by_another(cluster: &mut Cluster, former: usize) -> usize {
     let former = cluster.servers[former].name.clone();
     let clients: Vec<Client> = cluster.servers.iter().map(|server| server.client()).collect();
@@ -100,7 +100,7 @@ async fn a_leader_whose_clock_is_an_hour_ahead_hands_leadership_on_and_stamps_no
     register_in_true_time(client, "by-another").await;
     launches_go_on(client).await;
     health_is_well(cluster.client(next)).await;
-    // It is not elected either, if it is started like this and the leader dies.
+    // Nor is it elected if it starts with the wrong clock and the leader dies.
     cluster.servers[leader].kill();
     cluster.start_server(leader);
     health_tells(client, "s ahead of the median of the clocks of 3 servers").await;
@@ -136,7 +136,7 @@ async fn a_follower_whose_clock_says_2100_writes_in_the_cluster_s_time() {
     cluster.wait_for_equal_states().await;
 }
 
-/// Waits until the newest launch is more than half an hour ahead.
+/// Waits until the newest launch is more than half an hour ahead of the correct time.
 async fn launched_ahead(client: Client) {
     eventually("launches are made by the wrong clock", SETTLE_WITHIN, async || {
         let last = launched(client).await?.into_iter().max().unwrap_or(0);
@@ -145,7 +145,7 @@ async fn launched_ahead(client: Client) {
     .await;
 }
 
-/// Waits until none was launched for a while.
+/// Waits until there were no launches for [`QUIET_SECONDS`].
 async fn launches_stop(client: Client) {
     let (mut count, mut since) = (0, now_seconds());
     let seen = std::cell::RefCell::new((&mut count, &mut since));
@@ -173,7 +173,7 @@ async fn clocks_of_all_are_wrong_and_mended(servers: usize) {
     register(client, &unplaceable_batch("an-hour-ahead")).await;
     cluster.clocks.iter().for_each(|clock| clock.shift(0));
     launches_stop(client).await;
-    // No restart mends it.
+    // A restart does not help.
     restart(&mut cluster);
     cluster.leader().await;
     launches_stop(client).await;
@@ -219,7 +219,7 @@ async fn a_server_with_a_wrong_clock_refuses_to_reset_the_time_in_words() {
     let follower = cluster.follower().await;
     cluster.clocks[follower].shift(-HOUR);
     let client = cluster.client(follower);
-    // Until the clocks have been compared, it goes on by the time that it had before the jump.
+    // Until the clocks have been compared, it continues with its time from before the jump.
     health_tells(client, "s behind the median of the clocks of 3 servers").await;
     let refused = client.send("PUT", "/v1/operator/ordu/time/reset", None).await.expect("the server answers");
     assert_eq!(refused.status, 409, "{}", refused.text());

@@ -1,4 +1,4 @@
-//! Configurations and data directories that an agent must not start on.
+//! Configurations and data directories with which an agent must not start.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use ordu_tests::harness::{
 use ordu_tests::jobs::unplaceable;
 use ordu_tests::observe::{health_is_well, health_tells, job_ids, register, wait_for_jobs};
 
-/// An agent that will not start says so at once.
+/// Timeout for an agent to refuse to start.
 const REFUSE_WITHIN: Duration = Duration::from_secs(15);
 
 #[test]
@@ -90,7 +90,7 @@ fn copy_folder(from: &Path, to: &Path) {
     assert!(status.success(), "{} could not be copied", from.display());
 }
 
-/// What a server of another cluster left behind: of one that led there, or of one that followed.
+/// Returns a copy of the data of another cluster's server, either its leader (`led`) or a follower.
 async fn foreign_data(keep: &Root, led: bool) -> PathBuf {
     let mut other = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
     register(other.client(0), &unplaceable("foreign")).await;
@@ -108,7 +108,7 @@ async fn a_data_directory_of_another_cluster_is_refused_in_words() {
     let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
     register(cluster.client(0), &unplaceable("own")).await;
     cluster.servers[2].kill();
-    // It may have led.
+    // The killed server may have been the leader.
     cluster.leader_among(&[0, 1]).await;
     let place = cluster.root().path().join("server-3");
     for foreign in strange {
@@ -124,7 +124,7 @@ async fn a_data_directory_of_another_cluster_is_refused_in_words() {
         .await;
         cluster.servers[2].kill();
     }
-    // The other two go on, and nothing of the strange data has come to them.
+    // The other two servers continue, without any of the foreign data.
     register(cluster.client(0), &unplaceable("own-too")).await;
     for server in 0..2 {
         let ids = ["own".to_owned(), "own-too".to_owned()];
@@ -141,7 +141,7 @@ async fn a_hangup_has_the_configuration_read_again_and_a_fault_in_it_changes_not
     let before = std::fs::read_to_string(&file).expect("the agent was started from it");
     let other = "server {\n  raft_multiplier = 2\n}\nclient {\n  node_class = \"other\"\n}\n";
     let waiting = "nothing has changed that can change now; a restart is needed for server.raft_multiplier, client.node_class";
-    // What is told of a level is itself told at the level INFO: of WARN not any more, nor is what comes then.
+    // Changes are logged at level INFO, under the more verbose of the old and the new level.
     let tried = [
         ("LOUD", "", "log_level"),
         ("INFO", "", "log_level is info from now on (it was warn)"),

@@ -1,4 +1,5 @@
-//! Replays recorded scenarios of a real Nomad against a development agent and against a follower of three.
+//! Replays recorded scenarios of a real Nomad against a development agent and against a follower of a three-server
+//! cluster.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,8 +8,8 @@ use std::time::Duration;
 use ordu_tests::harness::{Cluster, DevAgent, say, skipped};
 use ordu_tests::http::Client;
 
-/// The scenarios whose steps must pass, but for those in conformance-expected.txt, each with the steps that
-/// it has at least: a run with fewer has not run it.
+/// The scenarios whose steps must pass, except those in conformance-expected.txt, each with its least number of
+/// steps. A run with fewer steps has not completed.
 const SCENARIOS: &[(&str, usize)] = &[
     ("01_jobs_basics", 28),
     ("02_canonical_job", 14),
@@ -23,20 +24,19 @@ const SCENARIOS: &[(&str, usize)] = &[
     ("13_documented_examples", 8),
 ];
 
-/// Steps that read, right after a write, what the scheduler makes of it a few milliseconds later. They show
-/// who was quicker, the runner or the scheduler, and the recorded agent won; a scenario that fails in
-/// nothing else is run again.
+/// Steps that read the scheduler's result a few milliseconds after a write. Their outcome depends on whether the runner
+/// or the scheduler is faster; in the recording the agent was. A scenario in which only these steps fail is repeated.
 const RACES: &[&str] = &[
     "01_jobs_basics / deployment of purged",
     "01_jobs_basics / evaluations of purged are kept",
     "02_canonical_job / read without name and type",
 ];
-/// How often a scenario is run, if only such steps fail.
+/// Most runs of a scenario in which only these steps fail.
 const RUNS_MAX: usize = 30;
-/// One run of one scenario; some of them wait for a minute and more.
+/// Timeout for one run of a scenario; some take more than a minute.
 const RUN_WITHIN: Duration = Duration::from_secs(400);
 
-/// The folder of conform.py, where one is named.
+/// Returns the directory of conform.py, if configured.
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("ORDU_CONFORMANCE").map(PathBuf::from);
     if folder.is_none() {
@@ -57,7 +57,8 @@ async fn run(folder: &Path, scenario: &str, client: Client) -> Output {
         .expect("python3 can be run: install it, version 3.9 or newer")
 }
 
-/// Whether nothing failed but races; panics with what the runner printed if anything else did.
+/// Returns true if all steps passed, false if only racing steps failed. Panics with the output if any other step
+/// failed.
 fn passed(scenario: &str, steps_min: usize, output: &Output) -> bool {
     let printed = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);

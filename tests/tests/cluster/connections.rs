@@ -1,4 +1,4 @@
-//! A server whose connections are all taken.
+//! A server that has no free connections left.
 
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
 use ordu_tests::http::Client;
@@ -6,11 +6,11 @@ use ordu_tests::jobs::unplaceable;
 use ordu_tests::observe::{register, wait_for_figure};
 use tokio::net::TcpStream;
 
-/// Of these a server takes half for connections of its API.
+/// Limit of open files. A server reserves half of it for connections to its API.
 const OPEN_FILES: u32 = 512;
 const IDLE: usize = 300;
 
-/// Waits until what is asked is answered with this status, and words.
+/// Waits until a request is answered with this status and these words.
 async fn answers(client: Client, path: &str, status: u16, words: &str) {
     eventually(&format!("{path} is answered with {status}"), SETTLE_WITHIN, async || {
         let answer = client.get(path).await.map_err(|error| error.to_string())?;
@@ -36,7 +36,7 @@ async fn a_server_whose_connections_are_taken_says_so_answers_its_operator_and_k
     wait_for_figure(client, r#"ordu_connections_refused_total{listener="http"}"#, |told| told >= 1.0).await;
     wait_for_figure(client, r#"ordu_connections{listener="http"}"#, |told| told >= 200.0).await;
     answers(client, "/v1/operator/raft/configuration", 200, "Servers").await;
-    // Those who come by another server are served by the leader all the same.
+    // Requests forwarded by another server are still served by the leader.
     register(cluster.client(follower), &unplaceable("meanwhile")).await;
     assert_eq!(leader, cluster.leader().await);
     drop(idle);

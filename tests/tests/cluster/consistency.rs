@@ -1,4 +1,4 @@
-//! What one server has acknowledged, every other one answers by; of those who race, one wins.
+//! Every server returns what any server has acknowledged, and exactly one of several racing writers succeeds.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_default_read_anywhere_sees_every_write_acknowledged_before_it() {
             read.text()
         );
         assert_eq!(read.json()["JobModifyIndex"], written["JobModifyIndex"], "round {round}");
-        // The same server serves it stale, too: it answered after it had applied the write itself.
+        // A stale read at the same server succeeds too, since the server applies a write before it answers.
         let own =
             cluster.client(writer).get(&format!("/v1/job/{id}?stale")).await.expect("the server answers");
         assert_eq!(own.status, 200, "the writer's own server does not have round {round}");
@@ -88,7 +88,7 @@ async fn watchers_at_every_server_are_woken_by_a_write_at_any() {
                     let news = client.get(&path).await.expect("the server answers");
                     assert!(news.index() > index, "server {server} answered {path} without news");
                     index = news.index();
-                    // A change of the job's status may have come between.
+                    // A change of the job's status may have come first.
                     if news.json()["Version"] == writer + 1 {
                         return;
                     }

@@ -20,7 +20,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success(), "{} cannot be copied", from.display());
 }
 
-/// Waits until a server has ended by itself, and gives what its log says from `begin` on.
+/// Waits until a server has ended by itself; returns its log from offset `begin` on.
 pub(crate) async fn wait_for_end(cluster: &mut Cluster, server: usize, begin: usize) -> String {
     let agent = &mut cluster.servers[server];
     eventually_now("the server ends by itself", SETTLE_WITHIN, || {
@@ -52,7 +52,7 @@ async fn a_copied_data_directory_is_refused_and_the_original_goes_on() {
     let before = load_of(&cluster, &[0, 1, 2], "before", 50).await;
     let original = cluster.follower().await;
     let from = cluster.data_dir(original);
-    // Of two processes that begin within a second, none is the elder.
+    // Servers started within the same second have no defined order of age.
     let began = Instant::now();
     eventually_now("the original is the elder", SETTLE_WITHIN, || {
         holds(began.elapsed() > Duration::from_secs(2), || "not yet".to_owned())
@@ -61,7 +61,7 @@ async fn a_copied_data_directory_is_refused_and_the_original_goes_on() {
 
     let number = cluster.add_server();
     let to = cluster.data_dir(number);
-    // At one moment, as a snapshot of a disk is.
+    // Suspend the server, so that the copy is consistent like a disk snapshot.
     cluster.servers[original].pause();
     copy(&from, &to);
     cluster.servers[original].resume();
@@ -95,8 +95,8 @@ async fn a_copied_data_directory_is_refused_and_the_original_goes_on() {
     cluster.wait_for_equal_states().await;
 }
 
-/// A follower whose data directory is as it was before writes that it has acknowledged, and those writes. It
-/// does not run.
+/// Returns a stopped follower whose data directory was reset to a state before some of its acknowledged writes, and
+/// those writes.
 async fn gone_back(cluster: &mut Cluster) -> (usize, BTreeSet<String>) {
     load_of(cluster, &[0, 1, 2], "early", 20).await;
     let follower = cluster.follower().await;
@@ -136,7 +136,7 @@ async fn a_server_whose_log_went_back_says_so_and_joins_anew_by_itself() {
     }
     cluster.wait_for_equal_states().await;
 
-    // It starts again as whom it is now.
+    // After a restart it keeps its new identity.
     cluster.servers[follower].stop();
     cluster.start_server(follower);
     cluster.leader().await;
@@ -183,7 +183,7 @@ async fn a_server_that_hears_only_while_it_runs_that_its_log_went_back_is_unwell
         holds(log.contains("this server is up"), || log)
     })
     .await;
-    // Now there is one who knows, and no quorum without this server.
+    // Now one server knows that the log went back, but without this server there is no quorum.
     cluster.servers[leader].resume();
     let client = cluster.client(follower);
     eventually("it is unwell", SETTLE_WITHIN, async || {

@@ -1,4 +1,4 @@
-//! What a disk has lost or changed is refused or mended, and never taken for less.
+//! Data lost or changed by a disk is either refused or repaired; a server never serves less than it acknowledged.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,34 +13,34 @@ use ordu_tests::jobs::unplaceable;
 use ordu_tests::load::{Load, Pressure};
 use ordu_tests::observe::{job_ids, register, wait_for_jobs};
 
-/// How long a server has, to end or to serve all; a scrub of so little takes no time.
+/// Timeout for a server to end or to serve everything. A scrub of so little data takes almost no time.
 const JUDGED_WITHIN: Duration = Duration::from_secs(30);
-/// The record beside the log is behind it for less than this.
+/// The record beside the log lags behind the log by less than this.
 const RECORDED_WITHIN: Duration = Duration::from_millis(300);
-/// What every refusal says.
+/// Words that every refusal contains.
 const WAY_OUT: &str = "move this server's data directory aside";
 
-/// What has to come of damage to a file.
+/// The required outcome of damage to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The server ends, now or after a while, with a sentence that names what is damaged and the way out.
+    /// The server ends, now or later, with a message that names the damage and the way out.
     Ends,
-    /// It has everything.
+    /// The server has everything.
     Serves,
-    /// One or the other: what is damaged may be of entries that a snapshot stands for, which no one reads.
+    /// Either of them: the damage may affect entries covered by a snapshot, which are not read.
     Either,
 }
 use Damage::{Delete, Flip, TornTail, Truncate};
 use Outcome::{Either, Ends, Serves};
 
-/// Files below a server's data, the damage, and what has to come of it.
+/// Files below a server's data directory, with kinds of damage and the required outcome.
 const CASES: &[(&str, &[(Damage, Outcome)])] = &[
     ("raft-log", &[(Delete, Ends)]),
     ("raft-log/*.log", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends), (TornTail, Serves)]),
     ("raft-log/*.sst", &[(Flip, Either), (Truncate, Ends), (Delete, Ends)]),
     ("raft-log/MANIFEST-*", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends)]),
     ("raft-log/CURRENT", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends)]),
-    // It has two copies, of which a flip in the middle spares one.
+    // It contains two copies, of which a flip in the middle spares one.
     ("raft-log.record", &[(Flip, Serves), (Truncate, Serves), (Delete, Ends)]),
     ("tables", &[(Delete, Ends)]),
     ("tables/state-current", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends)]),
@@ -54,11 +54,11 @@ const CASES: &[(&str, &[(Damage, Outcome)])] = &[
     ("identity", &[(Flip, Ends), (Truncate, Ends), (Delete, Ends)]),
 ];
 
-/// Takes a snapshot after so many entries.
+/// Returns a configuration that takes a snapshot after this many entries.
 fn snapshots_after(entries: u32) -> String {
     format!("raft {{\n    snapshot_logs = {entries}\n    logs_kept = 300\n  }}")
 }
-/// Few enough for several snapshots in a round, and so many that none is taken.
+/// Few enough for several snapshots per round; the other one is so large that no snapshot is taken.
 const FEW_ENTRIES: u32 = 100;
 const MANY_ENTRIES: u32 = 1_000_000;
 
@@ -79,7 +79,7 @@ async fn register_some(client: Client, prefix: &str, count: usize) -> BTreeSet<S
     load.finish().await.acknowledged.into_iter().collect()
 }
 
-/// Returns once whatever was acknowledged is on record.
+/// Waits until all acknowledged writes are in the record.
 async fn recorded() {
     let since = Instant::now();
     eventually_now("the record is written", SETTLE_WITHIN, || {
@@ -88,8 +88,8 @@ async fn recorded() {
     .await;
 }
 
-/// A server's data with every kind of file in it, and the jobs that were acknowledged. From the last round on no
-/// snapshot is taken: a new one would take the place of one that is damaged, before anyone had read it.
+/// Prepares a server's data with every kind of file; returns the acknowledged jobs. In the last round and afterwards no
+/// snapshot is taken, because a new one would replace a damaged one before it is read.
 async fn prepare(cluster: &mut Cluster) -> BTreeSet<String> {
     let mut jobs = BTreeSet::new();
     for round in 0..3 {
@@ -105,7 +105,7 @@ async fn prepare(cluster: &mut Cluster) -> BTreeSet<String> {
     jobs
 }
 
-/// What comes of a server that is started on damaged data.
+/// Starts the server with damaged data and checks the outcome.
 async fn judge(cluster: &mut Cluster, jobs: &BTreeSet<String>, expected: Outcome, case: &str) {
     let said_before = cluster.servers[0].log_text().len();
     cluster.start_server(0);
@@ -120,11 +120,11 @@ async fn judge(cluster: &mut Cluster, jobs: &BTreeSet<String>, expected: Outcome
             assert!(said.contains(WAY_OUT), "{case}: the way out is not said:\n{said}");
             return Ok(());
         }
-        // It may end at any moment, and until then it may refuse; but it must not serve less.
+        // Until it ends, it may refuse requests, but it must not serve incomplete data.
         if let Ok(seen) = job_ids(client, "").await {
             let lost: Vec<&String> = jobs.difference(&seen).collect();
             assert!(lost.is_empty(), "{case}: {} of {} jobs are lost", lost.len(), jobs.len());
-            // Reads every row of every table.
+            // The hash reads every row of every table.
             let hash = client.get("/v1/operator/ordu/state-hash").await;
             let whole = hash.is_ok_and(|answer| answer.status == 200);
             return holds(whole && expected != Ends, || format!("it serves all:\n{said}"));
@@ -141,7 +141,7 @@ async fn every_kind_of_file_that_is_damaged_is_refused_or_recovered_without_loss
     let data = data_of(&cluster, 0);
     let kept = cluster.root().path().join("kept");
     copy_directory(&data, &kept);
-    // First of all that what was kept is whole.
+    // First check that the copy is intact.
     judge(&mut cluster, &jobs, Serves, "an undamaged copy").await;
     for (pattern, damages) in CASES {
         for (kind, expected) in *damages {
@@ -155,7 +155,7 @@ async fn every_kind_of_file_that_is_damaged_is_refused_or_recovered_without_loss
     }
 }
 
-/// What is done to a server's data between two lives of it.
+/// Damages a server's data while the server is stopped.
 type Harm = fn(data: &Path, old: &Path);
 
 const HARMS: [(&str, Harm); 4] = [
@@ -174,8 +174,8 @@ const HARMS: [(&str, Harm); 4] = [
     }),
 ];
 
-/// The one that is damaged and the one that was away are most of three: had they voted, what the third has
-/// would be gone.
+/// The damaged server and the one that was away form a majority. If both voted, acknowledged writes that only the third
+/// server has would be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_one_of_three_away_and_a_damaged_one_back_nothing_that_was_acknowledged_is_lost() {
     for (what, harm) in HARMS {
@@ -190,7 +190,7 @@ async fn with_one_of_three_away_and_a_damaged_one_back_nothing_that_was_acknowle
         copy_directory(&data_of(&cluster, damaged), &old);
         jobs.extend(register_some(cluster.client(leader), "while", 200).await);
         wait_for_jobs(cluster.client(damaged), "", &jobs).await;
-        // So that the tables have what the log is going to lack.
+        // Stop it gracefully, so that its tables contain the writes that the log will lack.
         cluster.servers[damaged].stop();
         cluster.servers[leader].kill();
         harm(&data_of(&cluster, damaged), &old);
@@ -206,13 +206,13 @@ async fn with_one_of_three_away_and_a_damaged_one_back_nothing_that_was_acknowle
         .await;
         cluster.servers[damaged].kill();
 
-        // The other one that has it all comes back, and all is there.
+        // The server that has everything returns, and nothing is lost.
         cluster.start_server(leader);
         cluster.leader().await;
         for server in [leader, away] {
             wait_for_jobs(cluster.client(server), "", &jobs).await;
         }
-        // The way out that was told.
+        // Follow the way out in the message.
         let data = data_of(&cluster, damaged);
         fs::rename(&data, data.with_extension("aside")).expect("the test's folder can be written to");
         cluster.start_server(damaged);

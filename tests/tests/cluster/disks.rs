@@ -1,4 +1,4 @@
-//! A disk that hangs: its server does not lead.
+//! A server whose disk hangs gives up leadership.
 
 use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::jobs::unplaceable;

@@ -1,4 +1,4 @@
-//! Servers whose states are not equal notice it, and the one that is wrong leaves.
+//! Servers detect that their states differ, and the one that deviates from the majority ends.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use ordu_tests::jobs::unplaceable;
 use ordu_tests::observe::register;
 use prost::Message;
 
-/// Servers compare every ten seconds.
+/// Timeout for detection; servers compare their states every ten seconds.
 const NOTICED_WITHIN: Duration = Duration::from_secs(40);
 
-/// Changes a row of a stopped server's tables, as no entry ever did: from now on whatever it applies is another.
+/// Changes a row in a stopped server's tables that no log entry changed, so that its state differs from now on.
 fn change_state(data: &Path, by_ns: i64) {
     let db = RocksDb::open(&data.join("tables"), false).expect("the server has let go of its tables");
     let mut cluster = read_tables(&db, read::cluster_meta).expect("the row is there");
@@ -28,13 +28,13 @@ async fn with_changed(servers: &[usize]) -> Cluster {
     let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
     register(cluster.client(0), &unplaceable("before")).await;
     cluster.wait_for_equal_states().await;
-    // All at once: the first would notice that it differs before the second is changed.
+    // Stop all of them first: otherwise the first would detect the difference before the second is changed.
     for server in servers {
         cluster.servers[*server].stop();
     }
     for server in servers {
         let data = cluster.root().path().join(format!("server-{}", server + 1)).join("server");
-        // An hour, and for each another one: nothing that is written from now on is equal.
+        // A different number of hours for each server, so that no two states are equal.
         change_state(&data, 3_600_000_000_000 * (1 + *server as i64));
         cluster.start_server(*server);
     }

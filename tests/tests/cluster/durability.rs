@@ -1,4 +1,4 @@
-//! What was acknowledged is there, whatever dies; and no task notices.
+//! Acknowledged writes survive the death of any server, and tasks are not affected.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use ordu_tests::jobs::{sleeper, unplaceable};
 use ordu_tests::load::{Load, Pressure};
 use ordu_tests::observe::{Keeper, register, wait_for_acknowledged, wait_for_jobs, wait_until_purged};
 
-/// Rounds of killing the leader: `ORDU_KILL_ROUNDS`, 20 unless it is set.
+/// Number of times to kill the leader: `ORDU_KILL_ROUNDS`, by default 20.
 fn kill_rounds() -> usize {
     std::env::var("ORDU_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
@@ -26,7 +26,7 @@ async fn acknowledged_registrations_survive_the_leaders_death_under_load() {
         wait_for_acknowledged(&load, 50).await;
         cluster.servers[leader].kill();
         let before = load.acknowledged();
-        // The load goes on at the two that are left, and so does the cluster.
+        // The two remaining servers continue to acknowledge the load.
         wait_for_acknowledged(&load, before + 50).await;
         let successor = cluster.leader().await;
         assert_ne!(successor, leader, "a dead server leads");
@@ -96,7 +96,7 @@ async fn a_follower_that_was_away_too_long_for_the_log_catches_up_by_a_snapshot(
     cluster.wait_for_equal_states().await;
     keeper.check_never_restarted(cluster.client(away)).await;
 
-    // That it was a snapshot and not the log is for the follower to say.
+    // Its log must show that it caught up by a snapshot, not by log entries.
     let said = cluster.servers[away].log_text()[log_before..].to_lowercase();
     let received = said.lines().any(|line| line.contains("receiving a snapshot from the leader"));
     assert!(received, "the follower says nothing of receiving a snapshot:\n{said}");
@@ -125,7 +125,7 @@ async fn a_leader_that_hangs_is_replaced_and_follows_when_it_goes_on() {
     let leader = cluster.leader().await;
     let others: Vec<usize> = (0..cluster.servers.len()).filter(|number| *number != leader).collect();
     cluster.servers[leader].pause();
-    // A follower does not know yet; it asks whoever leads next what it has asked in vain.
+    // The follower does not know yet that the leader hangs; it repeats the request to the next leader.
     let asked = Instant::now();
     register(cluster.client(others[0]), &unplaceable("asked-in-vain")).await;
     say(&format!(

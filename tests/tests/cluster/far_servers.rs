@@ -1,4 +1,5 @@
-//! Servers a region apart: with the right multiplier they hold one leader and serve, and health tells which is right.
+//! Servers with high latency between them: with the right multiplier the leadership is stable, and health recommends
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +8,9 @@ use ordu_tests::http::Client;
 use ordu_tests::jobs::{registration, unplaceable};
 use ordu_tests::observe::{figure, health_tells};
 
-/// From one server to another.
+/// Latency from one server to another.
 const ONE_WAY: Duration = Duration::from_millis(200);
-/// For how long one leader is to be held.
+/// How long the leadership must be stable.
 const HELD_FOR: Duration = Duration::from_secs(20);
 
 async fn health(client: Client) -> Result<serde_json::Value, String> {
@@ -44,7 +45,7 @@ async fn servers_a_region_apart_hold_one_leader_and_serve_with_the_multiplier_th
         })
         .await;
     }
-    // From here on, whatever led before.
+    // The leadership must be stable from here on; earlier changes do not count.
     let leader = cluster.leader().await;
     let term = figure(cluster.client(leader), "ordu_raft_term").await.expect("it is told");
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Disks that fill up: what is refused, what goes on, and what comes back when there is room again.
+//! Full disks: which requests are refused, which still succeed, and how servers recover when there is space again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use ordu_tests::http::{Client, Response};
 use ordu_tests::jobs::{registration, unplaceable};
 use ordu_tests::observe::{figure, health_is_well, health_tells, register};
 
-/// Of each server's disk, and what should be free there.
+/// Size of each server's disk. The constant below is the space that should stay free on it.
 const DISK_MB: u64 = 300;
 const FREE_MIN_MB: u64 = 80;
 
@@ -17,7 +17,7 @@ async fn try_to_register(client: Client, id: &str) -> Result<Response, String> {
     client.post("/v1/jobs", &registration(&unplaceable(id))).await.map_err(|error| error.to_string())
 }
 
-/// Waits until new work is refused, and then has `id` refused.
+/// Waits until new work is refused; then checks that `id` is refused.
 async fn is_refused(client: Client, id: &str) {
     let before = format!("before-{id}");
     eventually("new work is refused for want of room", SETTLE_WITHIN, async || {
@@ -62,7 +62,7 @@ async fn when_disks_fill_up_new_work_waits_all_else_goes_on_and_room_brings_it_b
     })
     .await;
 
-    // One disk is low: another server leads, and takes everything.
+    // One disk is low: another server leads and accepts everything.
     cluster.small_disks[first].fill_but(FREE_MIN_MB / 2);
     health_tells(cluster.client(first), "MiB should be").await;
     let clients: Vec<Client> = all.clone().map(|server| cluster.client(server)).collect();
@@ -77,7 +77,7 @@ async fn when_disks_fill_up_new_work_waits_all_else_goes_on_and_room_brings_it_b
     .await;
     is_taken(cluster.client(first), "while-one-is-low").await;
 
-    // All are: no new work, and all else.
+    // All disks are low: new work is refused, everything else succeeds.
     for disk in &cluster.small_disks {
         disk.fill_but(FREE_MIN_MB / 2);
     }
@@ -92,7 +92,7 @@ async fn when_disks_fill_up_new_work_waits_all_else_goes_on_and_room_brings_it_b
     let jobs = client.json("/v1/jobs").await.expect("it is answered").to_string();
     assert!(!jobs.contains("\"refused\"") && !jobs.contains("removed"), "{jobs}");
 
-    // A server that dies then is replaced, and starts where there is not a block left.
+    // A server that dies now is replaced as leader, and can start without a single free block.
     cluster.servers[next].kill();
     cluster.small_disks[next].fill();
     let others: Vec<usize> = all.clone().filter(|server| *server != next).collect();
@@ -105,7 +105,7 @@ async fn when_disks_fill_up_new_work_waits_all_else_goes_on_and_room_brings_it_b
     );
     is_refused(cluster.client(next), "refused").await;
 
-    // There is room again: everything goes on by itself.
+    // With space again, everything recovers without intervention.
     for disk in &cluster.small_disks {
         disk.empty();
     }

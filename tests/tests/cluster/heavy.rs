@@ -1,10 +1,10 @@
-//! Jobs that would cost the servers more than a job may: refused, or failed in words, and the cluster goes on.
+//! Jobs that would cost the servers too much are refused or fail with a message, and the cluster stays functional.
 
 use ordu_tests::harness::Cluster;
 use ordu_tests::jobs::{registration, sleeper, unplaceable};
 use ordu_tests::observe::{register, running_allocations};
 
-/// So many different words between commas.
+/// Returns this many different words, separated by commas.
 fn words(word: &str, count: usize) -> String {
     (0..count).map(|number| format!("{word}{number}")).collect::<Vec<_>>().join(",")
 }
@@ -14,7 +14,7 @@ async fn jobs_whose_constraints_would_take_minutes_are_refused_and_the_cluster_g
     let mut cluster = Cluster::start_three().await;
     let follower = cluster.follower().await;
     let client = cluster.client(follower);
-    // The first stopped whole clusters: 120,000 words are looked for among 120,000 others.
+    // The first case once stopped whole clusters: it searches for 120,000 words among 120,000 others.
     let cases = [
         ("sets", words("left", 120_000), "set_contains_any", words("right", 120_000)),
         ("versions", vec!["1"; 40_000].join("."), "version", vec!["> 1.1"; 20_000].join(",")),

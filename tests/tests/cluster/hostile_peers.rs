@@ -1,4 +1,4 @@
-//! What only a broken or hostile peer sends to a server is refused in words, and ends none.
+//! Requests that only a broken or hostile peer sends are refused with a message and do not end a server.
 
 use ordu_proto::raft::raft_client::RaftClient;
 use ordu_proto::raft::{self as pb, snapshot_chunk};
@@ -10,10 +10,10 @@ use ordu_tests::observe::{register, wait_for_jobs};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-/// No server has this id.
+/// An id that no server has.
 const STRANGER: u64 = 77;
 
-/// One server of a cluster, as a peer that knows its ids reaches it.
+/// A server as seen by a peer that knows its ids.
 struct Target {
     raft: RaftClient<Channel>,
     server: ServerClient<Channel>,
@@ -30,7 +30,7 @@ impl Target {
         let (mut raft, mut server) = (RaftClient::new(channel.clone()), ServerClient::new(channel));
         let reply = server.greet(GreetRequest::default()).await.expect("a greeting is answered").into_inner();
         let (id, cluster_id) = (reply.me.expect("a server says who it is").id, reply.cluster_id);
-        // What one would vote says in which term it is, and changes nothing.
+        // A pre-vote request reveals the server's term and changes nothing.
         let asked = pb::VoteRequest {
             cluster_id: cluster_id.clone(),
             target: id,
@@ -56,7 +56,7 @@ impl Target {
         }
     }
 
-    /// Entries that nothing is wrong with but that the last one's command is none.
+    /// Returns a valid append request, except that the last entry's command cannot be decoded.
     fn garbage(&self) -> pb::AppendRequest {
         let payload =
             |payload| pb::Entry { log_id: Some(pb::LogId { term: 0, index: 0 }), payload: Some(payload) };
@@ -72,7 +72,7 @@ impl Target {
             target: self.id,
             vote: self.vote(term, false),
             last_log_id: None,
-            // The leader's lease does not stand in the way.
+            // Bypass the leader's lease.
             leadership_transfer: true,
         }
     }
@@ -112,7 +112,7 @@ fn file(name: &str, size_bytes: u64) -> pb::SnapshotFile {
     pb::SnapshotFile { name: name.to_owned(), size_bytes, crc32: 0 }
 }
 
-/// It is told what is wrong, as one that sent what cannot be.
+/// Checks that a request was refused as an invalid argument, with these words.
 fn refused(status: &Status, words: &str) {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert!(status.message().contains(words), "{:?} does not say {words:?}", status.message());
@@ -141,7 +141,7 @@ async fn attack(cluster: &Cluster, number: usize) {
     let overflowing = vec![file("a", u64::MAX), file("b", u64::MAX)];
     refused(&target.install(overflowing, b"x").await, "a snapshot of more than");
     refused(&target.install(vec![file("a", 1), file("a", 1)], b"x").await, "two files named");
-    // The checksum of one zero byte: it arrives whole, and is nothing that could be installed.
+    // With the correct checksum of one zero byte, the snapshot arrives completely but cannot be opened.
     let zero = pb::SnapshotFile { crc32: 0xd202_ef8d, ..file("CURRENT", 1) };
     refused(&target.install(vec![zero], &[0]).await, "a snapshot that cannot be opened");
 
@@ -181,7 +181,7 @@ async fn what_no_honest_server_sends_is_refused_in_words_and_ends_no_server() {
     }
     cluster.wait_for_equal_states().await;
 
-    // Nor does it in the log of any of them.
+    // Nor do the servers end when they replay their logs.
     for number in 0..servers {
         cluster.servers[number].kill();
         cluster.start_server(number);

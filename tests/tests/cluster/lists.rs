@@ -1,4 +1,4 @@
-//! Pages of lists: followed by their tokens at any server they give every row once, in order, both ways.
+//! Pages of lists: following the tokens at any server returns every row once, in order, in both directions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 const JOBS: usize = 300;
 const TASKS: usize = 24;
 const ROWS_ON_PAGE: usize = 7;
-/// Names that need care wherever they are put into a path, a query or a header.
+/// Ids that need escaping in a path, a query or a header.
 const ODD_IDS: [&str; 4] = ["50%", "größe", "a/b.c&d=e", "plus+und#"];
 
-/// A text as it stands in a query.
+/// Escapes a text for a query.
 fn in_query(text: &str) -> String {
     let letter = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' => char::from(byte).to_string(),
@@ -27,7 +27,7 @@ fn in_query(text: &str) -> String {
     text.bytes().map(letter).collect()
 }
 
-/// Follows the tokens from the first page to the last.
+/// Follows the tokens from the first page to the last; returns all rows.
 async fn walk(client: Client, path: &str, pages_max: usize) -> Vec<Value> {
     let join = if path.contains('?') { '&' } else { '?' };
     let (mut rows, mut token) = (Vec::new(), None::<String>);
@@ -48,7 +48,7 @@ async fn walk(client: Client, path: &str, pages_max: usize) -> Vec<Value> {
     panic!("{path}: there is no end after {pages_max} pages");
 }
 
-/// Checks that the pages of a list are its rows, both ways, with and without a filter.
+/// Checks that the pages of a list contain exactly its rows, in both directions, with and without a filter.
 async fn check_pages(client: Client, path: &str, filter: &str, passes: impl Fn(&Value) -> bool) -> usize {
     let whole = list(client, path).await.expect("the server answers");
     let ids = texts_of(&whole, "ID");
@@ -109,14 +109,14 @@ async fn pages_give_every_row_once_and_in_order_in_both_directions_and_filtered(
     assert_eq!(jobs, JOBS + ODD_IDS.len() + 1);
     let waits = |row: &Value| row["Status"] == "blocked" && row["JobID"] != "job-007";
     let filter = r#"Status == "blocked" and JobID != "job-007""#;
-    // Each registration has its own and one that waits for room; the job that ran has one.
+    // Each registration has its own evaluation and a blocked one; the job that ran has one.
     let evaluations = check_pages(client, "/v1/evaluations", filter, waits).await;
     assert_eq!(evaluations, 2 * (JOBS + ODD_IDS.len()) + 1);
     let is_early = |row: &Value| row["Name"].as_str().is_some_and(|name| name.contains("[1"));
     let allocations = check_pages(client, "/v1/allocations", r#"Name contains "[1""#, is_early).await;
     assert_eq!(allocations, TASKS);
 
-    // What only begins alike, and pages that begin at a row that is gone meanwhile.
+    // A prefix that only some ids share, and pages whose first row was deleted in the meantime.
     let tens = walk(client, "/v1/jobs?prefix=job-12", 2).await;
     assert_eq!(tens, list(client, "/v1/jobs?prefix=job-12").await.expect("the server answers"));
     let page = client.get("/v1/jobs?prefix=job-12&per_page=4").await.expect("the server answers");
@@ -154,7 +154,7 @@ async fn what_no_page_can_be_asked_by_is_refused_in_a_sentence() {
             ("filter=%28%28%28", "filter expression"),
             ("filter=ID+matches+%22%5B%22", "filter expression"),
         ] {
-            // One of namespace and id is a good one for jobs; a job of that name need not be there.
+            // A token of namespace and id is valid for jobs, even if there is no job with that id.
             if path == "/v1/jobs" && query.ends_with("12.34") {
                 continue;
             }
@@ -170,7 +170,7 @@ async fn what_no_page_can_be_asked_by_is_refused_in_a_sentence() {
             assert_eq!(texts.len(), 1, "{asked}: {texts:?}");
         }
     }
-    // A deep filter is an answer, too.
+    // A deeply nested filter gets an answer too.
     let deep = format!("/v1/jobs?filter={}", "%28".repeat(4_000));
     let refused = cluster.client(follower).get(&deep).await.expect("the server answers");
     assert_eq!(refused.status, 400, "{}", refused.text());

@@ -1,4 +1,4 @@
-//! What is kept of the raft log: bounded in bytes whatever the entries weigh, and there for a follower that needs it.
+//! The raft log is bounded in bytes whatever the size of its entries, and keeps the entries that a follower needs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn large_entries_are_purged_by_their_bytes_long_before_their_count() {
     let mut cluster = Cluster::start(Shape { nodes: 0, server_block: bounds, ..Shape::default() }).await;
     let leader = cluster.leader().await;
     let client = cluster.client(leader).with_timeout(Duration::from_secs(30));
-    // 120 MB in 80 entries; by count, none of them would go.
+    // 120 MB in 80 entries. The limit on the number of entries alone would keep all of them.
     for number in 0..80 {
         let mut job = unplaceable(&format!("large-{number}"));
         job["Meta"] = serde_json::json!({"much": "x".repeat(1_500_000)});
@@ -39,7 +39,7 @@ async fn large_entries_are_purged_by_their_bytes_long_before_their_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_needs_a_snapshot_catches_up_while_many_more_are_taken() {
-    // A snapshot every 50 entries, and none kept behind it: faster than any follower takes one over.
+    // A snapshot every 50 entries, and hardly any entries kept: faster than any follower can receive one.
     let bounds = "raft {\n    snapshot_logs = 50\n    logs_kept = 10\n  }".to_owned();
     let mut cluster = Cluster::start(Shape { nodes: 0, server_block: bounds, ..Shape::default() }).await;
     let away = cluster.follower().await;

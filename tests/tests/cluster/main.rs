@@ -1,4 +1,4 @@
-//! Clusters of real processes. One program, since each would be linked with all of RocksDB.
+//! Tests with clusters of real processes. They are a single binary, because each binary would link all of RocksDB.
 
 mod addresses;
 mod agent;

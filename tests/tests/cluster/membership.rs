@@ -1,4 +1,4 @@
-//! Servers find each other, and find each other again; some come, some are replaced.
+//! Servers discover each other, also after address changes; servers are added, replaced and removed.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ async fn all_servers_name_the_same_three_peers_and_one_leader() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_at_another_address_is_a_member_again() {
     let mut cluster = Cluster::start(without_nodes()).await;
-    // The leader moves, so that both it and its followers have to learn something.
+    // Move the leader, so that both it and its followers must learn new addresses.
     let moved = cluster.leader().await;
     register(cluster.client(moved), &unplaceable("before")).await;
     cluster.servers[moved].kill();
@@ -57,7 +57,7 @@ async fn a_server_that_comes_back_at_another_address_is_a_member_again() {
     wait_for_jobs(cluster.client(moved), "", &both).await;
     cluster.wait_for_equal_states().await;
 
-    // It is a full member there: with another one gone, it is needed for a quorum.
+    // The moved server is a full member: when another one is down, it is needed for the quorum.
     let gone = (0..cluster.servers.len()).find(|number| *number != moved).unwrap_or(0);
     cluster.servers[gone].kill();
     let leader = cluster.leader().await;
@@ -86,16 +86,16 @@ async fn servers_that_all_come_back_at_other_addresses_are_one_cluster_again() {
     cluster.wait_for_equal_states().await;
 }
 
-/// Who is in raft, by a server's word.
+/// Returns the servers of the raft configuration, as reported by a server.
 async fn raft_servers(client: Client) -> Result<Vec<serde_json::Value>, String> {
     let raft = client.json("/v1/operator/raft/configuration").await.map_err(|error| error.to_string())?;
     raft["Servers"].as_array().cloned().ok_or_else(|| raft.to_string())
 }
 
-/// Ids of servers by their addresses.
+/// Server ids by address.
 pub(crate) type Voters = BTreeMap<String, String>;
 
-/// Waits until all servers that run name each other as voters and no one else, and not as it was `before`.
+/// Waits until all running servers report exactly each other as voters, in a configuration other than `before`.
 pub(crate) async fn wait_for_voters(cluster: &mut Cluster, before: &Voters) -> Voters {
     let running: Vec<usize> =
         (0..cluster.servers.len()).filter(|number| cluster.servers[*number].is_started()).collect();
@@ -139,7 +139,7 @@ async fn servers_that_are_added_and_one_that_is_replaced_vote_while_writes_go_on
     let of_four = wait_for_voters(&mut cluster, &of_three).await;
     wait_for_more(&load).await;
 
-    // A fresh disk under the same name: another server, in the place of the former one.
+    // A fresh disk under the same name makes it a new server that replaces the former one.
     let replaced = cluster.follower().await;
     cluster.servers[replaced].kill();
     cluster.wipe_server(replaced);
@@ -161,14 +161,14 @@ async fn servers_that_are_added_and_one_that_is_replaced_vote_while_writes_go_on
     }
     cluster.wait_for_equal_states().await;
 
-    // Of six, four are a quorum.
+    // A quorum of six is four.
     for number in two {
         cluster.servers[number].kill();
     }
     let leader = cluster.leader().await;
     register(cluster.client(leader), &unplaceable("by-four")).await;
 
-    // They go by hand, and then one more; two of three are a quorum again.
+    // Remove them by hand, and then one more; a quorum of three is two again.
     for number in two {
         remove_when_failed(&cluster, cluster.rpc_address(number)).await;
     }
@@ -184,7 +184,7 @@ async fn servers_that_are_added_and_one_that_is_replaced_vote_while_writes_go_on
     register(cluster.client(leader), &unplaceable("by-two")).await;
 }
 
-/// Removes a server, which may have to be asked for until the leader holds it for dead.
+/// Removes a server. The leader refuses that until it considers the server failed.
 async fn remove_when_failed(cluster: &Cluster, address: String) {
     let running = (0..3).find(|number| cluster.servers[*number].is_started()).unwrap_or_default();
     let client = cluster.client(running);
@@ -234,7 +234,7 @@ async fn servers_that_come_and_go_again_leave_the_cluster_as_it_was() {
 async fn leadership_goes_where_an_operator_wants_it_and_who_lives_is_not_removed() {
     let mut cluster = Cluster::start(without_nodes()).await;
     let follower = cluster.follower().await;
-    // Any server passes it on.
+    // Any server forwards the request.
     let client = cluster.client(follower);
     let to = cluster.rpc_address(follower);
     let went = client.send("PUT", &format!("/v1/operator/raft/transfer-leadership?address={to}"), None).await;

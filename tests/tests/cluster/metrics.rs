@@ -1,4 +1,4 @@
-//! What servers tell of themselves and of the cluster is true, and the rules that alert on it name what there is.
+//! The servers' metrics are correct, and the alert rules refer only to existing metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,27 +10,27 @@ use ordu_tests::jobs::{sleeper, unplaceable, unplaceable_batch};
 use ordu_tests::observe::{figure, register, running_allocations, wait_for_figure};
 use ordu_tests::tidy::tree;
 
-/// A node is down after so long, and a snapshot is taken soon.
+/// A short time until a node is down, and few entries between snapshots.
 const SERVER_BLOCK: &str =
     "min_heartbeat_ttl = \"5s\"\n  heartbeat_grace = \"3s\"\n  raft {\n    snapshot_logs = 50\n  }";
 
 const BLOCKED: &str = r#"ordu_evaluations{state="blocked"}"#;
 const OLDEST_BLOCKED: &str = r#"ordu_evaluation_oldest_seconds{state="blocked"}"#;
 
-/// A file of the tree's folder `deploy`.
+/// Returns the contents of a file in the directory `deploy`.
 fn deployed(name: &str) -> String {
     let path = tree().join("deploy").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names of figures in a text.
+/// Returns the names of metrics in a text.
 fn figures_named(text: &str) -> BTreeSet<&str> {
     let is_of_names = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c: char| !is_of_names(c));
     words.filter(|word| word.starts_with("ordu_") || word.starts_with("process_")).collect()
 }
 
-/// What a server says in Prometheus's format of each of its figures.
+/// Returns the help texts of a server's metrics in Prometheus format.
 async fn helps(client: Client) -> BTreeMap<String, String> {
     let answer = client.get("/v1/metrics?format=prometheus").await.expect("the server answers");
     assert_eq!(200, answer.status);
@@ -92,7 +92,7 @@ async fn metrics_tell_the_truth_of_a_live_cluster_and_have_all_that_alerts_and_m
         }
     }
 
-    // What runs, on every server; what waits, at the leader alone, and for how long.
+    // Running allocations on every server; blocked evaluations and their age at the leader only.
     let leader = cluster.leader().await;
     let client = cluster.client(leader);
     register(client, &sleeper("runs").job).await;
@@ -111,7 +111,7 @@ async fn metrics_tell_the_truth_of_a_live_cluster_and_have_all_that_alerts_and_m
         }
     }
 
-    // After many writes all is applied that is committed, and the snapshot and the times are there.
+    // After many writes everything committed is applied, and the metrics of snapshots and durations exist.
     for number in 0..100 {
         register(client, &unplaceable_batch(&format!("many-{number}"))).await;
     }
@@ -138,13 +138,13 @@ async fn metrics_tell_the_truth_of_a_live_cluster_and_have_all_that_alerts_and_m
     }
     have_all_that_is_named(client).await;
 
-    // Another server leads, and then one is gone.
+    // Another server becomes the leader, and then one server is down.
     let mut changes = Vec::new();
     for client in &all {
         changes.push(figure(*client, "ordu_raft_leader_changes_total").await.expect("it is told"));
     }
     eventually("leadership is handed on", SETTLE_WITHIN, async || {
-        // On a busy machine no one may have taken it over in time.
+        // On a busy machine the transfer may time out.
         let handed = client.send("PUT", "/v1/operator/raft/transfer-leadership", None).await;
         let handed = handed.map_err(|error| error.to_string())?;
         holds(handed.status == 200, || handed.text())
@@ -171,7 +171,7 @@ async fn metrics_tell_the_truth_of_a_live_cluster_and_have_all_that_alerts_and_m
     }
 }
 
-/// Checks that alerts and manual name only what the leader `client` tells, and that it tells the same in both forms.
+/// Checks that alerts and manual name only metrics of the leader `client`, and that both formats have the same metrics.
 async fn have_all_that_is_named(client: Client) {
     let told = helps(client).await;
     assert!(told.len() > 40, "{told:?}");

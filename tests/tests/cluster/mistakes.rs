@@ -1,4 +1,4 @@
-//! What an operator is told of the mistakes that configurations have most often.
+//! Messages for the most common configuration mistakes.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -9,29 +9,29 @@ use nix::unistd::geteuid;
 use ordu_tests::cli::ordu_under;
 use ordu_tests::harness::{Agent, Root, SETTLE_WITHIN, eventually, eventually_now, free_port, holds};
 
-/// An agent that will not start says so at once.
+/// Timeout for an agent to refuse to start.
 const REFUSE_WITHIN: Duration = Duration::from_secs(30);
-/// A server that waits says for what every ten seconds.
+/// Timeout for a waiting server to log its reason, which it does every ten seconds.
 const TOLD_WITHIN: Duration = Duration::from_secs(40);
 
-/// Takes from root what lets it write where no one may.
+/// Returns a command prefix that removes root's right to ignore file permissions.
 fn without_root_s_rights() -> &'static [&'static str] {
     if geteuid().is_root() { &["setpriv", "--bounding-set=-dac_override,-dac_read_search"] } else { &[] }
 }
 
-/// What is wrong with a configuration, and what becomes of an agent that is started with it.
+/// A mistake in a configuration, and its effect on an agent.
 struct Mistake {
     what: &'static str,
-    /// The server's name; its file and its data directory have it, too.
+    /// The server's name; also the name of its configuration file and its data directory.
     name: &'static str,
     ports: [u16; 3],
-    /// What its configuration says beside name, directory and ports.
+    /// Its configuration besides name, directory and ports.
     more: String,
-    /// What starts it.
+    /// The command prefix that starts it.
     starter: &'static [&'static str],
-    /// The exit status, where it ends.
+    /// The exit status, if it ends.
     status: Option<i32>,
-    /// In one line of standard error.
+    /// Words that one line of standard error must contain.
     said: Vec<String>,
 }
 
@@ -39,12 +39,12 @@ fn ports() -> [u16; 3] {
     [(); 3].map(|()| free_port())
 }
 
-/// `server { … }` of a server that expects so many servers, and is to join others.
+/// Returns the `server` block of a server that expects this many servers and joins these.
 fn server(expect: u32, joined: &[&str]) -> String {
     format!("server {{\n  enabled = true\n  bootstrap_expect = {expect}\n  retry_join = {joined:?}\n}}\n")
 }
 
-/// Starts a server and waits until it leads itself alone.
+/// Starts a server and waits until it is the leader of its own cluster.
 async fn start_alone(root: &Root, name: &str, ports: [u16; 3], more: &str) -> Agent {
     let mut agent = Agent::on_loopback(root, name, ports, more);
     agent.start();
@@ -60,7 +60,7 @@ async fn start_alone(root: &Root, name: &str, ports: [u16; 3], more: &str) -> Ag
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_of_ten_typical_mistakes_is_told_in_a_sentence() {
     let root = Root::new();
-    // A cluster of its own, a server that has data of another one, and one that waits for four others.
+    // A separate cluster, a server with data of another cluster, and a server that waits for four others.
     let other = ports();
     let _other = start_alone(&root, "other", other, &server(1, &[])).await;
     let member = ports();

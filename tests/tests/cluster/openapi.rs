@@ -1,4 +1,4 @@
-//! The description at `/v1/openapi.json`: it is one, and every answer is as it says.
+//! The description at `/v1/openapi.json` is valid, and every answer conforms to it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,16 +9,16 @@ use ordu_tests::jobs::{job, sleeper};
 use ordu_tests::observe::register;
 use tokio::process::Command;
 
-/// How the API is asked: the settings, and what they cannot say. From this package's folder, in which its tests run.
+/// Settings and hooks of Schemathesis, relative to this package's directory, in which its tests run.
 const SETTINGS: &str = "schemathesis/schemathesis.toml";
 const HOOKS: &str = "schemathesis/hooks.py";
-/// Random requests of each operation, beside those that the description itself suggests. A whole run takes
-/// less than a minute on two cores of our own.
+/// Random requests per operation, in addition to those derived from the description itself. A run takes less than
+/// a minute on two free cores.
 const EXAMPLES: &str = "5";
-/// A machine that is busy with something else gets this long.
+/// Timeout for a run, long enough for a busy machine.
 const RUN_WITHIN: Duration = Duration::from_secs(600);
 
-/// Runs a program of the Python environment and gives what it printed; one that fails fails the test.
+/// Runs a program of the Python environment and returns its output. Panics if the program fails.
 async fn run(mut program: Command, folder: &Path) -> String {
     let running = program.current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null());
     let output = tokio::time::timeout(RUN_WITHIN, running.kill_on_drop(true).output())
@@ -55,7 +55,7 @@ async fn every_answer_is_as_the_description_of_the_api_says() {
     }
     let address = format!("http://{}", client.address());
     let mut schemathesis = program("schemathesis");
-    // It runs in another folder.
+    // Use absolute paths, because the program runs in another directory.
     let whole = |path| std::path::absolute(path).expect("the folder of the tests is there");
     schemathesis
         .arg("--config-file")

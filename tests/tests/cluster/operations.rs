@@ -1,5 +1,4 @@
-//! What an operator does to the servers of a cluster in its life, while clients write: no write is refused and none is
-//! lost.
+//! What operators do with a cluster's servers while clients write: no write is refused or lost.
 
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use ordu_tests::observe::wait_for_jobs;
 
 use crate::membership::{Voters, wait_for_more, wait_for_voters};
 
-/// How long clients may have to wait: far above what it takes, since two cores may be busy with something else. What it
-/// took is printed.
+/// Longest permitted gap between acknowledgements. Far above the usual gap, because both cores may be busy. The actual
+/// gap is printed.
 const GAP_MAX: Duration = Duration::from_secs(20);
 
 async fn three_under_load(prefix: &str) -> (Cluster, Load, Voters) {
@@ -22,7 +21,7 @@ async fn three_under_load(prefix: &str) -> (Cluster, Load, Voters) {
     (cluster, load, voters)
 }
 
-/// Ends the writing: every answer was 200, and every server that runs has what was acknowledged.
+/// Ends the load and checks that no write was refused and that every running server has all acknowledged writes.
 async fn check_writes(cluster: &mut Cluster, load: Load, prefix: &str) {
     wait_for_more(&load).await;
     let record = load.finish().await;
@@ -39,7 +38,7 @@ async fn check_writes(cluster: &mut Cluster, load: Load, prefix: &str) {
     }
 }
 
-/// Removes a server as an operator does; until the leader holds it for failed, it is refused.
+/// Removes a server as an operator does. Retries, because the leader refuses until it considers the server failed.
 async fn remove_peer(cluster: &Cluster, by: usize, address: String) {
     let asked = format!("http://{}", cluster.servers[by].http);
     eventually("a server is removed", SETTLE_WITHIN, async || {
@@ -77,7 +76,7 @@ async fn a_cluster_grows_from_three_servers_to_five_and_shrinks_to_three_while_c
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_replaced_by_one_of_another_name_while_clients_write() {
     let (mut cluster, load, of_three) = three_under_load("replaced").await;
-    // The leader, which is the harder case.
+    // Kill the leader, which is the harder case.
     let lost = cluster.leader().await;
     let address = cluster.rpc_address(lost);
     cluster.servers[lost].kill();

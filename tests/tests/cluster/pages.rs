@@ -1,8 +1,8 @@
-//! The manual of operations, `deploy/operations.md`, run as it stands: each of its sections on a cluster of its own.
+//! Runs each section of the operations manual, `deploy/operations.md`, on its own cluster.
 //!
-//! A line of a block that begins with a host and a prompt is a command, one with `# ` something that happens; the lines
-//! below a command are the output that shows success, in which `…` stands for anything. A command is given again until
-//! its output is that.
+//! In a block, a line that begins with a host and a prompt is a command, and a line that begins with `# ` is an
+//! event. The lines below a command are the output that shows success, in which `…` stands for anything. A command is
+//! repeated until it prints that output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +15,13 @@ use ordu_tests::cli::{ordu, ordu_told};
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds, may_mount, skipped};
 use regex::Regex;
 
-/// A command that takes longer is stuck.
+/// Timeout for a command.
 const COMMAND_WITHIN: Duration = Duration::from_secs(40);
-/// Of each server's disk where disks fill up, and what should be free there.
+/// Size of each server's disk in sections on full disks. The constant below is the space that should stay free on it.
 const DISK_MB: u64 = 300;
 const FREE_MIN_MB: u64 = 80;
 
-/// A test for each section, and the list of them.
+/// Defines a test for each section, and the list of sections.
 macro_rules! sections {
     ($($test:ident $title:literal)*) => {
         $(
@@ -61,7 +61,7 @@ fn every_section_is_run() {
 
 struct Section {
     title: String,
-    /// The lines of its blocks, without what indents them.
+    /// The lines of its code blocks, without indentation.
     blocks: Vec<Vec<String>>,
 }
 
@@ -127,14 +127,14 @@ async fn run(title: &str) {
     }
 }
 
-/// A host and the command that is typed there, of a line that has a prompt.
+/// Returns host and command of a line with a prompt.
 fn prompt(line: &str) -> Option<(String, String)> {
     let (host, command) = line.split_once("# ").or_else(|| line.split_once("$ "))?;
     let is_host = host.starts_with("server-") || host.starts_with("node-");
     (is_host && !host.contains(' ')).then(|| (host.to_owned(), command.to_owned()))
 }
 
-/// Has nftables read rules without setting them.
+/// Checks nftables rules without installing them.
 fn check_rules(rules: &[String]) {
     let nft = Command::new("nft").args(["--check", "--file", "-"]).stdin(Stdio::piped()).spawn();
     let mut nft = match nft {
@@ -153,15 +153,15 @@ enum Host {
     Node(usize),
 }
 
-/// A cluster that stands for the page's hosts.
+/// A cluster that represents the hosts in the manual.
 struct Stage {
     cluster: Cluster,
-    /// Servers that have gone to another host, by its name.
+    /// Servers that have moved, by the name of their new host.
     moved: BTreeMap<String, usize>,
 }
 
 impl Stage {
-    /// A host by its name; a server that is not there yet is prepared.
+    /// Returns the host with this name; adds a server that does not exist yet.
     fn host(&mut self, name: &str) -> Host {
         if let Some(number) = self.moved.get(name) {
             return Host::Server(*number);
@@ -213,7 +213,7 @@ impl Stage {
                 let host = self.host(host);
                 self.unit(host, verbs);
             }
-            // The same release, in the tests.
+            // The tests use the same binary, so there is nothing to install.
             ["install", .., "/usr/local/bin/ordu"] => {}
             ["rsync", .., from, "/var/lib/ordu/"] => {
                 let from =
@@ -260,7 +260,7 @@ impl Stage {
         }
     }
 
-    /// Gives a command until it shows what the page shows.
+    /// Repeats a command until it prints the expected output.
     async fn shown(&mut self, host: &str, command: &str, output: &[String]) {
         assert!(!output.is_empty(), "{command:?} is to show something");
         let Host::Server(number) = self.host(host) else { panic!("{command:?} is for a server") };
@@ -293,7 +293,7 @@ impl Stage {
         .await;
     }
 
-    /// A line of the page with the addresses that the servers have here.
+    /// Replaces the manual's addresses in a line by those of the test's servers.
     fn as_here(&self, line: &str) -> String {
         let mut line = line.to_owned();
         let names = (0..self.cluster.servers.len()).map(|number| (format!("server-{}", number + 1), number));
@@ -308,7 +308,7 @@ impl Stage {
     }
 }
 
-/// Recovers as an operator does who types what he is asked for.
+/// Runs `server recover` and types the confirmation that it asks for.
 fn recover(options: &[&str]) -> Result<String, String> {
     let run = |typed: &str, more: &[&str]| {
         let arguments = [&["server", "recover"], options, more].concat();
@@ -324,7 +324,7 @@ fn recover(options: &[&str]) -> Result<String, String> {
     run(&format!("{typed}\n"), &[])
 }
 
-/// What a line of output looks like: `…` stands for anything, and columns may be of any width.
+/// Converts an output line to a pattern: `…` matches anything, and columns may have any width.
 fn pattern(line: &str) -> Regex {
     let words = line.split_whitespace().map(|word| regex::escape(word).replace('…', ".*"));
     let text = words.collect::<Vec<_>>().join(r"\s+");

@@ -1,4 +1,4 @@
-//! A leader that is cut off from the other servers: it acknowledges nothing, does not lie, and falls in line.
+//! A leader that is cut off from the other servers acknowledges nothing, returns no stale data, and rejoins later.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use ordu_tests::observe::{
     Keeper, RUN_WITHIN, job_ids, only_process, register, running_allocations, wait_for_jobs,
 };
 
-/// A cut-off server may hold a request for some seconds before it gives up.
+/// How long a cut-off server may hold a request before it gives up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A write that may end in a refusal or in silence, never in an acknowledgement. Whether it was refused.
+/// Checks that a write is refused or times out but is never acknowledged; returns whether it was refused.
 async fn must_not_be_acknowledged(client: Client, id: &str) -> bool {
     match client.with_timeout(PATIENCE).post("/v1/jobs", &registration(&unplaceable(id))).await {
         Ok(response) => {
@@ -29,7 +29,7 @@ async fn must_not_be_acknowledged(client: Client, id: &str) -> bool {
     }
 }
 
-/// A default read that may be refused or wait, never answer from a state that may be old. Whether it was
+/// Checks that a default read is refused or times out but never returns possibly stale data; returns whether it was
 /// refused.
 async fn must_not_be_read(client: Client, path: &str) -> bool {
     match client.with_timeout(PATIENCE).get(path).await {
@@ -45,7 +45,7 @@ async fn must_not_be_read(client: Client, path: &str) -> bool {
     }
 }
 
-/// A server that knows that there is no leader says so, and keeps no one waiting.
+/// Checks that a server that knows there is no leader refuses requests at once.
 async fn must_refuse(client: Client, id: &str) {
     let (write, read) =
         tokio::join!(must_not_be_acknowledged(client, id), must_not_be_read(client, "/v1/jobs"));
@@ -68,7 +68,7 @@ async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
         links.cut(old, *other);
     }
     let cut_off = cluster.client(old);
-    // At once, while it still believes that it leads, and at the same time as the others choose anew.
+    // At once, while it still considers itself the leader and while the others elect a new one.
     let (.., successor) = tokio::join!(
         must_not_be_acknowledged(cut_off, "cut-1"),
         must_not_be_acknowledged(cut_off, "cut-2"),
@@ -78,7 +78,7 @@ async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
     );
     assert_ne!(successor, old);
 
-    // The majority goes on, and the one that is cut off says nothing of it.
+    // The majority continues, and the cut-off server shows none of its writes.
     let load = Load::start(&[cluster.servers[successor].http], "during", Pressure::default());
     eventually("the majority acknowledges", SETTLE_WITHIN, async || {
         holds(load.acknowledged() >= 100, || format!("{} so far", load.acknowledged()))
@@ -88,7 +88,7 @@ async fn a_cut_off_leader_acknowledges_nothing_and_all_agree_after_healing() {
     must_not_be_acknowledged(cut_off, "cut-3").await;
     let record = load.finish().await;
 
-    // Stale reads answer from what it has and say what they are worth.
+    // Stale reads return its data and report that no leader is known.
     eventually("stale reads say that no leader is known", SETTLE_WITHIN, async || {
         let read = cut_off.get("/v1/job/before?stale").await.map_err(|error| error.to_string())?;
         assert_eq!(read.status, 200, "{}", read.text());
@@ -129,7 +129,7 @@ async fn a_server_that_led_and_restarts_while_it_is_cut_off_names_no_leader() {
     cluster.servers[old].kill();
     cluster.start_server(old);
     let cut_off = cluster.client(old);
-    // From its first answer on, and while the others elect: its log says who led, not who leads.
+    // This holds from its first answer on and during the election: its log contains the former leader, not the current.
     eventually("the others have elected", SETTLE_WITHIN, async || {
         let leader = cut_off.json("/v1/status/leader").await.map_err(|error| error.to_string())?;
         assert_eq!(leader, "", "it names a leader");
@@ -169,7 +169,7 @@ async fn a_cut_off_follower_does_not_unseat_the_leader_when_it_comes_back() {
     cluster.wait_for_equal_states().await;
 }
 
-/// The folders of this name anywhere below another.
+/// Returns all directories with this name at any depth below another.
 fn folders_named(name: &str, below: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
@@ -195,7 +195,7 @@ async fn a_node_that_reaches_only_a_cut_off_follower_keeps_what_it_runs() {
     for other in &others {
         links.cut(cut_off, *other);
     }
-    // The job is there only after the cut.
+    // Register the job only after the cut.
     let keeper = sleeper("keeper");
     register(cluster.client(leader), &keeper.job).await;
     let running = running_allocations(cluster.client(leader), "keeper", 1).await;
@@ -210,13 +210,13 @@ async fn a_node_that_reaches_only_a_cut_off_follower_keeps_what_it_runs() {
     let (opened, ended) = (" has a session from", r#"the session of node "node-1" ("#);
     let count = |cluster: &Cluster, words: &str| cluster.servers[cut_off].log_text().matches(words).count();
     let before = (count(&cluster, opened), count(&cluster, ended));
-    // Whole sessions, from the welcome to where the agent has had enough of a server that knows no leader.
+    // Count whole sessions, from the welcome until the agent gives up a server that knows no leader.
     eventually("the node had sessions with the cut-off server", RUN_WITHIN * 2, async || {
         let had = (count(&cluster, opened) - before.0, count(&cluster, ended) - before.1);
         holds(had.0 >= 2 && had.1 >= 2, || format!("{} opened, {} ended", had.0, had.1))
     })
     .await;
-    // An agent that begins anew has only what it wrote down, and goes to each of the servers.
+    // A restarted agent has only its stored state, and tries each of the servers.
     let tried = |cluster: &Cluster| cluster.nodes[0].log_text().matches("no session with server").count();
     cluster.nodes[0].kill();
     let before = tried(&cluster);

@@ -1,4 +1,4 @@
-//! Periodic jobs: every launch that is due is made once, whoever leads, and none after the job's stop.
+//! Periodic jobs: every launch that is due happens once, whichever server leads, and none after the job is stopped.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,18 +13,18 @@ use ordu_tests::observe::{list, register, running_allocations, texts_of};
 use serde_json::Value;
 
 pub(super) const SECOND_NS: i64 = 1_000_000_000;
-/// How late a launch may be while two cores are busy with other things; a launch that is made up for
-/// after more than that was not the newest one.
+/// Largest delay of a launch while both cores are busy. Only the newest missed launch is made up for, so a longer
+/// delay would mean that an older one was launched.
 const LATE_MAX: Duration = Duration::from_secs(2);
-/// No launch by it falls into a test.
+/// A schedule that is not due during a test.
 const ONCE_A_YEAR: &str = "0 0 1 1 *";
 
-/// The children that a server holds itself.
+/// Returns a job's periodic children, read from this server itself.
 pub(super) async fn children(client: Client, parent: &str) -> Result<Vec<Value>, String> {
     list(client, &format!("/v1/jobs?stale&prefix={parent}/periodic-")).await
 }
 
-/// Stops jobs and gives the index of the last stop.
+/// Stops jobs; returns the index of the last stop.
 async fn stop(client: Client, jobs: &[&str]) -> u64 {
     let mut index = 0;
     for job in jobs {
@@ -35,7 +35,7 @@ async fn stop(client: Client, jobs: &[&str]) -> u64 {
     index
 }
 
-/// The second that a child was launched for.
+/// Returns the second for which a child was launched.
 pub(super) fn second_of(child: &str) -> i64 {
     let second = child.rsplit_once("/periodic-").and_then(|(_, second)| second.parse().ok());
     second.unwrap_or_else(|| panic!("{child} is not a launch's name"))
@@ -46,7 +46,7 @@ pub(super) fn now_ns() -> i64 {
     i64::try_from(since.as_nanos()).expect("it is not that late")
 }
 
-/// Launches as they were first seen: the second, and when it was seen.
+/// The second of each launch, with the time at which the launch was first seen.
 #[derive(Default)]
 struct Seen(BTreeMap<i64, i64>);
 
@@ -79,7 +79,7 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
     let killed_ns = now_ns();
     cluster.servers[leader].kill();
     cluster.leader().await;
-    // What the one that died has launched last is seen by now, and so the next is its successor's.
+    // All launches by the killed leader are seen now, so the next one is by its successor.
     list(client, "/v1/jobs?prefix=tick/").await.expect("the server answers");
     seen.watch_for(client, "tick", 0).await;
     seen.watch_for(client, "tick", 1).await;
@@ -93,7 +93,7 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
 
     let seconds: Vec<i64> = seen.0.keys().copied().collect();
     let missing = seconds.windows(2).flat_map(|pair| pair[0] + 1..pair[1]).filter(|missing| {
-        // Nobody was there to launch it, or a later one was due before it could be.
+        // A launch may be missing if there was no leader, or if a later one was due before it could happen.
         let leaderless = *missing >= killed_ns / SECOND_NS && missing * SECOND_NS <= first_again_ns;
         let before = seen.0.range(..missing).next_back().map_or(0, |(_, seen_ns)| *seen_ns);
         !leaderless && before < (missing + 1) * SECOND_NS
@@ -119,13 +119,13 @@ async fn every_second_is_launched_once_and_after_a_leader_s_death_the_newest_one
     }
 }
 
-/// How often a server has been elected since the cluster was started, by the servers' logs.
+/// Returns the number of elections since the cluster was started, from the servers' logs.
 fn elections(cluster: &Cluster) -> usize {
     let of = |server: &Agent| server.log_text().matches("this server leads").count();
     cluster.servers.iter().map(of).sum()
 }
 
-/// A schedule of one second of each day.
+/// Returns a schedule of one second per day.
 fn daily_at(second: i64) -> String {
     let of_day = second.rem_euclid(86_400);
     format!("{} {} {} * * * *", of_day % 60, of_day / 60 % 60, of_day / 3_600)
@@ -196,7 +196,7 @@ async fn where_overlap_is_prohibited_a_child_that_runs_is_the_only_one() {
     .await;
     let first = first["ID"].as_str().unwrap_or_default().to_owned();
     running_allocations(client, &first, 1).await;
-    // Another job of the same schedule tells that the time has come several times since.
+    // Launches of another job with the same schedule show that the time has come several times since.
     let running_since = now_ns() / SECOND_NS;
     eventually("the other job is launched three times since", SETTLE_WITHIN, async || {
         let found = children(client, "beside").await?;
@@ -207,7 +207,7 @@ async fn where_overlap_is_prohibited_a_child_that_runs_is_the_only_one() {
     let found = texts_of(&children(client, "alone").await.expect("the server answers"), "ID");
     assert_eq!(found, std::slice::from_ref(&first));
     assert_eq!(processes::with_command_line(&sleeper.command_line).len(), 1);
-    // Once it has ended, there is a next one, and what was skipped meanwhile stays skipped.
+    // After the child has ended, the next one is launched, and skipped launches are not made up for.
     let ended_at = now_ns() / SECOND_NS;
     stop(client, &[&first]).await;
     eventually("a second child is launched", SETTLE_WITHIN, async || {

@@ -1,4 +1,4 @@
-//! Plans: any server answers what a registration would do, and nothing is done.
+//! Plans: any server predicts the effect of a registration without changing anything.
 
 use ordu_tests::harness::{Cluster, Shape};
 use ordu_tests::http::Client;
@@ -6,7 +6,7 @@ use ordu_tests::jobs::{job, sleeper, unplaceable};
 use ordu_tests::observe::{register, running_allocations, state_hash, wait_until_decided};
 use serde_json::{Value, json};
 
-/// What a plan answers, without what is drawn or timed anew each time.
+/// Returns the answer to a plan, without ids and times, which differ each time.
 async fn plan(client: Client, job: &Value) -> Value {
     let path = format!("/v1/job/{}/plan", job["ID"].as_str().unwrap_or_default());
     let answer = client.post(&path, &json!({ "Job": job, "Diff": true })).await.expect("the server answers");
@@ -23,7 +23,7 @@ async fn plan(client: Client, job: &Value) -> Value {
     answer
 }
 
-/// The tables' indexes, as a server holds them itself, and the hash of all that is in them.
+/// Returns a server's table indexes and rows, and the hash of its state.
 async fn facts(client: Client) -> Vec<Value> {
     let mut facts = vec![state_hash(client).await];
     for path in ["/v1/jobs", "/v1/evaluations", "/v1/allocations", "/v1/deployments"] {
@@ -80,7 +80,7 @@ async fn every_server_plans_alike_and_nothing_is_changed_by_it() {
     for (server, client) in clients.iter().enumerate() {
         assert_eq!(facts(*client).await, before[server], "server {server} has another state");
     }
-    // By the index that the plan gave, it is registered as it was planned, unless something came between.
+    // With the index from the plan, the job is registered as planned, unless it was changed in between.
     let index = answer["JobModifyIndex"].clone();
     let body = json!({ "Job": changed, "EnforceIndex": true, "JobModifyIndex": index });
     let registered = client.post("/v1/jobs", &body).await.expect("the server answers");

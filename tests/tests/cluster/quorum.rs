@@ -1,5 +1,5 @@
-//! Servers that lose their quorum, or are far behind: they say so, hold nobody up, and what the leader cannot hear of is
-//! not held against nodes.
+//! Servers that lose their quorum or lag far behind report it and answer at once, and nodes are not blamed for
+//! heartbeats that the leader could not receive.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use ordu_tests::observe::{
 };
 use serde_json::Value;
 
-/// How long a node may be silent here, grace included, in milliseconds. An agent without a leader looks for
-/// one once a second or so.
+/// How long a node may be silent, including the grace period, in milliseconds. An agent without a leader looks for one
+/// about once a second.
 const SILENCE_MS: u64 = 8_000;
-/// A leader looks at its nodes twenty times in their time to live of 5 s.
+/// Long enough for many checks: a leader checks its nodes twenty times per TTL of 5 s.
 const MANY_LOOKS: Duration = Duration::from_secs(3);
 const SERVER_BLOCK: &str = "min_heartbeat_ttl = \"5s\"\n  heartbeat_grace = \"3s\"";
 
@@ -41,7 +41,7 @@ async fn no_node_goes_down_for_what_a_leader_without_a_quorum_could_not_hear() {
     cluster.start_server(followers[0]);
     let leader = cluster.leader().await;
     let client = cluster.client(leader).with_timeout(Duration::from_secs(60));
-    // It comes behind all that waited in the log.
+    // This write is applied after everything that was waiting in the log.
     register(client, &unplaceable("after")).await;
     let is_back = Instant::now();
     let running = running_allocations(client, "keeper", 1).await;
@@ -58,9 +58,9 @@ async fn no_node_goes_down_for_what_a_leader_without_a_quorum_could_not_hear() {
     keeper.check_never_restarted(client).await;
 }
 
-/// Longer than requests wait for a leader that may be there soon, in seconds.
+/// Longer than requests wait for a new leader, in seconds.
 const GIVEN_UP_S: f64 = 6.0;
-/// Shorter than that: who waits for a leader meets this first.
+/// Shorter than that: a request that waits for a leader would exceed it.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +68,7 @@ async fn a_lost_quorum_is_told_by_every_server_that_is_left_and_taken_back_when_
     let mut cluster = Cluster::start(Shape { servers: 5, nodes: 0, ..Shape::default() }).await;
     let leader = cluster.leader().await;
     let followers: Vec<usize> = (0..5).filter(|number| *number != leader).collect();
-    // The leader lives, and one follower goes on hearing of it.
+    // The leader and one follower, which still receives its heartbeats, stay alive.
     let (left, gone) = ([leader, followers[0]], &followers[1..]);
     for number in gone {
         cluster.servers[*number].kill();
@@ -88,7 +88,7 @@ async fn a_lost_quorum_is_told_by_every_server_that_is_left_and_taken_back_when_
         })
         .await;
     }
-    // Nobody is held up once nothing is to be hoped for.
+    // Requests do not wait once no leader is to be expected.
     for number in left {
         let client = cluster.client(number);
         eventually("there is none for long", SETTLE_WITHIN, async || {
@@ -116,7 +116,7 @@ async fn a_lost_quorum_is_told_by_every_server_that_is_left_and_taken_back_when_
         })
         .await;
     }
-    // In order, none has an error to tell.
+    // They stop gracefully and log no errors.
     for number in [left[0], left[1], gone[0]] {
         cluster.servers[number].stop();
         let log = cluster.servers[number].log_text();
@@ -125,7 +125,7 @@ async fn a_lost_quorum_is_told_by_every_server_that_is_left_and_taken_back_when_
     }
 }
 
-/// More than a server may lack whose reads wait until it has what they need.
+/// More entries than a server may lag behind and still let reads wait.
 const FAR_BEHIND: usize = 4_500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +151,7 @@ async fn a_server_that_is_far_behind_says_so_and_refuses_reads_until_it_has_caug
         "{}",
         read.text()
     );
-    // What it has is told to those who take that.
+    // Stale reads are still served.
     assert_eq!(200, client.get("/v1/jobs?stale").await.expect("it answers").status);
 
     cluster.disks[behind].hang(false);

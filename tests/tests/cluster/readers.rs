@@ -1,4 +1,4 @@
-//! Clients that ask for much and read nothing, or send much and not to the end.
+//! Clients that request large answers without reading them, or send large requests incompletely.
 
 use ordu_tests::harness::processes::resident_bytes;
 use ordu_tests::harness::{Cluster, SETTLE_WITHIN, Shape, eventually, holds};
@@ -10,12 +10,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 const MIB: u64 = 1024 * 1024;
-/// What a server holds for slow readers, and what it takes beside that.
+/// Most memory that a server uses for answers to slow readers. The constant below allows for its other memory.
 const HELD_BYTES_MAX: u64 = 512 * MIB;
 const BESIDE_BYTES_MAX: u64 = 512 * MIB;
 const READERS: usize = 400;
 
-/// A job of more than two million bytes.
+/// Returns a job of more than two million bytes.
 fn large(id: &str) -> Value {
     let mut job = unplaceable(id);
     job["Meta"] = serde_json::json!({"much": "x".repeat(2_000_000)});
@@ -49,7 +49,7 @@ async fn what_slow_readers_hold_is_bounded_and_ends_while_others_are_served() {
     .await;
     let resident = resident_bytes(cluster.servers[follower].pid().expect("it runs")).expect("it is told");
     assert!(resident < HELD_BYTES_MAX + BESIDE_BYTES_MAX, "it takes {} MiB", resident / MIB);
-    // What is small, what changes something, and what operators ask goes on.
+    // Small requests, writes, and operators' requests still succeed.
     figure(client, "ordu_http_answer_bytes").await.expect("it is told");
     assert_eq!(200, client.get("/v1/status/leader").await.expect("it is answered").status);
     register(client, &unplaceable("small")).await;
@@ -69,7 +69,7 @@ async fn bodies_beyond_what_a_server_works_on_wait_or_are_refused_and_small_ones
     let mut cluster = Cluster::start(Shape { nodes: 0, ..Shape::default() }).await;
     let server = cluster.leader().await;
     let client = cluster.client(server);
-    // Together 32 MiB, of which nothing comes.
+    // Requests that announce 32 MiB together and send none of it.
     let unsent = b"PUT /v1/jobs HTTP/1.1\r\nHost: ordu\r\nContent-Length: 4194304\r\n\r\n";
     let mut unfinished = Vec::new();
     for _ in 0..8 {
@@ -83,7 +83,7 @@ async fn bodies_beyond_what_a_server_works_on_wait_or_are_refused_and_small_ones
     register(client, &unplaceable("small")).await;
     let refused = client.post("/v1/jobs", &registration(&large("large"))).await.expect("it is answered");
     assert_eq!((503, Some("1")), (refused.status, refused.header("Retry-After")), "{}", refused.text());
-    // Whoever sends nothing loses the room.
+    // Clients that send nothing lose their reserved memory.
     eventually("a large job is taken", SETTLE_WITHIN, async || {
         let answer = client.post("/v1/jobs", &registration(&large("large"))).await;
         let answer = answer.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Summaries that are counted anew are what they were counted as before.
+//! Recounting the job summaries gives the same summaries.
 
 use ordu_tests::harness::{Cluster, Shape, eventually, holds};
 use ordu_tests::http::Client;
@@ -12,7 +12,7 @@ async fn summary(client: Client, id: &str) -> Value {
     client.json(&format!("/v1/job/{id}/summary")).await.expect("the server answers")
 }
 
-/// All summaries, those of children too.
+/// Returns all summaries, including those of children.
 async fn summaries(client: Client) -> Vec<Value> {
     let mut found = Vec::new();
     for id in texts_of(&list(client, "/v1/jobs").await.expect("the server answers"), "ID") {
@@ -21,7 +21,7 @@ async fn summaries(client: Client) -> Vec<Value> {
     found
 }
 
-/// Jobs that have everything that a summary counts.
+/// Registers jobs that cover everything a summary counts.
 async fn all_kinds_of_jobs(client: Client) {
     register(client, &sleeper("runs").job).await;
     register(client, &unplaceable("waits")).await;
@@ -64,7 +64,7 @@ async fn to_reconcile_the_summaries_at_any_server_leaves_them_as_they_were() {
         holds(found["Children"]["Dead"] == 2, || found.to_string())
     })
     .await;
-    // One whose allocations are still there, and a child that only its parent remembers.
+    // Purge a job whose allocations still exist, and a child that then only its parent's summary counts.
     let child = list(client, "/v1/jobs?prefix=parent/").await.expect("the server answers");
     for id in ["gone", child[0]["ID"].as_str().unwrap_or_default()] {
         let path = format!("/v1/job/{id}?purge=true");

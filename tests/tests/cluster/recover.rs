@@ -1,4 +1,4 @@
-//! A quorum that is lost for good: a new cluster is formed from one data directory that is left.
+//! A new cluster is formed from one remaining data directory after the quorum was lost for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use ordu_tests::observe::{Keeper, job_ids, register, wait_for_jobs};
 use crate::copies::{load_of, wait_for_end};
 use crate::membership::{Voters, wait_for_voters};
 
-/// How long a recovery of so little may take.
+/// Timeout for the recovery of this little data.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
 const WITHOUT_ASKING: &str = "-lose-what-only-other-servers-have";
 
@@ -31,7 +31,7 @@ async fn recover(typed: &str, data_dir: &Path, more: &[&str]) -> Printed {
     running.await.expect("running a command does not panic")
 }
 
-/// All files below a directory with what is in them.
+/// Returns all files below a directory with their contents.
 fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![directory.to_owned()];
@@ -57,7 +57,7 @@ fn same(before: &BTreeMap<PathBuf, Vec<u8>>, directory: &Path, case: &str) {
     }
 }
 
-/// The cluster's id, as a server's identity has it.
+/// Returns the cluster's id from a server's identity file.
 fn cluster_of(data_dir: &Path) -> String {
     let identity = fs::read_to_string(data_dir.join("server/identity")).unwrap_or_default();
     identity.lines().find_map(|line| line.strip_prefix("cluster ")).unwrap_or_default().to_owned()
@@ -78,7 +78,7 @@ async fn a_cluster_goes_on_from_one_data_directory_when_the_others_are_lost() {
     assert_eq!(Some(1), refused.code, "{}", refused.all());
     assert!(refused.stderr.contains("is in use by another process: stop it"), "{}", refused.all());
 
-    // Two are lost; of one of them the directory comes back later.
+    // Two servers are lost; the directory of one of them comes back later.
     for number in [lost, old, survivor] {
         cluster.servers[number].kill();
     }
@@ -117,7 +117,7 @@ async fn a_cluster_goes_on_from_one_data_directory_when_the_others_are_lost() {
     assert_eq!(1, of_one.len());
     assert_ne!(before[&cluster.rpc_address(survivor)], of_one[&cluster.rpc_address(survivor)], "{of_one:?}");
 
-    // One of the former cluster is refused, and changes nothing.
+    // A server of the former cluster is refused and changes nothing.
     let begin = cluster.servers[old].log_text().len();
     cluster.start_server(old);
     let said = wait_for_end(&mut cluster, old, begin).await;
@@ -132,7 +132,7 @@ async fn a_cluster_goes_on_from_one_data_directory_when_the_others_are_lost() {
     assert!(log.contains("a server of another cluster greets this one"), "{log}");
     register(client, &unplaceable("undisturbed")).await;
 
-    // Emptied, both join.
+    // With empty directories, both servers join.
     cluster.wipe_server(old);
     for number in [lost, old] {
         cluster.start_server(number);
@@ -167,7 +167,7 @@ async fn a_recovery_that_is_killed_leaves_the_former_cluster_or_the_new_one_and_
     let names_it = refused.stderr.contains(&record.display().to_string());
     assert!(names_it && refused.stderr.contains("is missing"), "{}", refused.all());
 
-    // How long one takes, and some more.
+    // Measure how long a recovery takes, and add a margin.
     let other = cluster.root().path().join("other");
     copy_directory(&data_dir, &other);
     let began = Instant::now();
@@ -191,7 +191,7 @@ async fn a_recovery_that_is_killed_leaves_the_former_cluster_or_the_new_one_and_
             holds(has_ended || is_over, || "not yet".to_owned())
         })
         .await;
-        // It may have ended by now.
+        // The process may have ended by now.
         let _ = recovering.kill();
         recovering.wait().expect("a child can be waited for");
 

@@ -1,4 +1,4 @@
-//! What earlier releases have left on disks: this one goes on with it, and refuses what a later one has left.
+//! This release continues with data written by earlier releases, and refuses data written by a later release.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use ordu_tests::observe::{
 };
 use serde_json::Value;
 
-/// A server and a node that are not started yet, with what a release has left in their directories.
+/// Prepares a server and a node, without starting them, with the data of a release in their directories.
 async fn on_what_is_left_by(golden: &Golden) -> Cluster {
     let cluster = Cluster::prepare(Shape { servers: 1, ..Shape::default() }).await;
     golden.unpack(&cluster.data_dir(0), &node_dir(&cluster));
@@ -66,7 +66,7 @@ async fn check(golden: &Golden) {
     cluster.wait_for_nodes(1).await;
     let nodes = list(client, "/v1/nodes").await.expect("the server answers");
     assert_eq!([text(manifest, "Node")], texts_of(&nodes, "ID")[..], "{release}");
-    // Its process is of another boot, or was ended: the node tells so, and starts it again by its policy.
+    // The task's process no longer exists: the node reports that, and restarts the task by its policy.
     eventually(&format!("{release}: what ran goes on under its id"), SETTLE_WITHIN, async || {
         let path = format!("/v1/allocation/{running}");
         let found = client.json(&path).await.map_err(|error| error.to_string())?;
@@ -88,7 +88,7 @@ async fn check(golden: &Golden) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_and_a_node_end_with_a_sentence_where_a_later_release_wrote_their_files() {
-    /// Has a data directory be one of a later release.
+    /// Marks a data directory as written by a later release.
     type Raise = fn(&Path);
     let cases: [(&str, bool, Raise); 3] = [
         ("the raft log in ", true, |data_dir| {
@@ -113,7 +113,7 @@ async fn a_server_and_a_node_end_with_a_sentence_where_a_later_release_wrote_the
             Err(end) => Ok(end),
         })
         .await;
-        // Started again, it would end again: its unit is told so.
+        // Exit status 78 tells the systemd unit that another start would fail too.
         let place = data_dir.display().to_string();
         for words in [
             begin,

@@ -1,4 +1,4 @@
-//! All servers restored from an older copy while nodes run on: what the copy names goes on, what it does not know ends.
+//! All servers are restored from an older copy while nodes keep running: allocations in the copy continue, others end.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use ordu_tests::observe::{
 };
 use serde_json::json;
 
-/// Copies directories; what stands where they go is replaced.
+/// Copies directories, replacing existing targets.
 fn copy_all(pairs: &[(PathBuf, PathBuf)]) {
     for (from, to) in pairs {
         if to.exists() {
@@ -54,7 +54,7 @@ async fn a_node_of_restored_servers_is_not_ready_until_it_has_taken_their_state_
     cluster.wait_for_nodes(1).await;
     let leader = cluster.leader().await;
     let client = cluster.client(leader);
-    // The copy knows none of these, and the state's index goes far ahead of it.
+    // These jobs are not in the copy, and move the state's index far ahead of it.
     for number in 0..20 {
         register(client, &unplaceable(&format!("idle-{number}"))).await;
     }
@@ -77,7 +77,7 @@ async fn a_node_of_restored_servers_is_not_ready_until_it_has_taken_their_state_
         Ok::<_, String>(nodes[0].clone())
     })
     .await;
-    // Meanwhile all goes on, and nothing counts as lost.
+    // Meanwhile all tasks keep running, and no allocation is considered lost.
     assert_eq!(processes::with_command_line(&pair.command_line), pair_pids);
     let path = format!("/v1/node/{}", node["ID"].as_str().unwrap_or_default());
     let shown = client.json(&path).await.expect("the server answers");
@@ -98,12 +98,12 @@ async fn a_node_of_restored_servers_is_not_ready_until_it_has_taken_their_state_
         assert!(allocations.iter().all(|one| one["ClientStatus"] == "running"), "{job}: {allocations:?}");
     }
 
-    // What was stopped after the copy was made is to run again. The copy says that it runs, until the node has told
-    // that it has ended, so it is the process that is waited for.
+    // The job stopped after the copy was made must run again. Until the node reports the end of the old allocation, the
+    // restored state shows it as running, so wait for the process.
     one_process(&stopped.command_line).await;
     running_allocations(client, "stopped", 1).await;
 
-    // The node takes news of the state that went back: what is registered runs, what is stopped ends.
+    // The node accepts changes of the restored state: a registered job runs, a stopped one ends.
     Keeper::start(client, sleeper("later")).await;
     assert_eq!(client.delete("/v1/job/pair").await.expect("the server answers").status, 200);
     no_process(&pair.command_line).await;

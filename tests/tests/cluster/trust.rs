@@ -1,4 +1,4 @@
-//! Servers that share a key: they form a cluster, and whoever does not have it becomes no part of it.
+//! Servers that share a key form a cluster; servers without the key cannot join it.
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ async fn a_server_with_a_key_and_one_without_do_not_form_a_cluster_and_both_say_
     }
 }
 
-/// Calls a method with an empty message.
+/// Calls a method with an empty message; returns the error.
 async fn call(address: &str, service: &str, method: &str) -> Status {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let mut client = tonic::client::Grpc::new(endpoint.connect().await.expect("connections are taken"));

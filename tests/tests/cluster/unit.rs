@@ -1,4 +1,4 @@
-//! An agent under a service manager: what it tells one, and the units of `deploy` under a real one.
+//! Agents under a service manager: their notifications to a fake one, and the units in `deploy` under a real systemd.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +11,13 @@ use ordu_tests::harness::{
 };
 use ordu_tests::tidy::tree;
 
-/// An agent shows itself four times in it.
+/// The watchdog timeout. An agent sends four keep-alives per timeout.
 const WATCHDOG: Duration = Duration::from_secs(2);
 const ALIVE: &str = "WATCHDOG=1";
 
 const ALONE: &str = "server {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
 
-/// Starts an agent under a manager of its own.
+/// Starts an agent with its own service manager.
 fn managed(
     root: &Root,
     name: &str,
@@ -31,7 +31,7 @@ fn managed(
     (agent, manager)
 }
 
-/// Waits until the manager has heard what `is_it` names.
+/// Waits until the manager has received a line that satisfies `is_it`.
 async fn hears(manager: &mut ServiceManager, what: &str, is_it: impl Fn(&str) -> bool) {
     eventually_now(what, SETTLE_WITHIN, || {
         let heard = manager.heard();
@@ -44,7 +44,7 @@ async fn hears_line(manager: &mut ServiceManager, line: &str) {
     hears(manager, line, |heard| heard == line).await;
 }
 
-/// Waits until the agent has shown itself so many times more.
+/// Waits until the agent has sent this many more keep-alives.
 async fn lives_on(manager: &mut ServiceManager, times: usize) {
     manager.heard().clear();
     eventually_now("it shows itself", SETTLE_WITHIN, || {
@@ -80,7 +80,7 @@ async fn the_manager_is_told_of_start_reload_and_end_and_hears_nothing_of_one_th
         "{heard:?}"
     );
 
-    // By the time of another one that goes on.
+    // Another, running agent measures the time.
     let (_other, mut of_other) = managed(&root, "other", ALONE, Vec::new());
     hears_line(&mut of_other, "READY=1").await;
     agent.pause();
@@ -126,11 +126,11 @@ async fn an_agent_is_up_without_the_other_servers_and_lives_without_its_disk() {
     hears_line(&mut manager, "STATUS=server: leader").await;
     disk.hang(true);
     let client = agent.client();
-    // Something to sync, for which nobody waits here.
+    // A write that needs a sync; the test does not wait for it.
     let job = serde_json::json!({ "Job": ordu_tests::jobs::unplaceable("stuck") });
     let write = tokio::spawn(async move { client.post("/v1/jobs", &job).await });
     ordu_tests::observe::health_tells(client, "a sync of the raft log took").await;
-    // As many as it sends in more than the watchdog's time.
+    // More keep-alives than an agent sends in one watchdog timeout.
     lives_on(&mut manager, 12).await;
     disk.hang(false);
     write.abort();
@@ -165,7 +165,7 @@ fn deployed(name: &str) -> PathBuf {
     tree().join("deploy").join(name)
 }
 
-/// What systemd-analyze says, or that it is not here.
+/// Runs systemd-analyze; returns none if it is not installed.
 fn analyze(arguments: &[&str]) -> Option<(bool, String)> {
     let output = Command::new("systemd-analyze").args(arguments).output().ok()?;
     let text =
@@ -178,7 +178,7 @@ fn the_units_are_sound_and_the_server_s_exposes_little() {
     let root = Root::new();
     for name in UNITS {
         let text = std::fs::read_to_string(deployed(name)).expect("the unit is there");
-        // What it starts has to be there to be found sound.
+        // The unit's binary must exist for the verification to succeed.
         let text = text.replace("/usr/local/bin/ordu", &ordu_binary().display().to_string());
         let file = root.write(name, &text).display().to_string();
         let Some((is_sound, said)) = analyze(&["verify", "--man=no", &file]) else {
@@ -188,13 +188,13 @@ fn the_units_are_sound_and_the_server_s_exposes_little() {
         assert!(is_sound && !said.contains(name), "{said}");
     }
     let server = root.path().join(UNITS[0]).display().to_string();
-    // In tenths.
+    // The threshold is in tenths.
     let (is_tight, said) =
         analyze(&["security", "--offline=true", "--threshold=25", &server]).expect("it was there just now");
     assert!(is_tight && said.contains("Overall exposure level"), "{said}");
 }
 
-/// What a unit's property says.
+/// Returns a unit's property.
 fn property(systemd: &Systemd, unit: &str, name: &str) -> String {
     let asked = systemd.ask(&["systemctl", "show", "--value", "--property", name, unit]);
     asked.unwrap_or_else(|error| panic!("{error}")).trim().to_owned()
@@ -227,7 +227,7 @@ async fn the_units_run_under_a_real_systemd() {
     let ask = |command: &[&str]| systemd.ask(command).unwrap_or_else(|error| panic!("{error}"));
     let [server, node] = UNITS;
 
-    // A mistake fails the start and is not tried again.
+    // A configuration mistake fails the start, and systemd does not retry it.
     systemd.write("/etc/ordu/ordu.hcl", &format!("{CONFIGURATION}colour = \"red\"\n"));
     let failed = systemd.ask(&["systemctl", "start", server]);
     assert!(failed.is_err(), "it started with a wrong configuration");
@@ -245,7 +245,7 @@ async fn the_units_run_under_a_real_systemd() {
     let shown = ask(&["ps", "-L", "-o", "user=,ni=,comm=", "-p", &pid]);
     assert!(shown.lines().all(|line| line.starts_with("ordu ")), "{shown}");
     let limits = ask(&["cat", &format!("/proc/{pid}/limits")]);
-    // As the kernel counts: 20 is a niceness of 0.
+    // In the kernel's unit: 20 is a niceness of 0.
     if limits.lines().any(|line| line.split_whitespace().eq(["Max", "nice", "priority", "30", "30"])) {
         let is_raft_s = |line: &str| line.split_whitespace().skip(1).eq(["-10", "raft"]);
         assert!(shown.lines().any(is_raft_s), "raft has no priority: {shown}");
@@ -265,7 +265,7 @@ async fn the_units_run_under_a_real_systemd() {
     .await;
     assert_eq!("active", property(&systemd, server, "ActiveState"));
 
-    // One that hangs is killed and started again.
+    // A hanging server is killed and started again.
     let hurried = "[Service]\nWatchdogSec=3\n";
     systemd.write("/etc/systemd/system/ordu-server.service.d/hurried.conf", hurried);
     ask(&["systemctl", "daemon-reload"]);
@@ -274,7 +274,7 @@ async fn the_units_run_under_a_real_systemd() {
     property_becomes(&systemd, server, "NRestarts", |count| count == "1").await;
     property_becomes(&systemd, server, "StatusText", |text| text == "server: leader").await;
 
-    // A node with a task, which outlives it.
+    // A task survives its node agent.
     let of_node = "data_dir = \"/var/lib/ordu-node\"\nbind_addr = \"127.0.0.1\"\n\
                    ports {\n  http = 5646\n  rpc = 5647\n  serf = 5648\n}\n\
                    client {\n  enabled = true\n  servers = [\"127.0.0.1:4647\"]\n}\n\

@@ -1,4 +1,4 @@
-//! Rows that cannot be decoded and a disk that cannot be read, at real servers.
+//! Real servers with rows that cannot be decoded, and with a disk that cannot be read.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ async fn a_server_with_rows_that_it_cannot_decode_leads_and_serves_all_the_other
     assert_eq!(500, response.status, "{}", response.text());
     assert!(response.text().contains("nothing is changed"), "{}", response.text());
 
-    // It is no reason to keep away from the server, and no task has noticed.
+    // The server is still healthy, and no task is affected.
     eventually("health tells of both rows", RUN_WITHIN, async || {
         let (ok, message) = health(client).await;
         let is_told = message.starts_with("2 rows of the state cannot be decoded")
@@ -93,7 +93,7 @@ async fn a_server_with_rows_that_it_cannot_decode_leads_and_serves_all_the_other
     kept.check_never_restarted(client).await;
     of_bad_job.check_never_restarted(client).await;
 
-    // Once the rows are well again, so is the server.
+    // When the rows are repaired, the alarm ends.
     cluster.servers[0].stop();
     let tables = RocksDb::open(&tables_of(&cluster), false).expect("the server has ended");
     let remove = |table, key: Vec<u8>| Write { table, key, value: None };
@@ -122,7 +122,7 @@ async fn a_server_that_reads_a_damaged_block_ends_with_the_file_and_the_way_out(
     let said_before = cluster.servers[0].log_text().len();
     cluster.start_server(0);
 
-    // Whatever asks for a specification first meets the damage; lists of jobs do not.
+    // The first read of a specification finds the damage; lists of jobs do not.
     eventually("a specification is asked for", SETTLE_WITHIN, async || {
         let answer = client.get("/v1/job/job-00").await;
         let has_met = cluster.servers[0].log_text()[said_before..].contains("checksum mismatch");
@@ -139,15 +139,15 @@ async fn a_server_that_reads_a_damaged_block_ends_with_the_file_and_the_way_out(
     for words in ["checksum mismatch", ".sst", "data directory aside", &data_dir, "joins under another id"] {
         assert!(end.contains(words), "{words:?} is not among its last words:\n{end}");
     }
-    // The next start may read it or not; nobody has made it well.
+    // Whether it can start again is undefined, because the damage was not repaired.
     cluster.servers[0].kill();
 }
 
-/// Flips bits in the first block of the files that hold rows of a table.
+/// Flips bits in the first block of each file with rows of a table.
 fn damage(tables: &Path, table: &str) {
     let name = std::fs::read_to_string(tables.join("state-current")).expect("the tables have been made");
-    // The file's properties name its column family: the lengths of the rest of the key and of the value, then
-    // both ("rocksdb.column.family." is shared with the key before).
+    // The file's properties contain the name of its column family: the lengths of the rest of the key and of the
+    // value, then both. The prefix "rocksdb.column.family." is shared with the preceding key.
     let mut mark = vec![4, u8::try_from(table.len()).expect("a short name")];
     mark.extend_from_slice(format!("name{table}").as_bytes());
     let mut damaged = 0;

@@ -1,5 +1,5 @@
-//! Servers of two releases in one cluster: the tree's own, and the same tree with a feature level more, which brings a
-//! command and a table.
+//! Clusters with servers of two releases: the source tree's own, and the same tree with one more feature level, which
+//! adds a command and a table.
 
 use std::path::PathBuf;
 
@@ -16,21 +16,21 @@ use serde_json::{Value, json};
 use crate::membership::{Voters, wait_for_more, wait_for_voters};
 
 const LEVELS: &str = "/v1/operator/ordu/feature-level";
-/// Why the tests are skipped where the other release was not built.
+/// Why the tests are skipped if the other release was not built.
 const NO_NEXT: &str = "ORDU_NEXT_BIN names no binary of the next feature level; `make test` builds one";
-/// A write that belongs to the next level.
+/// A write that requires the next level.
 const NOTE: &str = "/v1/operator/ordu/note?name=a&text=b";
 
-/// A release, of the two that there are.
+/// One of the two releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Release {
-    /// The tree's own, at level 1.
+    /// The tree's own release, at level 1.
     Old,
-    /// With level 2.
+    /// The release with level 2.
     New,
 }
 
-/// Three servers of the old release under load, and a node of each release with a task that must live through it all.
+/// Three servers of the old release under load, and one node per release with a task that must survive the test.
 struct Stage {
     cluster: Cluster,
     next: PathBuf,
@@ -38,7 +38,7 @@ struct Stage {
     tasks: [Keeper; 2],
 }
 
-/// A service on the node of this number.
+/// Starts a service on the node with this index.
 async fn task_on(client: Client, id: &str, node: usize) -> Keeper {
     let mut sleeper = sleeper(id);
     let name = format!("node-{}", node + 1);
@@ -47,7 +47,7 @@ async fn task_on(client: Client, id: &str, node: usize) -> Keeper {
 }
 
 impl Stage {
-    /// None where the other release was not built. The level rises by itself after so long.
+    /// Starts the cluster; none if the other release was not built. The level rises automatically after the given time.
     async fn set(feature_level_after: &str) -> Option<Self> {
         let Some(next) = next_binary() else {
             skipped(NO_NEXT);
@@ -73,7 +73,7 @@ impl Stage {
         self.cluster.servers[server].set_program(program);
     }
 
-    /// Stops a server and starts it with another release, as an upgrade does.
+    /// Stops a server and starts it with the given release.
     async fn restart(&mut self, server: usize, release: Release) {
         self.cluster.servers[server].stop();
         self.start(server, release).await;
@@ -87,12 +87,12 @@ impl Stage {
         wait_for_more(&self.load).await;
     }
 
-    /// A write of the next level, at a server of the new release.
+    /// Sends a write of the next level to a server.
     async fn put_note(&self, server: usize) -> (u16, String) {
         put(self.cluster.client(server), NOTE).await
     }
 
-    /// Waits until the leader, by the word of this server, tells this.
+    /// Waits until this server reports this feature level and these levels of the servers; returns the report.
     async fn wait_for_levels(&self, server: usize, level: u32, of_servers: [u32; 3]) -> Value {
         let client = self.cluster.client(server);
         eventually(&format!("level {level} of servers that know {of_servers:?}"), SETTLE_WITHIN, async || {
@@ -109,7 +109,7 @@ impl Stage {
         .await
     }
 
-    /// `ordu operator feature-level raise` at a server; gives the exit code and what was printed.
+    /// Runs `ordu operator feature-level raise` at a server; returns the exit code and the output.
     async fn raise(&self, server: usize) -> (Option<i32>, String) {
         let address = format!("http://{}", self.cluster.servers[server].http);
         let raising = tokio::task::spawn_blocking(move || {
@@ -119,8 +119,8 @@ impl Stage {
         (printed.code, printed.all())
     }
 
-    /// Starts a server of the old release, which ends by itself with the status that says that another start does not
-    /// help, and gives what it has said.
+    /// Starts a server with the old release, and checks that it ends by itself with the status that forbids a restart;
+    /// returns its log.
     async fn is_refused(&mut self, server: usize) -> String {
         self.set_release(server, Release::Old);
         let begin = self.cluster.servers[server].log_text().len();
@@ -136,7 +136,8 @@ impl Stage {
         said
     }
 
-    /// Ends the writing: nothing was refused and nothing is lost, the tasks are the same, and the states are equal.
+    /// Ends the load and checks that nothing was refused or lost, that the tasks still run, and that the states are
+    /// equal.
     async fn check(mut self, what: &str) {
         wait_for_more(&self.load).await;
         let record = self.load.finish().await;
@@ -183,8 +184,8 @@ async fn a_new_cluster_begins_at_the_level_that_all_its_servers_know() {
     }
 }
 
-/// All servers are upgraded in this order, and an operator has the level raised. What belongs to it is refused before
-/// that, with the names of those who hold it back, and taken from then on; from then on no old server is taken either.
+/// Upgrades all servers in this order, then raises the level. Before that, writes of the new level are refused with the
+/// names of the servers that hold it back; afterwards they are accepted, and old servers are refused.
 async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     let [first, .., last] = order;
     stage.wait_for_levels(first, 1, [1, 1, 1]).await;
@@ -202,7 +203,7 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
         assert!(status == 409 && refused.contains(&name), "{status}: {refused}");
     }
     assert!(refused.contains("needs feature level 2, and the cluster's is 1"), "{refused}");
-    // Tasks of nodes of both releases are placed and run by servers of both.
+    // Servers of both releases place tasks on nodes of both releases.
     for node in 0..2 {
         let server = order[1 + node];
         task_on(stage.cluster.client(server), &format!("mixed-{node}"), node).await;
@@ -224,7 +225,7 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     let (status, refused) = stage.put_note(last).await;
     assert!(status == 409 && refused.contains("every server knows it"), "{status}: {refused}");
 
-    // One that is away counts by what it told last. It is then too late for it to come back as it was.
+    // A stopped server counts with its last reported level. After the raise it cannot return with the old release.
     let leader = stage.cluster.leader().await;
     let away = order.into_iter().find(|server| *server != leader).unwrap_or(last);
     stage.cluster.servers[away].stop();
@@ -240,7 +241,7 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     let (code, printed) = stage.raise(away).await;
     assert!(code == Some(0) && printed.contains("level is 2"), "raised again, it stays: {printed}");
 
-    // Nor can a server whose own state is at the level already.
+    // Nor can a server return with the old release if its own state has the new level.
     let leader = stage.cluster.leader().await;
     let back = order.into_iter().find(|server| *server != leader).unwrap_or(last);
     stage.cluster.servers[back].stop();
@@ -248,7 +249,7 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     assert!(said.contains("this release knows no higher level than 1"), "{said}");
     stage.start(back, Release::New).await;
 
-    // Nor is a new one taken in that is old; both sides say so.
+    // Nor can a new server join with the old release; both sides log that.
     let joining = stage.cluster.add_server();
     let said = stage.is_refused(joining).await;
     assert!(said.contains("server-4 cannot be in this cluster"), "{said}");

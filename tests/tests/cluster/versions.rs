@@ -1,4 +1,4 @@
-//! Versions of a job: told, gone back to and marked at any server alike.
+//! Versions of a job can be read, reverted to and marked stable at any server.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use ordu_tests::observe::{register, wait_until_decided};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// Registers versions 0 to 2 of a job, which differ in their priorities.
+/// Registers versions 0 to 2 of a job, which differ in priority.
 async fn three_versions(client: Client, id: &str) {
     for version in 0..3 {
         let mut job = unplaceable(id);
@@ -24,7 +24,7 @@ async fn versions(client: Client, id: &str) -> Vec<Value> {
     answer["Versions"].as_array().cloned().unwrap_or_default()
 }
 
-/// Members of all versions, newest first.
+/// Returns version number, priority and stability of all versions, newest first.
 fn members(versions: &[Value]) -> Vec<(u64, u64, bool)> {
     let number = |version: &Value, member: &str| version[member].as_u64().unwrap_or(u64::MAX);
     versions.iter().map(|v| (number(v, "Version"), number(v, "Priority"), v["Stable"] == true)).collect()
@@ -41,7 +41,7 @@ async fn a_follower_goes_back_to_versions_marks_them_and_tells_what_they_changed
     let marked = client.post("/v1/job/web/stable", &body).await.expect("the server answers");
     assert_eq!(marked.status, 200, "{}", marked.text());
     assert_eq!(marked.json()["Index"], marked.index());
-    // Whoever marked it reads the mark at the same server.
+    // The server that marked the version also returns the mark.
     let marks: Vec<bool> = members(&versions(client, "web").await).iter().map(|found| found.2).collect();
     assert_eq!(marks, [false, true, false]);
 
@@ -171,7 +171,7 @@ async fn a_job_lives_on_after_marks_that_set_its_version_back() {
             mark(4, true).await;
         }
     }
-    // The oldest one that is kept becomes the job; the next ones have numbers below those that are there.
+    // These marks make the oldest kept version current again, so later registrations get numbers below existing ones.
     mark(4, false).await;
     mark(4, true).await;
     for priority in [80, 81, 82] {

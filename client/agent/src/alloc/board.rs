@@ -1,5 +1,4 @@
-//! Where the tasks of one allocation stand. Task runners change it; whoever writes it down and whoever
-//! reports it see each version.
+//! The current state of one allocation's tasks. Task runners update it; a writer stores and reports each version.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,14 +17,14 @@ pub(crate) const PENDING: &str = "pending";
 pub(crate) const RUNNING: &str = "running";
 pub(crate) const DEAD: &str = "dead";
 
-/// The tasks' states, with a version that rises with each change.
+/// The tasks' states, with a version that is incremented by each change.
 pub(crate) struct Board {
     tasks: Mutex<StoredTasks>,
     version: watch::Sender<u64>,
     written: watch::Sender<Written>,
 }
 
-/// How far writing down has come, in versions.
+/// The latest version for which a write was attempted, and the latest version on disk.
 #[derive(Clone, Copy, Default)]
 struct Written {
     tried: u64,
@@ -37,7 +36,7 @@ impl Board {
         Self { tasks: Mutex::new(tasks), version: watch::Sender::new(0), written: watch::Sender::default() }
     }
 
-    /// Makes sure that every task has a state.
+    /// Adds a pending state for every task that has no state yet.
     pub(crate) fn expect_tasks<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut tasks = self.lock();
         for name in names {
@@ -48,32 +47,32 @@ impl Board {
         }
     }
 
-    /// The task as it stands.
+    /// Returns the task's state.
     pub(crate) fn task(&self, name: &str) -> StoredTask {
         self.lock().tasks.get(name).cloned().unwrap_or_default()
     }
 
-    /// Changes a task.
+    /// Changes a task's state.
     pub(crate) fn update(&self, name: &str, change: impl FnOnce(&mut StoredTask)) {
         let mut tasks = self.lock();
         change(tasks.tasks.entry(name.to_owned()).or_default());
         self.changed(tasks);
     }
 
-    /// What follows from a change, whoever made it.
+    /// Updates stamp and version after a change.
     fn changed(&self, mut tasks: MutexGuard<'_, StoredTasks>) {
-        // A clock that was set back must not make a later state look like an earlier one.
+        // The stamp must increase even if the clock was set back, because it orders the states.
         tasks.stamp = now_ns().max(tasks.stamp.saturating_add(1));
         drop(tasks);
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Adds an event to a task, and drops its oldest beyond the bound.
+    /// Adds an event to a task and drops its oldest events beyond the limit.
     pub(crate) fn event(&self, name: &str, event: TaskEvent) {
         self.update(name, |task| push_event(&mut task.state, event));
     }
 
-    /// The allocation cannot be run at all.
+    /// Marks the allocation as impossible to run, and fails all its tasks.
     pub(crate) fn refuse(&self, text: &str) {
         let mut tasks = self.lock();
         tasks.refused = cut(text).into_owned();
@@ -87,8 +86,8 @@ impl Board {
         self.changed(tasks);
     }
 
-    /// The servers have it otherwise, under this stamp: the next report has to be a later one, even if this
-    /// node does not know any more that it has made theirs.
+    /// Raises the stamp above that of a differing state on the servers, so that the next report counts as newer, even
+    /// if this node has lost the state that it reported with that stamp.
     pub(crate) fn outdo(&self, stamp: i64) {
         let mut tasks = self.lock();
         if tasks.stamp <= stamp {
@@ -97,29 +96,29 @@ impl Board {
         }
     }
 
-    /// Whether it was refused, and why.
+    /// Returns whether the allocation is marked as impossible to run.
     pub(crate) fn refused(&self) -> bool {
         !self.lock().refused.is_empty()
     }
 
-    /// Whether nothing will run again.
+    /// Returns whether no task will run again.
     pub(crate) fn is_over(&self) -> bool {
         let tasks = self.lock();
         tasks.tasks.is_empty() || tasks.is_over()
     }
 
-    /// The versions, for whoever writes them down and reports them.
+    /// Subscribes to the version.
     pub(crate) fn versions(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// Everything, with its version.
+    /// Returns all states with their version.
     pub(crate) fn snapshot(&self) -> (u64, StoredTasks) {
         let tasks = self.lock();
         (*self.version.borrow(), tasks.clone())
     }
 
-    /// This version is written down, or could not be.
+    /// Records that writing this version has succeeded (`is_kept`) or failed.
     pub(crate) fn set_written(&self, version: u64, is_kept: bool) {
         self.written.send_modify(|written| {
             written.tried = version;
@@ -129,26 +128,26 @@ impl Board {
         });
     }
 
-    /// Waits until what is on the board now is written down (true), or could not be: a disk that fails must
-    /// not stop tasks from ending.
+    /// Waits for the attempt to write the current state; returns whether it succeeded. Does not wait for retries: a
+    /// failing disk must not keep tasks from ending.
     pub(crate) async fn flush(&self) -> bool {
         let version = *self.version.borrow();
         let mut written = self.written.subscribe();
-        // Both ends of the channel are here, so it cannot be closed.
+        // `self` owns the sender, so the channel cannot be closed.
         written
             .wait_for(|written| written.tried >= version)
             .await
             .is_ok_and(|written| written.kept >= version)
     }
 
-    /// Waits until what is known now is on disk, however often that has to be tried.
+    /// Waits until the current state is on disk, across retries.
     pub(crate) async fn kept(&self) {
         let version = *self.version.borrow();
-        // Both ends of the channel are here, so it cannot be closed.
+        // `self` owns the sender, so the channel cannot be closed.
         let _ = self.written.subscribe().wait_for(|written| written.kept >= version).await;
     }
 
-    /// What the servers are told.
+    /// Returns the report for the servers.
     pub(crate) fn client_state(&self, alloc: Uuid) -> AllocClientState {
         let tasks = self.lock();
         let (status, description) = client_status(&tasks);
@@ -157,14 +156,14 @@ impl Board {
             client_status: status.into(),
             client_description: description,
             task_states: tasks.tasks.iter().map(|(name, task)| (name.clone(), task.state.clone())).collect(),
-            // The server says whose report it is.
+            // The server fills in the node.
             node_id: Vec::new(),
             stamp: tasks.stamp,
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, StoredTasks> {
-        // The states are whole at every moment at which a holder could panic.
+        // Every holder leaves the states consistent, even if it panics.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,8 +178,8 @@ fn keep_latest(state: &mut TaskState, events: usize) {
     state.events.drain(..surplus);
 }
 
-/// A group may have thousands of tasks. Their states are told in any case, of their events what there is room
-/// for.
+/// Limits the size of a report, because a group may have thousands of tasks. Keeps all task states, and drops older
+/// events as necessary.
 fn bounded(mut state: AllocClientState) -> AllocClientState {
     for events in (0..TASK_EVENTS_MAX).rev() {
         if state.encoded_len() <= UPDATE_BYTES_MAX {
@@ -191,8 +190,8 @@ fn bounded(mut state: AllocClientState) -> AllocClientState {
     state
 }
 
-/// One failed task fails the allocation; else one that runs makes it run; else one that has not
-/// started keeps it pending; else it is complete.
+/// Derives the allocation's status: failed if any task failed; else running if any task runs; else pending if any
+/// task is pending; else complete.
 fn client_status(tasks: &StoredTasks) -> (ClientStatus, String) {
     if !tasks.refused.is_empty() {
         return (ClientStatus::Failed, tasks.refused.clone());

@@ -1,4 +1,4 @@
-//! Where an allocation's files are: `alloc` that its tasks share, and a directory a task.
+//! An allocation's directories: `alloc`, shared by its tasks, and one directory per task.
 
 use std::fs;
 use std::io;
@@ -13,20 +13,20 @@ use crate::beneath::Directory;
 #[derive(Clone, Debug)]
 pub(crate) struct TaskDirectories {
     root: PathBuf,
-    /// The task's name, which is that of its directory.
+    /// The task's name, which is also the name of its directory.
     name: String,
-    /// What all tasks of the allocation share.
+    /// The directory shared by all tasks of the allocation.
     pub(crate) shared: PathBuf,
-    /// Where output goes.
+    /// The directory of the tasks' log files.
     pub(crate) logs: PathBuf,
-    /// Where the task's process begins.
+    /// The task's working directory.
     pub(crate) task: PathBuf,
     pub(crate) local: PathBuf,
     pub(crate) secrets: PathBuf,
 }
 
 impl TaskDirectories {
-    /// Of a task whose name has been checked.
+    /// Derives the paths. The task's name must have been checked.
     pub(crate) fn new(alloc_directory: &Path, task: &str) -> Self {
         let shared = alloc_directory.join("alloc");
         let own = alloc_directory.join(task);
@@ -41,9 +41,9 @@ impl TaskDirectories {
         }
     }
 
-    /// Makes what is missing. Any user's task may write into what is its own or shared, but not among
-    /// the logs, which another process writes, and only the task's user sees its secrets. Since a sibling
-    /// may already run and write there, no link is followed.
+    /// Creates missing directories. Tasks of any user may write to their own and the shared directories, but not
+    /// to the logs, which the supervisor writes; only the task's user can read its secrets. Does not follow links,
+    /// because a sibling task may already be running and writing there.
     pub(crate) fn build(&self, user: &str) -> io::Result<()> {
         fs::create_dir_all(&self.root)?;
         fs::set_permissions(&self.root, fs::Permissions::from_mode(0o755))?;
@@ -65,8 +65,7 @@ impl TaskDirectories {
         Ok(())
     }
 
-    /// The local directory, which has been made. The task may have put a link in its place, which is not
-    /// followed.
+    /// Opens the existing local directory. Does not follow a link that the task may have put in its place.
     pub(crate) fn open_local(&self) -> io::Result<Directory> {
         Directory::open(&self.root)?.enter(&self.name)?.enter("local")
     }

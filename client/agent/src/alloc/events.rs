@@ -1,4 +1,4 @@
-//! Task events in Nomad's words, which clients show and match.
+//! Task events with Nomad's texts, which clients display and match.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::supervisor::now_ns;
 use crate::supervisor::protocol::Exit;
 use crate::text::cut;
 
-/// The reason of a restart that the policy grants; it is not shown.
+/// Reason of a restart within the policy; not displayed.
 pub(crate) const WITHIN_POLICY: &str = "Restart within policy";
 
-/// Texts may quote what a job holds, so they are cut.
+/// Builds an event. Shortens the texts, because they may quote parts of the job.
 fn event(kind: &str, message: impl AsRef<str>, details: &[(&str, String)]) -> TaskEvent {
     TaskEvent {
         r#type: kind.to_owned(),
@@ -46,7 +46,7 @@ pub(crate) fn started() -> TaskEvent {
 }
 
 pub(crate) fn terminated(exit: &Exit) -> TaskEvent {
-    // Nomad has no word for a code that nobody knows; what is not known is not said to be zero.
+    // Nomad has no representation for an unknown exit code. Use -1, since 0 would mean success.
     let code = exit.code.unwrap_or(-1);
     let mut parts = vec![format!("Exit Code: {code}")];
     let mut details = vec![("exit_code", code.to_string()), ("signal", exit.signal.to_string())];
@@ -91,7 +91,7 @@ pub(crate) fn leader_dead() -> TaskEvent {
     event("Leader Task Dead", "Leader Task in Group dead", &[])
 }
 
-/// A duration as Go prints it: `1h2m3.5s`, `300ms`, `0s`.
+/// Formats a duration as Go does: `1h2m3.5s`, `300ms`, `0s`.
 pub(crate) fn go_duration(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let whole = nanoseconds.unsigned_abs();

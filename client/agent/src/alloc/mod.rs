@@ -1,5 +1,5 @@
-//! Allocations on this node: which there are (`table`), one of them (`runner`), its tasks (`task`), where
-//! they stand (`board`) and what is written down of that (`store`).
+//! Allocations on this node: the set of them (`table`), a single one (`runner`), its tasks (`task`), their current
+//! state (`board`) and its copy on disk (`store`).
 
 pub(crate) mod board;
 pub(crate) mod directory;

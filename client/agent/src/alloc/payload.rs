@@ -1,15 +1,15 @@
-//! What a dispatch handed in becomes a file in the task's local directory, and never one outside of it.
+//! Writes the payload of a dispatched job to a file inside the task's local directory, never outside of it.
 
 use super::directory::TaskDirectories;
 use crate::limits::PAYLOAD_FILE_BYTES_MAX;
 
-/// A payload may be a program, so it can be executed, as under Nomad.
+/// Executable, as in Nomad, because a payload may be a program.
 const FILE_MODE: u32 = 0o755;
-/// As open to the task's user as the local directory itself.
+/// Writable by the task's user, like the local directory itself.
 const DIRECTORY_MODE: u32 = 0o777;
 
-/// Writes the payload to the file of this name, which is seen from the task's local directory; what is
-/// missing of the way to it is made. Doing it again changes nothing. Errors are sentences.
+/// Writes the payload to `file`, relative to the task's local directory, and creates missing directories on the path.
+/// Idempotent. Errors are messages for the task's events.
 pub(crate) fn write(directories: &TaskDirectories, file: &str, payload: &[u8]) -> Result<(), String> {
     let refused =
         |text: String| format!("the dispatch payload cannot be written to the file {file:?}: {text}");
@@ -23,9 +23,8 @@ pub(crate) fn write(directories: &TaskDirectories, file: &str, payload: &[u8]) -
     written.map_err(|error| refused(error.to_string()))
 }
 
-/// The directories on the way to a file, and its name. A path with a slash before it begins in the local
-/// directory too; what goes up again only takes back its own steps, so that nothing is entered which
-/// could have been made to lead elsewhere.
+/// Splits a path into its directories and the file name. A leading slash also means the local directory. Resolves `..`
+/// textually within the path, so that no directory is entered through a link.
 fn split(file: &str) -> Result<(Vec<&str>, &str), &'static str> {
     if file.len() > PAYLOAD_FILE_BYTES_MAX {
         return Err("the name is longer than any that a program can open");

@@ -1,5 +1,4 @@
-//! What the `raw_exec` driver makes of a task: a command with its arguments, environment, directory
-//! and output files.
+//! The `raw_exec` driver: converts a task to a command with arguments, environment, directory and log files.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use crate::fingerprint::RAW_EXEC;
 use crate::spec::TaskSpec;
 use crate::supervisor::protocol::{LogSettings, Program, StartTask, TaskKey};
 
-/// What the supervisor is asked to start. Errors are sentences for the task's events.
+/// Builds the supervisor's start request. Errors are messages for the task's events.
 pub(crate) fn of_task(
     alloc: &AllocContext,
     assignment: &Assignment,
@@ -49,7 +48,7 @@ pub(crate) fn of_task(
     Ok(StartTask { key, program, logs })
 }
 
-/// The signal that asks the task to end; Nomad's default for processes is an interrupt.
+/// Returns the signal that asks the task to end; by default an interrupt, as in Nomad.
 pub(crate) fn kill_signal(task: &TaskSpec) -> Signal {
     task.kill_signal.parse().unwrap_or(Signal::SIGINT)
 }
@@ -69,7 +68,7 @@ fn check_kill_signal(name: &str) -> Result<(), String> {
     Err(format!("the kill signal {name:?} is none of this node's signals"))
 }
 
-/// `command` and `args` of the task's configuration.
+/// Returns `command` and `args` of the task's configuration.
 fn command(
     config: &BTreeMap<String, Value>,
     interpolate: impl Fn(&str) -> String,
@@ -97,7 +96,7 @@ fn command(
     Ok((command, args))
 }
 
-/// A jobspec may spell a number or a truth value where a string is meant.
+/// Converts a scalar to a string, because a jobspec may contain a number or a boolean where a string is meant.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,31 +1,31 @@
-//! Whether a task that ended is started again, and when: a function of the policy, of how often that
-//! has happened in the present interval, and of how the task ended.
+//! Decides whether and when a task that ended is restarted, from its restart policy, the number of restarts in the
+//! current interval, and its exit.
 
 use super::events::{WITHIN_POLICY, go_duration};
 use crate::limits::RESTART_JITTER;
 use crate::spec::RestartPolicy;
 
-/// How often the task was restarted in the present interval. It is kept over restarts of the agent.
+/// The number of restarts in the current interval. Survives restarts of the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RestartCount {
     pub(crate) count: u32,
-    /// When the interval began, in nanoseconds since 1970.
+    /// Start of the interval, in nanoseconds since 1970.
     pub(crate) interval_began_ns: i64,
 }
 
-/// What happens next.
+/// The decision about a task that ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It did what it was to do.
+    /// The task has succeeded.
     Complete,
-    /// It is started again.
+    /// The task is restarted after the delay.
     Restart { delay_ns: i64, reason: &'static str },
-    /// It has failed for good.
+    /// The task has failed for good.
     Fail { reason: String },
 }
 
-/// A task that ended by itself. `runs_for_ever`: a service, whose end is never its success. `jitter` is
-/// in 0..1.
+/// Decides about a task that ended by itself. `runs_for_ever` is true for services, for which no exit is a success.
+/// `jitter` is in 0..1.
 pub(crate) fn after_exit(
     policy: &RestartPolicy,
     count: &mut RestartCount,
@@ -61,7 +61,7 @@ pub(crate) fn after_exit(
     Decision::Fail { reason }
 }
 
-/// A task that could not be started: trying the same again would fail the same way.
+/// Decides about a task that could not be started: another attempt would fail in the same way.
 pub(crate) fn after_failed_start() -> Decision {
     Decision::Fail { reason: "Error was unrecoverable".into() }
 }

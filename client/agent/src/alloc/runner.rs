@@ -1,5 +1,5 @@
-//! One allocation: its tasks run beside each other and fall together where one failed or the leader
-//! ended; every change is written down and reported.
+//! Runs one allocation: runs its tasks concurrently, stops the others when one fails or the leader ends, and
+//! stores and reports every change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -20,26 +20,26 @@ use crate::reports::Reports;
 use crate::spec::{GroupSpec, JobSpec, RestartPolicy, TaskSpec};
 use crate::supervisor::handle::SupervisorHandle;
 
-/// What all allocations of the node share.
+/// State shared by all allocations of the node.
 pub(crate) struct NodeContext {
     pub(crate) facts: NodeFacts,
     pub(crate) raw_exec_enabled: bool,
     pub(crate) supervisor: SupervisorHandle,
     pub(crate) reports: Arc<Reports>,
     pub(crate) store: Store,
-    /// Holds one directory an allocation.
+    /// The directory that contains one directory per allocation.
     pub(crate) allocs_directory: PathBuf,
 }
 
-/// A version of a job as the servers send it.
+/// A job version as sent by the servers.
 #[derive(Clone, Default)]
 pub(crate) struct SentSpec {
     pub(crate) json: Vec<u8>,
-    /// What a dispatch handed in; empty where nothing was.
+    /// The payload of a dispatched job; empty if there is none.
     pub(crate) payload: Vec<u8>,
 }
 
-/// What the servers want, with the specification read.
+/// An allocation as assigned by the servers, with its parsed specification.
 pub(crate) struct Assignment {
     pub(crate) allocation: Allocation,
     pub(crate) job: JobSpec,
@@ -48,23 +48,23 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// The allocation's task group.
+    /// Returns the allocation's task group.
     pub(crate) fn group(&self) -> Result<&GroupSpec, String> {
         self.job.group(&self.allocation.task_group)
     }
 
-    /// One of its tasks.
+    /// Returns one of its tasks.
     pub(crate) fn task(&self, name: &str) -> Option<&TaskSpec> {
         self.group().ok()?.tasks.iter().find(|task| task.name == name)
     }
 
-    /// The task's policy, else the group's, else no restarts.
+    /// Returns the task's restart policy, else the group's, else one without restarts.
     pub(crate) fn restart_policy(&self, name: &str) -> RestartPolicy {
         let own = self.task(name).and_then(|task| task.restart_policy.clone());
         own.or_else(|| self.group().ok()?.restart_policy.clone()).unwrap_or_default()
     }
 
-    /// As it is written down.
+    /// Returns the form that is written to disk.
     fn stored(&self) -> StoredAssignment {
         StoredAssignment {
             allocation: self.allocation.clone(),
@@ -75,14 +75,14 @@ impl Assignment {
     }
 }
 
-/// Whether the allocation is to run.
+/// Whether the allocation should run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Desired {
     Run,
     Stop,
 }
 
-/// What the parts of one allocation share.
+/// State shared by the parts of one allocation.
 pub(crate) struct AllocContext {
     pub(crate) node: Arc<NodeContext>,
     pub(crate) id: Uuid,
@@ -92,13 +92,13 @@ pub(crate) struct AllocContext {
 }
 
 impl AllocContext {
-    /// What the servers want now.
+    /// Returns the current assignment.
     pub(crate) fn assignment(&self) -> Arc<Assignment> {
         Arc::clone(&self.assignment.borrow())
     }
 }
 
-/// An allocation that runs or has run. Dropping it leaves its processes alone.
+/// An allocation that is running or has run. Dropping the handle leaves its processes running.
 pub(crate) struct AllocHandle {
     pub(crate) context: Arc<AllocContext>,
     desired: watch::Sender<Desired>,
@@ -113,8 +113,8 @@ impl Drop for AllocHandle {
 }
 
 impl AllocHandle {
-    /// Begins to run what is assigned, or goes on with what was written down of it. `is_written`: the
-    /// assignment comes from the store.
+    /// Starts an assigned allocation, or resumes it from the stored `tasks`. `is_written` says that the assignment
+    /// comes from the store.
     pub(crate) fn begin(
         node: Arc<NodeContext>,
         id: Uuid,
@@ -132,7 +132,7 @@ impl AllocHandle {
         Self { context, desired, over, runner }
     }
 
-    /// Says whether it is to run. What was stopped is not run again.
+    /// Sets whether the allocation should run. A stopped allocation cannot be run again.
     pub(crate) fn set_desired(&self, desired: Desired) {
         self.desired.send_if_modified(|current| {
             let changes = *current == Desired::Run && desired == Desired::Stop;
@@ -143,16 +143,16 @@ impl AllocHandle {
         });
     }
 
-    /// The job was changed in a way that the running tasks need not notice.
+    /// Replaces the assignment after an in-place update of the job, which does not affect running tasks.
     pub(crate) fn set_assignment(&self, assignment: Assignment) {
         self.context.assignment.send_replace(Arc::new(assignment));
     }
 
-    /// Waits until no task runs or will run, and that is written down as far as the disk allows.
+    /// Waits until no task runs or will run, and an attempt was made to write that to disk.
     pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut signal = self.over.clone();
         async move {
-            // The sender is gone only if the runner was aborted, which is this handle's own doing.
+            // Fails only if the runner was aborted, which happens when this handle is dropped.
             let _ = signal.wait_for(|over| *over).await;
         }
     }
@@ -165,7 +165,7 @@ async fn run(
     over: watch::Sender<bool>,
 ) {
     let mut tasks = JoinSet::new();
-    // In a set of its own, so that it ends with this function however that ends.
+    // In its own set, so that the writer is aborted when this function returns or is cancelled.
     let mut writer = JoinSet::new();
     writer.spawn(write_and_report(Arc::clone(&context), is_written));
     match context.assignment().group() {
@@ -183,7 +183,7 @@ async fn run(
     }
     context.board.flush().await;
     over.send_replace(true);
-    // Changes of the assignment may still come; they are written until the handle is dropped.
+    // The assignment may still change; the writer stores changes until the handle is dropped.
     writer.join_next().await;
 }
 
@@ -206,13 +206,13 @@ async fn run_tasks(
     let mut stopping = false;
     loop {
         tokio::select! {
-            // First, so that what is stopped before it has begun does not begin.
+            // Check for Stop first, so that an allocation stopped before its start does not start.
             biased;
             Ok(_) = desired.wait_for(|desired| *desired == Desired::Stop), if !stopping => {
                 stopping = true;
                 let leads = leader.as_ref().filter(|name| context.board.task(name).phase() != Phase::Dead);
                 match leads {
-                    // The others are stopped when it has ended.
+                    // Stop only the leader; the other tasks are stopped when it has ended.
                     Some(name) => order_stop(&orders, |other| other == name, &StopReason::Asked),
                     None => order_stop(&orders, |_| true, &StopReason::Asked),
                 }
@@ -239,7 +239,7 @@ async fn run_tasks(
     }
 }
 
-/// The first order to stop stands.
+/// Orders the selected tasks to stop. Tasks that were ordered to stop before keep their first reason.
 fn order_stop(
     orders: &BTreeMap<String, watch::Sender<Order>>,
     who: impl Fn(&str) -> bool,
@@ -256,7 +256,7 @@ fn order_stop(
     }
 }
 
-/// A bug in the agent must show as a failed task, not as one that is silent for ever.
+/// Marks a task whose runner panicked as failed, so that a bug in the agent does not leave it silently running.
 fn mark_panicked(context: &AllocContext, name: &str) {
     tracing::error!("the runner of task {name:?} of allocation {} broke off", context.id);
     context.board.event(name, events::driver_failure("the agent's runner of this task broke off"));
@@ -267,10 +267,10 @@ fn mark_panicked(context: &AllocContext, name: &str) {
     });
 }
 
-/// Writes down and reports each version of the board, and each assignment. Reports go first: the
-/// servers may know a state before this node has kept it, since the node finds it again.
+/// Reports and stores each version of the board, and stores each assignment. Reports first: servers may learn a state
+/// before it is on disk, because after a crash the agent would arrive at it again.
 ///
-/// What could not be written is written again with the next change, or after a while.
+/// Failed writes are retried with the next change, or after [`WRITE_AGAIN`].
 async fn write_and_report(context: Arc<AllocContext>, mut is_written: bool) {
     let mut versions = context.board.versions();
     let mut assignments = context.assignment.subscribe();
@@ -289,7 +289,7 @@ async fn write_and_report(context: Arc<AllocContext>, mut is_written: bool) {
         }
         if version > kept {
             let is_kept = blocking_write(&context, move |store, id| store.save_tasks(id, &tasks)).await;
-            // Without its assignment a state is nothing that an agent can go on with.
+            // Task states are of no use to the next agent without the assignment.
             let is_kept = is_kept && is_written;
             context.board.set_written(version, is_kept);
             kept = if is_kept { version } else { kept };
@@ -303,8 +303,8 @@ async fn write_and_report(context: Arc<AllocContext>, mut is_written: bool) {
     }
 }
 
-/// True if it is written. A disk that fails must not stop tasks from running or ending: the supervisor still
-/// keeps a task from being started twice, and remembers how it ended.
+/// Returns whether the write succeeded. A failing disk must not keep tasks from running or ending: the supervisor
+/// still prevents double starts and remembers exits.
 async fn blocking_write(
     context: &AllocContext,
     write: impl FnOnce(&Store, Uuid) -> std::io::Result<()> + Send + 'static,

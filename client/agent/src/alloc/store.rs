@@ -1,6 +1,5 @@
-//! What the agent writes down of an allocation, so that its successor goes on without a server: the
-//! assignment once, the tasks' states whenever they change. Two files of protobuf: fields are only ever
-//! added.
+//! The agent's files about allocations, from which its successor resumes without a server. Each allocation has two
+//! protobuf files: its assignment and its tasks' states, each rewritten when it changes. Fields are only ever added.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,84 +13,85 @@ use uuid::Uuid;
 
 use crate::files;
 
-/// Where a task stands between two of its states.
+/// A task's phase, finer than the state that is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum Phase {
-    /// Its directory may not be there yet.
+    /// The task's directory may not exist yet.
     New = 0,
     /// The attempt may or may not have been started.
     Launching = 1,
     /// The attempt was started.
     Running = 2,
-    /// The next attempt waits for its time.
+    /// The next attempt waits for its restart delay.
     Waiting = 3,
-    /// It will not run again.
+    /// The task will not run again.
     Dead = 4,
 }
 
-/// A task as it is written down.
+/// The stored state of a task.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct StoredTask {
     #[prost(message, required, tag = "1")]
     pub(crate) state: TaskState,
     #[prost(enumeration = "Phase", tag = "2")]
     pub(crate) phase: i32,
-    /// Zero for the first; names the process with the supervisor.
+    /// Number of the attempt, from zero; part of the key under which the supervisor knows the process.
     #[prost(uint32, tag = "3")]
     pub(crate) attempt: u32,
     #[prost(uint32, tag = "4")]
     pub(crate) restart_count: u32,
     #[prost(int64, tag = "5")]
     pub(crate) restart_interval_began_ns: i64,
-    /// When a waiting attempt is due, in nanoseconds since 1970.
+    /// When the next attempt is due, in nanoseconds since 1970.
     #[prost(int64, tag = "6")]
     pub(crate) restart_at_ns: i64,
-    /// How long it was to wait, when that was decided.
+    /// The restart delay as it was decided.
     #[prost(int64, tag = "7")]
     pub(crate) restart_delay_ns: i64,
 }
 
 impl StoredTask {
-    /// How long a waiting attempt has still to wait. A clock that was set back since does not make that
-    /// longer than what was decided.
+    /// Returns how long the next attempt must still wait: at most the decided delay, even if the clock has been set
+    /// back since.
     pub(crate) fn restart_due_in_ns(&self, now_ns: i64) -> i64 {
         let due_in_ns = self.restart_at_ns.saturating_sub(now_ns).max(0);
-        // What was written down before delays were says none.
+        // Files of earlier releases do not contain the delay.
         if self.restart_delay_ns > 0 { due_in_ns.min(self.restart_delay_ns) } else { due_in_ns }
     }
 }
 
-/// What a server assigned to this node.
+/// What the servers assigned to this node.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct StoredAssignment {
     #[prost(message, required, tag = "1")]
     pub(crate) allocation: Allocation,
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) spec_json: Vec<u8>,
-    /// The index of the servers' state that it was read from.
+    /// The index of the server state that contained this assignment.
     #[prost(uint64, tag = "3")]
     pub(crate) state_index: u64,
-    /// What a dispatch handed in; empty where nothing was.
+    /// The payload of a dispatched job; empty if there is none.
     #[prost(bytes = "vec", tag = "4")]
     pub(crate) payload: Vec<u8>,
 }
 
-/// All tasks of an allocation.
+/// The stored states of an allocation's tasks.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct StoredTasks {
     #[prost(btree_map = "string, message", tag = "1")]
     pub(crate) tasks: BTreeMap<String, StoredTask>,
-    /// Why none of the tasks could run, if so.
+    /// Why the allocation could not run; empty if it could.
     #[prost(string, tag = "2")]
     pub(crate) refused: String,
-    /// Rises with every change, over restarts of the agent too, so that of two reports the later is known.
+    /// Increases with every change, across restarts of the agent, so that of two reports the later one can be
+    /// identified.
     #[prost(int64, tag = "3")]
     pub(crate) stamp: i64,
 }
 
 impl StoredTasks {
-    /// Whether it has begun and nothing of it will run again.
+    /// Returns whether the allocation was refused, or has tasks that are all dead.
     pub(crate) fn is_over(&self) -> bool {
         let has_ended = || self.tasks.values().all(|task| task.phase() == Phase::Dead);
         !self.refused.is_empty() || (!self.tasks.is_empty() && has_ended())
@@ -109,21 +109,21 @@ impl Store {
         Self { directory }
     }
 
-    /// Writes the assignment down.
+    /// Writes the assignment.
     pub(crate) fn save_assignment(&self, alloc: Uuid, assignment: &StoredAssignment) -> io::Result<()> {
         files::write_whole(&self.path(alloc, "assignment"), &assignment.encode_to_vec(), 0o600)?;
         files::sync_directory(&self.directory)
     }
 
-    /// Writes the tasks' states down.
+    /// Writes the tasks' states.
     pub(crate) fn save_tasks(&self, alloc: Uuid, tasks: &StoredTasks) -> io::Result<()> {
         files::write_whole(&self.path(alloc, "tasks"), &tasks.encode_to_vec(), 0o600)?;
-        // Else a crash of the machine may bring back the former file, and with it a task that had ended.
+        // Without the sync, a crash of the machine could restore the former file, in which an ended task still runs.
         files::sync_directory(&self.directory)
     }
 
-    /// Removes what is kept of an allocation. Its assignment goes first and for good: without its tasks'
-    /// states it would be one that has yet to run.
+    /// Removes an allocation's files. Removes the assignment first and syncs that: an assignment without task states
+    /// would be run again.
     pub(crate) fn remove(&self, alloc: Uuid) -> io::Result<()> {
         files::remove(&self.path(alloc, "assignment"))?;
         files::sync_directory(&self.directory)?;
@@ -131,9 +131,9 @@ impl Store {
         files::remove(&self.path(alloc, "new"))
     }
 
-    /// Everything that was written down. What is not whole is said and dropped: the servers send the
-    /// assignment again, and the supervisor knows what runs. What only cannot be read now is an error: taken
-    /// for nothing, it would be run again.
+    /// Returns all stored allocations. Logs and removes incomplete files: the servers send the assignment again, and
+    /// the supervisor knows what runs. An unreadable file is an error: if it were treated as missing, the allocation
+    /// would run again.
     pub(crate) fn load(&self) -> io::Result<Vec<(Uuid, StoredAssignment, StoredTasks)>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -150,7 +150,7 @@ impl Store {
                     let tasks = read(&self.path(alloc, "tasks"))?.unwrap_or_default();
                     all.push((alloc, assignment, tasks));
                 }
-                // Its removal was broken off.
+                // The removal of this allocation was interrupted.
                 Some("tasks") if !self.path(alloc, "assignment").try_exists()? => files::remove(&path)?,
                 _ => {}
             }
@@ -158,7 +158,7 @@ impl Store {
         Ok(all)
     }
 
-    /// What was written down of one allocation, if all of it is there.
+    /// Returns one stored allocation, if both of its files exist.
     pub(crate) fn load_one(&self, alloc: Uuid) -> io::Result<Option<(StoredAssignment, StoredTasks)>> {
         let assignment = read(&self.path(alloc, "assignment"))?;
         Ok(assignment.zip(read(&self.path(alloc, "tasks"))?))
@@ -169,7 +169,7 @@ impl Store {
     }
 }
 
-/// None if there is no such file, or none that is whole.
+/// Reads a file; returns none if it does not exist or is incomplete.
 fn read<T: Message + Default>(path: &Path) -> io::Result<Option<T>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -223,7 +223,7 @@ mod tests {
         let store = Store::new(directory.path().to_owned());
         let alloc = Uuid::from_u128(1);
         let place = |kind: &str| directory.path().join(format!("{alloc}.{kind}"));
-        // Not even root can read a directory as a file.
+        // A directory cannot be read as a file, not even by root.
         for kind in ["assignment", "tasks"] {
             store.save_assignment(alloc, &StoredAssignment::default()).unwrap();
             store.save_tasks(alloc, &StoredTasks::default()).unwrap();

@@ -1,5 +1,4 @@
-//! All allocations of the node: what the servers say they are, and what becomes of those that they do
-//! not name any more.
+//! All allocations of the node: applies what the servers send, and removes allocations that the servers no longer have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,7 +28,7 @@ enum Command {
     StopAll(oneshot::Sender<()>),
 }
 
-/// Gives the table work; it is done in order.
+/// Sends commands to the table, which executes them in order.
 #[derive(Clone)]
 pub(crate) struct TableHandle {
     commands: mpsc::Sender<Command>,
@@ -37,8 +36,8 @@ pub(crate) struct TableHandle {
 }
 
 impl TableHandle {
-    /// Reads what was written down, goes on with it, and begins to take orders. The table ends with its
-    /// last handle; tasks do not.
+    /// Reads the stored allocations, resumes them, and starts the table. The table ends with its last handle;
+    /// tasks keep running.
     pub(crate) fn begin(node: Arc<NodeContext>) -> io::Result<Self> {
         let (commands, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let mut table = Table {
@@ -56,12 +55,12 @@ impl TableHandle {
         Ok(Self { commands, acted_on: Arc::new(AtomicU64::new(acted_on)) })
     }
 
-    /// The newest state of the servers that this node has acted on.
+    /// Returns the newest index of the servers' state that this node has acted on.
     pub(crate) fn acted_on(&self) -> u64 {
         self.acted_on.load(Ordering::Relaxed)
     }
 
-    /// Acts on what a server says. Full or not, the order of calls is the order of acting.
+    /// Queues a server's message. Messages are applied in the order of calls.
     pub(crate) async fn sync(&self, sync: AllocSync) {
         match sync.full {
             true if sync.state_index > 0 => self.acted_on.store(sync.state_index, Ordering::Relaxed),
@@ -69,15 +68,15 @@ impl TableHandle {
                 self.acted_on.fetch_max(sync.state_index, Ordering::Relaxed);
             }
         }
-        // The table lives as long as this handle.
+        // Sending cannot fail, because the table lives as long as this handle.
         let _ = self.commands.send(Command::Sync(sync)).await;
     }
 
-    /// Stops every task and waits until they have ended.
+    /// Stops all tasks and waits until they have ended.
     pub(crate) async fn stop_all(&self) {
         let (done, stopped) = oneshot::channel();
         if self.commands.send(Command::StopAll(done)).await.is_ok() {
-            // The table answers or is gone, and then nothing is left to wait for.
+            // An error means that the table is gone, so there is nothing to wait for.
             let _ = stopped.await;
         }
     }
@@ -86,24 +85,24 @@ impl TableHandle {
 struct Table {
     node: Arc<NodeContext>,
     allocs: BTreeMap<Uuid, AllocHandle>,
-    /// Those of which only the files are left: nothing of them runs or is to be said.
+    /// Finished allocations of which only files are left: nothing runs or needs to be reported.
     finished: BTreeSet<Uuid>,
-    /// While a full set comes in, in one message or several: what it has named so far.
+    /// The allocations named so far by a full set that is still arriving, in one or more messages.
     named: Option<BTreeSet<Uuid>>,
-    /// What the present session has sent.
+    /// The specifications sent in the current session.
     specs: BTreeMap<SpecKey, SentSpec>,
-    /// Those that this table removes itself; of no interest once it has swept.
+    /// Allocations removed by this table before its sweep; none after the sweep.
     removed_before_sweep: Option<BTreeSet<Uuid>>,
-    /// What is done beside taking orders.
+    /// Removals and kills that run in the background.
     background: JoinSet<()>,
-    /// Waits for what is over to be written down: its runner is not needed any more then. On a full disk it
-    /// may wait for long, and no one waits for it.
+    /// Waits until the end of finished allocations is on disk, after which their runners are not needed. This may
+    /// take long on a full disk, so nothing else waits for it.
     finishing: JoinSet<Uuid>,
 }
 
 impl Table {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        // Asked once the servers have said what there is; the answer may take as long as a supervisor.
+        // The supervisor is asked after the first full set; its answer may have to wait until a supervisor runs.
         let mut listing = JoinSet::new();
         let mut swept = false;
         loop {
@@ -117,7 +116,7 @@ impl Table {
                     }
                     Some(Command::StopAll(done)) => {
                         self.stop_all().await;
-                        // Whoever asked may have given up.
+                        // The requester may have been cancelled.
                         let _ = done.send(());
                     }
                     None => return,
@@ -133,8 +132,9 @@ impl Table {
         }
     }
 
-    /// What the predecessor wrote down. Answers the newest state index among what may run: what is over is not written
-    /// anew when the servers were restored from an older copy, and no older state makes it run.
+    /// Resumes the stored allocations. Returns the newest state index of those that may run. Finished ones do not
+    /// count: their files are not rewritten when the servers are restored from an older snapshot, and no older state
+    /// makes them run again.
     fn restore(&mut self) -> io::Result<u64> {
         let mut acted_on = 0;
         for (id, stored, tasks) in self.node.store.load()? {
@@ -159,7 +159,7 @@ impl Table {
         self.allocs.insert(id, handle);
     }
 
-    /// Whether a full set is complete with this message.
+    /// Applies a message. Returns whether it completes a full set.
     fn sync(&mut self, sync: AllocSync) -> bool {
         if sync.full {
             self.specs.clear();
@@ -209,14 +209,14 @@ impl Table {
         }
     }
 
-    /// The servers know that nothing of it runs or will run. Its files stay; its specification and runner go
-    /// as soon as all that is written down here too.
+    /// Finishes an allocation after the servers have confirmed that it is over. Keeps its files, but drops its
+    /// specification and runner once its end is also on disk here.
     fn finish(&mut self, id: Uuid) {
         let Some(handle) = self.allocs.get(&id) else {
             self.finished.insert(id);
             return;
         };
-        // It does not run anyway, unless this node has lost what it had reported itself.
+        // It runs only if this node has lost the state in which it reported the end.
         handle.set_desired(Desired::Stop);
         let over = handle.over();
         let context = Arc::clone(&handle.context);
@@ -227,8 +227,8 @@ impl Table {
         });
     }
 
-    /// Servers that knew that it is over do not any more, since their state is an older one: they are told
-    /// again, by what was written down. False if that is gone; it does not run again in any case.
+    /// Resumes a finished allocation from disk, to report its end again to servers that were restored from an older
+    /// state. Returns false if its files are lost; the allocation does not run again in either case.
     fn take_up_again(&mut self, id: Uuid) -> bool {
         match self.node.store.load_one(id) {
             Ok(Some((stored, tasks))) => {
@@ -258,7 +258,7 @@ impl Table {
         };
         tracing::info!("allocation {id} of job {:?} is assigned to this node", allocation.job_id);
         let desired = desired(&allocation);
-        // If this node has reported it before, what it reports from now on is later.
+        // Start from the stamp of this node's earlier reports, if any, so that later reports are newer.
         let tasks = StoredTasks { stamp: allocation.client_stamp, ..StoredTasks::default() };
         let assignment = assignment(allocation, sent, state_index);
         let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, false);
@@ -269,8 +269,8 @@ impl Table {
     fn change(&mut self, id: Uuid, allocation: Allocation, state_index: u64, full: bool) {
         let Some(handle) = self.allocs.get(&id) else { return };
         if full {
-            // The servers' knowledge is compared once a session: a report that was committed just
-            // before this agent or a server ended need not be sent again.
+            // Compare with the servers' knowledge once per session. A report committed just before this agent or
+            // a server ended does not need to be sent again.
             let board = &handle.context.board;
             let agrees = |known: &AllocClientState| {
                 known.client_status == allocation.client_status
@@ -285,12 +285,12 @@ impl Table {
             });
         }
         let present = handle.context.assignment();
-        // A full set is all that the servers say, even where they were restored from an older copy.
+        // A full set is authoritative even if it is older, because the servers may have been restored from a snapshot.
         if !full && allocation.alloc_modify_index < present.allocation.alloc_modify_index {
             return;
         }
         handle.set_desired(desired(&allocation));
-        // Written down anew by an older state too: this node's successor is to find none that is newer than theirs.
+        // Also store an older state, so that the next agent does not find an index that is newer than the servers'.
         let went_back = full && state_index < present.state_index;
         if allocation.alloc_modify_index == present.allocation.alloc_modify_index && !went_back {
             return;
@@ -299,7 +299,7 @@ impl Table {
         let sent = match self.specs.get(&spec_key(&allocation)) {
             Some(sent) => sent.clone(),
             None if same_spec => present.sent.clone(),
-            // It is only stopped, which needs none.
+            // A lost allocation is only stopped, which does not need the specification.
             None if allocation.client_status() == ClientStatus::Lost => return,
             None => {
                 tracing::error!("a server changed allocation {id} without its job's specification");
@@ -309,7 +309,7 @@ impl Table {
         handle.set_assignment(assignment(allocation, sent, state_index));
     }
 
-    /// Stops an allocation and removes all that there is of it.
+    /// Stops an allocation and removes everything about it.
     fn remove(&mut self, id: Uuid) {
         let handle = self.allocs.remove(&id);
         if !self.finished.remove(&id) && handle.is_none() {
@@ -324,7 +324,7 @@ impl Table {
         self.background.spawn(async move {
             if let Some(handle) = handle {
                 handle.over().await;
-                // With the handle goes its writer, which would write the files again.
+                // Dropping the handle ends its writer, which could write the files again.
                 drop(handle);
             }
             let directory = node.allocs_directory.join(id.to_string());
@@ -342,8 +342,8 @@ impl Table {
         });
     }
 
-    /// Tasks of allocations that this node has not, since their state was lost here, are killed; ended
-    /// attempts that nobody will ask for are forgotten.
+    /// Kills tasks of allocations that are unknown here because their state was lost. Forgets ended attempts that no
+    /// runner will ask for.
     fn sweep(&mut self, reports: Vec<TaskReport>) {
         let removed = self.removed_before_sweep.take().unwrap_or_default();
         for report in reports {
@@ -379,7 +379,7 @@ impl Table {
     }
 }
 
-/// Whether the task has gone on since that attempt.
+/// Returns whether the task is dead or has a later attempt.
 fn is_past(handle: &AllocHandle, report: &TaskReport) -> bool {
     let task = handle.context.board.task(&report.key.task);
     task.phase() == Phase::Dead || task.attempt > report.key.attempt
@@ -395,7 +395,7 @@ fn spec_key(allocation: &Allocation) -> SpecKey {
 }
 
 fn assignment(allocation: Allocation, sent: SentSpec, state_index: u64) -> Assignment {
-    // One that cannot be read has no group, so the allocation is refused with a sentence of its own.
+    // An unreadable specification has no groups, so the allocation is refused with an error message.
     let job = JobSpec::parse(&sent.json).unwrap_or_else(|text| {
         tracing::error!("allocation of job {:?}: {text}", allocation.job_id);
         JobSpec::default()

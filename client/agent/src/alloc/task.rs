@@ -1,6 +1,6 @@
-//! The life of one task: set up, started, waited for, restarted by its policy, killed when asked to.
-//! Every step can be taken again by the agent's successor without happening twice: starts are idempotent
-//! by attempt, and the supervisor forgets how an attempt ended only when that is written down here.
+//! Runs one task: sets it up, starts it, waits for its exit, restarts it by its policy, and kills it on request. The
+//! next agent can repeat every step without effect: starts are idempotent per attempt, and the supervisor drops an
+//! exit only after it is stored here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,17 @@ use crate::supervisor::handle::Started;
 use crate::supervisor::now_ns;
 use crate::supervisor::protocol::{Exit, TaskKey, TaskReport};
 
-/// What is wanted of a task.
+/// The desired state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Run,
     Stop(StopReason),
 }
 
-/// Why a task is stopped; it shows in the task's events.
+/// Why a task is stopped; shown in the task's events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
-    /// The servers, the operator or the agent's end.
+    /// Stopped by the servers, the operator or the agent's shutdown.
     Asked,
     SiblingFailed(String),
     LeaderDead,
@@ -46,15 +46,14 @@ pub(crate) struct TaskRunner {
     pub(crate) order: watch::Receiver<Order>,
 }
 
-/// What follows from a step.
+/// Whether the task's state machine continues after a step.
 enum Next {
     Again,
     Over,
 }
 
 impl TaskRunner {
-    /// Returns when the task is dead. May be cancelled at any point: what is written down is enough to
-    /// go on.
+    /// Returns when the task is dead. Cancel-safe: the stored state is sufficient to resume.
     pub(crate) async fn run(mut self) {
         if self.alloc.board.task(&self.name).state.events.is_empty() {
             self.alloc.board.event(&self.name, events::received());
@@ -91,7 +90,7 @@ impl TaskRunner {
         }
     }
 
-    /// Waits for the order to stop. Without anybody who could give it, it never comes.
+    /// Waits for the order to stop. Never returns if the sender is gone.
     async fn stop_ordered(&mut self) -> StopReason {
         let stopped = self.order.wait_for(|order| *order != Order::Run).await;
         match stopped.map(|order| order.clone()) {
@@ -100,7 +99,7 @@ impl TaskRunner {
         }
     }
 
-    /// Directories, the payload, and everything that would make a start fail for certain.
+    /// Creates directories and payload, and fails the task for reasons that would certainly make its start fail.
     async fn set_up(&self, assignment: &Assignment) -> Next {
         if self.was_started().await {
             self.alloc.board.update(&self.name, |task| task.set_phase(Phase::Launching));
@@ -119,7 +118,7 @@ impl TaskRunner {
         self.alloc.board.event(&self.name, events::building_directory());
         let directories = self.directories();
         let user = task.user.clone();
-        // Without a payload there is no file, whatever the task's block says: as under Nomad.
+        // Without a payload no file is written, even if the task asks for one; as in Nomad.
         let sent = Some(&assignment.sent.payload).filter(|payload| !payload.is_empty());
         let payload = task.payload_file().zip(sent).map(|(file, bytes)| (file.to_owned(), bytes.clone()));
         let built = tokio::task::spawn_blocking(move || {
@@ -137,10 +136,10 @@ impl TaskRunner {
         }
     }
 
-    /// Whether a predecessor set the task up and started it, though that is not written down: the task's
-    /// files are its own by now, and whatever is wrong with them, the process must not be lost sight of.
+    /// Returns whether a previous agent set up and started the task without storing that. Such a task owns its files,
+    /// so it must not be set up again; even if the files are broken, its process must be tracked.
     async fn was_started(&self) -> bool {
-        // Most tasks are new, and then the supervisor need not be asked.
+        // A task without a directory is new; this spares most tasks a request to the supervisor.
         if tokio::fs::symlink_metadata(self.directories().task).await.is_err() {
             return false;
         }
@@ -159,10 +158,10 @@ impl TaskRunner {
         TaskDirectories::new(&self.alloc.directory, &self.name)
     }
 
-    /// Starts the attempt. It may have been started by the agent's predecessor, so an order to stop is
-    /// obeyed only after the supervisor has been asked. The disk is not waited for: a successor that
-    /// finds an older state asks the supervisor for the older attempt, which is not forgotten before a
-    /// newer state is written down, and so comes to this very one.
+    /// Starts the attempt. A previous agent may have started it already, so an order to stop is obeyed only after the
+    /// supervisor was asked. Does not wait for the disk: if the next agent finds an older state, it asks the
+    /// supervisor for the older attempt, whose exit the supervisor keeps until a newer state is stored, and so
+    /// arrives at this attempt.
     async fn launch(&self, assignment: &Assignment) -> Next {
         let start = program::of_task(&self.alloc, assignment, &self.name, self.key(), &self.directories());
         let started = match start {
@@ -187,7 +186,7 @@ impl TaskRunner {
         }
     }
 
-    /// Until it ends by itself, or until it has been stopped.
+    /// Waits until the task ends by itself or has been stopped.
     async fn wait(&mut self, assignment: &Assignment) -> Next {
         let key = self.key();
         let supervisor = self.alloc.node.supervisor.clone();
@@ -211,15 +210,15 @@ impl TaskRunner {
         } else {
             self.decide(self.after_exit(assignment, &exit))
         };
-        // Only what is written down here may the supervisor forget. What it keeps beyond that is forgotten
-        // with the next agent's start.
+        // The supervisor may drop the exit only if it is stored here. If storing failed, the next agent's sweep drops
+        // it.
         if self.alloc.board.flush().await {
             supervisor.forget(&key).await;
         }
         next
     }
 
-    /// The kill signal to its first process; after the time-out SIGKILL to all of its group.
+    /// Sends the kill signal to the first process, and after the timeout SIGKILL to the whole process group.
     async fn kill(
         &self,
         task: Option<&TaskSpec>,
@@ -238,7 +237,7 @@ impl TaskRunner {
             .board
             .event(&self.name, events::killing(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)));
         let supervisor = &self.alloc.node.supervisor;
-        // A supervisor may go away and come back meanwhile; the time-out runs all the same.
+        // The timeout includes the time in which the supervisor may be unavailable.
         let gently = async {
             supervisor.signal(key, program::kill_signal(&spec) as i32, false).await;
             ended.as_mut().await

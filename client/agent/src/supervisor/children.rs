@@ -1,4 +1,4 @@
-//! What the kernel is asked about the processes of tasks, and what is done to those that stay behind.
+//! Checks and reaps child processes, and kills processes that tasks leave behind.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -15,30 +15,30 @@ use super::process;
 use super::protocol::Exit;
 use super::record::Record;
 
-/// Nomad's code for an end by a signal: this plus the signal's number.
+/// Nomad's exit code for a task killed by a signal is this plus the signal's number.
 const SIGNAL_EXIT_BASE: i32 = 128;
 
-/// Whether a child waits to be reaped. A real-time signal has no name here, so the look fails; that it
-/// does not find the child alive is what counts.
+/// Returns whether a child has ended and is not reaped yet. `waitid` fails for a child that ended by a real-time
+/// signal, which `nix` cannot represent; any result other than `StillAlive` therefore counts as ended.
 pub(crate) fn has_ended(pid: i32) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
 }
 
-/// The end of a child in Nomad's terms.
+/// Converts a child's exit status to Nomad's terms.
 pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     let signal = status.signal().unwrap_or(0);
     Exit { code: status.code().or(Some(SIGNAL_EXIT_BASE + signal)), signal, at_ns: now_ns() }
 }
 
-/// Processes that lost their parent come to the supervisor and are nobody's task; they are reaped, up to
-/// one that is.
+/// Reaps ended processes that were re-parented to the supervisor and are not tasks. Stops when only tasks are left
+/// to reap.
 pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         let ended = match waitid(Id::All, flags) {
             Ok(status) => status.pid().map(Pid::as_raw).into_iter().collect(),
-            // One has ended by a real-time signal, which has no name here; only /proc tells which one.
+            // A child ended by a real-time signal, which `nix` cannot represent. Find its pid in /proc.
             Err(Errno::EINVAL) => process::ended_children(),
             Err(_) => return,
         };
@@ -46,9 +46,9 @@ pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
         let mut has_reaped = false;
         for pid in orphans {
             match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-                // Its first thread has ended, and others of it run.
+                // The main thread has ended, but other threads of the process still run.
                 Ok(WaitStatus::StillAlive) => {}
-                // It is reaped; by which signal it ended is of no interest.
+                // The process is reaped. EINVAL means that it ended by a real-time signal.
                 Ok(_) | Err(Errno::EINVAL) => has_reaped = true,
                 Err(_) => return,
             }
@@ -59,9 +59,9 @@ pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
     }
 }
 
-/// What a process of another supervisor's left in its group. The group's number cannot have been given
-/// away while members live, but they may all have gone: only those that were given the task's
-/// environment are killed.
+/// Kills the remaining processes in the group of a task that an earlier supervisor started. The kernel does not
+/// reuse the group's id while it has members, but the group may have emptied and the id been reused. So only
+/// processes with the allocation's id in their environment are killed.
 pub(crate) fn kill_leftovers(record: &Record) {
     let mark = format!("NOMAD_ALLOC_ID={}", record.key.alloc);
     for member in process::group_members(record.pid) {
@@ -72,8 +72,8 @@ pub(crate) fn kill_leftovers(record: &Record) {
     }
 }
 
-/// Each task takes four descriptors here, so the supervisor takes all that it may have. Answers what the
-/// limit was, which is what tasks get.
+/// Raises the limit of open files to its maximum, because each task takes four descriptors. Returns the
+/// former limit, which launchers restore for tasks.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -94,7 +94,7 @@ mod tests {
             let child = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
             i32::try_from(child.id()).unwrap()
         };
-        // The kernel names the eldest first.
+        // `waitid` reports the oldest child first.
         let orphans = [child("kill -40 $$"), child("exit 3"), child("kill -41 $$"), child("exit 0")];
         let task = child("kill -42 $$");
         let is_zombie = |pid: &i32| process::stat(*pid).is_some_and(|stat| stat.zombie);
@@ -103,7 +103,7 @@ mod tests {
             assert!(Instant::now() < deadline, "they do not end");
             std::thread::park_timeout(Duration::from_millis(5));
         }
-        // Other tests of this process have children too.
+        // Other tests in this process have children too, so wait for these in particular.
         while orphans.iter().any(is_zombie) {
             reap_orphans(|pid| !orphans.contains(&pid));
             assert!(Instant::now() < deadline, "they are not reaped");

@@ -1,5 +1,5 @@
-//! The agent's side of the supervisor: starts it if it is not there, comes back to it when the
-//! connection is lost, and asks again what was not answered.
+//! The agent's connection to the supervisor: starts the supervisor if none is running, reconnects when the
+//! connection is lost, and repeats unanswered requests.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -21,33 +21,33 @@ use super::release::{Release, VERSION_VARIABLE};
 use crate::limits::{EXIT_QUEUE_MAX, OUTBOUND_QUEUE_MAX, SUPERVISOR_START_TIMEOUT};
 use crate::options::SupervisorProgram;
 
-/// How often a supervisor that was started is tried until it listens.
+/// Interval of connection attempts while a supervisor starts.
 const CONNECT_POLL: Duration = Duration::from_millis(10);
-/// Between two starts of a supervisor that ends at once.
+/// Least time between two starts of a supervisor that ends at once.
 const SPAWN_PAUSE: Duration = Duration::from_millis(200);
-/// An agent that begins waits this long for its supervisor, to tell the servers which one it is.
+/// How long a starting agent waits for its supervisor, so that it can report the supervisor's version to the servers.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
-/// Pause after a supervisor could not be started at all.
+/// Pause after a supervisor failed to start.
 const START_AGAIN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the supervisor is, and what starts it.
+/// Where the supervisor's files are, and how to start it.
 pub(crate) struct SupervisorPlace {
     pub(crate) program: SupervisorProgram,
-    /// The version that one is told which this agent starts.
+    /// The agent's version, passed to a supervisor that this agent starts.
     pub(crate) version: String,
     pub(crate) socket: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) log: PathBuf,
 }
 
-/// What became of a start.
+/// Outcome of a start request.
 #[derive(Debug)]
 pub(crate) enum Started {
-    /// It runs, or has run: this attempt was started, now or earlier.
+    /// This attempt was started, now or earlier; it may have ended.
     Attempt(TaskReport),
-    /// Another attempt of the task runs, so this one was not started.
+    /// Another attempt of the task is running, so this one was not started.
     Other(TaskReport),
-    /// It could not be executed.
+    /// The program could not be executed.
     Failed(String),
 }
 
@@ -56,19 +56,19 @@ struct Call {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Asks the supervisor; every question waits until there is one that answers it.
+/// Sends requests to the supervisor. Every request waits until a supervisor answers it.
 #[derive(Clone)]
 pub(crate) struct SupervisorHandle {
     calls: mpsc::Sender<Call>,
     exits: broadcast::Sender<(TaskKey, Exit)>,
-    /// Rises with every new connection: what was announced in between was not heard.
+    /// Incremented with every new connection. Exits announced between two connections were missed.
     connection: watch::Receiver<u64>,
-    /// Of the supervisor that was connected last.
+    /// The release of the supervisor connected last.
     release: watch::Receiver<Option<Release>>,
 }
 
 impl SupervisorHandle {
-    /// Begins to keep a connection, in a task of its own that ends with the last handle.
+    /// Starts a background task that maintains the connection and ends with the last handle.
     pub(crate) fn begin(place: SupervisorPlace) -> Self {
         let (calls, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let (exits, _) = broadcast::channel(EXIT_QUEUE_MAX);
@@ -78,20 +78,20 @@ impl SupervisorHandle {
         Self { calls, exits, connection, release }
     }
 
-    /// Which program the supervisor is, as far as that is known.
+    /// Returns the supervisor's release, if known.
     pub(crate) fn release(&self) -> Option<Release> {
         self.release.borrow().clone()
     }
 
-    /// Which program each supervisor is that is found.
+    /// Subscribes to the release of each supervisor that is connected.
     pub(crate) fn releases(&self) -> watch::Receiver<Option<Release>> {
         self.release.clone()
     }
 
-    /// Waits until there is a supervisor, and not for long.
+    /// Waits until a supervisor is connected, for at most [`CONNECTED_WITHIN`].
     pub(crate) async fn connected(&self) {
         let mut connection = self.connection.clone();
-        // Without one the agent goes on: what is asked of it waits.
+        // Without a supervisor the agent continues; requests wait for one.
         let _ = timeout(CONNECTED_WITHIN, connection.wait_for(|count| *count > 0)).await;
     }
 
@@ -100,7 +100,7 @@ impl SupervisorHandle {
             let (answer, answered) = oneshot::channel();
             let call = Call { request: request.clone(), answer };
             if self.calls.send(call).await.is_err() {
-                // The runtime is going down; whoever waits here goes with it.
+                // The runtime is shutting down and will cancel this future.
                 std::future::pending::<()>().await;
             }
             if let Ok(answer) = answered.await {
@@ -109,7 +109,7 @@ impl SupervisorHandle {
         }
     }
 
-    /// Starts an attempt; asking again, even of another supervisor, never starts it twice.
+    /// Starts an attempt. Repeating the request, even to another supervisor, never starts it twice.
     pub(crate) async fn start(&self, task: StartTask) -> Started {
         match self.ask(Request::Start(Box::new(task))).await {
             Answer::Started(report) => Started::Attempt(report),
@@ -119,7 +119,7 @@ impl SupervisorHandle {
         }
     }
 
-    /// Waits until the attempt has ended. One that the supervisor does not know ended unseen.
+    /// Waits until the attempt has ended. If the supervisor does not know the attempt, its exit is unknown.
     pub(crate) async fn wait_exit(&self, key: &TaskKey) -> Exit {
         loop {
             let mut exits = self.exits.subscribe();
@@ -143,7 +143,7 @@ impl SupervisorHandle {
         }
     }
 
-    /// Signals the attempt's first process, or its whole group. One that has ended is left alone.
+    /// Signals the attempt's first process, or its whole process group. Does nothing if it has ended.
     pub(crate) async fn signal(&self, key: &TaskKey, signal: i32, whole_group: bool) {
         let request = Request::Signal { key: key.clone(), signal, whole_group };
         if let Answer::Refused { text } = self.ask(request).await {
@@ -151,14 +151,14 @@ impl SupervisorHandle {
         }
     }
 
-    /// The attempt's end is written down here, so the supervisor need not keep it.
+    /// Tells the supervisor to drop the attempt's record, because the agent has stored its exit.
     pub(crate) async fn forget(&self, key: &TaskKey) {
         if let Answer::Refused { text } = self.ask(Request::Forget { key: key.clone() }).await {
             tracing::warn!("{text}");
         }
     }
 
-    /// All attempts that the supervisor knows.
+    /// Returns all attempts known to the supervisor.
     pub(crate) async fn list(&self) -> Vec<TaskReport> {
         match self.ask(Request::List).await {
             Answer::Tasks(reports) => reports,
@@ -166,7 +166,7 @@ impl SupervisorHandle {
         }
     }
 
-    /// Asks the supervisor to end; it does not while tasks live.
+    /// Asks the supervisor to end, which it refuses while tasks are alive.
     pub(crate) async fn quit(&self) {
         if let Answer::Refused { text } = self.ask(Request::Quit).await {
             tracing::warn!("the supervisor goes on: {text}");
@@ -174,7 +174,7 @@ impl SupervisorHandle {
     }
 }
 
-/// Connects again and again until no handle is left.
+/// Maintains the connection until no handle is left.
 async fn keep(
     place: SupervisorPlace,
     mut calls: mpsc::Receiver<Call>,
@@ -210,7 +210,7 @@ async fn keep(
     }
 }
 
-/// Carries questions and answers. True if there is nobody left to ask any.
+/// Exchanges requests and answers over one connection. Returns true if it should not be re-established.
 async fn converse(
     stream: UnixStream,
     calls: &mut mpsc::Receiver<Call>,
@@ -219,7 +219,7 @@ async fn converse(
     let (mut reader, mut writer) = protocol::frames(stream);
     let mut waiting: BTreeMap<u64, oneshot::Sender<Answer>> = BTreeMap::new();
     let mut last_id = 0;
-    // A supervisor that was asked to end is not to be started again.
+    // A supervisor that was asked to quit must not be started again.
     let mut quit_id = None;
     loop {
         tokio::select! {
@@ -232,7 +232,7 @@ async fn converse(
                 let bytes = match protocol::encode(&RequestFrame { id: last_id, request }) {
                     Ok(bytes) => bytes,
                     Err(text) => {
-                        // Who asked may have been cancelled meanwhile.
+                        // The requester may have been cancelled.
                         let _ = answer.send(Answer::Refused { text });
                         continue;
                     }
@@ -246,7 +246,7 @@ async fn converse(
                 Ok(Some(SupervisorFrame::Answer { id, answer })) => {
                     let ends = quit_id == Some(id) && matches!(answer, Answer::Done);
                     if let Some(asker) = waiting.remove(&id) {
-                        // Who asked may have been cancelled meanwhile.
+                        // The requester may have been cancelled.
                         let _ = asker.send(answer);
                     }
                     if ends {
@@ -254,7 +254,7 @@ async fn converse(
                     }
                 }
                 Ok(Some(SupervisorFrame::Exited { key, exit })) => {
-                    // Nobody waits for a task whose end was read before.
+                    // Sending fails if no one waits for the exit of any task.
                     let _ = exits.send((key, exit));
                 }
                 Ok(None) | Err(_) => return false,
@@ -263,8 +263,8 @@ async fn converse(
     }
 }
 
-/// Finds the supervisor, or starts one. A fresh one may lose the race against one that is ending, so it
-/// is started again while there is time.
+/// Connects to the supervisor, or starts one. A new supervisor fails while an old one that is ending holds the lock,
+/// so starting is retried until the timeout.
 async fn connect(place: &SupervisorPlace) -> io::Result<UnixStream> {
     let deadline = Instant::now() + SUPERVISOR_START_TIMEOUT;
     let mut child: Option<Child> = None;

@@ -1,8 +1,8 @@
-//! How a task's process comes to be, so that no kill at any time starts it twice or loses it: the
-//! supervisor starts its own program again as a launcher, writes down the launcher's pid, and only then
-//! tells it what to execute. A launcher whose supervisor is gone reads nothing and ends. Just before it
-//! becomes the program it leaves a mark in a file: a launcher that ended without one has run nothing, so
-//! the attempt may be started again.
+//! Starts task processes so that a kill at any moment neither starts a task twice nor loses it. The
+//! supervisor starts its own program as a launcher, records the launcher's pid, and only then sends it the program to
+//! execute. If the supervisor dies before that, the launcher reads the end of its input and exits. Just before the
+//! launcher executes the program, it creates a mark file. A launcher that died without a mark has not run the program,
+//! so the attempt may be started again.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -23,18 +23,18 @@ use crate::limits::SUPERVISOR_FRAME_BYTES_MAX;
 /// The argument that makes this program a launcher.
 pub(crate) const LAUNCH_FLAG: &str = "--launch";
 
-/// How this very program is started again: arguments that come before the supervisor's own.
+/// How to start this program again: the arguments that precede the supervisor's own.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
     pub(crate) prefix: Vec<OsString>,
 }
 
 impl Launcher {
-    /// Starts a launcher that waits. The stream is where it is told the program and says what failed;
-    /// its end without a word means that the program was executed.
+    /// Starts a launcher that waits for its order. The order is sent over the returned stream, and the launcher
+    /// reports errors on it. If the stream ends without an error, the program was executed.
     pub(crate) fn spawn(&self, stdout: File, stderr: File) -> io::Result<(Child, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
-        // The link leads to this program even after an upgrade has replaced its file.
+        // This link refers to the running program even after an upgrade has replaced the file.
         let child = Command::new("/proc/self/exe")
             .args(&self.prefix)
             .arg(LAUNCH_FLAG)
@@ -46,32 +46,31 @@ impl Launcher {
     }
 }
 
-/// What a launcher is told.
+/// The order sent to a launcher.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LaunchOrder {
     pub(crate) program: Program,
-    /// The file whose being there says that the program was executed.
+    /// The launcher creates this file just before it executes the program.
     pub(crate) mark: PathBuf,
-    /// How many files the program may open until it raises that: as many as the supervisor might
-    /// before it raised its own limit.
+    /// The program's soft limit of open files: the supervisor's own limit before the supervisor raised it.
     pub(crate) open_files_max: u64,
 }
 
-/// What is written to the launcher: a length and the order as JSON.
+/// Encodes an order: its length, then the order as JSON.
 pub(crate) fn encode(order: &LaunchOrder) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(order)?;
     let length = u32::try_from(json.len()).map_err(io::Error::other)?;
     Ok([length.to_be_bytes().as_slice(), &json].concat())
 }
 
-/// The launcher's whole life: reads the program from its standard input and becomes it.
+/// Main function of a launcher: reads the order from standard input and executes the program.
 pub(crate) fn launch() -> ExitCode {
-    // The copy is closed by a successful exec, which is how the supervisor sees the success.
+    // This duplicate is close-on-exec, so the supervisor sees the stream end when exec succeeds.
     let Ok(stream) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
     let mut stream = UnixStream::from(stream);
     let Ok(order) = read_order(&mut stream) else { return ExitCode::FAILURE };
     let text = execute(&order);
-    // If the supervisor is gone too, nobody is left to be told.
+    // If the supervisor is gone, there is no reader.
     let _ = stream.write_all(text.as_bytes());
     ExitCode::from(127)
 }
@@ -88,9 +87,9 @@ fn read_order(stream: &mut UnixStream) -> io::Result<LaunchOrder> {
     Ok(serde_json::from_slice(&json)?)
 }
 
-/// Returns only what went wrong.
+/// Executes the program; returns only if that fails, with the reason.
 fn execute(LaunchOrder { program, mark, open_files_max }: &LaunchOrder) -> String {
-    // A session of its own: no terminal, and a process group that holds the whole task.
+    // A session of its own has no terminal and a process group for the whole task.
     if let Err(error) = setsid() {
         return format!("cannot begin a session: {error}");
     }
@@ -99,7 +98,7 @@ fn execute(LaunchOrder { program, mark, open_files_max }: &LaunchOrder) -> Strin
     if let Err(error) = limited {
         return format!("cannot set the limit of open files: {error}");
     }
-    // Here, since what follows may take away the right to write it.
+    // Create the mark now: after the change of user this process may lack the permission.
     if let Err(error) = File::create(mark) {
         return format!("cannot write {}: {error}", mark.display());
     }
@@ -117,7 +116,7 @@ fn execute(LaunchOrder { program, mark, open_files_max }: &LaunchOrder) -> Strin
     format!("failed to execute {}: {error}", command.display())
 }
 
-/// A relative command may stand in the task's `local` or task directory; else PATH is searched.
+/// Resolves a relative command in the task's `local` directory, then in the task directory, then in PATH.
 fn resolve(directory: &Path, command: &str) -> PathBuf {
     let candidates = [directory.join("local").join(command), directory.join(command)];
     candidates.into_iter().find(|candidate| candidate.is_file()).unwrap_or_else(|| PathBuf::from(command))

@@ -1,4 +1,4 @@
-//! A task's output: from its pipe into numbered files that are rotated by size and count.
+//! Copies a task's output from its pipe into numbered files, rotated by size and count.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use tokio::net::unix::pipe;
 
 use crate::limits::LOG_READ_BYTES;
 
-/// `<directory>/<prefix>.N`: written to the highest N; when that is full a higher one is begun and the
-/// oldest beyond the count are removed.
+/// Log files `<directory>/<prefix>.N`. Writes go to the highest N. When that file is full, the next one is started
+/// and the oldest files beyond the limit are removed.
 pub(crate) struct RotatingLog {
     directory: PathBuf,
     prefix: String,
@@ -26,7 +26,7 @@ pub(crate) struct RotatingLog {
 }
 
 impl RotatingLog {
-    /// Goes on with the highest file that is there. Counts and sizes of zero are taken as one.
+    /// Opens the log at the highest existing file. A count or size of zero is taken as one.
     pub(crate) fn open(
         directory: &Path,
         prefix: &str,
@@ -46,7 +46,7 @@ impl RotatingLog {
         })
     }
 
-    /// Writes all of it. A line goes whole into the next file if the present one has no room for it.
+    /// Writes all bytes. Moves to the next file rather than splitting a line, unless the line exceeds a whole file.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let room =
@@ -74,8 +74,8 @@ impl RotatingLog {
     }
 }
 
-/// How many bytes go into a file that has this much room: all of them, else up to the last line that
-/// ends within it, else none (the next file takes them), else, in a fresh file, as many as fit.
+/// Returns how many bytes to write into a file with this much room: all of them; else up to the last newline
+/// within the room; else none (the next file takes them); but as many as fit if the file is fresh.
 fn fitting(bytes: &[u8], room: usize, fresh: bool) -> usize {
     if bytes.len() <= room {
         return bytes.len();
@@ -88,13 +88,13 @@ fn fitting(bytes: &[u8], room: usize, fresh: bool) -> usize {
 }
 
 fn open_file(directory: &Path, prefix: &str, index: u64) -> io::Result<File> {
-    // No link is followed: the task may be able to write into the directory, and this process may
-    // have rights that the task has not.
+    // Do not follow links: the task may be able to write to the directory, and this process may have more rights
+    // than the task.
     let path = directory.join(format!("{prefix}.{index}"));
     OpenOptions::new().create(true).append(true).mode(0o644).custom_flags(O_NOFOLLOW).open(path)
 }
 
-/// The numbers of the files that are there, lowest first.
+/// Returns the numbers of the existing files in ascending order.
 fn existing(directory: &Path, prefix: &str) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = fs::read_dir(directory)?
         .flatten()
@@ -104,14 +104,14 @@ fn existing(directory: &Path, prefix: &str) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// The open logs, so that two attempts of one task whose output overlaps write through one.
+/// The open logs, shared so that two attempts of one task with overlapping output write through the same log.
 #[derive(Default)]
 pub(crate) struct OpenLogs {
     logs: RefCell<BTreeMap<PathBuf, Weak<RefCell<RotatingLog>>>>,
 }
 
 impl OpenLogs {
-    /// The log of these files, opened if it is not.
+    /// Returns the log of these files, opening it if necessary.
     pub(crate) fn log(
         &self,
         directory: &Path,
@@ -131,7 +131,7 @@ impl OpenLogs {
     }
 }
 
-/// Where a log is, whether or not it is open.
+/// The location and limits of a log, which may not be open.
 pub(crate) struct LogPlace {
     pub(crate) logs: Rc<OpenLogs>,
     pub(crate) directory: PathBuf,
@@ -141,15 +141,14 @@ pub(crate) struct LogPlace {
 }
 
 impl LogPlace {
-    /// The open log.
+    /// Opens the log, or returns it if it is open already.
     pub(crate) fn open(&self) -> io::Result<Rc<RefCell<RotatingLog>>> {
         self.logs.log(&self.directory, &self.prefix, self.files_max, self.file_bytes_max)
     }
 }
 
-/// Moves output until the last writer is gone. A log that cannot be written (a full disk) or opened (a folder
-/// that the task has removed; it is tried again with each piece) loses output rather than stopping the task:
-/// a pipe that nobody empties would block it.
+/// Copies output until no writer is left. If the log cannot be written (full disk) or opened (the task removed the
+/// directory; opening is retried with each read), output is lost. Stopping to read would block the task on a full pipe.
 pub(crate) async fn copy(pipe: pipe::Receiver, place: LogPlace, scratch: Rc<RefCell<Vec<u8>>>) {
     let mut complained = false;
     let mut log = None;
@@ -163,12 +162,12 @@ pub(crate) async fn copy(pipe: pipe::Receiver, place: LogPlace, scratch: Rc<RefC
                 super::say(&format!("output of {} is lost: {error}", place.prefix));
             }
         }
-        // A task that never stops writing must not keep the others from being served.
+        // A task that writes without pause must not starve the others.
         tokio::task::yield_now().await;
     }
 }
 
-/// False if there is no writer any more. Errors are those of the log.
+/// Copies one chunk. Returns false if no writer is left. Errors come from the log.
 fn read_once(
     pipe: &pipe::Receiver,
     place: &LogPlace,

@@ -1,10 +1,10 @@
 //! The node's supervisor: one small process that owns the task processes, their exit codes and their
-//! output, so that tasks do not notice when the agent ends or is replaced.
+//! output, so that tasks keep running undisturbed when the agent ends or is replaced.
 //!
-//! It is killed only by SIGKILL or by being idle. When it is killed, tasks go on: their pipes stay open
-//! at their own end and fill up until the next supervisor reads on. That one finds each process again
-//! by pid, start time and boot, and polls it, since it cannot wait for a process that is not its
-//! child; the exit code of such a task is unknown, and its end counts as a failure.
+//! The supervisor ends only by SIGKILL, on request, or when idle. After SIGKILL its tasks keep running: each
+//! task holds its output pipes open itself, and the pipes fill until the next supervisor reads them. The next
+//! supervisor recognises each process by pid, start time and boot id. It polls these processes because it can
+//! wait only for its own children; their exit codes stay unknown and count as failures.
 
 mod children;
 pub(crate) mod handle;
@@ -30,9 +30,9 @@ use protocol::{Answer, Request, RequestFrame, SupervisorFrame};
 const USAGE: &str = "usage: node-supervisor --socket PATH --state DIRECTORY
        node-supervisor --socket PATH --end     (kill all tasks and end the supervisor)";
 
-/// The whole process of `node-supervisor`: `args` are those after the subcommand. To be called
-/// before anything has started a thread or a runtime. `--socket PATH --state DIRECTORY` supervises until
-/// idle; `--socket PATH --end` kills every task and ends the supervisor that listens there.
+/// Main function of the `node-supervisor` process. `args` are the arguments after the subcommand. Must be called
+/// before any thread or runtime is started. `--socket PATH --state DIRECTORY` supervises until idle;
+/// `--socket PATH --end` kills all tasks and ends the supervisor that listens on that socket.
 pub fn supervisor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if args.first().is_some_and(|arg| arg == launch::LAUNCH_FLAG) {
@@ -52,7 +52,7 @@ pub fn supervisor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The socket, and the state directory unless `--end` is asked for.
+/// Returns the socket and the state directory; no state directory if `--end` is given.
 fn parse(args: &[OsString]) -> Option<(PathBuf, Option<PathBuf>)> {
     let (mut socket, mut state, mut ends) = (None, None, false);
     let mut args = args.iter();
@@ -68,25 +68,25 @@ fn parse(args: &[OsString]) -> Option<(PathBuf, Option<PathBuf>)> {
 }
 
 fn supervise(args: &[OsString], socket: &Path, state: &Path) -> io::Result<()> {
-    // What stands before our own arguments selects the subcommand, and does so again for launchers.
+    // The arguments before our own select the subcommand; launchers need them for the same purpose.
     let all: Vec<OsString> = std::env::args_os().skip(1).collect();
     let prefix = all[..all.len().saturating_sub(args.len())].to_vec();
     let (socket, state) = (std::path::absolute(socket)?, std::path::absolute(state)?);
     close_inherited();
-    // Fails only where this process already leads a session, which is as good.
+    // Fails only if this process already leads a session, which is just as good.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/")?;
     block_on(serve::run(socket, &state, launch::Launcher { prefix }))
 }
 
-/// Whatever else whoever started the agent had open: it would stay open for as long as tasks run, and
-/// someone may wait for its end.
+/// Closes descriptors inherited from the agent's starter. They would stay open as long as tasks run, while another
+/// process may wait for them to be closed.
 fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The directory that was just read is among them and is closed already.
+        // The list includes the descriptor of the directory listing, which is closed by now.
         let _ = nix::unistd::close(descriptor);
     }
 }
@@ -96,12 +96,12 @@ fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
-/// Asks the supervisor behind the socket to kill all tasks and to end. No supervisor is as good.
+/// Asks the supervisor behind the socket to kill all tasks and to end. Succeeds if no supervisor listens.
 async fn end(socket: &Path) -> io::Result<()> {
     let (address, _directory) = protocol::socket_address(socket)?;
     let Ok(stream) = UnixStream::connect(address).await else { return Ok(()) };
     let (mut reader, mut writer) = protocol::frames(stream);
-    // Quit is refused while processes die, and the connection ends when the supervisor does.
+    // The supervisor refuses Quit while tasks are still dying. It closes the connection when it ends.
     for id in 0..100 {
         let request = if id == 0 { Request::KillAll } else { Request::Quit };
         if protocol::send(&mut writer, &RequestFrame { id, request }).await.is_err() {
@@ -121,13 +121,13 @@ async fn end(socket: &Path) -> io::Result<()> {
     Err(io::Error::other("tasks of the supervisor do not die"))
 }
 
-/// One line in the supervisor's log. It has no subscriber of the agent's logging: its standard error
-/// is a file. A disk that is full loses the line; `eprintln!` would panic.
+/// Writes one line to the supervisor's log, which is its standard error, redirected to a file. Drops the line
+/// if the disk is full, where `eprintln!` would panic.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{} node-supervisor: {text}", now_ns() / 1_000_000_000);
 }
 
-/// Nanoseconds since 1970.
+/// Returns the current time in nanoseconds since 1970.
 pub(crate) fn now_ns() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)

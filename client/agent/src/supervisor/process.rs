@@ -1,9 +1,9 @@
-//! What /proc says of a process. A pid alone names nothing for long: with the time it was started
-//! at it names one process of this boot.
+//! Process information from /proc. Pids are reused, so a process is identified by its pid and its start
+//! time, which together are unique within one boot.
 
 use std::fs;
 
-/// The parts of /proc/PID/stat that tell a process from a later one with its number.
+/// Fields of /proc/PID/stat that identify a process and its place among others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessStat {
     pub(crate) pid: i32,
@@ -11,17 +11,17 @@ pub(crate) struct ProcessStat {
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) session: i32,
-    /// Clock ticks since boot.
+    /// Start time in clock ticks since boot.
     pub(crate) start_ticks: u64,
 }
 
-/// Reads /proc/PID/stat; none if there is no such process.
+/// Reads /proc/PID/stat; returns none if there is no such process.
 pub(crate) fn stat(pid: i32) -> Option<ProcessStat> {
     parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The process's name stands in parentheses and may itself hold spaces and parentheses, so the
-/// fields are counted from the last one.
+/// Parses a line of /proc/PID/stat. The process name is in parentheses and may itself contain spaces and
+/// parentheses, so fields are counted from the last closing parenthesis.
 fn parse_stat(pid: i32, line: &str) -> Option<ProcessStat> {
     let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_whitespace().collect();
     Some(ProcessStat {
@@ -34,35 +34,35 @@ fn parse_stat(pid: i32, line: &str) -> Option<ProcessStat> {
     })
 }
 
-/// Whether the process that was started at this time still runs.
+/// Returns whether the process with this pid and start time is still running.
 pub(crate) fn is_alive(pid: i32, start_ticks: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.start_ticks == start_ticks && !stat.zombie)
 }
 
-/// All living processes of a group.
+/// Returns all living processes of a process group.
 pub(crate) fn group_members(group: i32) -> Vec<ProcessStat> {
     all().filter(|stat| stat.group == group && !stat.zombie).collect()
 }
 
-/// Children of this process that have ended and wait to be reaped.
+/// Returns the children of this process that have ended and are not reaped yet.
 pub(crate) fn ended_children() -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     all().filter(|stat| stat.parent == own && stat.zombie).map(|stat| stat.pid).collect()
 }
 
-/// All processes, by reading all of /proc.
+/// Returns all processes in /proc.
 fn all() -> impl Iterator<Item = ProcessStat> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat)
 }
 
-/// Whether a process was given this very environment entry (`NAME=value`).
+/// Returns whether the process was started with this environment entry (`NAME=value`).
 pub(crate) fn has_environment_entry(pid: i32, entry: &str) -> bool {
     fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
 }
 
-/// The random name of this boot: pids and start times of another one mean nothing.
+/// Returns the random id of this boot. Pids and start times are meaningless in any other boot.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

@@ -1,6 +1,5 @@
-//! What the agent and the supervisor say to each other: JSON in length-prefixed frames over a unix
-//! socket. An agent may be newer or older than the supervisor that it finds, so members are only
-//! ever added, with defaults.
+//! The protocol between agent and supervisor: JSON in length-prefixed frames over a unix socket. The agent
+//! may be newer or older than the supervisor, so members are only ever added, with defaults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +16,7 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use crate::limits::{SUPERVISOR_FRAME_BYTES_MAX, TASK_NAME_BYTES_MAX};
 
-/// One attempt to run a task. Starting is idempotent by this key.
+/// Identifies one attempt to run a task. Starting an attempt is idempotent by this key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct TaskKey {
     pub(crate) alloc: String,
@@ -26,17 +25,17 @@ pub(crate) struct TaskKey {
 }
 
 impl TaskKey {
-    /// The stem of the files that the supervisor keeps for this attempt.
+    /// Returns the stem of the supervisor's file names for this attempt.
     pub(crate) fn file_stem(&self) -> String {
         format!("{}.{}.{}", self.alloc, self.attempt, self.task)
     }
 
-    /// Whether another key names an attempt of the same task.
+    /// Returns whether the other key names an attempt of the same task.
     pub(crate) fn same_task(&self, other: &Self) -> bool {
         self.alloc == other.alloc && self.task == other.task
     }
 
-    /// A key becomes file names, so nothing in it may climb out of a directory.
+    /// Returns whether the key can be used in file names: no part of it may lead out of a directory.
     pub(crate) fn is_safe(&self) -> bool {
         let plain =
             |part: &str| !part.is_empty() && part.len() <= TASK_NAME_BYTES_MAX && !part.contains(['/', '\0']);
@@ -59,7 +58,7 @@ pub(crate) struct LogSettings {
     pub(crate) file_bytes_max: u64,
 }
 
-/// Everything that is needed to run one attempt.
+/// Everything needed to run one attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StartTask {
     pub(crate) key: TaskKey,
@@ -67,41 +66,41 @@ pub(crate) struct StartTask {
     pub(crate) logs: LogSettings,
 }
 
-/// What the launched process executes.
+/// The program that the launcher executes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) command: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) directory: PathBuf,
-    /// The user to run as; the supervisor's own if none is named.
+    /// The user to run as; if not set, the supervisor's own user.
     pub(crate) user: Option<String>,
 }
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exit {
-    /// None: nobody saw it (the supervisor itself had ended).
+    /// None if unknown, because no supervisor ran when the task ended.
     pub(crate) code: Option<i32>,
-    /// The signal that ended it, or zero.
+    /// The signal that ended the task, or zero.
     pub(crate) signal: i32,
     /// Nanoseconds since 1970.
     pub(crate) at_ns: i64,
 }
 
 impl Exit {
-    /// An end that nobody saw.
+    /// An exit that no supervisor observed.
     pub(crate) fn unknown(at_ns: i64) -> Self {
         Self { code: None, signal: 0, at_ns }
     }
 
-    /// Whether the task is known to have done what it was asked to.
+    /// Returns whether the task is known to have succeeded.
     pub(crate) fn is_success(&self) -> bool {
         self.code == Some(0) && self.signal == 0
     }
 }
 
-/// What the supervisor knows of one attempt.
+/// What the supervisor knows about one attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TaskReport {
     pub(crate) key: TaskKey,
@@ -110,22 +109,22 @@ pub(crate) struct TaskReport {
     pub(crate) exit: Option<Exit>,
 }
 
-/// A question of the agent.
+/// A request from the agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Run it, unless this attempt was started before.
+    /// Starts the task, unless this attempt was started before.
     Start(Box<StartTask>),
-    /// Signal the task's first process, or its whole process group.
+    /// Signals the task's first process, or its whole process group.
     Signal { key: TaskKey, signal: i32, whole_group: bool },
-    /// What is known of one attempt.
+    /// Asks for the report of one attempt.
     Status { key: TaskKey },
-    /// The agent has written down how it ended.
+    /// Drops the record of an ended attempt, once the agent has stored its exit.
     Forget { key: TaskKey },
-    /// What is known of all.
+    /// Asks for the reports of all attempts.
     List,
-    /// SIGKILL for every task.
+    /// Sends SIGKILL to every task.
     KillAll,
-    /// End, unless tasks live.
+    /// Ends the supervisor, unless tasks are alive.
     Quit,
 }
 
@@ -133,11 +132,11 @@ pub(crate) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Started(TaskReport),
-    /// It could not be executed; nothing runs.
+    /// The program could not be executed; nothing runs.
     StartFailed {
         text: String,
     },
-    /// Another attempt of the same task lives.
+    /// Another attempt of the same task is alive.
     Busy(TaskReport),
     Status(Option<TaskReport>),
     Tasks(Vec<TaskReport>),
@@ -147,14 +146,14 @@ pub(crate) enum Answer {
     },
 }
 
-/// A question with the number that its answer will carry.
+/// A request with the number that its answer will carry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RequestFrame {
     pub(crate) id: u64,
     pub(crate) request: Request,
 }
 
-/// What the supervisor sends.
+/// A frame from the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SupervisorFrame {
     Answer {
@@ -168,19 +167,19 @@ pub(crate) enum SupervisorFrame {
     },
 }
 
-/// Where frames come from.
+/// The receiving half of a connection.
 pub(crate) type FrameReader = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
-/// Where frames go.
+/// The sending half of a connection.
 pub(crate) type FrameWriter = FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>;
 
-/// Both ends of a connected socket.
+/// Splits a connected socket into its receiving and its sending half.
 pub(crate) fn frames(stream: UnixStream) -> (FrameReader, FrameWriter) {
     let codec = LengthDelimitedCodec::builder().max_frame_length(SUPERVISOR_FRAME_BYTES_MAX).new_codec();
     let (reader, writer) = stream.into_split();
     (FramedRead::new(reader, codec.clone()), FramedWrite::new(writer, codec))
 }
 
-/// The bytes of a frame, or a sentence if it is larger than the other side takes.
+/// Returns the bytes of a frame, or an error message if it exceeds the size limit.
 pub(crate) fn encode(frame: &impl Serialize) -> Result<Bytes, String> {
     let bytes = serde_json::to_vec(frame).map_err(|error| format!("a request cannot be written: {error}"))?;
     if bytes.len() > SUPERVISOR_FRAME_BYTES_MAX {
@@ -198,7 +197,7 @@ pub(crate) async fn send(writer: &mut FrameWriter, frame: &impl Serialize) -> io
     writer.send(encode(frame).map_err(io::Error::other)?).await
 }
 
-/// Reads one frame; none at the end. May be cancelled without losing anything.
+/// Reads one frame; returns none at the end of the stream. Cancel-safe.
 pub(crate) async fn receive<T: DeserializeOwned>(reader: &mut FrameReader) -> io::Result<Option<T>> {
     match reader.next().await {
         Some(bytes) => Ok(Some(serde_json::from_slice(&bytes?)?)),
@@ -206,8 +205,8 @@ pub(crate) async fn receive<T: DeserializeOwned>(reader: &mut FrameReader) -> io
     }
 }
 
-/// A path to a socket that fits the 107 bytes a unix address has room for. A long one is reached
-/// through the open directory's descriptor, which the caller has to keep until it has connected.
+/// Returns a path to the socket that fits into the 107 bytes of a unix address. A longer path is reached through an
+/// open descriptor of its directory, which the caller must keep open until it has connected.
 pub(crate) fn socket_address(path: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
     use std::os::fd::AsRawFd;
     const SUN_PATH_BYTES: usize = 107;

@@ -1,6 +1,6 @@
-//! What the supervisor keeps on disk, one small file an attempt, so that its successor knows the
-//! processes. Files are replaced by rename and not synced: they have to outlive a kill of this
-//! process, and after a crash of the machine the processes that they name are gone anyway.
+//! The supervisor's records on disk, one small file per attempt, from which the next supervisor learns of the
+//! processes. Files are replaced by rename and not synced: they must survive a kill of this process only,
+//! since a crash of the machine ends the recorded processes too.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::{Exit, LogSettings, TaskKey, TaskReport};
 
-/// The extension of launchers' marks.
+/// Extension of the files that launchers create just before they execute the program.
 const MARK: &str = "executed";
 
-/// One attempt, written before its program may run.
+/// The record of one attempt, written before its program may run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) key: TaskKey,
@@ -43,7 +43,7 @@ pub(crate) struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Makes the directories.
+    /// Opens the state directory and creates its subdirectories.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         let directory = Self { tasks: root.join("tasks"), pipes: root.join("pipes") };
         fs::create_dir_all(&directory.tasks)?;
@@ -51,7 +51,7 @@ impl StateDirectory {
         Ok(directory)
     }
 
-    /// Writes a record in the place of an earlier one.
+    /// Writes a record, replacing an earlier one.
     pub(crate) fn save(&self, record: &Record) -> io::Result<()> {
         let path = self.record_path(&record.key);
         let fresh = path.with_extension("new");
@@ -59,7 +59,7 @@ impl StateDirectory {
         fs::rename(fresh, path)
     }
 
-    /// Removes what is kept of an attempt.
+    /// Removes all files of an attempt.
     pub(crate) fn remove(&self, key: &TaskKey) {
         let pipes = ["stdout", "stderr"].map(|output| self.pipe_path(key, output));
         for path in [self.record_path(key), self.mark_path(key)].into_iter().chain(pipes) {
@@ -71,8 +71,8 @@ impl StateDirectory {
         }
     }
 
-    /// All records that can be read. One that is not whole was being written when the machine went down. No
-    /// error about one of them keeps the others from being found.
+    /// Returns all readable records. Removes incomplete ones: they were being written when the machine crashed. An
+    /// error with one record does not affect the others.
     pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.tasks)?.flatten() {
@@ -83,7 +83,7 @@ impl StateDirectory {
             let bytes = match fs::read(&path) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    // What it says is not known to be wrong, so it stays.
+                    // The content may be valid, so keep the file.
                     super::say(&format!("{} cannot be read and is left alone: {error}", path.display()));
                     continue;
                 }
@@ -103,17 +103,17 @@ impl StateDirectory {
         Ok(records)
     }
 
-    /// Where the pipe of one of the attempt's outputs (`stdout`, `stderr`) stands.
+    /// Returns the path of the pipe for one output (`stdout`, `stderr`) of an attempt.
     pub(crate) fn pipe_path(&self, key: &TaskKey, output: &str) -> PathBuf {
         self.pipes.join(format!("{}.{output}", key.file_stem()))
     }
 
-    /// Where the launcher says that it has become the program.
+    /// Returns the path of the file that the launcher creates just before it executes the program.
     pub(crate) fn mark_path(&self, key: &TaskKey) -> PathBuf {
         self.tasks.join(format!("{}.{MARK}", key.file_stem()))
     }
 
-    /// Makes sure that a mark is that of the launcher which is about to be started.
+    /// Removes an old mark, so that an existing mark always comes from the launcher about to be started.
     pub(crate) fn clear_mark(&self, key: &TaskKey) -> io::Result<()> {
         crate::files::remove(&self.mark_path(key))
     }
@@ -153,7 +153,7 @@ mod tests {
         let place = |name: &str| root.path().join("tasks").join(name);
         fs::write(place("a.3.t.json"), "{\"key\":").unwrap();
         fs::write(place("a.4.t.new"), serde_json::to_vec(&record(4)).unwrap()).unwrap();
-        // Not even root can read this as a file.
+        // A directory cannot be read as a file, not even by root.
         fs::create_dir(place("a.5.t.json")).unwrap();
         let mut found: Vec<u32> = directory.load().unwrap().iter().map(|record| record.key.attempt).collect();
         found.sort_unstable();

@@ -1,4 +1,4 @@
-//! Which program the supervisor is: it outlives agents, and so may be of an older release than the agent that finds it.
+//! Identifies the supervisor's program. A supervisor outlives agents, so it may be older than the agent.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,21 +6,21 @@ use std::os::unix::fs::MetadataExt;
 
 use tokio::net::UnixStream;
 
-/// In the environment of a supervisor: the version of the agent that started it.
+/// Environment variable of the supervisor with the version of the agent that started it.
 pub(crate) const VERSION_VARIABLE: &str = "ORDU_SUPERVISOR_VERSION";
 
-/// The program of the supervisor that the agent has found.
+/// The program of the connected supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Release {
     pub(crate) pid: i32,
-    /// None where it does not tell.
+    /// None if the supervisor's environment does not contain it.
     version: Option<String>,
-    /// Whether it runs the same file as this process. A file that has taken that one's place is another.
+    /// Whether it runs the same file as this process. A file replaced by an upgrade counts as a different one.
     pub(crate) is_current: bool,
 }
 
 impl Release {
-    /// Of the process that listens at the other end; none if the system does not tell.
+    /// Returns the release of the process at the other end; none if the system does not provide the information.
     pub(crate) fn of(stream: &UnixStream) -> Option<Self> {
         let pid = stream.peer_cred().ok()?.pid()?;
         let file = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|file| (file.dev(), file.ino()));
@@ -32,19 +32,19 @@ impl Release {
         })
     }
 
-    /// Its version, for people.
+    /// Returns the version for display.
     pub(crate) fn version(&self) -> &str {
         self.version.as_deref().unwrap_or("unknown")
     }
 
-    /// Adds what a node says of it.
+    /// Adds the node attributes that describe the supervisor.
     pub(crate) fn describe(&self, attributes: &mut BTreeMap<String, String>) {
         attributes.insert("ordu.supervisor.version".into(), self.version().to_owned());
         attributes.insert("ordu.supervisor.current".into(), self.is_current.to_string());
     }
 }
 
-/// The version in a process's environment, as /proc has it.
+/// Finds the version in the contents of /proc/PID/environ.
 fn version_in(environment: &[u8]) -> Option<String> {
     let mut entries = environment.split(|byte| *byte == 0);
     let value =

@@ -1,4 +1,4 @@
-//! The supervisor's socket and its idle end.
+//! The supervisor's main loop: listens on its socket, answers agents, and ends when idle.
 
 use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
 use std::io;
@@ -18,9 +18,8 @@ use super::say;
 use super::tasks::Tasks;
 use crate::limits::{ADOPTED_POLL, EXIT_QUEUE_MAX, SUPERVISOR_IDLE};
 
-/// Signals that someone may have had this process ignore. A handler (that does nothing but wake us)
-/// takes the place of that: what is handled is reset to its default in a program that is executed, what
-/// is ignored would stay ignored in every task.
+/// Signals that the starter of this process may have set to be ignored. Each gets a handler that does nothing. On exec
+/// the kernel resets handled signals to their defaults, but ignored signals would stay ignored in every task.
 const HANDLED_SIGNALS: [SignalKind; 10] = [
     SignalKind::hangup(),
     SignalKind::interrupt(),
@@ -45,7 +44,7 @@ pub(crate) async fn run(socket: PathBuf, state: &Path, launcher: Launcher) -> io
         }
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Whatever a task leaves behind when its parents end comes to this process and is reaped by it.
+    // Orphaned descendants of tasks are re-parented to this process, which reaps them.
     nix::sys::prctl::set_child_subreaper(true)?;
     let mut child_ended = signal(SignalKind::child())?;
     let _handlers = HANDLED_SIGNALS.map(signal);
@@ -75,10 +74,10 @@ pub(crate) async fn run(socket: PathBuf, state: &Path, launcher: Launcher) -> io
             _ = asked_to_quit.recv() => break,
         }
     }
-    // Gone before the lock is: whoever starts next must not lose its own.
+    // Remove the socket before releasing the lock, or the next supervisor's socket would be removed.
     fs::remove_file(&socket)?;
     say("ends: it is idle or was asked to");
-    // The answer to whoever asked is still on its way.
+    // Let the answer to the Quit request go out.
     tokio::time::sleep(Duration::from_millis(20)).await;
     Ok(())
 }
@@ -96,7 +95,7 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(address)
 }
 
-/// One connection: answers in any order, and the ends of tasks.
+/// Serves one connection: answers requests in any order and forwards the exits of tasks.
 async fn serve(tasks: Rc<Tasks>, stream: UnixStream, quit: mpsc::Sender<()>) {
     tasks.connections.set(tasks.connections.get() + 1);
     let (mut reader, mut writer) = protocol::frames(stream);
@@ -116,7 +115,7 @@ async fn serve(tasks: Rc<Tasks>, stream: UnixStream, quit: mpsc::Sender<()>) {
                 let (tasks, answers, quit) = (Rc::clone(&tasks), answers.clone(), quit.clone());
                 tokio::task::spawn_local(async move {
                     let answer = answer(&tasks, request.request, &quit).await;
-                    // A connection that is gone takes no answer; the agent asks again on the next.
+                    // If the connection is gone, the agent repeats the request on the next one.
                     let _ = answers.send(SupervisorFrame::Answer { id: request.id, answer }).await;
                 });
                 continue;
@@ -125,7 +124,7 @@ async fn serve(tasks: Rc<Tasks>, stream: UnixStream, quit: mpsc::Sender<()>) {
                 Some(answer) => answer,
                 None => break,
             },
-            // A connection that fell behind is closed: the agent comes back and asks for all.
+            // Close a connection that lags behind: the agent reconnects and asks for all statuses again.
             exit = exits.recv() => match exit {
                 Ok((key, exit)) => SupervisorFrame::Exited { key, exit },
                 Err(_) => break,
@@ -151,7 +150,7 @@ async fn answer(tasks: &Rc<Tasks>, request: Request, quit: &mpsc::Sender<()>) ->
         }
         Request::Quit if tasks.any_alive() => Answer::Refused { text: "tasks are running".into() },
         Request::Quit => {
-            // A second request while the first is being obeyed changes nothing.
+            // The channel is full if a Quit request is already being handled.
             let _ = quit.try_send(());
             Answer::Done
         }

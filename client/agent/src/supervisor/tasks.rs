@@ -1,4 +1,4 @@
-//! The processes themselves: started, reaped, adopted from a supervisor that was killed, signalled.
+//! The task processes: starts, reaps, signals, and adopts those of a supervisor that was killed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,18 +26,18 @@ use super::{children, now_ns, process, say};
 use crate::limits::{EXIT_QUEUE_MAX, LAUNCH_TIMEOUT, LOG_DRAIN};
 use crate::text::cut;
 
-/// How often a launcher that was killed is looked at until it is dead.
+/// Poll interval while waiting for a killed launcher to die.
 const LAUNCHER_DEATH_POLL: Duration = Duration::from_millis(1);
-/// What a task writes to.
+/// The output streams of a task.
 const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 
 struct Entry {
     record: Record,
-    /// None for a process that an earlier supervisor started.
+    /// None for a process started by an earlier supervisor.
     child: Option<Child>,
-    /// The launcher has not yet become the program.
+    /// Whether the launcher has yet to execute the program.
     launching: bool,
-    /// Its end has been said to whoever listens; before that only this supervisor knows.
+    /// Whether the exit was announced. Until then it is not shown in reports.
     announced: bool,
     readers: Vec<JoinHandle<()>>,
 }
@@ -47,7 +47,7 @@ impl Entry {
         self.record.exit.is_none()
     }
 
-    /// The report as the agent may see it: an end only once all output that there was is in the files.
+    /// Returns the report for the agent. Hides the exit until all output is in the log files.
     fn report(&self) -> TaskReport {
         let mut report = self.record.report();
         if !self.announced {
@@ -57,27 +57,28 @@ impl Entry {
     }
 }
 
-/// By allocation and task.
+/// Locks by allocation and task.
 type StartLocks = BTreeMap<(String, String), Rc<Mutex<()>>>;
 
-/// All attempts that the supervisor knows.
+/// All attempts known to the supervisor.
 pub(crate) struct Tasks {
     directory: StateDirectory,
     launcher: Launcher,
     boot_id: String,
     open_files_max: u64,
     entries: RefCell<BTreeMap<TaskKey, Entry>>,
-    /// One start of a task at a time, so that two agents' worth of requests cannot race.
+    /// Serialises starts per task, so that requests from two agents cannot race.
     starting: RefCell<StartLocks>,
     open_logs: Rc<OpenLogs>,
     scratch: Rc<RefCell<Vec<u8>>>,
     exits: broadcast::Sender<(TaskKey, Exit)>,
-    /// Connections of agents; kept here because both decide when the supervisor is idle.
+    /// Number of agent connections; kept here because tasks and connections together decide whether the supervisor
+    /// is idle.
     pub(crate) connections: Cell<usize>,
 }
 
 impl Tasks {
-    /// Reads the records and takes over the processes that still run.
+    /// Reads the records and adopts the processes that are still running.
     pub(crate) fn open(state: &Path, launcher: Launcher) -> io::Result<Rc<Self>> {
         let tasks = Rc::new(Self {
             directory: StateDirectory::open(state)?,
@@ -97,7 +98,7 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Whatever is wrong with a task's files, it is taken over: else no task could be started or stopped.
+    /// Adopts one recorded attempt. Errors with its files are only logged: failing here would block all other tasks.
     fn adopt(&self, mut record: Record) {
         let key = record.key.clone();
         let same_boot = record.boot_id == self.boot_id;
@@ -126,8 +127,8 @@ impl Tasks {
         self.entries.borrow_mut().insert(key, entry);
     }
 
-    /// Whether a launcher that another supervisor started has become its program. One that has not may
-    /// still be about to: it is killed first, and looked at again.
+    /// Returns whether a launcher started by an earlier supervisor has executed its program. A living launcher without
+    /// a mark could still execute it, so it is killed before the mark is checked again.
     fn was_executed(&self, record: &Record, is_alive: bool) -> bool {
         let mark = self.directory.mark_path(&record.key);
         if is_alive && !mark.exists() {
@@ -139,27 +140,27 @@ impl Tasks {
         mark.exists()
     }
 
-    /// Ends of tasks, from now on.
+    /// Subscribes to the exits of tasks from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<(TaskKey, Exit)> {
         self.exits.subscribe()
     }
 
-    /// Whether any task lives.
+    /// Returns whether any task is alive.
     pub(crate) fn any_alive(&self) -> bool {
         self.entries.borrow().values().any(Entry::is_alive)
     }
 
-    /// What is known of one attempt.
+    /// Returns the report of one attempt.
     pub(crate) fn status(&self, key: &TaskKey) -> Option<TaskReport> {
         self.entries.borrow().get(key).filter(|entry| !entry.launching).map(Entry::report)
     }
 
-    /// What is known of all attempts.
+    /// Returns the reports of all attempts.
     pub(crate) fn list(&self) -> Vec<TaskReport> {
         self.entries.borrow().values().filter(|entry| !entry.launching).map(Entry::report).collect()
     }
 
-    /// Drops what is known of an ended attempt.
+    /// Drops the record of an ended attempt.
     pub(crate) fn forget(&self, key: &TaskKey) -> Answer {
         let mut entries = self.entries.borrow_mut();
         match entries.get(key) {
@@ -173,7 +174,7 @@ impl Tasks {
         }
     }
 
-    /// Starts the attempt, unless it was started before or another one of the task lives.
+    /// Starts the attempt, unless it was started before or another attempt of the task is alive.
     pub(crate) async fn start(self: &Rc<Self>, task: StartTask) -> Answer {
         if !task.key.is_safe() || !plain_name(&task.logs.prefix) {
             return Answer::StartFailed { text: "the task's name cannot be a file's name".into() };
@@ -186,20 +187,20 @@ impl Tasks {
             Some(report) => Answer::Busy(report),
             None => match self.launch(&task).await {
                 Ok(report) => Answer::Started(report),
-                // It may quote the command, and has to fit into a frame.
+                // The error may quote the command; shorten it to fit into a frame.
                 Err(error) => Answer::StartFailed { text: cut(&error.to_string()).into_owned() },
             },
         };
         drop(held);
         let mut starting = self.starting.borrow_mut();
-        // Two: this one and the map's. More wait for it.
+        // Two references are this one and the map's. More mean that other starts wait for the lock.
         if Rc::strong_count(&lock) <= 2 {
             starting.remove(&name);
         }
         answer
     }
 
-    /// This very attempt, living or ended, or a living one of the same task.
+    /// Returns this attempt, alive or ended, or else a living attempt of the same task.
     fn running_attempt(&self, key: &TaskKey) -> Option<TaskReport> {
         let entries = self.entries.borrow();
         let other = || entries.values().find(|entry| entry.record.key.same_task(key) && entry.is_alive());
@@ -216,7 +217,7 @@ impl Tasks {
                     && let Some(child) = &mut entry.child
                     && entry.record.exit.is_none()
                 {
-                    // It has no program to become; only a launcher that hangs is still there.
+                    // The program was not executed, so at most a hanging launcher is left.
                     child.kill()?;
                     child.wait()?;
                 }
@@ -226,13 +227,13 @@ impl Tasks {
         }
     }
 
-    /// The launcher has become the program.
+    /// Marks the attempt as running after the launcher has executed the program.
     fn launched(self: &Rc<Self>, key: &TaskKey) -> io::Result<TaskReport> {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.get_mut(key).ok_or_else(|| io::Error::other("the task was forgotten"))?;
         entry.launching = false;
         if !entry.is_alive() {
-            // It has ended already. Who saw that left it alone, since it might have been the launcher.
+            // The program has ended already. `reap` saved and announced nothing, since the launcher might have failed.
             self.save(&entry.record);
             self.announce_later(key.clone());
         }
@@ -257,7 +258,7 @@ impl Tasks {
             logs: task.logs.clone(),
             exit: None,
         };
-        // The record comes first: from here on the program may run, and must be found.
+        // Save the record before sending the order: once the program runs, the next supervisor must find it.
         self.directory.save(&record)?;
         let entry = Entry { record, child: Some(child), launching: true, announced: false, readers };
         self.entries.borrow_mut().insert(key.clone(), entry);
@@ -280,8 +281,8 @@ impl Tasks {
         }
     }
 
-    /// A pipe whose writing end the task holds open for reading too, so that it neither ends nor fails
-    /// while no supervisor reads.
+    /// Creates a named pipe and opens it for writing and reading. The task inherits this descriptor, so its writes
+    /// neither fail nor see a closed pipe while no supervisor reads.
     fn make_pipe(&self, key: &TaskKey, output: &str) -> io::Result<std::fs::File> {
         let path = self.directory.pipe_path(key, output);
         match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
@@ -291,7 +292,7 @@ impl Tasks {
         OpenOptions::new().read(true).write(true).open(path)
     }
 
-    /// Reads what a task writes from its start on; that its logs can be written is part of its start.
+    /// Starts to read the output of a new task. Fails if its log files cannot be opened, which fails the start.
     fn read_output(&self, key: &TaskKey, settings: &LogSettings) -> io::Result<Vec<JoinHandle<()>>> {
         let mut readers = Vec::new();
         let mut open = Vec::new();
@@ -302,7 +303,7 @@ impl Tasks {
         Ok(readers)
     }
 
-    /// Reads on what a task writes that was taken over.
+    /// Continues to read the output of an adopted task.
     fn read_on(&self, key: &TaskKey, settings: &LogSettings) -> Vec<JoinHandle<()>> {
         let mut readers = Vec::new();
         for output in OUTPUTS {
@@ -330,8 +331,8 @@ impl Tasks {
         }
     }
 
-    /// Looks at every child that has ended. The rest of its process group is killed before it is
-    /// reaped, since until then nothing else can have its number.
+    /// Records the exits of ended children. Kills the rest of each process group before reaping its first process,
+    /// because the kernel cannot reuse the pid until then.
     pub(crate) fn reap(self: &Rc<Self>) {
         let mut ended = Vec::new();
         for (key, entry) in self.entries.borrow_mut().iter_mut() {
@@ -361,7 +362,7 @@ impl Tasks {
         });
     }
 
-    /// Looks at the processes that are not children of this one.
+    /// Checks the adopted processes, which are not children of this process.
     pub(crate) fn poll_adopted(self: &Rc<Self>) {
         let mut ended = Vec::new();
         for (key, entry) in self.entries.borrow_mut().iter_mut() {
@@ -386,8 +387,8 @@ impl Tasks {
         }
     }
 
-    /// Says that a task has ended once its output is in the files, or after a moment: a process that
-    /// left the group may hold the pipe for ever.
+    /// Announces the exit once all output is in the log files, but waits at most [`LOG_DRAIN`]: a process that left the
+    /// group may hold the pipe open for ever.
     fn announce_later(self: &Rc<Self>, key: TaskKey) {
         let tasks = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -400,13 +401,13 @@ impl Tasks {
             let Some(entry) = entries.get_mut(&key) else { return };
             entry.announced = true;
             if let Some(exit) = entry.record.exit.clone() {
-                // No connection is no failure: the agent asks when it comes back.
+                // Sending fails if no agent is connected; the agent asks for the status when it reconnects.
                 let _ = tasks.exits.send((key, exit));
             }
         });
     }
 
-    /// Signals the first process of a task, or its whole group.
+    /// Signals the first process of a task, or its whole process group.
     pub(crate) fn signal(&self, key: &TaskKey, signal: i32, whole_group: bool) -> Answer {
         let Ok(signal) = Signal::try_from(signal) else {
             return Answer::Refused { text: format!("there is no signal {signal}") };
@@ -416,13 +417,13 @@ impl Tasks {
             return Answer::Refused { text: format!("{key} is not known") };
         };
         match send(entry, signal, whole_group) {
-            // It has ended meanwhile, which the agent is about to hear.
+            // ESRCH: the process has ended in the meantime; the agent is about to learn its exit.
             Ok(()) | Err(Errno::ESRCH) => Answer::Done,
             Err(error) => Answer::Refused { text: format!("{key} cannot be signalled: {error}") },
         }
     }
 
-    /// SIGKILL for every living task.
+    /// Sends SIGKILL to every living task.
     pub(crate) fn kill_all(&self) {
         for entry in self.entries.borrow().values() {
             if let Err(error) = send(entry, Signal::SIGKILL, true)
@@ -434,7 +435,7 @@ impl Tasks {
     }
 }
 
-/// A child of ours keeps its number until it is reaped; another's process is looked at first.
+/// Sends a signal. A child's pid cannot be reused before it is reaped; an adopted process is checked first.
 fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
     let record = &entry.record;
     let ours = entry.child.is_some() || process::is_alive(record.pid, record.start_ticks);
@@ -443,7 +444,7 @@ fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
     }
     let pid = Pid::from_raw(record.pid);
     match whole_group {
-        // A launcher has no group of its own yet.
+        // A launcher does not have its own group yet.
         true => killpg(pid, signal).or_else(|_| kill(pid, signal)),
         false => kill(pid, signal),
     }

@@ -5,7 +5,7 @@ use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, Allocation, 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// An assignment in the making.
+/// An allocation with its job specification and payload, to be assigned by the test server.
 #[derive(Clone)]
 pub(crate) struct Assigned {
     pub(crate) allocation: Allocation,
@@ -14,7 +14,7 @@ pub(crate) struct Assigned {
 }
 
 impl Assigned {
-    /// A job of one group with these tasks. `kind` is its type.
+    /// Creates an allocation of a job with one group of these tasks. `kind` is the job's type.
     pub(crate) fn new(kind: &str, tasks: Vec<Value>) -> Self {
         let id = Uuid::new_v4();
         let job_id = format!("job-{}", &id.to_string()[..8]);
@@ -48,13 +48,13 @@ impl Assigned {
         Self { allocation, spec, payload: Vec::new() }
     }
 
-    /// With this many restarts allowed, after a tenth of a second each.
+    /// Allows this many restarts, each after 0.1 s.
     pub(crate) fn restarts(mut self, attempts: u32) -> Self {
         self.spec["TaskGroups"][0]["RestartPolicy"]["Attempts"] = json!(attempts);
         self
     }
 
-    /// Made by a dispatch that handed this in.
+    /// Sets the payload, as for a dispatched job.
     pub(crate) fn payload(mut self, payload: &[u8]) -> Self {
         self.payload = payload.to_vec();
         self
@@ -80,7 +80,7 @@ impl Assigned {
     }
 }
 
-/// A raw_exec task that runs a line of shell.
+/// Returns a raw_exec task that runs a shell script.
 pub(crate) fn shell(name: &str, script: &str) -> Value {
     json!({
         "Name": name, "Driver": "raw_exec", "User": "", "Env": null, "Meta": null,
@@ -91,7 +91,7 @@ pub(crate) fn shell(name: &str, script: &str) -> Value {
     })
 }
 
-/// A task with one member set.
+/// Returns the task with one member replaced.
 pub(crate) fn with(mut task: Value, member: &str, value: Value) -> Value {
     task[member] = value;
     task

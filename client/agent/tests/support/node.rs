@@ -1,4 +1,4 @@
-//! Nodes: an agent in this process, or as a process of its own that can be killed.
+//! Test nodes: an agent in the test's process, or in its own process that can be killed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use super::{eventually, is_alive, kill_all_with};
 
 const HARNESS: &str = env!("CARGO_BIN_EXE_ordu-agent-harness");
 
-/// A data directory and whatever runs on it. Dropping it ends all of that.
+/// A data directory and the agent, supervisor and tasks that use it. Dropping it ends all of them.
 pub(crate) struct TestNode {
-    /// Removed with everything below it.
+    /// Deleted on drop.
     _directory: TempDir,
     path: PathBuf,
     running: Option<(CancellationToken, JoinHandle<Result<(), Error>>)>,
@@ -29,7 +29,7 @@ impl TestNode {
         Self::below("")
     }
 
-    /// With a data directory of this name below one of its own.
+    /// Creates a node whose data directory has this name and is below a temporary directory.
     pub(crate) fn below(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
@@ -63,14 +63,14 @@ impl TestNode {
         self.running = Some((token, running));
     }
 
-    /// Ends the agent in this process as a shutdown does.
+    /// Shuts down the agent in this process.
     pub(crate) async fn shut_down(&mut self) {
         let (token, running) = self.running.take().expect("an agent runs");
         token.cancel();
         running.await.unwrap().unwrap();
     }
 
-    /// Runs an agent as a process.
+    /// Starts an agent in its own process.
     pub(crate) fn spawn(&mut self, servers: &[&str]) {
         let child = Command::new(HARNESS)
             .arg("agent")
@@ -82,7 +82,7 @@ impl TestNode {
         self.process = Some(child);
     }
 
-    /// kill -9 of the agent's process.
+    /// Kills the agent's process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut child = self.process.take().expect("an agent runs as a process");
         child.kill().unwrap();
@@ -93,7 +93,7 @@ impl TestNode {
         self.path().join("client/supervisor/socket")
     }
 
-    /// The supervisor's process number, once there is one other than `not`.
+    /// Waits for a supervisor with a pid other than `not`; returns its pid.
     pub(crate) async fn supervisor_pid(&self, not: Option<i32>) -> i32 {
         let log = self.path().join("client/supervisor/log");
         eventually("a supervisor", || {
@@ -105,12 +105,12 @@ impl TestNode {
         .await
     }
 
-    /// A file below the allocation's directory.
+    /// Returns the path of a file below the allocation's directory.
     pub(crate) fn file(&self, assigned: &Assigned, path: &str) -> PathBuf {
         self.path().join("alloc").join(assigned.uuid().to_string()).join(path)
     }
 
-    /// What a file holds, once it holds something that `is_it`.
+    /// Waits until a file's contents satisfy `is_it`; returns the contents.
     pub(crate) async fn text(&self, assigned: &Assigned, path: &str, is_it: impl Fn(&str) -> bool) -> String {
         let file = self.file(assigned, path);
         eventually(&format!("{} with what is wanted", file.display()), || {
@@ -119,22 +119,22 @@ impl TestNode {
         .await
     }
 
-    /// The number that a task's script wrote (`echo $$ > …/pid`).
+    /// Returns the pid that a task's script wrote (`echo $$ > …/pid`).
     pub(crate) async fn pid(&self, assigned: &Assigned, task: &str) -> i32 {
         let text = self.text(assigned, &format!("{task}/local/pid"), |text| text.ends_with('\n')).await;
         text.trim().parse().unwrap()
     }
 
-    /// What the agent has written down of the allocation's tasks, as far as it is text.
+    /// Returns the agent's stored task states as lossy text.
     pub(crate) fn task_states(&self, assigned: &Assigned) -> String {
         let states = std::fs::read(self.task_states_path(assigned)).unwrap_or_default();
         String::from_utf8_lossy(&states).into_owned()
     }
 
-    /// Kills the agent, and has the next one know what is assigned and nothing of what became of it.
+    /// Kills the agent and removes the stored task states, so that the next agent knows only the assignment.
     pub(crate) async fn kill_and_forget(&mut self, assigned: &Assigned) {
         let states = self.task_states_path(assigned);
-        // A report may be out before what it tells is written down.
+        // A report may be sent before the state is written.
         eventually("the tasks' states, written down", || states.is_file().then_some(())).await;
         self.kill();
         std::fs::remove_file(states).unwrap();
@@ -144,13 +144,13 @@ impl TestNode {
         self.path().join("client/allocs").join(format!("{}.tasks", assigned.uuid()))
     }
 
-    /// The records that the supervisor keeps.
+    /// Returns the supervisor's records.
     pub(crate) fn supervisor_records(&self) -> Vec<Value> {
         let of = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
         self.record_paths().iter().filter_map(of).collect()
     }
 
-    /// Puts another in the place of the only one.
+    /// Replaces the supervisor's only record.
     pub(crate) fn replace_supervisor_record(&self, record: &Value) {
         let paths = self.record_paths();
         assert_eq!(paths.len(), 1);
@@ -177,9 +177,9 @@ impl Drop for TestNode {
         }
         let mut end = Command::new(HARNESS);
         end.arg("node-supervisor").arg("--socket").arg(self.socket()).arg("--end").stdin(Stdio::null());
-        // A test that fails is reported as it is, whatever becomes of its processes.
+        // A failure here must not hide the test's own result.
         let _ = end.status();
-        // Tasks whose supervisor was killed as the last of this test.
+        // Also kill tasks whose supervisor was killed at the end of the test.
         kill_all_with(&format!("NOMAD_ALLOC_DIR={}", self.path().display()));
     }
 }

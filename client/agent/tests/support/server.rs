@@ -1,4 +1,4 @@
-//! The scripted server.
+//! The scripted test server.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use super::jobs::Assigned;
 
 type Outbound = mpsc::Sender<Result<ToNode, Status>>;
 
-/// What the server does and has seen. Tests change and read it.
+/// The server's configuration and records, which tests change and read.
 pub(crate) struct State {
     pub(crate) heartbeat_ttl_ms: u32,
     pub(crate) servers: Vec<String>,
@@ -32,25 +32,25 @@ pub(crate) struct State {
     pub(crate) acknowledges_updates: bool,
     pub(crate) acknowledges_heartbeats: bool,
     pub(crate) state_index: u64,
-    /// Whether a node that has acted on a newer state is told so and not what to run.
+    /// Whether a node that has acted on a newer state is told so and gets no allocations.
     pub(crate) holds_nodes: bool,
     pub(crate) hellos: Vec<Hello>,
-    /// When they came.
+    /// When each Hello arrived.
     pub(crate) hellos_at: Vec<Instant>,
     pub(crate) heartbeats: usize,
     pub(crate) updates: Vec<AllocUpdates>,
-    /// Allocations that are over and still known.
+    /// Allocations that have ended and are still in the servers' state.
     pub(crate) over: Vec<Vec<u8>>,
-    /// Allocations that the servers have and cannot decode.
+    /// Allocations in the servers' state that the servers cannot decode.
     pub(crate) kept: Vec<Vec<u8>>,
-    /// Allocations in one message of a full set.
+    /// Most allocations in one message of a full set.
     pub(crate) allocs_per_message: usize,
     assigned: Vec<Assigned>,
     latest: BTreeMap<Vec<u8>, AllocClientState>,
     sessions: Vec<Outbound>,
 }
 
-/// A server on a port of its own.
+/// A server on its own port.
 pub(crate) struct TestServer {
     pub(crate) address: String,
     pub(crate) state: Arc<Mutex<State>>,
@@ -97,25 +97,25 @@ impl TestServer {
         self.state.lock().unwrap()
     }
 
-    /// Takes no more connections and ends those that there are.
+    /// Stops listening and ends all connections.
     pub(crate) fn die(&self) {
         self.serving.abort();
         self.state().sessions.clear();
     }
 
-    /// Ends the sessions; the agent may come back.
+    /// Ends all sessions; agents may reconnect.
     pub(crate) fn end_sessions(&self) {
         self.state().sessions.clear();
     }
 
-    /// Assigns an allocation, to the agent that is connected and to those that come.
+    /// Assigns an allocation to connected agents and to agents that connect later.
     pub(crate) fn assign(&self, assigned: &Assigned) {
         let mut state = self.state();
         state.assigned.push(assigned.clone());
         state.push_change(assigned, true);
     }
 
-    /// Changes an assigned allocation, as the servers do: with a newer index.
+    /// Changes an assigned allocation under a newer index, as the servers do.
     pub(crate) fn change(&self, assigned: &mut Assigned, change: impl FnOnce(&mut Assigned)) {
         let mut state = self.state();
         change(assigned);
@@ -126,12 +126,12 @@ impl TestServer {
         state.push_change(assigned, true);
     }
 
-    /// Wants it stopped.
+    /// Orders an allocation to stop.
     pub(crate) fn stop(&self, assigned: &mut Assigned) {
         self.change(assigned, |assigned| assigned.allocation.desired_status = DesiredStatus::Stop.into());
     }
 
-    /// The allocation is gone from the state. `tell`: connected agents hear of it.
+    /// Removes the allocation from the state. `tell` says whether connected agents are notified.
     pub(crate) fn remove(&self, assigned: &Assigned, tell: bool) {
         let mut state = self.state();
         state.assigned.retain(|known| known.id() != assigned.id());
@@ -140,7 +140,7 @@ impl TestServer {
         }
     }
 
-    /// The servers know that it is over, and tell.
+    /// Marks the allocation as ended, and notifies the agents.
     pub(crate) fn finish(&self, assigned: &Assigned) {
         let mut state = self.state();
         state.assigned.retain(|known| known.id() != assigned.id());
@@ -148,7 +148,7 @@ impl TestServer {
         state.push(AllocSync { over: vec![assigned.id()], ..AllocSync::default() });
     }
 
-    /// The servers' state is an older one, in which nothing has been heard of it yet.
+    /// Resets the allocation to this older state, in which nothing was reported of it.
     pub(crate) fn go_back(&self, assigned: &Assigned) {
         let mut state = self.state();
         state.over.retain(|known| *known != assigned.id());
@@ -157,25 +157,25 @@ impl TestServer {
         state.assigned.push(assigned.clone());
     }
 
-    /// The latest that was reported of an allocation.
+    /// Returns the latest report on an allocation.
     pub(crate) fn latest(&self, assigned: &Assigned) -> Option<AllocClientState> {
         self.state().latest.get(&assigned.id()).cloned()
     }
 
-    /// Waits until the agent has had every occasion to send again what it believes not to be acknowledged: it
-    /// looks for that with each heartbeat, and takes half a time to live for long enough, which is two of them.
+    /// Waits until the agent must have resent anything it considers unacknowledged: it checks with each heartbeat, and
+    /// resends after half a TTL, which is less than two heartbeats.
     pub(crate) async fn let_it_send_again(&self) {
         let before = self.state().heartbeats;
         eventually("four more heartbeats", || (self.state().heartbeats >= before + 4).then_some(())).await;
     }
 
-    /// Waits until an allocation has this status, and answers all that is reported of it.
+    /// Waits until an allocation has this status; returns its latest report.
     pub(crate) async fn reported(&self, assigned: &Assigned, status: ClientStatus) -> AllocClientState {
         let what = format!("{status:?} of {}", assigned.uuid());
         eventually(&what, || self.latest(assigned).filter(|state| state.client_status() == status)).await
     }
 
-    /// Waits until a task's latest state is as wanted.
+    /// Waits until a task's latest state satisfies `is_it`.
     pub(crate) async fn task(
         &self,
         assigned: &Assigned,
@@ -207,7 +207,7 @@ impl State {
         self.sessions.retain(|session| session.try_send(Ok(message.clone())).is_ok());
     }
 
-    /// Rows as the servers have them: with what was committed of the node's reports.
+    /// Returns the full set, with rows that contain the node's reports as committed.
     fn full(&self) -> Vec<to_node::Message> {
         let row = |assigned: &Assigned| {
             let mut row = assigned.allocation.clone();

@@ -57,7 +57,7 @@ pub(crate) struct HealthArgs {
     api: ApiArgs,
 }
 
-/// A truth value as Nomad's command line takes it.
+/// Parses a boolean as Nomad's command line does.
 fn truth(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -107,7 +107,7 @@ async fn run_set(arguments: &SetArgs, screen: &mut Screen) -> Result<u8, Command
     Ok(DONE)
 }
 
-/// The configuration with what was given in the place of what it has.
+/// Returns the configuration with the given arguments in place of its values.
 fn laid_over(arguments: &SetArgs, now: AutopilotConfiguration) -> AutopilotConfiguration {
     let text = |given: &Option<String>, has: String| given.clone().unwrap_or(has);
     AutopilotConfiguration {

@@ -59,7 +59,7 @@ async fn run(arguments: &FeatureLevelArgs, screen: &mut Screen) -> Result<u8, Co
     Ok(DONE)
 }
 
-/// When the cluster's level rises, and who holds it back.
+/// Says when the cluster's level rises, or which servers hold it back.
 fn rises(levels: &FeatureLevels) -> String {
     let held_back = levels.held_back_by.join(", ");
     match &levels.known_for {

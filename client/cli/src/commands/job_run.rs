@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A job's file is not read beyond this: what a server takes as a body at most.
+/// Maximum size of a job's file, bytes: what a server accepts as a body.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The arguments of `ordu job run`.
@@ -67,13 +67,13 @@ async fn run(arguments: &RunArgs, screen: &mut Screen) -> Result<u8, CommandErro
         screen.line(format!("Evaluation ID: {}", registered.eval_id));
         return Ok(DONE);
     }
-    // The job's own namespace decided where it went, so it is where to look.
+    // Look in the job's own namespace.
     let namespace = job["Namespace"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let follow = Follow { job_id, namespace, until_allocations_run: true };
     Ok(monitor::follow(&client, screen, &registered.eval_id, &follow).await?)
 }
 
-/// The job of a file as the API's JSON.
+/// Reads a job's file as the API's JSON.
 fn read_job(path: &Path, as_json: bool) -> Result<Json, CommandError> {
     let shown = path.display();
     let told = |text: String| CommandError::Told(text);

@@ -149,7 +149,7 @@ fn list_evaluations(screen: &mut Screen, evaluations: &[Evaluation]) {
     screen.table(["ID", "Priority", "Triggered By", "Status", "Placement Failures"], rows);
 }
 
-/// Of the newest evaluation that found no room, if what it left still waits.
+/// Explains the placement failures of the newest evaluation that has any, if an evaluation is still blocked.
 fn placement_failures(screen: &mut Screen, evaluations: &[Evaluation]) {
     let waits = evaluations.iter().any(|evaluation| evaluation.status == "blocked");
     let failed = evaluations.iter().filter(|evaluation| !evaluation.failed_groups.is_empty());

@@ -62,7 +62,7 @@ async fn run(
     Ok(monitor::follow(&client, screen, &stopped.eval_id, &follow).await?)
 }
 
-/// Asks on the terminal.
+/// Asks a yes-or-no question on the terminal.
 fn ask(question: &str) -> std::io::Result<bool> {
     print!("{question}");
     std::io::stdout().flush()?;

@@ -1,4 +1,4 @@
-//! The commands, one a file: each takes its arguments and a screen and gives an exit status back.
+//! The commands, one per file: each takes its arguments and a screen and returns an exit status.
 
 pub(crate) mod alloc_status;
 pub(crate) mod autopilot;
@@ -26,25 +26,25 @@ use crate::arguments::{
 };
 use std::process::ExitCode;
 
-/// What was asked for is done.
+/// Exit status of success.
 pub(crate) const DONE: u8 = 0;
-/// It is not.
+/// Exit status of failure.
 pub(crate) const FAILED: u8 = 1;
-/// The scheduler could not place all of it.
+/// Exit status if the scheduler could not place everything.
 pub(crate) const NOT_PLACED: u8 = 2;
 
-/// Why a command ends before its end.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// In the command's own words.
+    /// The command's own message.
     #[error("{0}")]
     Told(String),
-    /// The API's.
+    /// An error of the API client.
     #[error(transparent)]
     Api(#[from] ordu_client::Error),
 }
 
-/// Runs a command to its end.
+/// Runs a command and returns the exit status.
 pub(crate) fn execute(cli: Cli) -> ExitCode {
     let command = match cli.command {
         Command::Agent(arguments) => return agent::execute(&arguments),
@@ -106,12 +106,12 @@ async fn dispatch(command: &Command) -> Result<u8, CommandError> {
         }
         Command::Alloc(AllocCommand::Status(arguments)) => alloc_status::execute(arguments).await,
         Command::Eval(EvalCommand::Status(arguments)) => eval_status::execute(arguments).await,
-        // These two have no cluster to ask and ended above.
+        // Handled before: these two need no cluster.
         Command::Agent(_) | Command::Version => Ok(DONE),
     }
 }
 
-/// Yes and no for people.
+/// Formats a flag for people.
 pub(crate) fn yes_or_no(flag: bool) -> String {
     flag.to_string()
 }

@@ -100,7 +100,8 @@ fn facts(screen: &mut Screen, node: &Node) {
     screen.facts(facts);
 }
 
-/// What owns the node's tasks, where the node tells: after an upgrade that may be another program than its agent.
+/// Describes the supervisor of the node's tasks, if the node reports it. After an upgrade it may be another
+/// program than the agent.
 fn supervisor(node: &Node) -> Option<String> {
     let version = node.attributes.get("ordu.supervisor.version")?;
     let is_current = node.attributes.get("ordu.supervisor.current").is_none_or(|current| current == "true");

@@ -1,9 +1,9 @@
-//! Why a group could not be placed, in words.
+//! Explains why a task group could not be placed.
 
 use crate::output::Screen;
 use ordu_client::AllocMetric;
 
-/// One line for every reason that the scheduler gives.
+/// Prints one line for each of the scheduler's reasons.
 pub(crate) fn explain(screen: &mut Screen, metric: &AllocMetric, indentation: &str) {
     let mut reason = |text: String| screen.line(format!("{indentation}* {text}"));
     if metric.nodes_evaluated == 0 {

@@ -29,7 +29,7 @@ async fn run(arguments: &MembersArgs, screen: &mut Screen) -> Result<u8, Command
     }
     let mut members = client.agent_members().await?.members;
     members.sort_by(|one, other| one.name.cmp(&other.name));
-    // A cluster without a leader still has members to show.
+    // Without a leader the members are still listed.
     let leader = client.leader().await;
     let tag = |member: &Member, tag: &str| member.tags.get(tag).cloned().unwrap_or_default();
     let row = |member: &Member| {

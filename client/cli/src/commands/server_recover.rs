@@ -9,7 +9,7 @@ use ordu_server::recovery::{Formed, Found, Looked, Position, Recovery};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-/// How much of the cluster's id is typed to confirm.
+/// How many characters of the cluster's id must be typed to confirm.
 const CONFIRMED_BY_CHARACTERS: usize = 8;
 
 /// The arguments of `ordu server recover`.
@@ -86,13 +86,13 @@ fn told(error: impl std::fmt::Display) -> CommandError {
     CommandError::Told(error.to_string())
 }
 
-/// Where the server has its data, of an agent's data directory or of that place itself.
+/// Returns the server's data directory: `server` inside an agent's data directory, or else the directory itself.
 fn of_server(data_dir: &Path) -> PathBuf {
     let inside = data_dir.join("server");
     if inside.is_dir() { inside } else { data_dir.to_owned() }
 }
 
-/// Reads a directory; none where an earlier recovery had only to be completed.
+/// Inspects a directory; `None` if it only completed an earlier recovery.
 async fn look(data_dir: &Path, screen: &mut Screen) -> Result<Option<Recovery>, CommandError> {
     match Recovery::look(data_dir).await.map_err(told)? {
         Looked::Recoverable(recovery) => Ok(Some(*recovery)),
@@ -132,7 +132,7 @@ fn show(found: &Found, screen: &mut Screen) {
     screen.table(["Name", "ID", "Address", "Voter"], rows);
 }
 
-/// Refuses a directory that has less than another of its cluster.
+/// Refuses a directory that has less than another one of its cluster.
 async fn compare(found: &Found, others: &[PathBuf], screen: &mut Screen) -> Result<(), CommandError> {
     let mut all = vec![found.clone()];
     for other in others {
@@ -186,7 +186,7 @@ fn is_confirmed(found: &Found, input: &mut impl BufRead, screen: &mut Screen) ->
          this directory:"
     ));
     let mut typed = String::new();
-    // What cannot be read confirms nothing.
+    // Input that cannot be read does not confirm.
     input.read_line(&mut typed).is_ok() && typed.trim() == wanted
 }
 

@@ -1,4 +1,4 @@
-//! Addresses: `host[:port]`, Nomad's templates for an interface's address, and what to advertise.
+//! Addresses: `host[:port]`, Nomad's templates for interface addresses, and the address to advertise.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,10 +25,10 @@ impl fmt::Display for HostPort {
 }
 
 impl HostPort {
-    /// Reads `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+    /// Parses `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
     ///
     /// # Errors
-    /// A sentence about what it is instead.
+    /// A sentence that says what is wrong.
     pub fn parse(text: &str, default_port: u16) -> Result<HostPort, String> {
         let text = text.trim();
         if text.starts_with("provider=") {
@@ -64,15 +64,15 @@ impl HostPort {
     }
 }
 
-/// What a template asks for.
+/// The address that a template stands for.
 enum Asked<'a> {
-    /// `{{ GetPrivateIP }}`: the address that others most likely reach this machine at.
+    /// `{{ GetPrivateIP }}`: the address at which others most likely reach this machine.
     Private,
     /// `{{ GetInterfaceIP "eth0" }}`: the IPv4 address of an interface.
     OfInterface(&'a str),
 }
 
-/// A text's template, with what stands before and behind it.
+/// Splits a text into its template and the parts before and after it.
 fn template(text: &str) -> Result<Option<(&str, Asked<'_>, &str)>, String> {
     let Some((before, rest)) = text.split_once("{{") else { return Ok(None) };
     let Some((inside, after)) = rest.split_once("}}") else {
@@ -86,7 +86,8 @@ fn template(text: &str) -> Result<Option<(&str, Asked<'_>, &str)>, String> {
     Ok(Some((before, asked, after)))
 }
 
-/// A text as it could be with an address for its template: whether that will do is known before the address is there.
+/// Returns the text with an example address in place of its template, so that it can be checked before the
+/// address exists.
 pub(super) fn example(text: &str) -> Result<String, String> {
     Ok(match template(text)? {
         Some((before, _, after)) => format!("{before}192.0.2.1{after}"),
@@ -94,21 +95,21 @@ pub(super) fn example(text: &str) -> Result<String, String> {
     })
 }
 
-/// Whether a text is an IP address, or a template for one.
+/// Whether the text is an IP address or a template for one.
 pub(super) fn is_address(text: &str) -> Result<bool, String> {
     Ok(example(text)?.parse::<IpAddr>().is_ok())
 }
 
-/// Where addresses come from that are not configured: the machine's interfaces, as they are now.
+/// The addresses of this machine's interfaces at one moment, from which addresses that are not configured are taken.
 #[derive(Debug)]
 pub(super) struct Interfaces {
     addresses: Vec<(String, IpAddr)>,
-    /// What was looked for and is not there yet, as a sentence.
+    /// The first address that was needed and does not exist yet, as a sentence.
     pub(super) missing: Option<String>,
 }
 
 impl Interfaces {
-    /// Looks at them.
+    /// Reads the machine's interfaces.
     pub(super) fn look() -> Self {
         Self::with(addresses::of_machine().unwrap_or_default())
     }
@@ -117,7 +118,7 @@ impl Interfaces {
         Self { addresses, missing: None }
     }
 
-    /// Puts an address in the place of a text's template, and gives it, too. One that is not there is noted.
+    /// Replaces a text's template by its address, and also returns the address. Records a missing address.
     pub(super) fn expand(&mut self, text: &str) -> Result<(String, Option<IpAddr>), String> {
         let Some((before, asked, after)) = template(text)? else { return Ok((text.to_owned(), None)) };
         let found = match asked {
@@ -134,7 +135,7 @@ impl Interfaces {
         Ok((format!("{before}{address}{after}"), Some(address)))
     }
 
-    /// The address that others most likely reach a server at that listens on `everything`.
+    /// Returns the address at which others most likely reach a server that listens on `everything`.
     pub(super) fn reached_at(&mut self, everything: IpAddr) -> IpAddr {
         let found = self.likely(|address| everything.is_ipv6() || address.is_ipv4()).ok_or_else(|| {
             let kind = if everything.is_ipv4() { "IPv4 " } else { "" };
@@ -146,7 +147,7 @@ impl Interfaces {
         self.or_note(found)
     }
 
-    /// The address that others most likely reach this machine at: private ones come before public ones.
+    /// Returns the address at which others most likely reach this machine; private ones are preferred.
     pub(super) fn likely(&self, is_of_use: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
         let private = |address: &&IpAddr| matches!(address, IpAddr::V4(v4) if v4.is_private());
         let of_use =
@@ -154,7 +155,7 @@ impl Interfaces {
         of_use().find(private).or_else(|| of_use().next()).copied()
     }
 
-    /// What stands for a missing address is none that could be reached.
+    /// Records a missing address and returns an unreachable one in its place.
     fn or_note(&mut self, found: Result<IpAddr, String>) -> IpAddr {
         found.unwrap_or_else(|missing| {
             self.missing.get_or_insert(missing);

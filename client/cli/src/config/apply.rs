@@ -1,4 +1,4 @@
-//! One file's body laid over the draft, key by key.
+//! Applies the contents of a configuration file to the draft, key by key.
 
 use super::address::{HostPort, example, is_address};
 use super::draft::{Draft, ListenerDraft};
@@ -10,29 +10,29 @@ use ordu_server::trust::Key;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Shortest time after which a silent node is down. Agents take no shorter one: they show themselves three
-/// times in it, and would flood their servers and be down all the time.
+/// Minimum time to live of a node's session. Agents accept no shorter one: with three heartbeats in it they
+/// would flood their servers and still be considered down most of the time.
 const HEARTBEAT_TTL_MS_MIN: u64 = 150;
-/// Clocks are compared over the network, and no better than that.
+/// Minimum: clocks are compared over the network, which is no more accurate.
 const CLOCK_SKEW_MS_MIN: u64 = 100;
-/// A healthy disk that is busy takes some hundred milliseconds now and then.
+/// Minimum: a healthy but busy disk sometimes takes some hundred milliseconds.
 const SYNC_MS_MIN: u64 = 100;
-/// A client may be on a slow line, or busy for a moment.
+/// Minimum: a client may have a slow connection or be busy for a moment.
 const HTTP_STALL_MS_MIN: u64 = 1_000;
-/// Entries that were logged just now are wanted by every follower.
+/// Minimum: every follower needs the newest entries.
 const LOGS_KEPT_AGE_MS_MIN: u64 = 10_000;
-/// More than any disk, megabytes of 2^20 bytes.
+/// More than any disk has, megabytes of 2^20 bytes.
 const MB_MAX: i64 = 1 << 40;
 
 type Outcome = Result<(), hcl::Error>;
 
-/// Lays a file over the draft.
+/// Applies a file to the draft.
 pub(super) fn apply(draft: &mut Draft, path: &Path, body: &Body) -> Result<(), ConfigError> {
     let mut layer = Layer { draft, path };
     layer.agent(body).map_err(|error| place(path, error))
 }
 
-/// An error of the reader as one of a file.
+/// Adds the file's path to a parser error.
 pub(super) fn place(path: &Path, error: hcl::Error) -> ConfigError {
     ConfigError::Place { path: path.to_owned(), line: error.line, column: error.column, text: error.text }
 }
@@ -91,7 +91,7 @@ impl Layer<'_> {
                     autopilot.server_stabilization_time_ns = nanoseconds(entry)?;
                 }
                 key => {
-                    // They are told by the API although they have no effect.
+                    // Stored although they have no effect, since the API reports them.
                     match key {
                         "disable_upgrade_migration" => autopilot.disable_upgrade_migration = flag(entry)?,
                         "enable_custom_upgrades" => autopilot.enable_custom_upgrades = flag(entry)?,
@@ -110,7 +110,7 @@ impl Layer<'_> {
             let server = &mut self.draft.server;
             match entry.key() {
                 "enabled" => self.draft.server_enabled = flag(entry)?,
-                // More voters than this and every write is slower for nothing.
+                // More voters than this only slow down writes.
                 "bootstrap_expect" => server.bootstrap_expect = Some(integer(entry, 0, 9)? as u32),
                 "retry_join" | "start_join" => self.draft.server_join = hosts(entry)?,
                 "server_join" => {
@@ -160,7 +160,7 @@ impl Layer<'_> {
     fn raft(&mut self, body: &Body) -> Outcome {
         for entry in &body.entries {
             let raft = &mut self.draft.server.raft;
-            // Below 10 ms a loaded machine loses its leader to its own scheduler.
+            // Below 10 ms, scheduling delays on a loaded machine already cause elections.
             let milliseconds = |slot: &mut Option<u64>| -> Outcome {
                 *slot = Some(integer(entry, 10, 60_000)? as u64);
                 Ok(())
@@ -253,7 +253,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// `plugin "raw_exec" { … }`, and JSON's ways to write the same.
+    /// Applies `plugin "raw_exec" { … }`, also in JSON's notations.
     fn plugins(&mut self, entry: &Entry) -> Outcome {
         if let Entry::Block(block) = entry {
             return match block.labels.as_slice() {
@@ -293,7 +293,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// A key that nothing here reads: Nomad's are warned of, others are mistakes.
+    /// Handles a key that Ordu does not read: Nomad's keys are warnings, all others are errors.
     fn without_effect(&mut self, section: &str, nomads: &[&str], own: &[&str], entry: &Entry) -> Outcome {
         let key = entry.key();
         let full = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
@@ -315,7 +315,7 @@ impl Layer<'_> {
     }
 }
 
-/// The bodies that an entry stands for: a block, an object, or a list of objects.
+/// Returns the bodies in an entry: of a block, an object, or a list of objects.
 fn sections(entry: &Entry) -> Result<Vec<Body>, hcl::Error> {
     let refuse = |position| hcl::Error::at(position, format!("`{0}` is a block: `{0} {{ … }}`", entry.key()));
     match entry {
@@ -349,7 +349,7 @@ fn text(entry: &Entry) -> Result<String, hcl::Error> {
     attribute(entry)?.value.to_text(entry.key())
 }
 
-/// A text that is not empty and has no blanks.
+/// Reads a text that is not empty and has no white space.
 fn word(entry: &Entry) -> Result<String, hcl::Error> {
     let value = &attribute(entry)?.value;
     let text = value.to_text(entry.key())?;
@@ -406,7 +406,7 @@ fn log_level(entry: &Entry) -> Result<LogLevel, hcl::Error> {
     parse_log_level(&text).map_err(|fault| hcl::Error::at(value.position, format!("`log_level`: {fault}")))
 }
 
-/// Reads a level by Nomad's names, in any case.
+/// Parses a level by Nomad's names, ignoring case.
 pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
     match text.to_ascii_lowercase().as_str() {
         "trace" => Ok(LogLevel::Trace),
@@ -418,7 +418,7 @@ pub(super) fn parse_log_level(text: &str) -> Result<LogLevel, String> {
     }
 }
 
-/// An IP address, or a template for one, as it is written.
+/// Reads an IP address or a template for one; the template is kept.
 fn bind(key: &str, value: &Value) -> Result<String, hcl::Error> {
     let text = value.to_text(key)?;
     let refuse = |fault| hcl::Error::at(value.position, fault);
@@ -428,7 +428,7 @@ fn bind(key: &str, value: &Value) -> Result<String, hcl::Error> {
     }
 }
 
-/// A key. What is wrong with it is told without it.
+/// Reads a key. Errors do not show the key's text.
 fn key(entry: &Entry) -> Result<Key, hcl::Error> {
     let value = &attribute(entry)?.value;
     let key = Key::parse(&value.to_text(entry.key())?);
@@ -442,7 +442,7 @@ fn host_port(key: &str, text: &str, value: &Value) -> Outcome {
     }
 }
 
-/// A list of hosts, each checked; their default port is known only when all files are read.
+/// Reads and checks a list of hosts. Their default port is known only after all files are read.
 fn hosts(entry: &Entry) -> Result<Vec<String>, hcl::Error> {
     let value = &attribute(entry)?.value;
     let hosts = value.to_texts(entry.key())?;

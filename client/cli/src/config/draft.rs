@@ -1,4 +1,4 @@
-//! The configuration while it is being put together, and the checks on the whole of it.
+//! The configuration while it is assembled, and the checks on the complete configuration.
 
 use super::address::{HostPort, Interfaces, is_address};
 use super::settings::{
@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// One of the agent's ports.
+/// Settings of one of the agent's ports.
 #[derive(Debug, Clone)]
 pub(super) struct ListenerDraft {
     pub(super) port: u16,
-    /// As it is written: with a template, whose address may not be there yet.
+    /// The address to listen on as written, with its template: the address may not exist yet.
     pub(super) bind_addr: Option<String>,
-    /// The same.
+    /// The address to advertise as written, likewise.
     pub(super) advertise: Option<String>,
 }
 
@@ -28,15 +28,15 @@ impl ListenerDraft {
     }
 }
 
-/// Where one of the agent's ports is.
+/// The addresses of one of the agent's ports.
 struct Place {
     bound: SocketAddr,
     told: HostPort,
-    /// The address in `told`, where it was found out.
+    /// The address in `told`, if it was found on an interface.
     own: Option<IpAddr>,
 }
 
-/// What `server { … }` says.
+/// The settings of `server { … }`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServerDraft {
     pub(super) bootstrap_expect: Option<u32>,
@@ -54,7 +54,7 @@ pub(super) struct ServerDraft {
     pub(super) encrypt_verify: Option<bool>,
 }
 
-/// What `client { … }` says.
+/// The settings of `client { … }`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ClientDraft {
     pub(super) node_class: String,
@@ -65,7 +65,7 @@ pub(super) struct ClientDraft {
     pub(super) network_interface: Option<String>,
 }
 
-/// The configuration so far; Nomad's defaults where nothing was said.
+/// The configuration so far; Nomad's defaults for what was not set.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     pub(super) dev: bool,
@@ -120,7 +120,7 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// What `-dev` begins with.
+    /// Returns the defaults of `-dev`.
     pub(super) fn development() -> Draft {
         Draft {
             dev: true,
@@ -134,7 +134,7 @@ impl Draft {
         }
     }
 
-    /// Lays the command line over it.
+    /// Applies the command line's settings.
     pub(super) fn override_with(&mut self, flags: &Overrides) -> Result<(), ConfigError> {
         let refuse = |flag: &'static str| move |text: String| ConfigError::Flag { flag, text };
         if let Some(data_dir) = &flags.data_dir {
@@ -185,7 +185,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Checks the whole and makes the configuration of it.
+    /// Checks the complete configuration and builds it.
     pub(super) fn finish(mut self) -> Result<AgentConfig, ConfigError> {
         if !self.server_enabled && !self.client_enabled {
             return whole(
@@ -205,7 +205,7 @@ impl Draft {
             && self.server.bootstrap_expect.unwrap_or(0) == 0
             && self.server_join.is_empty()
         {
-            // No error: a server that was part of a cluster before finds it again by its own data.
+            // Not an error: a server that was in a cluster before finds it by its own data.
             self.warnings.push(
                 "the server has neither bootstrap_expect nor retry_join: unless it was part of a cluster before, \
                  it waits until another server is told to join it"
@@ -218,7 +218,7 @@ impl Draft {
         }
         let server = if self.server_enabled { Some(self.server_settings()?) } else { None };
         let client = if self.client_enabled { Some(self.client_settings(&advertised)?) } else { None };
-        // Nomad's option of old for the driver stands beside its plugin block.
+        // Nomad's legacy option for the driver also counts, beside the plugin block.
         if let Some(raw_exec) = self.client.options.get("driver.raw_exec.enable") {
             self.raw_exec_enabled |= matches!(raw_exec.as_str(), "1" | "true");
         }
@@ -282,8 +282,8 @@ impl Draft {
         }
     }
 
-    /// Others are told what was set; else the address that is listened on; else, where that is every address of the
-    /// machine, the one that they most likely reach.
+    /// Resolves the addresses of a port. Others are told the configured address; else the one that is listened
+    /// on; if that stands for all of the machine's addresses, the one at which they most likely reach it.
     fn place(&self, listener: &ListenerDraft, interfaces: &mut Interfaces) -> Result<Place, String> {
         let port = listener.port;
         let (bound, found) = interfaces.expand(listener.bind_addr.as_ref().unwrap_or(&self.bind_addr))?;
@@ -298,7 +298,7 @@ impl Draft {
                     None if bound.is_unspecified() && self.server_enabled => {
                         Some(interfaces.reached_at(bound))
                     }
-                    // A node listens on none.
+                    // A node listens on no port, so a missing address is not an error.
                     None if bound.is_unspecified() => {
                         Some(interfaces.likely(|_| true).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
                     }
@@ -323,7 +323,7 @@ impl Draft {
 
     fn server_settings(&self) -> Result<ServerSettings, ConfigError> {
         let raft = self.server.raft;
-        // What is not set is the server's own, and they all have to fit together.
+        // Missing values are the server's defaults; all of them must fit together.
         let own = ordu_server::options::RaftTiming::default();
         let heartbeat = raft.heartbeat_interval_ms.unwrap_or(own.heartbeat_interval_ms);
         let min = raft.election_timeout_min_ms.unwrap_or(own.election_timeout_min_ms);
@@ -352,7 +352,7 @@ impl Draft {
             feature_level_after_ms: self.server.feature_level_after_ms,
             http_stall_limit_ms: self.server.http_stall_limit_ms,
             disk_free_min_mb: self.server.disk_free_min_mb,
-            // Nomad takes 0 for the default.
+            // As in Nomad, 0 means the default.
             raft_multiplier: self.server.raft_multiplier.unwrap_or(1).max(1),
             encrypt: self.server.encrypt.clone(),
             encrypt_verify: self.server.encrypt_verify.unwrap_or(true),

@@ -1,11 +1,11 @@
-//! Configuration files: which there are, and their text as a body.
+//! Configuration files: finding and parsing them.
 
 use super::ConfigError;
 use ordu_core::hcl::{self, Body, Dialect, HCL_BYTES_MAX};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Every file that is meant: a directory stands for its `.hcl` and `.json` files in the order of names.
+/// Replaces each directory by its `.hcl` and `.json` files in the order of their names.
 pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
     for path in paths {
@@ -28,12 +28,12 @@ pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-/// The body of one file: JSON by its name or its first character, else HCL.
+/// Parses one file, as JSON or HCL by its extension, else by its first character.
 pub(super) fn read(path: &Path) -> Result<Body, ConfigError> {
     let unreadable = |cause: String| ConfigError::Unreadable { path: path.to_owned(), cause };
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    // One byte more than is allowed, so that the reader refuses the rest with its own words.
+    // One byte more than allowed, so that the parser reports a file that is too large.
     let bytes_max = HCL_BYTES_MAX as u64 + 1;
     file.take(bytes_max).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
     let json = match extension(path) {

@@ -1,7 +1,7 @@
-//! The keys of Nomad's configuration files, level by level. One that nothing here reads is taken with a
-//! warning, so that a file written for Nomad works as it stands; one that is not listed is a mistake.
+//! The keys of Nomad's configuration files, by section. A listed key that Ordu does not read is a warning, so
+//! that files written for Nomad work unchanged; a key that is not listed is an error.
 
-/// The file itself.
+/// The top level of a file.
 pub(super) const AGENT: &[&str] = &[
     "acl",
     "addresses",
@@ -125,7 +125,7 @@ pub(super) const SERVER: &[&str] = &[
 /// `server_join`, in `server` and `client`.
 pub(super) const SERVER_JOIN: &[&str] = &["retry_interval", "retry_join", "retry_max", "start_join"];
 
-/// `raft` in `server`: not Nomad's but Ordu's.
+/// `raft` in `server`: Ordu's own keys.
 pub(super) const RAFT: &[&str] = &[
     "election_timeout_max_ms",
     "election_timeout_min_ms",

@@ -1,7 +1,7 @@
-//! The agent's configuration: Nomad's files and keys, the defaults of `-dev`, and flags over both.
+//! The agent's configuration: Nomad's files and keys, the defaults of `-dev`, and the flags that override both.
 //!
-//! Files are read in order and later ones override earlier ones; flags override files. Whatever is
-//! wrong is told with file, line and key; a key of Nomad's that changes nothing here is a warning.
+//! Later files override earlier ones, and flags override files. Errors name file, line and key. A key of
+//! Nomad's that has no effect in Ordu is a warning.
 
 mod address;
 mod apply;
@@ -27,16 +27,16 @@ use std::path::PathBuf;
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Begin with the defaults of a development agent: server and node in one process on loopback,
-    /// `raw_exec` on, data in a temporary directory.
+    /// Start with the defaults of a development agent: server and node in one process on loopback, `raw_exec`
+    /// enabled, data in a temporary directory.
     pub dev: bool,
-    /// Files, and directories whose `.hcl` and `.json` files are taken in the order of their names.
+    /// Files, and directories whose `.hcl` and `.json` files are read in the order of their names.
     pub paths: Vec<PathBuf>,
-    /// What the command line says.
+    /// The settings of the command line.
     pub overrides: Overrides,
 }
 
-/// Settings of the command line; each overrides what files say.
+/// Settings of the command line; each overrides the files.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `-data-dir`
@@ -67,15 +67,15 @@ pub struct Overrides {
     pub meta: Vec<String>,
 }
 
-/// Why there is no configuration.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A place in a file.
+    /// An error at a position in a file.
     #[error("{}:{line}:{column}: {text}", path.display())]
     Place {
         /// The file.
         path: PathBuf,
-        /// Its line, from 1.
+        /// The line, from 1.
         line: u32,
         /// The column, from 1.
         column: u32,
@@ -87,27 +87,27 @@ pub enum ConfigError {
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         cause: String,
     },
-    /// A flag of the command line.
+    /// An error in a flag of the command line.
     #[error("the flag -{flag}: {text}")]
     Flag {
-        /// Its name.
+        /// The flag's name.
         flag: &'static str,
         /// What is wrong.
         text: String,
     },
-    /// The whole of it.
+    /// An error of the configuration as a whole.
     #[error("{0}")]
     Whole(String),
 }
 
-/// Reads all sources into one configuration. The network interfaces are looked at, since an address to advertise may
-/// have to be found; nothing is created.
+/// Reads all sources into one configuration. It reads the network interfaces, since it may have to find an
+/// address to advertise; it creates nothing.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first error found.
 pub fn load(sources: &Sources) -> Result<AgentConfig, ConfigError> {
     let mut draft = if sources.dev { Draft::development() } else { Draft::default() };
     for path in file::expand(&sources.paths)? {

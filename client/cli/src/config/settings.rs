@@ -1,4 +1,4 @@
-//! What an agent is told, as plain values.
+//! The agent's configuration as plain values.
 
 use super::address::HostPort;
 use ordu_proto::state::AutopilotConfig;
@@ -9,52 +9,52 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The whole configuration of an agent.
+/// The complete configuration of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
-    /// A development agent.
+    /// Whether this is a development agent.
     pub dev: bool,
-    /// The agent's name, unique in its region; the host's name unless set.
+    /// The agent's name, unique in its region; by default the host's name.
     pub name: String,
     /// The region.
     pub region: String,
     /// The datacenter.
     pub datacenter: String,
-    /// Where server and node keep their data. It need not exist.
+    /// Directory of the server's and the node's data. It need not exist.
     pub data_dir: PathBuf,
-    /// The data directory is to be removed at the end.
+    /// Whether the data directory is removed when the agent ends.
     pub data_dir_is_temporary: bool,
-    /// Where the agent listens.
+    /// Addresses to listen on.
     pub listeners: Listeners,
-    /// What it tells others to reach it at.
+    /// Addresses that others are told.
     pub advertised: Advertised,
-    /// The address of this machine in `advertised.rpc`, where it was found out; none where it was configured.
+    /// The machine's address in `advertised.rpc`, if it was found on an interface instead of configured.
     pub own_address: Option<IpAddr>,
-    /// An address of this machine that is not there yet, as a sentence. Until a configuration without is read, the
-    /// agent cannot start: what stands for that address is none.
+    /// A needed address of this machine that does not exist yet, as a sentence. The agent cannot start until a
+    /// configuration without it is read: a placeholder stands for the address.
     pub missing_address: Option<String>,
-    /// The least severe level that is logged.
+    /// Least severe level that is logged.
     pub log_level: LogLevel,
-    /// Log lines are JSON objects.
+    /// Whether log lines are JSON objects.
     pub log_json: bool,
-    /// The node may run `raw_exec` tasks.
+    /// Whether the node may run `raw_exec` tasks.
     pub raw_exec_enabled: bool,
-    /// There if the agent is a server.
+    /// Set if the agent is a server.
     pub server: Option<ServerSettings>,
-    /// There if the agent is a node.
+    /// Set if the agent is a node.
     pub client: Option<ClientSettings>,
-    /// Sentences for the log: keys that have no effect here.
+    /// Warnings to log, about keys that have no effect in Ordu.
     pub warnings: Vec<String>,
 }
 
-/// Addresses that are listened on.
+/// Addresses to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listeners {
     /// The HTTP API.
     pub http: SocketAddr,
     /// gRPC.
     pub rpc: SocketAddr,
-    /// The second port that joiners may use.
+    /// The second port at which joining servers may find this one.
     pub serf: SocketAddr,
 }
 
@@ -65,27 +65,27 @@ pub struct Advertised {
     pub http: HostPort,
     /// gRPC.
     pub rpc: HostPort,
-    /// The second port that joiners may use.
+    /// The second port at which joining servers may find this one.
     pub serf: HostPort,
 }
 
-/// How much is logged; the most is the least of them.
+/// Log levels, from the most to the least verbose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Everything.
     Trace,
-    /// What a developer wants to see.
+    /// Also what developers need.
     Debug,
-    /// What an operator wants to see.
+    /// Also what operators want to know.
     Info,
-    /// What may become trouble.
+    /// Also what may become a problem.
     Warn,
-    /// What is trouble.
+    /// Only problems.
     Error,
 }
 
 impl LogLevel {
-    /// The level's name in lower case, as log filters take it.
+    /// Returns the level's name in lower case, as log filters expect it.
     pub fn as_str(self) -> &'static str {
         match self {
             LogLevel::Trace => "trace",
@@ -100,41 +100,41 @@ impl LogLevel {
 /// `server { … }`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Servers that have to find each other before they form a cluster; 0: only ever join one.
+    /// Servers that must find each other before they form a cluster; 0: only join an existing one.
     pub bootstrap_expect: u32,
-    /// Servers to look for, again and again, until one is found.
+    /// Servers to try repeatedly until one is found.
     pub retry_join: Vec<HostPort>,
-    /// Raft's times; what is not set is the server's own default.
+    /// Raft's timing; missing values are the server's defaults.
     pub raft: RaftTiming,
-    /// By how much raft's times are longer than in a rack.
+    /// Factor on all of raft's times, for servers that are far apart.
     pub raft_multiplier: u32,
-    /// Scheduler workers; not set: one a core.
+    /// Scheduler workers; by default one per core.
     pub num_schedulers: Option<u32>,
-    /// Least time to live of a node's session, milliseconds.
+    /// Minimum time to live of a node's session, milliseconds.
     pub min_heartbeat_ttl_ms: Option<u64>,
-    /// How much longer than its time to live a silent node is waited for, milliseconds.
+    /// How long beyond its time to live a silent node is waited for, milliseconds.
     pub heartbeat_grace_ms: Option<u64>,
-    /// By how much the server's clock may differ from the other servers', milliseconds. Ordu's own key.
+    /// Maximum difference between the server's clock and the other servers', milliseconds. Ordu's own key.
     pub clock_skew_limit_ms: Option<u64>,
-    /// How long a sync of the raft log may take, milliseconds. Ordu's own key.
+    /// Maximum duration of a sync of the raft log, milliseconds. Ordu's own key.
     pub sync_limit_ms: Option<u64>,
-    /// For how long every server has to know a feature level before the cluster's rises to it, milliseconds. Ordu's own
-    /// key.
+    /// How long every server must support a feature level before the cluster is raised to it, milliseconds.
+    /// Ordu's own key.
     pub feature_level_after_ms: Option<u64>,
-    /// How long a client of the HTTP API may take nothing of an answer, milliseconds. Ordu's own key.
+    /// How long a client of the HTTP API may receive nothing of its answer, milliseconds. Ordu's own key.
     pub http_stall_limit_ms: Option<u64>,
-    /// Megabytes that should be free where the data are. Ordu's own key.
+    /// Megabytes that should be free on the disk of the data. Ordu's own key.
     pub disk_free_min_mb: Option<u64>,
-    /// `autopilot { … }`: what a cluster begins with; from then on the API alone changes it.
+    /// `autopilot { … }`: used when the cluster is formed; afterwards only the API changes it.
     pub autopilot: AutopilotConfig,
-    /// The key that servers prove to one another.
+    /// The key that servers prove to each other.
     pub encrypt: Option<Key>,
-    /// Servers without the key are refused. Ordu's own key.
+    /// Whether servers without the key are refused. Ordu's own key.
     pub encrypt_verify: bool,
 }
 
 impl ServerSettings {
-    /// What may be changed while the server runs.
+    /// Returns the limits that can change while the server runs.
     pub fn limits(&self) -> Limits {
         let default = Limits::default();
         let set = |ms: Option<u64>, default: Duration| ms.map_or(default, Duration::from_millis);
@@ -150,21 +150,21 @@ impl ServerSettings {
 /// `raft { … }` in `server`: Ordu's own block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RaftTiming {
-    /// How often the leader shows itself, milliseconds.
+    /// Interval of the leader's heartbeats, milliseconds.
     pub heartbeat_interval_ms: Option<u64>,
-    /// The shortest silence of the leader before an election, milliseconds.
+    /// Minimum silence of the leader before an election, milliseconds.
     pub election_timeout_min_ms: Option<u64>,
-    /// The longest silence of the leader before an election, milliseconds.
+    /// Maximum silence of the leader before an election, milliseconds.
     pub election_timeout_max_ms: Option<u64>,
-    /// Log entries after which a snapshot is taken …
+    /// Log entries after which a snapshot is taken.
     pub snapshot_logs: Option<u64>,
-    /// … and megabytes of them.
+    /// Megabytes of log entries after which a snapshot is taken.
     pub snapshot_mb: Option<u64>,
     /// Log entries that are kept behind the newest snapshot.
     pub logs_kept: Option<u64>,
-    /// Megabytes of them.
+    /// Megabytes of log entries that are kept behind the newest snapshot.
     pub logs_kept_mb: Option<u64>,
-    /// For how long they are kept, milliseconds.
+    /// How long log entries are kept behind the newest snapshot, milliseconds.
     pub logs_kept_age_ms: Option<u64>,
     /// Megabytes of log entries that are kept for followers that are behind.
     pub logs_held_mb: Option<u64>,
@@ -173,19 +173,19 @@ pub struct RaftTiming {
 /// `client { … }`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
-    /// Servers for the session, gRPC addresses; the agent's own server if it is one and none is given.
+    /// The node's servers (gRPC addresses). If none is given and the agent is a server, that server.
     pub servers: Vec<HostPort>,
     /// The node's class.
     pub node_class: String,
     /// The node's metadata.
     pub meta: BTreeMap<String, String>,
-    /// Options of old for drivers and fingerprints.
+    /// Legacy options of drivers and fingerprints.
     pub options: BTreeMap<String, String>,
-    /// What tasks may not have.
+    /// Resources that tasks may not use.
     pub reserved: ReservedResources,
-    /// The node's whole compute, MHz, where it cannot be found out or must not be used whole.
+    /// The node's CPU capacity, MHz, if it cannot be detected or must not be used completely.
     pub cpu_total_compute_mhz: Option<u64>,
-    /// The interface whose address tasks get; that of the default route unless set.
+    /// The interface whose address tasks get; by default that of the default route.
     pub network_interface: Option<String>,
 }
 

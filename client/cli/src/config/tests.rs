@@ -1,4 +1,4 @@
-//! Configuration files good and faulty, and how files, flags and defaults lie over each other.
+//! Valid and invalid configuration files, and how files, flags and defaults override each other.
 
 use super::{AgentConfig, ConfigError, HostPort, LogLevel, Overrides, Sources, load};
 use ordu_proto::state::AutopilotConfig;

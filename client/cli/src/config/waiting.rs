@@ -1,18 +1,18 @@
-//! Waiting for addresses of this machine that the configuration asks for and that are not there yet.
+//! Waits for addresses of this machine that the configuration needs and that do not exist yet.
 
 use super::{AgentConfig, ConfigError, Sources, load};
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether an address has come …
+/// How often the interfaces are read again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// … and how often it is told that there is none.
+/// How often the missing address is logged.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Waits until all addresses are there that `config` asks for: what others are told once, they keep. Gives the
-/// configuration as it is read then.
+/// Waits until all addresses that `config` needs exist, since advertised addresses cannot change later. Returns
+/// the configuration as it was read then.
 ///
 /// # Errors
-/// What has become wrong with it meanwhile.
+/// The configuration became invalid meanwhile.
 pub(crate) fn with_addresses(mut config: AgentConfig, sources: &Sources) -> Result<AgentConfig, ConfigError> {
     let mut told: Option<Instant> = None;
     while let Some(missing) = &config.missing_address {

@@ -1,7 +1,7 @@
-//! How two versions of a job differ, as a plan and a list of versions tell it.
+//! The difference between two versions of a job, as returned by a plan and by the list of versions.
 //!
-//! Every value is told as text, whatever it is in the specification, and an absent one as an empty
-//! text. Lists are `null` when they are empty.
+//! All values are given as text, regardless of their type in the specification; an absent value is an empty
+//! text. Empty lists are `null`.
 
 use std::collections::BTreeMap;
 
@@ -10,148 +10,148 @@ use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
-/// What became of a thing from the old version to the new one.
+/// How an element differs between the old and the new version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum DiffType {
-    /// It is as it was.
+    /// Unchanged.
     #[default]
     None,
-    /// It was not there before.
+    /// Only in the new version.
     Added,
-    /// It is there no more.
+    /// Only in the old version.
     Deleted,
-    /// It, or something in it, is another.
+    /// Changed, directly or in one of its members.
     Edited,
 }
 
-/// How two versions of a job differ.
+/// The difference between two versions of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobDiff {
-    /// What became of the job.
+    /// How the job differs.
     #[serde(rename = "Type")]
     pub diff_type: DiffType,
-    /// The job.
+    /// The job's ID.
     #[serde(rename = "ID")]
     pub id: String,
-    /// Members of the job that hold a value, and its free words; changed ones only.
+    /// Changed scalar members of the job, and changed metadata.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
-    /// Members of the job that hold more than a value; changed ones only.
+    /// Changed members of the job that are objects.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
-    /// All of the groups, by name.
+    /// All groups, by name.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<TaskGroupDiff>>")]
     pub task_groups: Vec<TaskGroupDiff>,
 }
 
-/// What became of a group.
+/// The difference between two versions of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroupDiff {
-    /// What became of the group.
+    /// How the group differs.
     #[serde(rename = "Type")]
     pub diff_type: DiffType,
-    /// The group.
+    /// The group's name.
     pub name: String,
-    /// Members that hold a value; changed ones only.
+    /// Changed scalar members.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
-    /// Members that hold more than a value; changed ones only.
+    /// Changed members that are objects.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
-    /// All of the tasks, by name.
+    /// All tasks, by name.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<TaskDiff>>")]
     pub tasks: Vec<TaskDiff>,
-    /// What happens to how many of the group's allocations; nothing where nobody asked a scheduler.
+    /// How many allocations of the group are affected, by kind of change; absent if no scheduler was run.
     pub updates: Option<BTreeMap<String, u64>>,
 }
 
-/// What became of a task.
+/// The difference between two versions of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskDiff {
-    /// What became of the task.
+    /// How the task differs.
     #[serde(rename = "Type")]
     pub diff_type: DiffType,
-    /// The task.
+    /// The task's name.
     pub name: String,
-    /// Members that hold a value; changed ones only.
+    /// Changed scalar members.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
-    /// Members that hold more than a value; changed ones only.
+    /// Changed members that are objects.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
-    /// What the change does to the allocations.
+    /// Effects of the change on the allocations.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub annotations: Vec<String>,
 }
 
-/// What became of a member that holds more than a value.
+/// The difference between two versions of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ObjectDiff {
-    /// What became of the object.
+    /// How the object differs.
     #[serde(rename = "Type")]
     pub diff_type: DiffType,
     /// The kind of object.
     pub name: String,
-    /// Its members that hold a value; in a contextual diff the unchanged ones too.
+    /// The object's changed scalar members; in a contextual diff, unchanged ones too.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<FieldDiff>>")]
     pub fields: Vec<FieldDiff>,
-    /// Its members that hold more; changed ones only.
+    /// The object's changed members that are objects.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<ObjectDiff>>")]
     pub objects: Vec<ObjectDiff>,
 }
 
-/// What became of a value.
+/// The difference between two versions of a scalar value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct FieldDiff {
-    /// What became of the value.
+    /// How the value differs.
     #[serde(rename = "Type")]
     pub diff_type: DiffType,
-    /// Its name: `Count`, `Meta[key]`, `args[0]`.
+    /// The value's name, for example `Count`, `Meta[key]` or `args[0]`.
     pub name: String,
-    /// The value before; empty where there was none.
+    /// The old value; empty if there was none.
     pub old: String,
-    /// The value now; empty where there is none.
+    /// The new value; empty if there is none.
     pub new: String,
-    /// What the change does to the allocations.
+    /// Effects of the change on the allocations.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub annotations: Vec<String>,
 }
 
-/// What a scheduler wants to do with a group's allocations.
+/// How many allocations of a group the scheduler plans to change, by kind of change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DesiredUpdates {
-    /// Leave alone.
+    /// Left unchanged.
     pub ignore: u64,
-    /// Create.
+    /// Created.
     pub place: u64,
-    /// Move to another node.
+    /// Moved to another node.
     pub migrate: u64,
-    /// Stop.
+    /// Stopped.
     pub stop: u64,
-    /// Update where they run.
+    /// Updated in place.
     pub in_place_update: u64,
-    /// Replace.
+    /// Replaced by a new allocation.
     pub destructive_update: u64,
-    /// Create as canaries.
+    /// Created as canaries.
     pub canary: u64,
-    /// Stop for others of a higher priority.
+    /// Stopped to make room for others with a higher priority.
     pub preemptions: u64,
 }

@@ -1,10 +1,10 @@
-//! Lists and maps that the API writes as `null` when they are empty, and reads from `null`.
+//! Serde functions for lists and maps that the API writes as `null` when they are empty.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What can be empty.
+/// A collection that can be empty.
 pub(super) trait Contents {
     fn holds_nothing(&self) -> bool;
 }

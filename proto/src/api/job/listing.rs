@@ -1,4 +1,4 @@
-//! What the API's lists say of a job, and its summary.
+//! A job's entry in the API's lists, and its summary.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::empty_as_null;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobListStub {
-    /// The name the job goes by in the API.
+    /// The job's identifier in the API.
     #[serde(rename = "ID")]
     pub id: String,
     /// The job that launched this one.
     #[serde(rename = "ParentID")]
     pub parent_id: String,
-    /// The name for people.
+    /// The display name.
     pub name: String,
     /// Datacenters that the job may run in.
     #[serde(with = "empty_as_null")]
@@ -28,25 +28,25 @@ pub struct JobListStub {
     pub job_type: String,
     /// 1 to 100.
     pub priority: i64,
-    /// Whether the clock launches children of this job.
+    /// Whether the job launches children on a schedule.
     pub periodic: bool,
-    /// Whether dispatches launch children of this job.
+    /// Whether the job launches children by dispatch.
     pub parameterized_job: bool,
-    /// The user stopped the job.
+    /// Whether the user stopped the job.
     pub stop: bool,
     /// `pending`, `running` or `dead`.
     pub status: String,
-    /// Words to the status.
+    /// Explains the status.
     pub status_description: String,
     /// The job's counts.
     pub job_summary: Option<JobSummary>,
-    /// The state index at which the job came to be.
+    /// The state index at which the job was created.
     pub create_index: u64,
     /// The state index of the last change of any member.
     pub modify_index: u64,
     /// The state index of the last change by a user.
     pub job_modify_index: u64,
-    /// Nanoseconds since 1970.
+    /// When the version was registered; nanoseconds since 1970.
     pub submit_time: i64,
 }
 
@@ -54,40 +54,40 @@ pub struct JobListStub {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobSummary {
-    /// The job.
+    /// The job's ID.
     #[serde(rename = "JobID")]
     pub job_id: String,
-    /// Its namespace.
+    /// The job's namespace.
     pub namespace: String,
     /// Counts by group.
     pub summary: BTreeMap<String, TaskGroupSummary>,
-    /// Counts of the jobs that this one launched.
+    /// Counts of the job's children.
     pub children: Option<JobChildrenSummary>,
-    /// The state index at which the summary came to be.
+    /// The state index at which the summary was created.
     pub create_index: u64,
-    /// The state index of its last change.
+    /// The state index of the summary's last change.
     pub modify_index: u64,
 }
 
-/// Counts of a group's allocations. Failed and complete ones are counted for as long as the job lives.
+/// Counts of a group's allocations. Failed and complete allocations are counted as long as the job exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroupSummary {
-    /// Wanted and not placed.
+    /// Wanted but not placed.
     pub queued: i64,
-    /// Ended well.
+    /// Completed successfully.
     pub complete: i64,
-    /// Ended badly.
+    /// Failed.
     pub failed: i64,
     /// Running.
     pub running: i64,
-    /// Placed and not running yet.
+    /// Placed but not running yet.
     pub starting: i64,
     /// On nodes that went down.
     pub lost: i64,
 }
 
-/// Counts of the jobs that a job launched.
+/// Counts of a job's children.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobChildrenSummary {

@@ -1,11 +1,11 @@
-//! Networks and ports that a group or a task asks for.
+//! Networks and ports that a group or a task requests.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
-/// A network that is asked for.
+/// A network that is requested.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkResource {
@@ -22,24 +22,24 @@ pub struct NetworkResource {
     /// Name resolution inside the network.
     #[serde(rename = "DNS")]
     pub dns: Option<DnsConfig>,
-    /// Bandwidth.
+    /// Bandwidth in megabits per second.
     #[serde(rename = "MBits")]
     pub mbits: Option<i64>,
-    /// Ports with a number of the user's choice.
+    /// Ports with a number that the user chose.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Port>>")]
     pub reserved_ports: Vec<Port>,
-    /// Ports with a number of the servers' choice.
+    /// Ports with a number that the servers choose.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Port>>")]
     pub dynamic_ports: Vec<Port>,
-    /// The name of the machine inside the network; of a later API, told only where it is said.
+    /// The host name inside the network; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
 }
 
 impl NetworkResource {
-    /// Bandwidth in megabits a second, 0 where nothing is said.
+    /// Bandwidth in megabits per second; 0 if not set.
     pub fn mbits(&self) -> i64 {
         self.mbits.unwrap_or(0)
     }
@@ -63,16 +63,16 @@ pub struct DnsConfig {
     pub options: Vec<String>,
 }
 
-/// A port by its label.
+/// A port with a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Port {
-    /// The name that services and tasks call it by.
+    /// The name by which services and tasks refer to the port.
     pub label: String,
-    /// The number on the node; 0 where the servers choose it.
+    /// The number on the node; 0 if the servers choose it.
     pub value: i64,
     /// The number inside the network namespace; 0 for the same one.
     pub to: i64,
-    /// The node's network that the port is taken from.
+    /// The node's network to which the port belongs.
     pub host_network: String,
 }

@@ -1,11 +1,11 @@
-//! Where a job's groups may, should and should not all go.
+//! Placement rules of a job: constraints, affinities and spreads.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
-/// What a node must be. A side in `${…}` is looked up on the node.
+/// A condition that a node must meet. An operand written as `${…}` is looked up on the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Constraint {
@@ -20,7 +20,7 @@ pub struct Constraint {
     pub operand: String,
 }
 
-/// What a node had better be.
+/// A condition that makes a node preferred or avoided.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Affinity {
@@ -30,16 +30,16 @@ pub struct Affinity {
     /// Right side.
     #[serde(rename = "RTarget")]
     pub right: String,
-    /// As of a constraint, and `set_contains_all`, `set_contains_any`.
+    /// As for a constraint, and also `set_contains_all` and `set_contains_any`.
     #[serde(rename = "Operand")]
     pub operand: String,
-    /// -100 to 100 and not 0; negative ones repel.
+    /// -100 to 100, but not 0; a negative weight makes matching nodes avoided.
     #[serde(rename = "Weight")]
     pub weight: Option<i8>,
 }
 
 impl Affinity {
-    /// The weight, 50 where nothing is said.
+    /// The weight; 50 if not set.
     pub fn weight(&self) -> i8 {
         self.weight.unwrap_or(50)
     }
@@ -49,24 +49,24 @@ impl Affinity {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Spread {
-    /// The attribute, `${node.datacenter}` for one.
+    /// The attribute, for example `${node.datacenter}`.
     pub attribute: String,
-    /// 0 to 100: how much this spread counts beside others.
+    /// 0 to 100: the weight of this spread relative to others.
     pub weight: Option<i8>,
-    /// The share that each value is to have; even shares where none is named.
+    /// The desired share of each value; equal shares if empty.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<SpreadTarget>>")]
     pub spread_target: Vec<SpreadTarget>,
 }
 
 impl Spread {
-    /// The weight, 50 where nothing is said.
+    /// The weight; 50 if not set.
     pub fn weight(&self) -> i8 {
         self.weight.unwrap_or(50)
     }
 }
 
-/// The share of one value.
+/// The desired share of one value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SpreadTarget {

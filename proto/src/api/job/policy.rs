@@ -1,4 +1,4 @@
-//! How a group is restarted, rescheduled, updated and moved.
+//! Policies for restarting, rescheduling, updating and migrating the allocations of a group.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct RestartPolicy {
     /// Restarts within an interval.
     pub attempts: Option<i64>,
-    /// Nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub interval: Option<i64>,
     /// Nanoseconds from an exit to the next start.
     pub delay: Option<i64>,
-    /// `fail` or `delay`: what happens when the attempts are used up.
+    /// `fail` or `delay`: what happens after the last attempt.
     pub mode: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl RestartPolicy {
         self.attempts.unwrap_or(0)
     }
 
-    /// Nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub fn interval_ns(&self) -> i64 {
         self.interval.unwrap_or(0)
     }
@@ -39,21 +39,21 @@ impl RestartPolicy {
     }
 }
 
-/// Replacement of a failed allocation, on another node if there is one.
+/// Replacement of a failed allocation, preferably on another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ReschedulePolicy {
-    /// Replacements within an interval, unless unlimited.
+    /// Replacements within an interval; ignored if `Unlimited`.
     pub attempts: Option<i64>,
-    /// Nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub interval: Option<i64>,
     /// Nanoseconds from a failure to the first replacement.
     pub delay: Option<i64>,
     /// `constant`, `exponential` or `fibonacci`.
     pub delay_function: Option<String>,
-    /// Nanoseconds that the delay grows to at most.
+    /// Upper limit of the delay, in nanoseconds.
     pub max_delay: Option<i64>,
-    /// No bound on the attempts.
+    /// No limit on the attempts.
     pub unlimited: Option<bool>,
 }
 
@@ -63,7 +63,7 @@ impl ReschedulePolicy {
         self.attempts.unwrap_or(0)
     }
 
-    /// Nanoseconds.
+    /// Length of an interval in nanoseconds.
     pub fn interval_ns(&self) -> i64 {
         self.interval.unwrap_or(0)
     }
@@ -78,17 +78,17 @@ impl ReschedulePolicy {
         self.delay_function.as_deref().unwrap_or_default()
     }
 
-    /// Nanoseconds that the delay grows to at most.
+    /// Upper limit of the delay, in nanoseconds.
     pub fn max_delay_ns(&self) -> i64 {
         self.max_delay.unwrap_or(0)
     }
 
-    /// No bound on the attempts.
+    /// No limit on the attempts.
     pub fn unlimited(&self) -> bool {
         self.unlimited.unwrap_or(false)
     }
 
-    /// Whether the policy replaces anything at all.
+    /// Whether the policy allows any replacement.
     pub fn is_enabled(&self) -> bool {
         self.unlimited() || (self.attempts() > 0 && self.interval_ns() > 0)
     }
@@ -98,33 +98,33 @@ impl ReschedulePolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStrategy {
-    /// Nanoseconds between the evaluations of an update of a system job.
+    /// Nanoseconds between the evaluations of a system job's update.
     pub stagger: Option<i64>,
-    /// Allocations replaced at a time; 0 turns deployments off.
+    /// Allocations replaced at a time; 0 disables deployments.
     pub max_parallel: Option<i64>,
     /// `checks`, `task_states` or `manual`.
     pub health_check: Option<String>,
-    /// Nanoseconds that an allocation must be healthy for.
+    /// Nanoseconds that an allocation must stay healthy.
     pub min_healthy_time: Option<i64>,
-    /// Nanoseconds that an allocation has for becoming healthy.
+    /// Nanoseconds within which an allocation must become healthy.
     pub healthy_deadline: Option<i64>,
-    /// Nanoseconds that a deployment has for its next healthy allocation.
+    /// Nanoseconds within which a deployment must get its next healthy allocation.
     pub progress_deadline: Option<i64>,
-    /// Go back to the latest stable version when the deployment fails.
+    /// Revert to the latest stable version when the deployment fails.
     pub auto_revert: Option<bool>,
-    /// Promote healthy canaries without being asked.
+    /// Promote healthy canaries automatically.
     pub auto_promote: Option<bool>,
     /// Canaries before an update.
     pub canary: Option<i64>,
 }
 
 impl UpdateStrategy {
-    /// Nanoseconds between the evaluations of an update of a system job.
+    /// Nanoseconds between the evaluations of a system job's update.
     pub fn stagger_ns(&self) -> i64 {
         self.stagger.unwrap_or(0)
     }
 
-    /// Allocations replaced at a time; 0 turns deployments off.
+    /// Allocations replaced at a time; 0 disables deployments.
     pub fn max_parallel(&self) -> i64 {
         self.max_parallel.unwrap_or(0)
     }
@@ -134,27 +134,27 @@ impl UpdateStrategy {
         self.health_check.as_deref().unwrap_or_default()
     }
 
-    /// Nanoseconds that an allocation must be healthy for.
+    /// Nanoseconds that an allocation must stay healthy.
     pub fn min_healthy_time_ns(&self) -> i64 {
         self.min_healthy_time.unwrap_or(0)
     }
 
-    /// Nanoseconds that an allocation has for becoming healthy.
+    /// Nanoseconds within which an allocation must become healthy.
     pub fn healthy_deadline_ns(&self) -> i64 {
         self.healthy_deadline.unwrap_or(0)
     }
 
-    /// Nanoseconds that a deployment has for its next healthy allocation.
+    /// Nanoseconds within which a deployment must get its next healthy allocation.
     pub fn progress_deadline_ns(&self) -> i64 {
         self.progress_deadline.unwrap_or(0)
     }
 
-    /// Go back to the latest stable version when the deployment fails.
+    /// Revert to the latest stable version when the deployment fails.
     pub fn auto_revert(&self) -> bool {
         self.auto_revert.unwrap_or(false)
     }
 
-    /// Promote healthy canaries without being asked.
+    /// Promote healthy canaries automatically.
     pub fn auto_promote(&self) -> bool {
         self.auto_promote.unwrap_or(false)
     }
@@ -165,7 +165,7 @@ impl UpdateStrategy {
     }
 }
 
-/// Moves off a node that is drained.
+/// Migration of allocations from a drained node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MigrateStrategy {
@@ -173,9 +173,9 @@ pub struct MigrateStrategy {
     pub max_parallel: Option<i64>,
     /// `checks` or `task_states`.
     pub health_check: Option<String>,
-    /// Nanoseconds that an allocation must be healthy for.
+    /// Nanoseconds that an allocation must stay healthy.
     pub min_healthy_time: Option<i64>,
-    /// Nanoseconds that an allocation has for becoming healthy.
+    /// Nanoseconds within which an allocation must become healthy.
     pub healthy_deadline: Option<i64>,
 }
 
@@ -190,12 +190,12 @@ impl MigrateStrategy {
         self.health_check.as_deref().unwrap_or_default()
     }
 
-    /// Nanoseconds that an allocation must be healthy for.
+    /// Nanoseconds that an allocation must stay healthy.
     pub fn min_healthy_time_ns(&self) -> i64 {
         self.min_healthy_time.unwrap_or(0)
     }
 
-    /// Nanoseconds that an allocation has for becoming healthy.
+    /// Nanoseconds within which an allocation must become healthy.
     pub fn healthy_deadline_ns(&self) -> i64 {
         self.healthy_deadline.unwrap_or(0)
     }

@@ -1,43 +1,43 @@
-//! Jobs that only launch children: by the clock or by dispatch.
+//! Jobs that only launch child jobs: on a schedule or by dispatch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::empty_as_null;
 
-/// Children launched by the clock.
+/// The schedule on which a periodic job launches children.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PeriodicConfig {
-    /// Whether it launches at present.
+    /// Whether children are launched at present.
     pub enabled: Option<bool>,
-    /// When, in the language that `SpecType` names.
+    /// The schedule, in the syntax that `SpecType` names.
     pub spec: Option<String>,
     /// `cron`.
     pub spec_type: Option<String>,
-    /// Skip a launch while the last one runs.
+    /// Skip a launch while an earlier one is running.
     pub prohibit_overlap: Option<bool>,
     /// The time zone of `Spec`, by its IANA name.
     pub time_zone: Option<String>,
 }
 
-/// Children launched by dispatch.
+/// The inputs of a job that is launched by dispatch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ParameterizedJobConfig {
     /// `optional`, `required` or `forbidden`.
     pub payload: String,
-    /// Keys that a dispatch must bring.
+    /// Metadata keys that a dispatch must set.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub meta_required: Vec<String>,
-    /// Keys that a dispatch may bring.
+    /// Metadata keys that a dispatch may set.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub meta_optional: Vec<String>,
 }
 
-/// Where a task finds the payload of its dispatch.
+/// Where the payload of a dispatch is written for the task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DispatchPayloadConfig {

@@ -1,4 +1,4 @@
-//! Services that a group or a task offers, and their health checks.
+//! Services of a group or a task, and their health checks.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{empty_as_null, member};
 
-/// A service to be found by its name.
+/// A service registered in a catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Service {
-    /// Name in the catalogue; `job-group-task` where nothing is said.
+    /// Name in the catalogue; `job-group-task` if not set.
     pub name: String,
-    /// The task that a group's service belongs to.
+    /// The task to which a group's service belongs.
     pub task_name: String,
     /// Label or number of the port.
     pub port_label: String,
     /// `auto`, `host`, `driver` or `alloc`.
     pub address_mode: String,
-    /// Tags can be changed from outside.
+    /// Whether others may change the tags in the catalogue.
     pub enable_tag_override: bool,
     /// Tags.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub tags: Vec<String>,
-    /// Tags of a canary, in place of `Tags`.
+    /// Tags of canaries, instead of `Tags`.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<String>>")]
     pub canary_tags: Vec<String>,
@@ -36,31 +36,31 @@ pub struct Service {
     /// Default of the checks' `check_restart`; a canonical service has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_restart: Option<CheckRestart>,
-    /// Service mesh; kept as it came.
+    /// Service mesh settings, stored verbatim.
     pub connect: Option<serde_json::Value>,
-    /// Free words.
+    /// Arbitrary metadata.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
-    /// Free words of a canary.
+    /// Arbitrary metadata of canaries.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub canary_meta: BTreeMap<String, String>,
-    /// What a failing check means for an update; of a later API, told only where it is said.
+    /// Effect of a failing check on an update; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_update: Option<String>,
-    /// The catalogue that the service is in; of a later API, told only where it is said.
+    /// The catalogue provider; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
 }
 
 impl Service {
-    /// Whether a proxy beside the tasks stands between the service and the mesh.
+    /// Whether a sidecar proxy connects the service to the mesh.
     pub fn has_sidecar(&self) -> bool {
         self.connect.as_ref().is_some_and(|connect| member(connect, "SidecarService").is_some())
     }
 
-    /// Whether a task of the group speaks to the mesh itself.
+    /// Whether a task of the group connects to the mesh itself.
     pub fn is_native(&self) -> bool {
         let native = self.connect.as_ref().and_then(|connect| member(connect, "Native"));
         native.and_then(serde_json::Value::as_bool).unwrap_or(false)
@@ -86,19 +86,19 @@ pub struct ServiceCheck {
     pub path: String,
     /// `http` or `https`.
     pub protocol: String,
-    /// Label or number of the port; the service's where nothing is said.
+    /// Label or number of the port; the service's if not set.
     pub port_label: String,
-    /// Open a path through the mesh's proxy for the check.
+    /// Expose the check's path through the mesh proxy.
     pub expose: bool,
     /// `host`, `driver` or `alloc`.
     pub address_mode: String,
-    /// Nanoseconds from check to check.
+    /// Nanoseconds between checks.
     pub interval: i64,
-    /// Nanoseconds.
+    /// Timeout of a check in nanoseconds.
     pub timeout: i64,
     /// The status before the first check.
     pub initial_status: String,
-    /// Do not verify the certificate.
+    /// Whether the TLS certificate is not verified.
     #[serde(rename = "TLSSkipVerify")]
     pub tls_skip_verify: bool,
     /// The HTTP method.
@@ -109,22 +109,22 @@ pub struct ServiceCheck {
     pub header: BTreeMap<String, Vec<String>>,
     /// Restart the task when the check fails.
     pub check_restart: Option<CheckRestart>,
-    /// The service asked over gRPC.
+    /// The service name in a gRPC check.
     #[serde(rename = "GRPCService")]
     pub grpc_service: String,
-    /// Whether that is over TLS.
+    /// Whether a gRPC check uses TLS.
     #[serde(rename = "GRPCUseTLS")]
     pub grpc_use_tls: bool,
-    /// The task that runs the script of a group's service.
+    /// The task that runs the script check of a group's service.
     pub task_name: String,
-    /// Successes in a row before it passes.
+    /// Consecutive successes before the check passes.
     pub success_before_passing: i64,
-    /// Failures in a row before it is critical.
+    /// Consecutive failures before the check is critical.
     pub failures_before_critical: i64,
-    /// The body of an HTTP check; of a later API, told only where it is said.
+    /// The body of an HTTP check; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// What a failure means for an update; of a later API, told only where it is said.
+    /// Effect of a failing check on an update; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_update: Option<String>,
 }
@@ -133,10 +133,10 @@ pub struct ServiceCheck {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CheckRestart {
-    /// Failures in a row; 0 never restarts.
+    /// Consecutive failures before a restart; 0 never restarts.
     pub limit: i64,
-    /// Nanoseconds after a start that failures do not count for.
+    /// Nanoseconds after a start during which failures are ignored.
     pub grace: Option<i64>,
-    /// A warning is no failure.
+    /// Whether a warning does not count as a failure.
     pub ignore_warnings: bool,
 }

@@ -1,4 +1,4 @@
-//! The task: one program under one driver, and what it needs.
+//! The task: one program run by one driver, and what it needs.
 
 use std::collections::BTreeMap;
 
@@ -16,23 +16,23 @@ use super::{
 pub struct Task {
     /// Name, unique in the group.
     pub name: String,
-    /// The driver that runs it.
+    /// The driver that runs the task.
     pub driver: String,
-    /// The user that it runs as.
+    /// The user that the task runs as.
     pub user: String,
-    /// The driver's own words; kept as they came.
+    /// Settings for the driver, stored verbatim.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub config: BTreeMap<String, serde_json::Value>,
-    /// Environment.
+    /// Environment variables.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub env: BTreeMap<String, String>,
-    /// What a node must be.
+    /// Constraints on nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// What a node had better be.
+    /// Affinities for nodes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
@@ -40,11 +40,11 @@ pub struct Task {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Service>>")]
     pub services: Vec<Service>,
-    /// What the task takes of the node.
+    /// Resources used on the node.
     pub resources: Option<Resources>,
-    /// Restarts on the node; the group's where nothing is said.
+    /// Restarts on the same node; the group's policy if not set.
     pub restart_policy: Option<RestartPolicy>,
-    /// Not a main task: when it runs beside or before them.
+    /// When the task runs; not set for a main task.
     pub lifecycle: Option<Lifecycle>,
     /// Files rendered before the start.
     #[serde(with = "empty_as_null")]
@@ -54,41 +54,41 @@ pub struct Task {
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<TaskArtifact>>")]
     pub artifacts: Vec<TaskArtifact>,
-    /// Secrets.
+    /// Secrets from Vault.
     pub vault: Option<Vault>,
     /// Mounts of the group's volumes.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<VolumeMount>>")]
     pub volume_mounts: Vec<VolumeMount>,
-    /// Where the payload of a dispatch is put.
+    /// Where the payload of a dispatch is written.
     pub dispatch_payload: Option<DispatchPayloadConfig>,
-    /// The task is a storage plugin.
+    /// Set if the task is a storage plugin.
     #[serde(rename = "CSIPluginConfig")]
     pub csi_plugin_config: Option<CsiPluginConfig>,
-    /// How much log is kept.
+    /// Limits on stored logs.
     pub log_config: Option<LogConfig>,
     /// Bounds for autoscalers.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<ScalingPolicy>>")]
     pub scaling_policies: Vec<ScalingPolicy>,
-    /// The signal that asks the task to end; the driver's where nothing is said.
+    /// The signal that asks the task to end; the driver's default if not set.
     pub kill_signal: String,
-    /// Nanoseconds from that signal to the kill.
+    /// Nanoseconds from `KillSignal` to the kill.
     pub kill_timeout: Option<i64>,
-    /// Nanoseconds from leaving the catalogue to that signal.
+    /// Nanoseconds from the deregistration of services to `KillSignal`.
     pub shutdown_delay: i64,
-    /// When it ends, the group's other tasks are ended.
+    /// When this task ends, the other tasks of the group are stopped.
     pub leader: bool,
-    /// What the servers made the task for.
+    /// Purpose of a special task, for example `connect-proxy:<service>`; empty for ordinary tasks.
     pub kind: String,
-    /// Free words.
+    /// Arbitrary metadata.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub meta: BTreeMap<String, String>,
 }
 
 impl Task {
-    /// Nanoseconds from the first signal to the kill, 5 s where nothing or 0 is said.
+    /// Nanoseconds from the first signal to the kill; 5 s if not set or 0.
     pub fn kill_timeout_ns(&self) -> i64 {
         self.kill_timeout.filter(|timeout_ns| *timeout_ns != 0).unwrap_or(5_000_000_000)
     }
@@ -103,7 +103,7 @@ impl Task {
         self.resources.as_ref().map_or(Resources::DEFAULT_MEMORY_MB, Resources::memory_mb)
     }
 
-    /// How much log is kept at most, in megabytes.
+    /// Upper limit of stored logs, in megabytes.
     pub fn log_storage_mb(&self) -> i64 {
         let default = LogConfig::default();
         let log = self.log_config.as_ref().unwrap_or(&default);
@@ -111,56 +111,57 @@ impl Task {
     }
 }
 
-/// What a task takes of its node.
+/// Resources that a task uses on its node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Resources {
-    /// Megahertz.
+    /// CPU in megahertz.
     #[serde(rename = "CPU")]
     pub cpu: Option<i64>,
-    /// Megabytes.
+    /// Memory in megabytes.
     #[serde(rename = "MemoryMB")]
     pub memory_mb: Option<i64>,
-    /// Without effect: the group's disk counts.
+    /// Ignored; the group's disk counts.
     #[serde(rename = "DiskMB")]
     pub disk_mb: Option<i64>,
-    /// Without effect.
+    /// Ignored.
     #[serde(rename = "IOPS")]
     pub iops: Option<i64>,
-    /// Networks of the task alone (the group's are to be preferred).
+    /// Networks of this task alone; networks of the group are preferable.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<NetworkResource>>")]
     pub networks: Vec<NetworkResource>,
-    /// Devices.
+    /// Devices that the task uses.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<RequestedDevice>>")]
     pub devices: Vec<RequestedDevice>,
-    /// Whole cores; of a later API, told only where they are said.
+    /// Whole cores; from a later Nomad API, omitted if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<i64>,
-    /// Megabytes that a task may take while there are any; of a later API, told only where they are said.
+    /// Memory in megabytes that the task may use if the node has it to spare; from a later Nomad API, omitted if
+    /// not set.
     #[serde(rename = "MemoryMaxMB", skip_serializing_if = "Option::is_none")]
     pub memory_max_mb: Option<i64>,
 }
 
 impl Resources {
-    /// Megahertz of a task that says nothing.
+    /// CPU in megahertz if not set.
     pub const DEFAULT_CPU_MHZ: i64 = 100;
-    /// Megabytes of a task that says nothing.
+    /// Memory in megabytes if not set.
     pub const DEFAULT_MEMORY_MB: i64 = 300;
 
-    /// Megahertz.
+    /// CPU in megahertz.
     pub fn cpu_mhz(&self) -> i64 {
         self.cpu.unwrap_or(Self::DEFAULT_CPU_MHZ)
     }
 
-    /// Megabytes.
+    /// Memory in megabytes.
     pub fn memory_mb(&self) -> i64 {
         self.memory_mb.unwrap_or(Self::DEFAULT_MEMORY_MB)
     }
 }
 
-/// Devices of one kind.
+/// Devices of one kind that a task requests.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RequestedDevice {
@@ -168,71 +169,71 @@ pub struct RequestedDevice {
     pub name: String,
     /// How many.
     pub count: Option<u64>,
-    /// What a device must be.
+    /// Constraints on devices.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Constraint>>")]
     pub constraints: Vec<Constraint>,
-    /// What a device had better be.
+    /// Affinities for devices.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<Vec<Affinity>>")]
     pub affinities: Vec<Affinity>,
 }
 
 impl RequestedDevice {
-    /// How many, 1 where nothing is said.
+    /// How many; 1 if not set.
     pub fn count(&self) -> u64 {
         self.count.unwrap_or(1)
     }
 }
 
-/// When a task that is not a main one runs.
+/// When a task runs relative to the main tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Lifecycle {
     /// `prestart`, `poststart` or `poststop`.
     pub hook: String,
-    /// It runs as long as the main tasks do.
+    /// The task runs as long as the main tasks do.
     pub sidecar: bool,
 }
 
-/// How much log is kept.
+/// Limits on stored logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LogConfig {
-    /// Files of each stream.
+    /// Files per stream.
     pub max_files: Option<i64>,
-    /// Megabytes of a file.
+    /// Megabytes per file.
     #[serde(rename = "MaxFileSizeMB")]
     pub max_file_size_mb: Option<i64>,
 }
 
 impl LogConfig {
-    /// Files of each stream, 10 where nothing is said.
+    /// Files per stream; 10 if not set.
     pub fn max_files(&self) -> i64 {
         self.max_files.unwrap_or(10)
     }
 
-    /// Megabytes of a file, 10 where nothing is said.
+    /// Megabytes per file; 10 if not set.
     pub fn max_file_size_mb(&self) -> i64 {
         self.max_file_size_mb.unwrap_or(10)
     }
 }
 
-/// A file rendered before the start and whenever what it reads changes.
+/// A file rendered before the start and whenever its inputs change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Template {
-    /// The template, as a file.
+    /// Path of the template.
     pub source_path: Option<String>,
-    /// Where it is rendered to.
+    /// Path of the rendered file.
     pub dest_path: Option<String>,
-    /// The template, as it stands.
+    /// The template text itself.
     pub embedded_tmpl: Option<String>,
-    /// `restart`, `signal` or `noop`.
+    /// Action on a change: `restart`, `signal` or `noop`.
     pub change_mode: Option<String>,
-    /// The signal of change mode `signal`.
+    /// The signal sent if `ChangeMode` is `signal`.
     pub change_signal: Option<String>,
-    /// Nanoseconds that a change waits at most, by chance.
+    /// Maximum random delay of a change action in nanoseconds.
     pub splay: Option<i64>,
     /// Permissions of the file, octal.
     pub perms: Option<String>,
@@ -240,9 +241,9 @@ pub struct Template {
     pub left_delim: Option<String>,
     /// Right delimiter.
     pub right_delim: Option<String>,
-    /// The file holds environment variables for the task.
+    /// The rendered file contains environment variables for the task.
     pub envvars: Option<bool>,
-    /// Without effect.
+    /// Ignored.
     pub vault_grace: Option<i64>,
 }
 
@@ -250,9 +251,9 @@ pub struct Template {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskArtifact {
-    /// Where it is fetched from.
+    /// The source URL.
     pub getter_source: Option<String>,
-    /// Options of the getter, `checksum` for one.
+    /// Options of the getter, for example `checksum`.
     #[serde(with = "empty_as_null")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub getter_options: BTreeMap<String, String>,
@@ -262,7 +263,7 @@ pub struct TaskArtifact {
     pub getter_headers: BTreeMap<String, String>,
     /// `any`, `file` or `dir`.
     pub getter_mode: Option<String>,
-    /// Where it is put, inside the task's directory.
+    /// Destination inside the task's directory.
     pub relative_dest: Option<String>,
 }
 
@@ -276,11 +277,11 @@ pub struct Vault {
     pub policies: Vec<String>,
     /// Vault namespace.
     pub namespace: Option<String>,
-    /// Put the token into the environment.
+    /// Whether the token is put into the environment.
     pub env: Option<bool>,
-    /// `restart`, `signal` or `noop`: what a new token does.
+    /// Action on a new token: `restart`, `signal` or `noop`.
     pub change_mode: Option<String>,
-    /// The signal of change mode `signal`.
+    /// The signal sent if `ChangeMode` is `signal`.
     pub change_signal: Option<String>,
 }
 
@@ -292,13 +293,13 @@ pub struct VolumeMount {
     pub volume: Option<String>,
     /// The path inside the task.
     pub destination: Option<String>,
-    /// Nothing is written.
+    /// The volume is mounted read-only.
     pub read_only: Option<bool>,
     /// `private`, `host-to-task` or `bidirectional`.
     pub propagation_mode: Option<String>,
 }
 
-/// The task is a storage plugin.
+/// Settings of a task that is a storage plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CsiPluginConfig {
@@ -308,7 +309,7 @@ pub struct CsiPluginConfig {
     /// `controller`, `node` or `monolith`.
     #[serde(rename = "Type")]
     pub plugin_type: String,
-    /// Where its socket is, inside the task.
+    /// Directory of its socket, inside the task.
     #[serde(rename = "MountDir")]
     pub mount_dir: String,
 }

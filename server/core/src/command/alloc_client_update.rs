@@ -1,4 +1,4 @@
-//! Command 21, since 0.1: what node agents report of their allocations.
+//! Command 21, since 0.1: applies the node agents' reports on their allocations.
 
 use ordu_proto::command::{AllocClientUpdate, Done};
 use ordu_proto::state::ClientStatus;
@@ -17,24 +17,23 @@ impl Command for AllocClientUpdate {
 
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Done> {
         for update in self.updates {
-            // An allocation that is gone from the state is no one's concern any more, and one that cannot be
-            // decoded does not hold up the others of the entry.
+            // Skip allocations that no longer exist; an undecodable one must not block the other updates.
             let Some(old) = readable(read::alloc(entry.reader(), &update.alloc_id))?.flatten() else {
                 continue;
             };
-            // A node has a say in its own allocations only.
+            // A node may only update its own allocations.
             if !update.node_id.is_empty() && update.node_id != old.node_id {
                 continue;
             }
-            // The node's last word stands: an agent that has lost what it had written down knows less.
+            // A final report stands: an agent that has lost its local state knows less.
             if read::node_alloc(&old).over {
                 continue;
             }
-            // A server that the node has left may still be writing what it was told: it is older.
+            // Skip outdated reports: the server that the node was connected to before may still be writing older ones.
             if update.stamp != 0 && update.stamp < old.client_stamp {
                 continue;
             }
-            // What was over stays over: a doubled report does not bring it back.
+            // A terminal status stays: a repeated report must not revive the allocation.
             if is_client_terminal(old.client_status()) && !is_client_terminal(update.client_status()) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Command 31, since 0.1: how the leader looks after the servers, where wanted only if no one has changed it meanwhile.
+//! Command 31, since 0.1: sets the autopilot configuration, optionally only if it has not been modified meanwhile.
 
 use ordu_proto::command::{AutopilotSet, AutopilotWasSet};
 

@@ -1,4 +1,4 @@
-//! Command 24, since 0.1: the cluster has an id. The first one stays.
+//! Command 24, since 0.1: sets the cluster's id. Later commands cannot change it.
 
 use ordu_proto::command::{ClusterInit, Done, Refusal};
 
@@ -27,7 +27,7 @@ impl Command for ClusterInit {
         } else if cluster.cluster_id != self.cluster_id {
             return Ok(Err(refuse(409, "the cluster has another id")));
         }
-        // What the command says, not what this release knows: servers of two releases must write the same row.
+        // Use the command's level, not this release's: servers of two releases must write the same row.
         cluster.feature_level = cluster.feature_level.max(self.feature_level).max(FIRST_LEVEL);
         Ok(Ok(Done { index: entry.index }))
     }

@@ -1,4 +1,5 @@
-//! What a command is, declared in one place for each, and what of it the log, the disk's bounds and `apply` go by.
+//! The `Command` trait: each command declares its number, feature level and limits in one place. The log, the disk
+//! space check and `apply` read these declarations.
 
 use ordu_proto::command::Refusal;
 use prost::bytes::Bytes;
@@ -8,63 +9,64 @@ use super::entry::Entry;
 use super::outcome::{Answer, EncodedAnswer};
 use super::{COMMANDS, Step};
 
-/// Something that changes the state: a log entry, once it is in an envelope.
+/// A change to the state. Wrapped in an envelope it becomes a log entry.
 pub trait Command: Message + Default + 'static {
-    /// What it answers where it takes effect.
+    /// Answer of the command when it takes effect.
     type Answer: Answer;
 
-    /// Its field in the envelope. Numbers begin with [`NUMBER_MIN`], are never reused, and an unknown one is fatal for the
-    /// server that meets it in its log.
+    /// Field number of the command in the envelope, at least [`NUMBER_MIN`]. Numbers are never reused. A server that
+    /// finds an unknown number in its log stops.
     const NUMBER: u32;
 
-    /// The feature level that it appeared with; where it was given a new meaning, that of the meaning.
+    /// Feature level that introduced the command, or that last changed its meaning.
     const LEVEL: u32;
 
-    /// Whether it brings new work, and with it what is to be stored: refused while the disks have little room. Stops,
-    /// removals, reports, and what a leader decides about what is there go on.
+    /// Whether the command adds new work and thus data to store. Such commands are refused while the servers are short
+    /// of disk space. Stops, removals, reports and the leader's decisions on existing work are still accepted.
     const IS_NEW_WORK: bool = false;
 
-    /// Whether it reads all rows of a table, little though it says itself.
+    /// Whether the command reads all rows of a table, even though the command itself is small.
     const READS_WHOLE_TABLES: bool = false;
 
-    /// The feature level that the cluster has after it; 0 where it does not raise it.
+    /// Returns the cluster's feature level after the command, or 0 if the command does not raise it.
     fn raises_level_to(&self) -> u32 {
         0
     }
 
-    /// Refuses what no server proposes, before anything is read. It may come from another server all the same: names that
-    /// are parts of keys must make no keys of other rows.
+    /// Refuses fields that no correct server proposes, before `apply` reads any row. The command may come from another
+    /// server, and names that are parts of keys must not form keys of other rows.
     fn check(&self) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Decides, and writes what follows.
+    /// Decides on the command and writes the resulting rows.
     ///
     /// # Errors
-    /// Where the state cannot be read: where that is a single row the command is refused, else the server stops.
+    /// Fails if the state cannot be read. If only a single row is unreadable, the command is
+    /// refused; otherwise the server stops.
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Self::Answer>;
 }
 
-/// The number of the first command; what is below are the envelope's own fields.
+/// Number of the first command. Lower numbers are the envelope's own fields.
 pub(super) const NUMBER_MIN: u32 = 16;
 
-/// What the cluster must have for a command to be logged.
+/// Conditions that the cluster must meet before a command is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// The feature level that it must have reached.
+    /// Minimum feature level of the cluster.
     pub feature_level: u32,
-    /// Whether the disks must have room for new work.
+    /// Whether the servers' disks must have room for new work.
     pub room: bool,
 }
 
 impl Needs {
-    /// What the command `C` needs.
+    /// Returns the conditions of the command `C`.
     pub(super) const fn of<C: Command>() -> Self {
         Self { feature_level: C::LEVEL, room: C::IS_NEW_WORK }
     }
 }
 
-/// A command as the list of all of them has it.
+/// Declaration of a command in the list of all commands.
 pub struct Declared {
     pub(super) number: u32,
     pub(super) needs: Needs,
@@ -74,7 +76,7 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// The command `C`.
+    /// Builds the declaration of the command `C`.
     pub(super) const fn of<C: Command>() -> Self {
         Self {
             number: C::NUMBER,
@@ -84,13 +86,13 @@ impl Declared {
         }
     }
 
-    /// The command with a number, where this release knows one.
+    /// Returns the command with this number, or `None` if this release does not know it.
     pub(super) fn find(number: u32) -> Option<&'static Declared> {
         COMMANDS.iter().find(|declared| declared.number == number)
     }
 }
 
-/// A command of any kind.
+/// Object-safe form of [`Command`].
 pub(super) trait AnyCommand {
     fn raises_level_to(&self) -> u32;
     fn check(&self) -> Result<(), Refusal>;

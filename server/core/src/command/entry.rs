@@ -1,5 +1,5 @@
-//! One entry under way: writes rows with everything that hangs on them (secondary keys, table indexes,
-//! counts, summaries, statuses), so that no command can forget a part.
+//! Writes the rows of one log entry together with everything derived from them (secondary keys, table indexes, counts,
+//! summaries, statuses), so that no command can forget a part.
 
 use std::collections::BTreeMap;
 
@@ -19,31 +19,31 @@ use crate::state::rows::{
 };
 use crate::state::{Change, Corrupt, Id, JobKey, Reader, RowChange, Rows, Table, Tx, key, read, readable};
 
-/// The summary of a job as the entry found it and as it will leave it.
+/// A job's summary before and after the entry.
 struct SummaryDraft {
     before: Option<JobSummary>,
     now: JobSummary,
 }
 
-/// An entry under way.
+/// A log entry being applied.
 pub struct Entry<'t, 'b> {
     tx: &'t mut Tx<'b>,
-    /// The entry's log index.
+    /// Log index of the entry.
     pub(super) index: u64,
     /// The cluster's time.
     pub(super) time_ns: i64,
-    /// What the leader's clock said when it logged the entry: the cluster's time may be ahead of it.
+    /// Time on the leader's clock when it logged the entry; the cluster's time may be ahead of it.
     pub(super) stamp_ns: i64,
-    /// The cluster's own facts.
+    /// The cluster's metadata.
     pub(super) cluster: &'t mut ClusterMeta,
-    /// The scheduler's view as the entries before have left it.
+    /// The scheduler's view after the preceding entries.
     pub(super) view: &'t ClusterView,
     summaries: BTreeMap<JobKey, SummaryDraft>,
-    /// How many allocations more, or fewer, run by a specification.
+    /// Change of the number of allocations that use each specification.
     spec_uses: BTreeMap<Spec, i64>,
 }
 
-/// Which specification: of which job, the job's create index, version.
+/// Identifies a specification: job, the job's create index, job version.
 type Spec = (JobKey, u64, u64);
 
 impl<'t, 'b> Entry<'t, 'b> {
@@ -66,18 +66,18 @@ impl<'t, 'b> Entry<'t, 'b> {
         }
     }
 
-    /// The tables as the entries before and this one have left them so far.
+    /// Returns the tables including the writes of the preceding entries and of this one so far.
     pub(super) fn reader(&self) -> &dyn Reader {
         self.tx
     }
 
-    /// Writes a row that stood as `old` before, and tells those who follow the state.
+    /// Writes a row, which was `old` before, and records the change for subscribers.
     pub(super) fn put<T: Rows>(&mut self, key: Vec<u8>, old: Option<T::Row>, new: T::Row) {
         self.tx.put_row::<T>(&key, old.as_ref(), &new);
         self.tell::<T>(RowChange { key, old, new: Some(new) });
     }
 
-    /// Removes a row, and tells those who follow the state.
+    /// Removes a row and records the change for subscribers.
     pub(super) fn remove<T: Rows>(&mut self, key: Vec<u8>, old: T::Row) {
         self.tx.delete_row::<T>(&key, &old);
         self.tell::<T>(RowChange { key, old: Some(old), new: None });
@@ -90,7 +90,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.note(Change::new::<T>(change));
     }
 
-    /// Writes the live job, which stood as `old` before.
+    /// Writes the job's live row, which was `old` before.
     pub(super) fn put_job(&mut self, old: Option<Job>, job: &Job) {
         self.put::<Jobs>(Jobs::key((&job.namespace, &job.id)), old, job.clone());
     }
@@ -114,9 +114,9 @@ impl<'t, 'b> Entry<'t, 'b> {
             return Ok(());
         }
         while kept.len() > kept_max {
-            // The newest stable version is what an automatic revert goes back to: it outlives its turn. And
-            // what is written here is the job, though its number may be the lowest: a mark on an older
-            // version sets the numbers back.
+            // Keep the newest stable version, because an automatic revert goes back to it. Also keep the version just
+            // written: it is the job's current one even if its number is the lowest, since marking an older version
+            // stable sets the job's version number back.
             let newest_stable = kept.iter().find(|version| version.stable).map(|version| version.version);
             let may_go = |kept: &Job| kept.version != job.version && Some(kept.version) != newest_stable;
             let Some(oldest) = kept.iter().rposition(may_go) else { break };
@@ -126,13 +126,13 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes a version's row, which stood as `old` before; its specification is there.
+    /// Writes the row of a job version, which was `old` before; its specification is stored already.
     pub(super) fn put_job_version_row(&mut self, old: Option<Job>, job: &Job) {
         let at = JobVersions::key((&job.namespace, &job.id, job.version));
         self.put::<JobVersions>(at, old, job.clone());
     }
 
-    /// Writes which of a job's launches have been decided on.
+    /// Records that all launches of a periodic job up to `launch_ns` have been decided.
     pub(super) fn put_periodic_launch(
         &mut self,
         job: &Job,
@@ -145,14 +145,14 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.put::<PeriodicLaunches>(PeriodicLaunches::key((&job.namespace, &job.id)), record, now);
     }
 
-    /// Writes by which token a child is found.
+    /// Writes the row that finds a child by its idempotency token.
     pub(super) fn put_child_token(&mut self, child: &Job) {
         let Job { namespace, id, parent_id, idempotency_token, .. } = child;
         let at = key::by_token(namespace, parent_id, idempotency_token);
         self.tx.put_bytes(Table::ChildrenByToken, at, id.clone().into_bytes());
     }
 
-    /// Takes a child's change of status into its parent's counts, if the parent is there.
+    /// Applies a child's change of status to its parent's counts, if the parent exists.
     pub(super) fn count_child(
         &mut self,
         child: &Job,
@@ -160,7 +160,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         now: Option<&str>,
     ) -> Result<(), Corrupt> {
         let Job { namespace, parent_id, .. } = child;
-        // A parent that cannot be decoded is no reason for its children to stand still.
+        // An undecodable parent must not block its children.
         let has_parent = !parent_id.is_empty()
             && readable(read::job(self.reader(), namespace, parent_id))?.flatten().is_some();
         if has_parent && let Some(summary) = readable(self.summary(namespace, parent_id))? {
@@ -169,7 +169,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Removes a job: the live row, its versions, and what shows of its summary.
+    /// Removes a job: its live row, its versions, and the visible part of its summary.
     pub(super) fn remove_job(&mut self, job: &Job) -> Result<(), Corrupt> {
         for version in read::job_versions(self.reader(), &job.namespace, &job.id)? {
             self.drop_job_version(&version)?;
@@ -187,7 +187,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// A version goes; its specification stays for as long as an allocation runs by it.
+    /// Removes a version's row, and its specification unless an allocation uses it.
     fn drop_job_version(&mut self, dropped: &Job) -> Result<(), Corrupt> {
         let Job { namespace, id, create_index, version, .. } = dropped;
         self.remove::<JobVersions>(JobVersions::key((namespace, id, *version)), dropped.clone());
@@ -197,13 +197,13 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Counts who runs by which specification, and removes those that no version and no allocation needs any
-    /// more.
+    /// Updates the use counts of specifications, and removes specifications that no version and
+    /// no allocation uses any more.
     fn count_spec_uses(&mut self) -> Result<(), Corrupt> {
         for ((job, create_index, version), change) in std::mem::take(&mut self.spec_uses) {
             let JobKey { namespace, id } = &job;
             let uses = read::spec_uses(self.reader(), namespace, id, create_index, version);
-            // Of a count that cannot be decoded nothing is known, so the specification stays.
+            // An undecodable count may still be positive, so keep the specification.
             let Some(before) = readable(uses)? else { continue };
             let now = before.saturating_add_signed(change);
             let at = key::job_spec(namespace, id, create_index, version);
@@ -220,8 +220,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes an evaluation; its indexes and times are set here. Where a row that it needs cannot be decoded,
-    /// nothing of it is written.
+    /// Writes an evaluation and sets its indexes and times. Writes nothing if a row that it needs cannot be decoded.
     pub(super) fn put_eval(&mut self, mut eval: Evaluation) -> Result<(), Corrupt> {
         let old = read::eval(self.reader(), &eval.id)?;
         let of = old.as_ref().unwrap_or(&eval);
@@ -229,7 +228,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.summary(&namespace, &job_id)?;
         match &old {
             Some(old) => {
-                // Its place in the secondary table and in its job's counts is by them.
+                // Keep namespace and job: the secondary key and the job's counts depend on them.
                 (eval.namespace, eval.job_id) = (namespace, job_id);
                 eval.create_index = old.create_index;
                 eval.create_time_ns = old.create_time_ns;
@@ -250,8 +249,8 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes an allocation that stood as `old` before (`None`: it is new). Where a row that it needs cannot be
-    /// decoded, nothing of it is written.
+    /// Writes an allocation, which was `old` before (`None` if new). Writes nothing if a row
+    /// that it needs cannot be decoded.
     pub(super) fn put_alloc(&mut self, old: Option<Allocation>, mut new: Allocation) -> Result<(), Corrupt> {
         let summary = self.summary(&new.namespace, &new.job_id)?;
         job_state::count_alloc(summary, old.as_ref(), &new);
@@ -271,7 +270,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(())
     }
 
-    /// Writes a deployment that stood as `old` before; its indexes and times are set here.
+    /// Writes a deployment, which was `old` before, and sets its indexes and times.
     pub(super) fn put_deployment(&mut self, old: Option<Deployment>, mut new: Deployment) {
         new.modify_index = self.index;
         new.modify_time_ns = self.time_ns;
@@ -282,14 +281,14 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.put::<Deployments>(Deployments::key(&new.id), old, new);
     }
 
-    /// Writes a node that stood as `old` before.
+    /// Writes a node, which was `old` before.
     pub(super) fn put_node(&mut self, old: Option<Node>, mut new: Node) {
         new.create_index = old.as_ref().map_or(self.index, |old| old.create_index);
         new.modify_index = self.index;
         self.put::<Nodes>(Nodes::key(&new.id), old, new);
     }
 
-    /// Writes how the leader looks after the servers, which stood as `old` before; its indexes are set here.
+    /// Writes the autopilot configuration, which was `old` before, and sets its indexes.
     pub(super) fn put_autopilot(&mut self, old: Option<AutopilotConfig>, mut new: AutopilotConfig) {
         new.create_index = old.map_or(self.index, |old| old.create_index);
         new.modify_index = self.index;
@@ -302,7 +301,7 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.put_bytes(Table::Notes, name.into_bytes(), text.into_bytes());
     }
 
-    /// The summary of a job, to be changed; written when the entry ends.
+    /// Returns a job's summary for modification. `finish` writes it.
     pub(super) fn summary(&mut self, namespace: &str, job_id: &str) -> Result<&mut JobSummary, Corrupt> {
         let at = JobKey::new(namespace, job_id);
         if !self.summaries.contains_key(&at) {
@@ -319,17 +318,17 @@ impl<'t, 'b> Entry<'t, 'b> {
         Ok(&mut self.summaries.get_mut(&at).expect("inserted above").now)
     }
 
-    /// Removes a summary that is to be made anew.
+    /// Removes a summary that is about to be recomputed.
     pub(super) fn drop_summary(&mut self, namespace: &str, job_id: &str) {
         self.tx.delete(Table::JobSummaries, key::job(namespace, job_id));
     }
 
-    /// Ends the entry: writes the summaries that changed and the statuses that follow from them.
+    /// Ends the entry: writes the changed summaries and the job statuses that follow from them.
     pub(super) fn finish(mut self) -> Result<(), Corrupt> {
         self.count_spec_uses()?;
         let touched: Vec<JobKey> = self.summaries.keys().cloned().collect();
         for job in touched {
-            // This may load the summaries of parents, whose status does not hang on their children.
+            // This may load the summaries of parents; a parent's status does not depend on its children.
             self.settle_status(&job)?;
         }
         for (job, mut draft) in std::mem::take(&mut self.summaries) {
@@ -356,12 +355,12 @@ impl<'t, 'b> Entry<'t, 'b> {
 
     fn settle_status(&mut self, job: &JobKey) -> Result<(), Corrupt> {
         let JobKey { namespace, id: job_id } = job;
-        // What an entry says of many jobs is not refused for one of them that cannot be decoded.
+        // An undecodable job must not block an entry that concerns many jobs.
         let job = readable(read::job(self.reader(), namespace, job_id))?.flatten();
         let Some(mut job) = job else { return Ok(()) };
         let summary = self.summary(namespace, job_id)?;
         if job.stop {
-            // Nothing of it waits any more, whatever an evaluation says that looked before.
+            // A stopped job has no queued allocations, even if an evaluation of its former state reports some.
             summary.groups.values_mut().for_each(|group| group.queued = 0);
         }
         let status = job_state::status(&job, summary);
@@ -376,15 +375,15 @@ impl<'t, 'b> Entry<'t, 'b> {
     }
 }
 
-/// By which specification an allocation runs or ran.
+/// Returns the specification that an allocation uses.
 fn spec_of(alloc: &Allocation) -> Spec {
     (JobKey::from(alloc), alloc.job_create_index, alloc.job_version)
 }
 
-/// Nomad's priority of an evaluation whose job is not known.
+/// Priority that Nomad gives to an evaluation of an unknown job.
 pub(super) const UNKNOWN_JOB_PRIORITY: i32 = 50;
 
-/// A pending evaluation of a job. Indexes and times are set when it is written.
+/// Builds a pending evaluation of a job. Indexes and times are set when it is written.
 pub fn new_eval(id: Id, job: &Job, triggered_by: &str) -> Evaluation {
     Evaluation {
         id: id.to_vec(),
@@ -399,7 +398,7 @@ pub fn new_eval(id: Id, job: &Job, triggered_by: &str) -> Evaluation {
     }
 }
 
-/// The id of the evaluation of a job that follows from an entry which carries only a seed.
+/// Derives the id of a job's evaluation from the seed that the entry carries.
 pub(super) fn derived_id(seed: &[u8], namespace: &str, job_id: &str) -> Id {
     let mut hasher = Sha256::new();
     hasher.update(seed);

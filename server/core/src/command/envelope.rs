@@ -1,4 +1,4 @@
-//! Envelopes: a command with what goes with it into the log.
+//! Envelopes: a command together with the request id, time, feature level and fence term that the log stores with it.
 
 use ordu_proto::command as pb;
 use prost::Message;
@@ -10,7 +10,7 @@ use super::declared::{AnyCommand, Command, Declared, NUMBER_MIN, Needs};
 use super::tagged::{self, Malformed};
 use crate::state::Id;
 
-/// A command to be proposed, encoded.
+/// A command to propose, already encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     number: u32,
@@ -24,23 +24,23 @@ impl<C: Command> From<C> for Proposal {
     }
 }
 
-/// A command with what goes with it into the log. It is encoded as `ordu.command.Envelope`, in which the command is a field
-/// of its own number.
+/// A command with its header. Encoded as `ordu.command.Envelope`, in which the command is the
+/// field with the command's number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
-    /// Whose request it is, and when it takes effect.
+    /// Request id, time, feature level and fence term.
     pub head: pb::Envelope,
     /// The command.
     pub command: Proposal,
 }
 
 impl Envelope {
-    /// What the cluster must have for it to be logged.
+    /// Returns the conditions that the cluster must meet before the envelope is logged.
     pub fn needs(&self) -> Needs {
         self.command.needs
     }
 
-    /// The encoded envelope.
+    /// Encodes the envelope.
     pub fn encode_to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.encoded_len());
         self.head.encode_raw(&mut bytes);
@@ -48,17 +48,17 @@ impl Envelope {
         bytes
     }
 
-    /// How many bytes it has, encoded.
+    /// Returns the length of the encoded envelope in bytes.
     pub fn encoded_len(&self) -> usize {
         self.head.encoded_len() + tagged::put_len(self.command.number, self.command.bytes.len())
     }
 }
 
-/// An envelope around a command, with the level of the command: of a newer release's envelopes, an older one can read all
-/// whose command it knows. `time_ns` is zero but in tests: the leader stamps it, see [`stamped`].
+/// Wraps a command in an envelope with the command's feature level, so that an older release can read every envelope
+/// whose command it knows. Only tests set a nonzero `time_ns`: the leader stamps the time, see [`stamped`].
 ///
-/// `request_id` names the request so that a retry finds the first answer; commands that may be applied
-/// twice without harm go without. Who tries again also sets `earliest_index`.
+/// `request_id` identifies the request, so that a retry finds the first answer. Commands that are harmless when
+/// applied twice do without. A caller that retries also sets `earliest_index`.
 pub fn envelope(
     request_id: Option<Id>,
     fence_term: u64,
@@ -76,9 +76,9 @@ pub fn envelope(
     Envelope { head, command }
 }
 
-/// An encoded envelope as the leader logs it: with its own clock as the time. Of a field that stands twice in
-/// a message protobuf takes the last, so the stamp is appended, whatever a proposer has put there, and
-/// nothing is encoded anew. A clock before 1970 counts as 1970.
+/// Returns an encoded envelope as the leader logs it, stamped with the leader's clock. If a field occurs twice,
+/// protobuf uses the last value, so the appended stamp overrides the proposer's without encoding the envelope again. A
+/// clock before 1970 counts as 1970.
 pub fn stamped(envelope: &[u8], time_ns: i64) -> Vec<u8> {
     let time_ns = time_ns.max(0).unsigned_abs();
     let mut bytes = Vec::with_capacity(envelope.len() + STAMP_BYTES_MAX);
@@ -88,46 +88,47 @@ pub fn stamped(envelope: &[u8], time_ns: i64) -> Vec<u8> {
     bytes
 }
 
-/// The number of `Envelope.time_ns`.
+/// Field number of `Envelope.time_ns`.
 const TIME_FIELD: u32 = 2;
-/// What [`stamped`] appends at most: a byte for the field, and nine of seven bits each for its value.
+/// Maximum number of bytes that [`stamped`] appends: one for the field key and nine of seven bits each for the value.
 const STAMP_BYTES_MAX: usize = 10;
 
-/// Why bytes are no entry for this release.
+/// Reason why this release cannot read a log entry.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// They are no envelope.
+    /// The bytes are not an envelope.
     #[error("it cannot be decoded: {0}")]
     Undecodable(#[from] Malformed),
-    /// They are from a newer release.
+    /// The envelope was written by a newer release.
     #[error(
         "it needs feature level {needed} and a command that this release (level {FEATURE_LEVEL}) may not know"
     )]
     TooNew {
-        /// The level they were written at.
+        /// Feature level that the envelope needs.
         needed: u32,
     },
 }
 
-/// An envelope that was read, with a command that this release knows.
+/// A decoded envelope with a command that this release knows.
 pub struct Read {
-    /// Whose request it is, and when it takes effect.
+    /// Request id, time, feature level and fence term.
     pub head: pb::Envelope,
-    /// What the cluster must have for it to be logged.
+    /// Conditions that the cluster must meet before the envelope is logged.
     pub needs: Needs,
     pub(super) command: Box<dyn AnyCommand>,
 }
 
-/// Reads an envelope whose command this release knows. What is large in it is copied once.
+/// Decodes an envelope whose command this release knows. Large fields are copied once.
 ///
 /// # Errors
-/// What is logged although it cannot be read ends every server that meets it.
+/// Fails if the envelope cannot be decoded or needs a newer release. A server stops when it
+/// finds such an entry in its log.
 pub fn read_envelope(bytes: Bytes) -> Result<Read, Unreadable> {
     let head = pb::Envelope::decode(bytes.clone()).map_err(Malformed::from)?;
     let needed = head.feature_level;
     let Some((declared, command)) = declared_in(bytes)? else { return Err(Unreadable::TooNew { needed }) };
     let command = (declared.decode)(command).map_err(Malformed::from)?;
-    // A level that is raised is one that all servers must know from then on.
+    // All servers must know the raised level from this entry on.
     let needed = needed.max(command.raises_level_to());
     if needed > FEATURE_LEVEL {
         return Err(Unreadable::TooNew { needed });
@@ -137,7 +138,8 @@ pub fn read_envelope(bytes: Bytes) -> Result<Read, Unreadable> {
     Ok(Read { head, needs, command })
 }
 
-/// What is declared of the command in an envelope, which is not decoded; `None` where this release knows none such.
+/// Returns the declaration of the command in an envelope without decoding the command; `None`
+/// if this release does not know it.
 pub fn command_in(envelope: &Bytes) -> Option<&'static Declared> {
     let (declared, _) = declared_in(envelope.clone()).ok()??;
     Some(declared)

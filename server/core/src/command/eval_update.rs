@@ -1,4 +1,4 @@
-//! Command 19, since 0.1: what the schedulers say of evaluations that are open, new ones among them.
+//! Command 19, since 0.1: writes the schedulers' updates of open evaluations and their new evaluations.
 
 use ordu_proto::command::{Done, EvalUpdate, Refusal};
 
@@ -23,10 +23,10 @@ impl Command for EvalUpdate {
             return Ok(Err(refuse(500, "an evaluation's id has sixteen bytes")));
         }
         for eval in self.evals {
-            // What is over stays as it ended: a worker that was taken to be lost may tell something else later.
+            // A closed evaluation stays as it is: a worker presumed lost may still report another result.
             let known = readable(read::eval(entry.reader(), &eval.id))?;
             if known.is_some_and(|known| known.is_none_or(|known| is_open(known.status()))) {
-                // One whose rows cannot be decoded does not hold up the others of the entry.
+                // An evaluation with undecodable rows must not block the others of the entry.
                 readable(entry.put_eval(eval))?;
             }
         }

@@ -1,4 +1,4 @@
-//! Command 32, since 0.1: the cluster's feature level rises.
+//! Command 32, since 0.1: raises the cluster's feature level.
 
 use ordu_proto::command::{Done, FeatureLevelRaise};
 

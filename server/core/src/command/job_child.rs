@@ -1,4 +1,4 @@
-//! Children: jobs that a parameterized or periodic job is run as.
+//! Child jobs: the jobs that dispatches and launches create from a parameterized or periodic job.
 
 use ordu_proto::command::JobRegistered;
 use ordu_proto::state::{Job, JobSpec};
@@ -8,17 +8,17 @@ use super::job_version::{Submission, submit};
 use crate::job::{SpecEdit, SpecFacts};
 use crate::state::{Corrupt, Reader, read};
 
-/// A job that is run by its children.
+/// A job that runs through child jobs.
 pub(super) struct Parent {
     pub(super) job: Job,
     pub(super) facts: SpecFacts,
     spec: JobSpec,
 }
 
-/// What a child has of its own.
+/// The fields in which a child differs from its parent.
 pub(super) struct Child<'p> {
     pub(super) id: String,
-    /// The parent's specification with all edits but those of the ID and the name.
+    /// The parent's specification with all edits except the child's ID and name.
     pub(super) spec: SpecEdit<'p>,
     /// Whether the child's specification has a schedule.
     pub(super) periodic: bool,
@@ -30,14 +30,14 @@ pub(super) struct Child<'p> {
 }
 
 impl Parent {
-    /// Reads the specification of a job that is to have a child.
+    /// Reads the specification of a job that gets a child.
     pub(super) fn read(reader: &dyn Reader, job: Job) -> Result<Parent, Corrupt> {
         let spec = read::spec_of(reader, &job)?;
         let facts = read::spec_facts(reader, &job, &spec)?;
         Ok(Parent { job, facts, spec })
     }
 
-    /// The specification with edits for a child.
+    /// Returns the specification with `edit` applied.
     pub(super) fn edited<'p>(
         &'p self,
         reader: &dyn Reader,
@@ -48,7 +48,7 @@ impl Parent {
     }
 }
 
-/// Makes a child of `parent`, or has it evaluated again if there is one of this id.
+/// Creates a child of `parent`, or evaluates the existing child with this id again.
 pub(super) fn submit_child(
     entry: &mut Entry<'_, '_>,
     parent: &Parent,
@@ -64,14 +64,14 @@ pub(super) fn submit_child(
         name: id,
         parent_id: parent.id.clone(),
         periodic,
-        // A child that was dispatched is not dispatched again.
+        // A dispatched child cannot be dispatched itself.
         parameterized: !dispatched && parent.parameterized,
         dispatched,
         idempotency_token,
         status_description: String::new(),
         ..parent.clone()
     };
-    // A child that runs by a schedule is itself run by its children.
+    // A periodic or parameterized child is not evaluated: it runs through children of its own.
     let eval_id = if job.periodic || job.parameterized { &[] } else { eval_id };
     let groups = facts.group_names().collect();
     let spec = JobSpec { json: spec.to_json(), payload };

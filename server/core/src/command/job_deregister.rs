@@ -1,4 +1,4 @@
-//! Command 17, since 0.1: a job is stopped (a new version of it), or removed whole.
+//! Command 17, since 0.1: stops a job by writing a new version, or purges it.
 
 use ordu_proto::command::{JobDeregister, JobDeregistered, Refusal};
 use ordu_proto::state::Job;
@@ -25,8 +25,8 @@ impl Command for JobDeregister {
 
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobDeregistered> {
         let existing = read::job(entry.reader(), &self.namespace, &self.job_id)?;
-        // An unknown job is evaluated all the same: allocations of a purged job may still have to stop, and
-        // clients rely on an answer that names an evaluation.
+        // Evaluate an unknown job too: allocations of a purged job may still have to be stopped, and clients expect
+        // the answer to name an evaluation.
         let job = existing.clone().unwrap_or_else(|| Job {
             namespace: self.namespace.clone(),
             id: self.job_id.clone(),
@@ -35,7 +35,7 @@ impl Command for JobDeregister {
             ..Job::default()
         });
         let job_modify_index = match &existing {
-            // Stopped before: nothing is written.
+            // Already stopped: the job is not written.
             Some(existing) if existing.stop && !self.purge => existing.job_modify_index,
             Some(_) => entry.index,
             None => entry.index,
@@ -57,7 +57,7 @@ impl Command for JobDeregister {
         Ok(Ok(JobDeregistered {
             index: entry.index,
             eval_id: id.map(Vec::from).unwrap_or_default(),
-            // Told even where nothing is evaluated.
+            // Set even if there is no evaluation.
             eval_create_index: entry.index,
             job_modify_index,
         }))
@@ -77,7 +77,7 @@ fn stop(entry: &mut Entry<'_, '_>, existing: Job) -> Result<(), crate::state::Co
     job.modify_index = entry.index;
     job.job_modify_index = entry.index;
     job.submit_time_ns = entry.time_ns;
-    // Its summary decides the status; load it so that the entry's end looks at this job.
+    // The job's status depends on its summary: load it so that the entry's end recomputes the status.
     entry.summary(&job.namespace, &job.id)?;
     entry.put_job_version(&job, spec, JOB_VERSIONS_KEPT_MAX)?;
     entry.put_job(Some(existing), &job);

@@ -1,4 +1,4 @@
-//! Command 25, since 0.1: a parameterized job is run with a payload and metadata of its own, as a child.
+//! Command 25, since 0.1: runs a parameterized job with a given payload and metadata, as a child job.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Command for JobDispatch {
         let suffix: String = id_suffix.iter().map(|byte| format!("{byte:02x}")).collect();
         let id = format!("{job_id}/dispatch-{seconds}-{suffix}");
         if read::job(entry.reader(), &namespace, &id)?.is_some() {
-            // Drawn twice in one second.
+            // The random suffix was drawn twice in one second.
             return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
         }
         let child = Child {
@@ -86,7 +86,7 @@ impl AnswerMessage for JobDispatched {
     const NUMBER: u32 = 8;
 }
 
-/// The answer that the first dispatch with this token was given.
+/// Returns the answer that the first dispatch with this token got.
 fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt> {
     let evals = read::evals_of_job(entry.reader(), &child.namespace, &child.id)?;
     let first = evals.into_iter().min_by_key(|eval| eval.create_index);
@@ -100,7 +100,7 @@ fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt>
     })
 }
 
-/// What the job lets a dispatch hand in.
+/// Checks payload and metadata against the parameters that the job accepts.
 fn check(
     parameters: &ParameterFacts,
     meta: &BTreeMap<String, String>,

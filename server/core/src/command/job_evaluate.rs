@@ -1,4 +1,4 @@
-//! Command 18, since 0.1: a fresh evaluation of a job as it stands.
+//! Command 18, since 0.1: creates a new evaluation of a job as it is.
 
 use ordu_proto::command::{JobEvaluate, JobEvaluated, Refusal};
 use ordu_proto::state::{Allocation, ClientStatus, Job};
@@ -51,7 +51,7 @@ impl AnswerMessage for JobEvaluated {
     const NUMBER: u32 = 4;
 }
 
-/// Marks the failed allocations of the groups that may be rescheduled at all.
+/// Marks failed allocations for rescheduling, in groups whose policy allows rescheduling at all.
 fn place_failed_anew(entry: &mut Entry<'_, '_>, job: &Job) -> Result<(), Corrupt> {
     let spec = read::spec_of(entry.reader(), job)?;
     let facts = read::spec_facts(entry.reader(), job, &spec)?;

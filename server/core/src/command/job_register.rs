@@ -1,4 +1,4 @@
-//! Command 16, since 0.1: a job is registered or changed, and evaluated, in one entry.
+//! Command 16, since 0.1: registers or changes a job and evaluates it, in one entry.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{Step, refuse};
 use crate::job::{SpecEdit, SpecFacts, check_total};
 use crate::state::read;
 
-/// The count of a group that says none.
+/// Count of a group without a given count.
 const DEFAULT_COUNT: i64 = 1;
 
 impl Command for JobRegister {
@@ -67,11 +67,11 @@ impl AnswerMessage for JobRegistered {
     const NUMBER: u32 = 2;
 }
 
-/// The specification with the counts that its groups have in the other one.
+/// Returns the specification with the group counts of the existing one.
 fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, String> {
     let facts = |json: &[u8]| SpecFacts::read(json).map_err(|error| error.to_string());
     let (spec, existing) = (facts(spec_json)?, facts(existing_json)?);
-    // Of several groups of one name the first counts.
+    // If several groups have the same name, the first one counts.
     let kept: BTreeMap<&str, Option<i64>> =
         existing.task_groups.iter().rev().map(|group| (&*group.name, group.count)).collect();
     let counts = spec.task_groups.iter().map(|group| kept.get(&*group.name).copied().unwrap_or(group.count));
@@ -83,7 +83,7 @@ fn keep_counts(spec_json: &[u8], existing_json: &[u8]) -> Result<Vec<u8>, String
     edited.map_err(|error| error.to_string())
 }
 
-/// The caller says which `JobModifyIndex` it has seen; 0 stands for "there is no such job".
+/// Checks the `JobModifyIndex` that the caller has seen; 0 means that the job must not exist.
 fn enforce(enforced: u64, existing: Option<&Job>) -> Result<(), String> {
     match existing {
         Some(_) if enforced == 0 => Err(format!("Enforcing job modify index {enforced}: job already exists")),
@@ -96,7 +96,7 @@ fn enforce(enforced: u64, existing: Option<&Job>) -> Result<(), String> {
     }
 }
 
-/// What a job is cannot change under the same id.
+/// Checks that type, periodic and parameterized do not change.
 fn check_transition(existing: &Job, job: &Job) -> Result<(), String> {
     if existing.r#type != job.r#type {
         return Err(format!("cannot update job from type {:?} to {:?}", existing.r#type, job.r#type));

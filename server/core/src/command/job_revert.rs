@@ -1,4 +1,4 @@
-//! Command 26, since 0.1: a job becomes again what one of its versions was, as a new version.
+//! Command 26, since 0.1: makes an earlier version of a job the current one again, as a new version.
 
 use ordu_proto::command::{JobRegistered, JobRevert, Refusal};
 
@@ -36,7 +36,7 @@ impl Command for JobRevert {
             return Ok(Err(refuse(500, text)));
         }
         let spec = read::spec_of(entry.reader(), &job)?;
-        // A summary that was counted anew has forgotten the groups that only earlier versions have.
+        // Pass the groups: a recomputed summary lacks groups that only earlier versions have.
         let groups = group_names(entry.reader(), &job, &spec)?;
         let is_parent = job.periodic || job.parameterized;
         let submission = Submission {

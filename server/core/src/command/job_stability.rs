@@ -1,4 +1,4 @@
-//! Command 27, since 0.1: a version is marked as one to go back to, or not any more.
+//! Command 27, since 0.1: marks a job version as stable (a target for automatic reverts) or as not stable.
 
 use ordu_proto::command::{Done, JobStability, Refusal};
 
@@ -10,8 +10,8 @@ use super::level::FIRST_LEVEL;
 use super::{Step, refuse};
 use crate::state::read;
 
-/// The version that is marked becomes the job's, with its number: so Nomad does, and so the numbers that
-/// clients see after it show. No evaluation follows, so that nothing that runs is changed by it.
+/// As in Nomad, the marked version becomes the job's current one, with its number; the numbers that clients see later
+/// depend on it. No evaluation is created, so running allocations do not change.
 impl Command for JobStability {
     type Answer = Done;
     const NUMBER: u32 = 27;
@@ -36,7 +36,7 @@ impl Command for JobStability {
             entry.put_job_version_row(Some(before), &job);
             job.status.clone_from(&existing.status);
             let groups = group_names(entry.reader(), &job, &read::spec_of(entry.reader(), &job)?)?;
-            // Loaded, so that the entry's end looks at the job's status, too.
+            // Load the summary so that the entry's end recomputes the job's status.
             let summary = entry.summary(&namespace, &job_id)?;
             for group in groups {
                 summary.groups.entry(group).or_default();

@@ -1,4 +1,4 @@
-//! What follows for a job from its evaluations and allocations: status and summary.
+//! Derives a job's status and summary from its evaluations and allocations.
 
 use ordu_proto::state::{
     Allocation, ClientStatus, EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary,
@@ -7,8 +7,8 @@ use ordu_proto::state::{
 use crate::job::JobKind;
 pub(super) use crate::scheduler::{is_last_word as is_client_terminal, is_terminal};
 
-/// A job's status by the rules of Nomad 1.0: periodic, parameterized and system jobs run until they are
-/// stopped; others run while an allocation lives, pend while an evaluation is open, and are dead after.
+/// Returns a job's status by the rules of Nomad 1.0. Periodic, parameterized and system jobs are running until they are
+/// stopped. Other jobs are running while an allocation is live, else pending while an evaluation is open, else dead.
 pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
     if job.stop {
         return "dead";
@@ -25,11 +25,11 @@ pub(super) fn status(job: &Job, summary: &JobSummary) -> &'static str {
     }
 }
 
-/// Takes a change of an allocation into the counts. `Complete` and `Failed` only ever grow.
+/// Applies a change of an allocation to the summary's counts. `Complete` and `Failed` never decrease.
 pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, new: &Allocation) {
     let was_live = old.is_some_and(|old| !is_terminal(old));
     summary.live_allocations += i64::from(!is_terminal(new)) - i64::from(was_live);
-    // A summary is of one job: allocations of a former job of the same id are not in its groups.
+    // Ignore allocations of a former job with the same id.
     if summary.create_index != new.job_create_index {
         return;
     }
@@ -53,7 +53,7 @@ pub(super) fn count_alloc(summary: &mut JobSummary, old: Option<&Allocation>, ne
     }
 }
 
-/// Takes a child's change of status into its parent's counts (`None`: it is not there).
+/// Applies a child's change of status to its parent's counts (`None`: the child does not exist).
 pub(super) fn count_child(parent: &mut JobSummary, before: Option<&str>, now: Option<&str>) {
     for (status, change) in [(before, -1), (now, 1)] {
         let count = match status {
@@ -62,12 +62,12 @@ pub(super) fn count_child(parent: &mut JobSummary, before: Option<&str>, now: Op
             Some("dead") => &mut parent.children_dead,
             _ => continue,
         };
-        // A parent that is there anew did not count the children of its predecessor.
+        // A recreated parent has not counted the children of its predecessor, so a count could become negative.
         *count = (*count + change).max(0);
     }
 }
 
-/// Takes what an evaluation says of allocations that wait for room. One that was cancelled has not looked.
+/// Applies an evaluation's queued counts. A cancelled evaluation is ignored: it has not looked at the job.
 pub(super) fn count_queued(summary: &mut JobSummary, eval: &Evaluation) {
     if eval.status() == EvalStatus::Canceled {
         return;
@@ -90,7 +90,7 @@ fn count_of(group: &mut TaskGroupSummary, status: ClientStatus) -> Option<&mut i
     }
 }
 
-/// The part of a summary that clients see; `None` where they see no summary.
+/// Returns the part of a summary that clients see, or `None` if they see no summary.
 pub(super) fn shown(summary: &JobSummary) -> Option<JobSummary> {
     (!summary.purged).then(|| JobSummary {
         modify_index: 0,

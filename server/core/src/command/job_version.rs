@@ -1,4 +1,4 @@
-//! A job as it is to be from now on: what registrations, reverts, dispatches and launches have in common.
+//! Writes a new version of a job: shared by registrations, reverts, dispatches and periodic launches.
 
 use ordu_proto::command::JobRegistered;
 use ordu_proto::state::{Job, JobSpec, TaskGroupSummary};
@@ -8,18 +8,18 @@ use crate::job::written_schedule;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Corrupt, Id, Reader, read, readable};
 
-/// What a job is to be.
+/// The desired state of a job.
 pub(super) struct Submission<'g> {
-    /// The facts of the specification; what `apply` decides of it (version, indexes, status) is not looked at.
+    /// The job's facts. Ignores the fields that `apply` decides (version, indexes, status).
     pub(super) job: Job,
     pub(super) spec: JobSpec,
     pub(super) groups: Vec<&'g str>,
-    /// Empty for jobs that are not evaluated at once.
+    /// Id of the evaluation to create; empty for jobs that are not evaluated at once.
     pub(super) eval_id: &'g [u8],
     pub(super) triggered_by: &'static str,
 }
 
-/// Makes the job what is submitted, as a new version unless it is that already, and has it evaluated.
+/// Writes the submitted job as a new version unless it is unchanged, and creates its evaluation.
 pub(super) fn submit(
     entry: &mut Entry<'_, '_>,
     existing: Option<Job>,
@@ -50,7 +50,7 @@ pub(super) fn submit(
     Ok((job, registered))
 }
 
-/// Writes the job with the version that it has.
+/// Writes the job under the version number that `job` already has.
 fn write(
     entry: &mut Entry<'_, '_>,
     existing: Option<Job>,
@@ -62,7 +62,7 @@ fn write(
         Some(existing) => {
             job.create_index = existing.create_index;
             job.status.clone_from(&existing.status);
-            // Whose child a job is, and of which dispatch, stays what it was.
+            // A job's parent and dispatch token never change.
             job.parent_id.clone_from(&existing.parent_id);
             job.idempotency_token.clone_from(&existing.idempotency_token);
         }
@@ -96,23 +96,23 @@ fn write(
     Ok(job)
 }
 
-/// The version that a job becomes by being submitted as `spec`; `None` where it is that already. What a
-/// registration writes and what a dry run tells is decided here.
+/// Returns the version number that a job gets when `spec` is submitted, or `None` if the job is unchanged.
+/// Registrations and dry runs both use this.
 pub fn version_of_submission(
     reader: &dyn Reader,
     existing: &Job,
     stop: bool,
     spec: &JobSpec,
 ) -> Result<Option<u64>, Corrupt> {
-    // One that cannot be read is not this one: the job is mended by registering it anew.
+    // Treat an unreadable specification as changed: registering the job again repairs it.
     let is_same =
         existing.stop == stop && readable(read::spec_of(reader, existing))?.is_some_and(|now| now == *spec);
     if is_same { Ok(None) } else { next_version(reader, existing).map(Some) }
 }
 
-/// The number after the job's. It may be one that was given before, since marking an older version stable
-/// makes that one the job; but never one by which an allocation runs or ran, whether or not its version is
-/// still kept: the specification is, and writing another one by its number would change what runs.
+/// Returns the next version number. It may have been used before, because marking an older version stable makes that
+/// version the current one. It is never a number that an allocation has run by, even if that version is no longer
+/// kept: its specification is still stored, and overwriting it would change the allocation.
 pub(super) fn next_version(reader: &dyn Reader, existing: &Job) -> Result<u64, Corrupt> {
     let Job { namespace, id, create_index, .. } = existing;
     let mut next = existing.version + 1;
@@ -122,7 +122,7 @@ pub(super) fn next_version(reader: &dyn Reader, existing: &Job) -> Result<u64, C
     Ok(next)
 }
 
-/// A schedule counts from when it comes into force: launches that it names before that were never due.
+/// Starts the launch record when a schedule takes effect: earlier launch times of the schedule were never due.
 fn note_schedule(
     entry: &mut Entry<'_, '_>,
     existing: Option<&Job>,
@@ -148,10 +148,10 @@ fn note_schedule(
     Ok(())
 }
 
-/// The names of the groups of a job's specification.
+/// Returns the names of the groups in a job's specification.
 ///
 /// # Errors
-/// Where it cannot be read: what nothing can be placed by is to become no job.
+/// Fails if the specification cannot be decoded: nothing could be placed by it, so it must not become a job.
 pub(super) fn group_names(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<Vec<String>, Corrupt> {
     let facts = read::spec_facts(reader, job, spec)?;
     Ok(facts.task_groups.into_iter().map(|group| group.name).collect())

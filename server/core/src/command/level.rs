@@ -1,20 +1,21 @@
 //! Feature levels: which commands a release knows, and which a cluster may use.
 //!
-//! A release that brings a command, or a new meaning of an old one, raises [`FEATURE_LEVEL`] by one. The cluster's own
-//! level, in [`ordu_proto::state::ClusterMeta`], rises once every server knows the new one; until then what belongs to it
-//! is refused, so that each server can go back to the release that it came from.
+//! A release that adds a command, or changes the meaning of one, raises [`FEATURE_LEVEL`] by one. The cluster's own
+//! level, in [`ordu_proto::state::ClusterMeta`], rises once every server knows the new one. Until then commands of the
+//! new level are refused, so that each server can be downgraded to its previous release.
 
 use ordu_proto::command::Refusal;
 
 use super::refuse;
 
-/// The highest feature level that this release knows.
+/// Highest feature level that this release knows.
 pub const FEATURE_LEVEL: u32 = if cfg!(feature = "next-level") { 2 } else { 1 };
 
-/// The level of a server, or of a cluster, that tells none.
+/// Level of a server or a cluster that reports none.
 pub const FIRST_LEVEL: u32 = 1;
 
-/// Refuses what the cluster has not reached. It tells no servers: all of them must write the same answer.
+/// Refuses a command above the cluster's level. The text names no servers, because all servers
+/// must write the same answer.
 pub(super) fn must_have_reached(needed: u32, level: u32) -> Result<(), Refusal> {
     if needed <= level {
         return Ok(());

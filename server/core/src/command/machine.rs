@@ -1,4 +1,4 @@
-//! The state machine: takes log entries one by one, decides, and keeps the projections in step.
+//! The state machine: applies log entries one by one and keeps the in-memory projections up to date.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,38 +18,38 @@ use crate::state::reader::ReaderExt;
 use crate::state::rows::{Allocs, Nodes};
 use crate::state::{Census, Change, Corrupt, Id, Reader, RowChange, Table, Tx, key, read, readable};
 
-/// Where an entry stands in the log.
+/// Position of an entry in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPosition {
-    /// The term it was logged in.
+    /// Term in which the entry was logged.
     pub term: u64,
-    /// Its index.
+    /// Log index.
     pub index: u64,
 }
 
-/// Why a server cannot go on applying: skipping the entry would let the servers' states diverge.
+/// Reason why a server cannot go on applying. Skipping the entry would make the servers' states diverge.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The state cannot be read.
     #[error("the state cannot be read: {0}")]
     Corrupt(#[from] Corrupt),
-    /// The entry is no envelope.
+    /// The entry is not an envelope.
     #[error("log entry {index} cannot be decoded: {reason}")]
     Undecodable {
-        /// The entry's log index.
+        /// Log index of the entry.
         index: u64,
-        /// What the decoder said.
+        /// Message of the decoder.
         reason: String,
     },
-    /// The entry is from a newer release.
+    /// The entry was written by a newer release.
     #[error(
         "log entry {index} needs feature level {needed} and a command that this release (level {FEATURE_LEVEL}) \
          may not know: run the release that the other servers run"
     )]
     TooNew {
-        /// The entry's log index.
+        /// Log index of the entry.
         index: u64,
-        /// The level it was written at.
+        /// Feature level that the entry needs.
         needed: u32,
     },
 }
@@ -63,30 +63,30 @@ impl Unreadable {
     }
 }
 
-/// What became of one entry.
+/// Result of applying one entry.
 #[derive(Debug)]
 pub struct Applied {
-    /// The answer to whoever proposed it.
+    /// Answer to the proposer.
     pub outcome: Outcome,
-    /// What changed.
+    /// Row changes of the entry.
     pub changes: Vec<Change>,
 }
 
-/// The state that is kept in memory beside the tables, all of it derived from them.
+/// The in-memory state, all of it derived from the tables.
 pub struct Machine {
-    /// The scheduler's columns.
+    /// The scheduler's view of nodes and allocations.
     pub view: ClusterView,
-    /// How many rows there are of what is counted.
+    /// Row counts.
     pub census: Census,
     cluster: ClusterMeta,
     chain: Chain,
-    /// Request ids that were answered, with the log index of the answer; the oldest in front.
+    /// Answered request ids with the log index of their answer.
     answered: BTreeMap<Id, u64>,
     answered_order: VecDeque<(u64, Id)>,
 }
 
 impl Machine {
-    /// Derives the projections from the tables.
+    /// Derives the in-memory state from the tables.
     pub fn load(reader: &dyn Reader) -> Result<Self, Corrupt> {
         let mut machine = Self {
             view: ClusterView::default(),
@@ -116,32 +116,33 @@ impl Machine {
                 Some(id) => drop(machine.answered.insert(id, index)),
                 None => reader.set_aside(Table::Requests, at, "a row without a request id"),
             }
-            // A row counts although its id is not known: rows go in the same order on every server.
+            // Count undecodable rows too, so that every server evicts rows in the same order.
             machine.answered_order.push_back((index, id.unwrap_or_default()));
             Ok(true)
         })?;
         Ok(machine)
     }
 
-    /// The cluster's own facts.
+    /// Returns the cluster's metadata.
     pub fn cluster(&self) -> &ClusterMeta {
         &self.cluster
     }
 
-    /// The cluster's feature level: what a command belongs to that is above it is refused.
+    /// Returns the cluster's feature level. Commands of a higher level are refused.
     pub fn feature_level(&self) -> u32 {
         self.cluster.feature_level.max(FIRST_LEVEL)
     }
 
-    /// The hash of all that was written by the entries applied so far.
+    /// Returns the hash over all writes of the entries applied so far.
     pub fn chain(&self) -> &Chain {
         &self.chain
     }
 
-    /// Applies one entry. The writes are in `tx` afterwards; a refused entry leaves none.
+    /// Applies one entry and adds its writes to `tx`. A refused entry writes at most its answer
+    /// and rows of `Table::Meta`.
     ///
     /// # Errors
-    /// An error is fatal for this server: nothing of the batch may be committed.
+    /// Any error is fatal for this server: nothing of the batch may be committed.
     pub fn apply(&mut self, tx: &mut Tx<'_>, at: LogPosition, envelope: Bytes) -> Result<Applied, Fatal> {
         let read = read_envelope(envelope).map_err(|unreadable| unreadable.at(at.index))?;
         self.decide(tx, at, read)
@@ -150,7 +151,7 @@ impl Machine {
     fn decide(&mut self, tx: &mut Tx<'_>, at: LogPosition, read: Read) -> Result<Applied, Fatal> {
         let envelope = &read.head;
         let request_id = Id::try_from(envelope.request_id.as_slice()).ok();
-        // It was decided on, and what came of it is not known any more.
+        // A repeated request: return its first answer, or `TooLate` if the answer cannot be decoded.
         if let Some(answered_at) = request_id.and_then(|id| self.answered.get(&id)) {
             let outcome = readable(first_answer(tx, *answered_at))?.unwrap_or(Outcome::TooLate);
             return Ok(Applied { outcome, changes: Vec::new() });
@@ -169,7 +170,7 @@ impl Machine {
             self.dispatch(tx, at, stamp_ns, read)
         };
         let step = match step {
-            // All servers hold the same bytes, so that it is refused by all of them.
+            // All servers hold the same bytes, so all of them refuse the command.
             Err(corrupt) if corrupt.is_row() => Err(super::refuse_unreadable(&corrupt)),
             step => step?,
         };

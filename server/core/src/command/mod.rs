@@ -1,4 +1,4 @@
-//! The state machine's commands, one a file: everything that can change the state.
+//! The state machine's commands, one per file. Only commands change the replicated state.
 
 mod alloc_client_update;
 mod autopilot_set;
@@ -54,7 +54,7 @@ use ordu_proto::command::{
 
 use crate::state::Corrupt;
 
-/// All commands, the most frequent first.
+/// All commands, the most frequently applied first.
 static COMMANDS: &[Declared] = &[
     Declared::of::<EvalUpdate>(),
     Declared::of::<PlanApply>(),
@@ -77,17 +77,17 @@ static COMMANDS: &[Declared] = &[
     Declared::of::<NotePut>(),
 ];
 
-/// What a command's `apply` answers: an outcome, a refusal that leaves no trace, or a corrupt state. Where
-/// that is a single row the command is refused; else the server stops.
+/// Result of a command's `apply`: an answer, a refusal that leaves the state unchanged, or an unreadable state. If
+/// only a single row is unreadable, the command is refused; otherwise the server stops.
 pub type Step<A> = Result<Result<A, Refusal>, Corrupt>;
 
-/// A refusal with an HTTP status and a sentence for the caller.
+/// Builds a refusal from an HTTP status and a message for the caller.
 pub fn refuse(status: u32, text: impl Into<String>) -> Refusal {
     Refusal { status, text: text.into() }
 }
 
-/// The status of a refusal for a row that cannot be decoded. It stands in the log; callers are told 500, which
-/// in the log is the status of Nomad's refusals.
+/// Status of a refusal caused by a row that cannot be decoded. Only the log contains it: callers get 500, which in the
+/// log is the status of Nomad's own refusals.
 pub const UNREADABLE_STATUS: u32 = 520;
 
 fn refuse_unreadable(corrupt: &Corrupt) -> Refusal {

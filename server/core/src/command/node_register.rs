@@ -1,4 +1,4 @@
-//! Command 22, since 0.1: a node says what it is; a new one joins, a known one must prove its secret.
+//! Command 22, since 0.1: registers a node. A known node must present the secret that it first registered with.
 
 use ordu_proto::command::{NodeRegister, NodeRegistered};
 use ordu_proto::state::{Node, NodeEvent, NodeStatus};
@@ -33,7 +33,7 @@ impl Command for NodeRegister {
         node.computed_class = computed_class(&node);
         node.set_status(NodeStatus::Ready);
         node.status_description.clear();
-        // The history is the servers' to write.
+        // Only the servers write the event history.
         node.events.clear();
         if let Some(old) = &old {
             node.ineligible = old.ineligible;
@@ -61,7 +61,7 @@ impl AnswerMessage for NodeRegistered {
     const NUMBER: u32 = 6;
 }
 
-/// Adds an event of the cluster to a node's history, which keeps the latest.
+/// Adds a cluster event to a node's history, which keeps only the latest events.
 pub(super) fn push_event(node: &mut Node, message: &str, time_ns: i64, index: u64) {
     node.events.push(NodeEvent {
         message: message.to_owned(),

@@ -1,4 +1,4 @@
-//! Command 23, since 0.1: nodes go down or come back, and the jobs on them are evaluated.
+//! Command 23, since 0.1: marks nodes as down or ready and evaluates the jobs with allocations on them.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl Command for NodeStatusUpdate {
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<Done> {
         let mut affected = AffectedJobs::default();
         for change in self.changes {
-            // One that cannot be decoded does not hold up the others of the entry.
+            // An undecodable node must not block the other changes of the entry.
             let Some(old) = readable(read::node(entry.reader(), &change.node_id))?.flatten() else {
                 continue;
             };
@@ -41,8 +41,8 @@ impl Command for NodeStatusUpdate {
     }
 }
 
-/// The jobs with allocations on nodes that change, each with the first such node. An evaluation looks at all of
-/// a job's nodes: one for each job is enough, however many nodes go down with a rack.
+/// Jobs with allocations on changed nodes, each with the first such node. An evaluation looks at all of a job's nodes,
+/// so each job needs one evaluation, however many nodes of a rack go down.
 #[derive(Default)]
 pub(super) struct AffectedJobs(BTreeMap<JobKey, Affected>);
 
@@ -52,8 +52,8 @@ struct Affected {
 }
 
 impl AffectedJobs {
-    /// Adds the jobs with an allocation on the node that the node has not said its last word on: one that was
-    /// told to stop there must become lost too when the node is gone.
+    /// Adds the jobs with a non-terminal allocation on the node. An allocation that was told to stop counts too: it
+    /// must become lost when its node is gone.
     pub(super) fn add_node(&mut self, reader: &dyn Reader, node_id: &[u8]) -> Result<(), Corrupt> {
         for alloc in read::allocs_of_node(reader, node_id)? {
             if !is_client_terminal(alloc.client_status()) {
@@ -65,10 +65,10 @@ impl AffectedJobs {
         Ok(())
     }
 
-    /// Writes an evaluation of each.
+    /// Writes one evaluation for each job.
     pub(super) fn evaluate(self, entry: &mut Entry<'_, '_>, seed: &[u8]) -> Result<(), Corrupt> {
         for (JobKey { namespace, id: job_id }, Affected { node_id, job_type }) in self.0 {
-            // A purged job is evaluated too, else its allocations would wait for a dead node for ever.
+            // Evaluate purged jobs too: otherwise their allocations would stay on a dead node forever.
             let job = readable(read::job(entry.reader(), &namespace, &job_id))?.flatten();
             let job = job.unwrap_or_else(|| Job {
                 namespace: namespace.clone(),

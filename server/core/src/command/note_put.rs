@@ -1,4 +1,4 @@
-//! Command 2000, of the feature level that no release has: a note, by its name.
+//! Command 2000, of a feature level that no release has (for tests of upgrades): stores a note under a name.
 
 use ordu_proto::command::{Done, Refusal};
 
@@ -7,13 +7,13 @@ use super::check;
 use super::declared::Command;
 use super::entry::Entry;
 
-/// A note, by its name.
+/// Stores a note under a name.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NotePut {
-    /// By what it is found.
+    /// The note's key.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// What it says.
+    /// The note's text.
     #[prost(string, tag = "2")]
     pub text: String,
 }

@@ -1,4 +1,4 @@
-//! What `apply` answers to whoever proposed a command.
+//! What `apply` returns to the proposer of a command.
 
 use ordu_proto::command::{self as pb, Done, Refusal, TooLate};
 use prost::Message;
@@ -6,21 +6,21 @@ use prost::bytes::Bytes;
 
 use super::tagged::{self, Malformed};
 
-/// What a command answers where it took effect.
+/// Answer of a command that took effect.
 pub trait Answer: Sized {
-    /// The answer as it is stored and passed on.
+    /// Encodes the answer for storage and transport.
     fn to_encoded(&self) -> EncodedAnswer;
 
-    /// The answer that was encoded.
+    /// Decodes an answer.
     ///
     /// # Errors
-    /// Where it is that of another command, or of a release that knows more.
+    /// Fails if the answer belongs to another command or comes from a newer release.
     fn from_encoded(encoded: &EncodedAnswer) -> Result<Self, Malformed>;
 }
 
-/// An answer that is a message.
+/// An answer that is a protobuf message.
 pub trait AnswerMessage: Message + Default {
-    /// Its field in the encoded outcome. Numbers are never reused; that of a new answer is its command's.
+    /// Field number in the encoded outcome. Numbers are never reused; a new answer has its command's number.
     const NUMBER: u32;
 }
 
@@ -37,7 +37,7 @@ impl<M: AnswerMessage> Answer for M {
     }
 }
 
-/// Of commands that answer no more than the index at which they took effect.
+/// Answer of commands that return nothing but the index at which they took effect.
 impl AnswerMessage for Done {
     const NUMBER: u32 = 7;
 }
@@ -49,20 +49,20 @@ pub struct EncodedAnswer {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What became of a command.
+/// Outcome of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It was refused; nothing changed.
+    /// The command was refused; nothing changed.
     Refused(Refusal),
-    /// The answers of the time in which this request may have been answered are dropped, so that no one can say whether
-    /// it took effect. It did not take effect now.
+    /// The request may have been answered earlier, but answers of that time have been dropped, so that it is unknown
+    /// whether it took effect. It did not take effect now.
     TooLate,
-    /// It took effect.
+    /// The command took effect.
     Answered(EncodedAnswer),
 }
 
 impl Outcome {
-    /// The encoded `ordu.command.Outcome`, in which an answer is a field of its own number.
+    /// Encodes the outcome as `ordu.command.Outcome`, in which an answer is the field with the answer's number.
     pub fn encode_to_vec(&self) -> Vec<u8> {
         match self {
             Self::Refused(refusal) => {
@@ -77,10 +77,10 @@ impl Outcome {
         }
     }
 
-    /// Reads what was encoded.
+    /// Decodes an outcome.
     ///
     /// # Errors
-    /// Where it is no outcome.
+    /// Fails if the bytes are not an outcome.
     pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, Malformed> {
         let bytes = bytes.into();
         let outcome = pb::Outcome::decode(bytes.clone())?;
@@ -96,7 +96,7 @@ impl Outcome {
         }
     }
 
-    /// The answer of a command, where this is one.
+    /// Returns the answer if the command took effect and the answer is an `A`.
     pub fn answer<A: Answer>(&self) -> Option<A> {
         match self {
             Self::Answered(encoded) => A::from_encoded(encoded).ok(),

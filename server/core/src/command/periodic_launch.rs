@@ -1,5 +1,5 @@
-//! Command 28, since 0.1: a periodic job is run once, as a child. A launch is its job and its time, so that it
-//! is neither made twice nor lost when leaders change.
+//! Command 28, since 0.1: launches a periodic job once, as a child job. Job and launch time identify a launch, so that
+//! a change of leader neither repeats nor loses one.
 
 use ordu_proto::command::{PeriodicLaunch, PeriodicLaunched, Refusal};
 use ordu_proto::state::Job;
@@ -45,7 +45,7 @@ impl Command for PeriodicLaunch {
         let record = read::periodic_launch(entry.reader(), &namespace, &job_id)?;
         let reset_index = record.map_or(0, |record| record.reset_index);
         if forced {
-            // What is forced is no launch of the schedule: those stay due.
+            // A forced launch is not part of the schedule: scheduled launches stay due.
             let launched = launch(entry, &parent, entry.time_ns, reset_index, &eval_id)?;
             return Ok(Ok(launched));
         }
@@ -66,7 +66,7 @@ impl AnswerMessage for PeriodicLaunched {
     const NUMBER: u32 = 9;
 }
 
-/// Whether a child of the job has work to do or done.
+/// Returns whether a child of the job is pending or running.
 fn is_running(entry: &mut Entry<'_, '_>, job: &Job) -> Result<bool, Corrupt> {
     let summary = entry.summary(&job.namespace, &job.id)?;
     Ok(summary.children_pending + summary.children_running > 0)
@@ -81,7 +81,7 @@ fn launch(
 ) -> Result<PeriodicLaunched, Corrupt> {
     let job = &parent.job;
     let mut id = child_id(&job.id, launch_ns.div_euclid(1_000_000_000));
-    // A clock that was ahead has made a child of this name: that one is not this launch.
+    // A clock that was ahead may have created a child with this id before the reset; this launch is another one.
     if reset_index > 0
         && read::job(entry.reader(), &job.namespace, &id)?.is_some_and(|old| old.create_index < reset_index)
     {

@@ -1,4 +1,4 @@
-//! Command 20, since 0.1: plans are applied, each node's part only where it still fits.
+//! Command 20, since 0.1: applies plans. A plan's changes on one node take effect only if all of them still fit there.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ impl Command for PlanApply {
             }
             results.push(match check_and_apply(entry, &mut check, plan) {
                 Ok(result) => result,
-                // Nothing of it is written, and the other plans go on.
+                // Nothing of this plan has been written, and the other plans are applied.
                 Err(corrupt) if corrupt.is_row() => {
                     PlanResult { unreadable: corrupt.to_string(), ..PlanResult::default() }
                 }
@@ -55,7 +55,7 @@ impl AnswerMessage for PlanApplied {
     const NUMBER: u32 = 5;
 }
 
-/// Applies what fits of a plan. Every row that it needs is read before it counts as in effect or writes anything.
+/// Applies the part of a plan that fits. Reads every row it needs before it counts or writes anything.
 fn check_and_apply(
     entry: &mut Entry<'_, '_>,
     check: &mut PlanCheck<'_>,
@@ -69,7 +69,7 @@ fn check_and_apply(
     let touched = touched_allocs(&plan, &mut |id| read::alloc(reader, id))?;
     let mut previous = Vec::new();
     for alloc in plan.place.iter().filter(|alloc| !alloc.previous_allocation.is_empty()) {
-        // Most of them are stopped by the plan.
+        // The plan stops most previous allocations, so `touched` has them already.
         if !touched.contains_key(&alloc.previous_allocation) {
             previous.extend(read::alloc(reader, &alloc.previous_allocation)?);
         }
@@ -85,7 +85,7 @@ fn check_and_apply(
     apply_plan(entry, plan, &refused, deployments)
 }
 
-/// Placements that are there already, because a plan was proposed twice, are not counted twice.
+/// Removes placements that already exist because the plan was proposed twice.
 fn take_out_placed(reader: &dyn Reader, plan: &mut Plan) -> Result<(), Corrupt> {
     let mut seen = BTreeSet::new();
     for alloc in std::mem::take(&mut plan.place) {
@@ -96,8 +96,8 @@ fn take_out_placed(reader: &dyn Reader, plan: &mut Plan) -> Result<(), Corrupt> 
     Ok(())
 }
 
-/// The nodes of a plan that runs by a specification which is gone since it was made (the job was purged, or
-/// changed many times): no one could look up what such an allocation is. `None`: all of them are there.
+/// Returns the nodes of the plan if one of its job specifications was deleted after the plan was made (the job was
+/// purged or changed many times): such an allocation would have no specification. Returns `None` if all exist.
 fn nodes_of_void(reader: &dyn Reader, plan: &Plan) -> Result<Option<BTreeSet<Vec<u8>>>, Corrupt> {
     let mut nodes = BTreeSet::new();
     let mut specs = BTreeSet::new();
@@ -240,7 +240,7 @@ impl Effect<'_, '_, '_> {
     }
 }
 
-/// How the successor of a failed allocation came to be placed.
+/// Returns the reschedule history for the replacement of a failed allocation.
 fn reschedule_events(previous: &Allocation, time_ns: i64) -> Vec<RescheduleEvent> {
     let event = RescheduleEvent {
         time_ns,

@@ -1,4 +1,4 @@
-//! The deployments that a plan begins, ends and places for: each is read once and written once, however
+//! The deployments that a plan begins, ends or places allocations for. Each is read once and written once, however
 //! many allocations the plan has.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::entry::Entry;
 use crate::scheduler::is_active_deployment;
 use crate::state::{Corrupt, read};
 
-/// A deployment as the plan found it and as it will leave it.
+/// A deployment before and after the plan.
 struct Draft {
     before: Option<Deployment>,
     now: Deployment,
@@ -19,12 +19,12 @@ struct Draft {
 /// The deployments of one plan.
 #[derive(Default)]
 pub(super) struct PlanDeployments {
-    /// `None`: there is no such deployment.
+    /// `None` means that the deployment does not exist.
     drafts: BTreeMap<Vec<u8>, Option<Draft>>,
 }
 
 impl PlanDeployments {
-    /// Reads all that the plan may change.
+    /// Reads all deployments that the plan may change.
     pub(super) fn load(&mut self, entry: &Entry<'_, '_>, plan: &Plan) -> Result<(), Corrupt> {
         let begun = plan.deployment.iter().map(|deployment| &deployment.id);
         let ended = plan.deployment_updates.iter().map(|update| &update.deployment_id);
@@ -36,8 +36,7 @@ impl PlanDeployments {
         Ok(())
     }
 
-    /// A deployment begins, unless it has begun before: a large plan comes in several parts, and a plan may
-    /// be proposed twice.
+    /// Begins a deployment unless it exists: a large plan comes in several parts, and a plan may be proposed twice.
     pub(super) fn begin(&mut self, entry: &Entry<'_, '_>, deployment: Deployment) -> Result<(), Corrupt> {
         if self.draft(entry, &deployment.id)?.is_none() {
             let id = deployment.id.clone();
@@ -46,7 +45,7 @@ impl PlanDeployments {
         Ok(())
     }
 
-    /// A deployment takes another status. One that is over stays as it is.
+    /// Changes a deployment's status unless the deployment has ended.
     pub(super) fn update(&mut self, entry: &Entry<'_, '_>, update: &DeploymentUpdate) -> Result<(), Corrupt> {
         if let Some(draft) = self.draft(entry, &update.deployment_id)?
             && is_active_deployment(&draft.now)
@@ -57,7 +56,7 @@ impl PlanDeployments {
         Ok(())
     }
 
-    /// An allocation of the group became part of the deployment. The first one starts the progress deadline.
+    /// Counts an allocation placed for the group. The first one starts the progress deadline.
     pub(super) fn place(
         &mut self,
         entry: &Entry<'_, '_>,
@@ -78,7 +77,7 @@ impl PlanDeployments {
         Ok(())
     }
 
-    /// Writes those that changed.
+    /// Writes the changed deployments.
     pub(super) fn finish(self, entry: &mut Entry<'_, '_>) {
         for Draft { before, now } in self.drafts.into_values().flatten() {
             if before.as_ref() != Some(&now) {

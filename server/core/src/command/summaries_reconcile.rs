@@ -1,5 +1,5 @@
-//! Command 29, since 0.1: the summaries are counted anew, from the jobs, the allocations and the evaluations; job by
-//! job, and no more of them in one entry than is read in a bounded time.
+//! Command 29, since 0.1: recomputes the summaries from jobs, allocations and evaluations, job by job, a bounded
+//! number of rows per entry.
 
 use ordu_proto::command::{Continued, Done, SummariesReconcile};
 use ordu_proto::state::{EvalStatus, Evaluation, Job, JobSummary, TaskGroupSummary};
@@ -15,20 +15,20 @@ use super::{Step, job_state};
 use crate::limits::ENTRY_ROWS_READ_MAX;
 use crate::state::{Corrupt, Reader, Table, key, read, readable};
 
-/// What a job costs that has nothing, in rows: it is looked for in four tables, and read with its specification and its
-/// summary.
+/// Rows charged for a job without any allocations, evaluations or children: the lookups in four tables, the job, its
+/// specification and its summary.
 const ROWS_OF_ANY_JOB: usize = 8;
 
-/// Whether all summaries are counted, or where to go on.
+/// Progress of the recount.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reconciled {
-    /// All are.
+    /// All summaries are recomputed.
     Done(Done),
-    /// As many as one entry may.
+    /// The entry's limit is reached; the answer tells where to continue.
     Continued(Continued),
 }
 
-/// The answer's number where there is more to be counted.
+/// Field number of the answer that tells where to continue.
 const CONTINUED: u32 = 12;
 
 impl Answer for Reconciled {
@@ -69,19 +69,19 @@ impl Command for SummariesReconcile {
     }
 }
 
-/// Counts what there is of the job whose key this is. Answers how many rows it has read.
+/// Recomputes the summary of the job with this key. Returns how many rows it has read.
 fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
     let Some((namespace, id)) = key::job_names(job) else { return Ok(ROWS_OF_ANY_JOB) };
     let (counted, rows) = counted(entry.reader(), namespace, id)?;
     if readable(read::job_summary(entry.reader(), namespace, id))?.is_none() {
-        // What it said is not needed to count anew.
+        // An unreadable summary is replaced: the recount does not need it.
         entry.drop_summary(namespace, id);
     }
     let summary = entry.summary(namespace, id)?;
     let (before, index) = (summary.clone(), summary.modify_index);
     let (namespace, job_id) = (namespace.to_owned(), id.to_owned());
     *summary = JobSummary { namespace, job_id, modify_index: index, ..counted };
-    // Children that are gone were dead, and nothing is left to count them by.
+    // Removed children were dead and left no rows to count, so never lower the count of dead children.
     summary.children_dead = summary.children_dead.max(before.children_dead);
     if summary.purged {
         summary.groups = before.groups;
@@ -90,16 +90,16 @@ fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
     Ok(rows)
 }
 
-/// What is counted of a job, and how many rows it took.
+/// Counts a job's summary. Also returns how many rows it has read.
 fn counted(reader: &dyn Reader, namespace: &str, id: &str) -> Result<(JobSummary, usize), Corrupt> {
     let mut rows = ROWS_OF_ANY_JOB;
     let mut summary = match readable(read::job(reader, namespace, id))?.flatten() {
         Some(job) => of_job(reader, &job)?,
-        // What is left of a job that is gone is counted, and not shown.
+        // Count what is left of a purged job, but do not show it to clients.
         None => JobSummary { purged: true, ..JobSummary::default() },
     };
     if !summary.purged {
-        // A child's id begins with its parent's.
+        // A child's id begins with its parent's id and a slash.
         let children = key::job(namespace, &format!("{id}/"));
         read::each(reader, Table::Jobs, &children, &mut |child: Job| {
             rows += 1;
@@ -116,7 +116,7 @@ fn counted(reader: &dyn Reader, namespace: &str, id: &str) -> Result<(JobSummary
         }
         job_state::count_alloc(&mut summary, None, &alloc);
     }
-    // The latest word on what waits for room counts.
+    // The latest evaluation that reported queued allocations counts.
     let mut latest: Option<Evaluation> = None;
     for eval in read::evals_of_job(reader, namespace, id)? {
         rows += 1;
@@ -140,7 +140,7 @@ fn of_job(reader: &dyn Reader, job: &Job) -> Result<JobSummary, Corrupt> {
     Ok(JobSummary { groups: groups.collect(), create_index: job.create_index, ..JobSummary::default() })
 }
 
-/// The key of the first job behind `after` that there is anything of.
+/// Returns the key of the first job after `after` that has a row in any of the four tables.
 fn next_job(reader: &dyn Reader, after: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
     let first = |table, start: &[u8]| {
         let mut found = None;
@@ -152,7 +152,7 @@ fn next_job(reader: &dyn Reader, after: &[u8]) -> Result<Option<Vec<u8>>, Corrup
     };
     let is_first = after.is_empty();
     let job = if is_first { Vec::new() } else { key::after(after) };
-    // Behind all that the job owns.
+    // The first key after all rows that the job owns.
     let owned = if is_first { Vec::new() } else { [after, &[1]].concat() };
     let found = [
         first(Table::Jobs, &job)?,
@@ -163,7 +163,7 @@ fn next_job(reader: &dyn Reader, after: &[u8]) -> Result<Option<Vec<u8>>, Corrup
     Ok(found.into_iter().flatten().min())
 }
 
-/// The key of the job that owns what has this key.
+/// Returns the key of the job that owns the row with the key `owned`.
 fn job_of(mut owned: Vec<u8>) -> Vec<u8> {
     const END_AND_ID_BYTES: usize = 17;
     owned.truncate(owned.len().saturating_sub(END_AND_ID_BYTES));

@@ -1,7 +1,7 @@
-//! Messages whose type is told by their field number alone: a command in its envelope, an answer in its outcome.
+//! Messages whose type is given by their field number alone: a command in its envelope, an answer in its outcome.
 //!
-//! They are encoded as protobuf encodes a `oneof`, without a list of all alternatives that every new one would have to be
-//! added to.
+//! They are encoded like a protobuf `oneof`, but without a central list of alternatives that
+//! every new message would have to be added to.
 
 use prost::DecodeError;
 use prost::bytes::{Buf, Bytes};
@@ -10,13 +10,13 @@ use prost::encoding::{
     key_len, skip_field,
 };
 
-/// Why bytes are not what they are read as.
+/// Reason why bytes cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// They are no message.
+    /// The bytes are not a protobuf message.
     #[error("{0}")]
     Protobuf(#[from] DecodeError),
-    /// They are a message that does not say what it has to.
+    /// The message lacks required content.
     #[error("{0}")]
     Meaningless(&'static str),
 }
@@ -28,15 +28,15 @@ pub(super) fn put(number: u32, bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(bytes);
 }
 
-/// How many bytes [`put`] appends for a message of `length` bytes.
+/// Returns how many bytes [`put`] appends for a message of `length` bytes.
 pub(super) fn put_len(number: u32, length: usize) -> usize {
     key_len(number) + encoded_len_varint(length as u64) + length
 }
 
-/// The first field whose number is one that is looked for, if it is a message.
+/// Returns the first length-delimited field whose number `is_wanted` accepts.
 ///
 /// # Errors
-/// Where the bytes are no message.
+/// Fails if the bytes are not a message.
 pub(super) fn find(
     mut bytes: Bytes,
     is_wanted: impl Fn(u32) -> bool,

@@ -1,6 +1,6 @@
-//! Command 30, since 0.1: the cluster's time becomes that of this entry, also where it is lower, and what a
-//! wrong clock wrote ahead of it is moved there: first launches, then evaluations, and no more in one entry than is
-//! read in a bounded time.
+//! Command 30, since 0.1: sets the cluster's time to the entry's time, even backwards. Launches
+//! and evaluations that a wrong clock dated in the future are moved to that time: first
+//! launches, then evaluations, a bounded number of rows per entry.
 
 use ordu_proto::command::{TimeReset, TimeWasReset};
 use ordu_proto::state::{Evaluation, Job, PeriodicLaunchRecord};
@@ -21,10 +21,10 @@ impl Command for TimeReset {
     const READS_WHOLE_TABLES: bool = true;
 
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<TimeWasReset> {
-        // A reset is of the time that it resets to.
+        // Use the leader's stamp: the cluster's time is what is being reset.
         entry.time_ns = entry.stamp_ns;
         let now_ns = entry.time_ns;
-        // The cluster's time must not go from one wrong clock to another.
+        // Do not replace the time of one wrong clock by that of another.
         if now_ns.abs_diff(self.time_ns) > self.tolerance_ns.max(0).unsigned_abs() {
             let (ahead, word) = (now_ns.saturating_sub(self.time_ns), "ahead of");
             let (apart, word) = if ahead < 0 { (ahead.saturating_neg(), "behind") } else { (ahead, word) };
@@ -67,17 +67,17 @@ impl AnswerMessage for TimeWasReset {
     const NUMBER: u32 = 11;
 }
 
-/// The tables that are looked through, one after the other. Their places among these are the first byte of where
-/// the command goes on; a key follows.
+/// The tables to search, in this order. The position at which a following command continues is encoded as a table's
+/// index in this list (one byte) and a key.
 const TABLES: [Table; 2] = [Table::PeriodicLaunches, Table::Evals];
 
-/// What lies ahead of the time.
+/// Rows dated later than the new time.
 #[derive(Default)]
 struct Ahead {
-    /// Keys of periodic jobs, with what is known of their launches.
+    /// Keys of periodic jobs, with their launch records.
     launches: Vec<(Vec<u8>, PeriodicLaunchRecord)>,
     evals: Vec<Evaluation>,
-    /// Where to go on.
+    /// Position at which to continue; empty when all rows have been searched.
     after: Vec<u8>,
 }
 

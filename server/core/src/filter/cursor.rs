@@ -1,11 +1,11 @@
-//! Where the reader of an expression stands: characters, words and quoted texts.
+//! Cursor over the text of an expression: reads characters, words and quoted strings.
 
 use super::error::FilterError;
 
-/// Characters of what was found that an error shows.
+/// Characters of the unexpected text that an error shows.
 const SHOWN_MAX: usize = 24;
 
-/// A place in the text. It is small and copied to come back to a place.
+/// Position in the text. Copy it to be able to backtrack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'t> {
     text: &'t str,
@@ -29,7 +29,7 @@ impl<'t> Cursor<'t> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// Takes the text if it is next.
+    /// Consumes `wanted` if the text continues with it.
     pub(super) fn take(&mut self, wanted: &str) -> bool {
         let found = self.rest().starts_with(wanted);
         if found {
@@ -38,7 +38,7 @@ impl<'t> Cursor<'t> {
         found
     }
 
-    /// Takes characters while they are wanted.
+    /// Consumes characters while `wanted` accepts them.
     pub(super) fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
         let rest = self.rest();
         let end = rest.find(|character| !wanted(character)).unwrap_or(rest.len());
@@ -46,7 +46,8 @@ impl<'t> Cursor<'t> {
         &rest[..end]
     }
 
-    /// The word that is next, if any is: a letter or `_`, then letters, digits and `_`.
+    /// Returns the next word (a letter or `_`, then letters, digits and `_`) without consuming it; empty if there is
+    /// none.
     pub(super) fn word(&self) -> &'t str {
         match self.peek() {
             Some(first) if first.is_ascii_alphabetic() || first == '_' => {
@@ -57,23 +58,23 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Takes the word if it is next, whole.
+    /// Consumes the next word if it equals `wanted` as a whole.
     pub(super) fn take_word(&mut self, wanted: &str) -> bool {
         self.word() == wanted && self.take(wanted)
     }
 
-    /// What was read since an earlier place.
+    /// Returns the text between an earlier position and this one.
     pub(super) fn since(&self, start: Cursor<'t>) -> &'t str {
         &self.text[start.at..self.at]
     }
 
-    /// An error at this place.
+    /// Returns a syntax error at this position.
     pub(super) fn error(&self, text: impl Into<String>) -> FilterError {
         let column = self.text[..self.at].chars().count() + 1;
         FilterError::Syntax { column, text: text.into() }
     }
 
-    /// An error that says what should stand here, and what does.
+    /// Returns a syntax error that names what was expected here and what was found.
     pub(super) fn expected(&self, expected: &str) -> FilterError {
         let mut next = self.rest().trim_start().chars();
         let visible = |character: char| if character.is_control() { ' ' } else { character };
@@ -85,7 +86,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Takes a text in double quotes, its escapes undone, or in backticks, as it stands.
+    /// Reads a string in double quotes, with escapes, or in backticks, without.
     pub(super) fn quoted(&mut self) -> Result<String, FilterError> {
         let start = *self;
         if self.take("`") {
@@ -113,12 +114,12 @@ impl<'t> Cursor<'t> {
         self.error("this text is never closed: its second quote is missing")
     }
 
-    /// Takes an escape, as Go's texts have them.
+    /// Reads an escape sequence as in Go string literals.
     fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<(), FilterError> {
         let start = *self;
         self.take("\\");
         let Some(kind) = self.peek() else { return Err(start.error("this escape has no end")) };
-        // Octal escapes have no letter that says so.
+        // In an octal escape, the digits follow the backslash directly.
         if !kind.is_digit(8) {
             self.at += kind.len_utf8();
         }
@@ -168,7 +169,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// Whether a word may go on with the character.
+/// Whether `character` may continue a word.
 pub(super) fn continues_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }

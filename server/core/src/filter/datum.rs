@@ -1,12 +1,12 @@
-//! The part of a row that an expression reads, taken out of it.
+//! Values that an expression reads, extracted from a row.
 
 use std::borrow::Cow;
 
-/// A value of a row.
+/// Value in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Datum {
     Null,
-    /// A member that the document leaves out because it is its type's zero.
+    /// Member that the JSON of the row omits because it has the zero value of its type.
     Zero,
     Bool(bool),
     Signed(i64),
@@ -17,10 +17,10 @@ pub(super) enum Datum {
     Object(Object),
 }
 
-/// Members by name.
+/// Members of a struct or a map.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Object {
-    /// The names are those of a type: one that is not there is a mistake, and not a key without a value.
+    /// Whether this is a struct: an unknown name is then an error rather than a missing key.
     pub(super) is_typed: bool,
     pub(super) members: Vec<(Cow<'static, str>, Datum)>,
 }
@@ -31,10 +31,10 @@ impl Object {
     }
 }
 
-/// What a selector finds.
+/// Value that a selector resolves to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'a> {
-    /// Null, a key that a map does not have, or what would be within either.
+    /// Null, a key that a map does not have, or anything below either.
     Nothing,
     Zero,
     Bool(bool),
@@ -60,7 +60,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// What it is, in words.
+    /// Describes the kind of value in an error text.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Found::Nothing => "null",

@@ -1,5 +1,4 @@
-//! Why an expression is not one, or cannot be asked of a row. The texts are whole answers: clients match
-//! their beginnings.
+//! Errors of parsing and of evaluating an expression. Their texts are complete answers; clients match how they begin.
 
 use serde::Serialize;
 
@@ -9,40 +8,40 @@ use super::wanted::ALL;
 use super::{FILTER_BYTES_MAX, FILTER_STEPS_MAX};
 use crate::hcl::nearest;
 
-/// A filter that cannot be answered: the caller's fault (400), told in one sentence.
+/// Why a filter cannot be parsed or evaluated: the client's fault (400), in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// The text is longer than is read.
+    /// The expression is longer than the limit.
     #[error(
         "failed to read filter expression: it has {0} bytes, and no more than {FILTER_BYTES_MAX} are read"
     )]
     TooLong(usize),
-    /// The text is not an expression.
+    /// The text is not a valid expression.
     #[error("failed to read filter expression: column {column}: {text}")]
     Syntax {
-        /// Where, in characters from 1.
+        /// Column, in characters from 1.
         column: usize,
         /// What was expected and what was found.
         text: String,
     },
-    /// The expression does not fit a row.
+    /// The expression does not fit the type or a value of a row.
     #[error("failed to read result page: {0}")]
     Row(String),
 }
 
-/// What went wrong at a row.
+/// Failure of evaluating an expression on a row.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The row's type has no such member.
+    /// The type of the row has no such member.
     UnknownMember { path: String, part: usize, name: String },
-    /// What was found cannot be compared so.
+    /// The value found cannot be compared in this way.
     Mismatch(String),
-    /// More comparisons than a row may take.
+    /// The row takes more comparisons than allowed.
     TooManySteps,
 }
 
 impl Fault {
-    /// The error for a row; the row itself knows which member may have been meant.
+    /// Converts to an error, with a hint at the member of `row` that was probably meant.
     pub(super) fn of<T: Serialize + ?Sized>(self, row: &T) -> FilterError {
         FilterError::Row(match self {
             Fault::UnknownMember { path, part, name } => {

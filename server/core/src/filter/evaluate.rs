@@ -1,14 +1,14 @@
-//! Asks an expression of a row.
+//! Evaluates an expression on a row.
 
 use super::FILTER_STEPS_MAX;
 use super::datum::{Datum, Found, Object};
 use super::error::Fault;
 use super::expression::{Base, Collection, Expression, Literal, Match, Quantifier, Selector, Test};
 
-/// One row being asked.
+/// Evaluation of one row.
 pub(super) struct Evaluation<'a> {
     row: &'a Datum,
-    /// What the enclosing `any` and `all` have bound, the outermost first.
+    /// Values bound by the enclosing `any` and `all`, outermost first.
     bound: Vec<Found<'a>>,
     steps_left: u32,
 }
@@ -18,8 +18,7 @@ impl<'a> Evaluation<'a> {
         Self { row, bound: Vec::new(), steps_left: FILTER_STEPS_MAX }
     }
 
-    /// Whether the expression holds. As in Nomad, what does not decide any more is not looked at, and
-    /// cannot fail.
+    /// Whether the expression holds. As in Nomad, `and` and `or` short-circuit: operands that are skipped cannot fail.
     pub(super) fn holds(&mut self, expression: &Expression) -> Result<bool, Fault> {
         match expression {
             Expression::Or(parts) => {
@@ -126,7 +125,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Whether what was found passes the test, before any negation.
+/// Whether the value passes the test, before any negation.
 fn passes(comparison: &Match, found: Found<'_>) -> Result<bool, Fault> {
     let selector = &comparison.selector;
     match (&comparison.test, found) {
@@ -149,7 +148,7 @@ fn passes(comparison: &Match, found: Found<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// Whether what was found is the value; `part_of` says how it belongs to what the selector names.
+/// Whether the value equals the literal. In errors, `part_of` says how the value relates to the selector's.
 fn equals(selector: &Selector, found: Found<'_>, literal: &Literal, part_of: &str) -> Result<bool, Fault> {
     let same = match found {
         Found::Text(text) => Some(text == literal.text),

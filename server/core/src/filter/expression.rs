@@ -1,28 +1,28 @@
-//! The tree of an expression.
+//! Syntax tree of an expression.
 
 use regex::Regex;
 
-/// Something that holds of a row or does not.
+/// Condition on a row.
 #[derive(Clone, Debug)]
 pub(super) enum Expression {
-    /// One of them holds.
+    /// At least one operand holds.
     Or(Vec<Expression>),
-    /// Each of them holds.
+    /// All operands hold.
     And(Vec<Expression>),
-    /// It does not hold.
+    /// The operand does not hold.
     Not(Box<Expression>),
     /// A comparison.
     Match(Match),
-    /// `any` and `all`.
+    /// `any` or `all`.
     Collection(Box<Collection>),
 }
 
-/// A comparison of what a selector finds.
+/// Comparison of the value that a selector finds.
 #[derive(Clone, Debug)]
 pub(super) struct Match {
     pub(super) selector: Selector,
     pub(super) test: Test,
-    /// `!=`, `not …`, `is not …`.
+    /// `!=`, `not …` or `is not …`.
     pub(super) negated: bool,
 }
 
@@ -35,12 +35,12 @@ pub(super) enum Test {
     Nil,
 }
 
-/// A condition on the elements of a list or map.
+/// Condition on the elements of a list or map.
 #[derive(Clone, Debug)]
 pub(super) struct Collection {
     pub(super) selector: Selector,
     pub(super) quantifier: Quantifier,
-    /// Two names were given: index or key, and element. With one it is a list's element or a map's key.
+    /// Whether two names are bound: index or key, and element. A single name binds the list's element or the map's key.
     pub(super) names_both: bool,
     pub(super) condition: Expression,
 }
@@ -51,7 +51,7 @@ pub(super) enum Quantifier {
     All,
 }
 
-/// A path to a value.
+/// Path to a value.
 #[derive(Clone, Debug)]
 pub(super) struct Selector {
     pub(super) base: Base,
@@ -59,7 +59,7 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    /// The path as a JSON pointer, which is how errors name it.
+    /// Returns the path as a JSON pointer, for errors.
     pub(super) fn pointer(&self) -> String {
         let mut pointer = match &self.base {
             Base::Row => String::new(),
@@ -73,12 +73,12 @@ impl Selector {
     }
 }
 
-/// What a path begins at.
+/// Start of a path.
 #[derive(Clone, Debug)]
 pub(super) enum Base {
     /// The row.
     Row,
-    /// What an enclosing `any` or `all` has bound, counted from the outermost.
+    /// A name bound by an enclosing `any` or `all`; `place` counts from the outermost.
     Bound { place: usize, name: String },
 }
 
@@ -86,7 +86,7 @@ pub(super) enum Base {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) name: String,
-    /// The name as an index into a list, where it is one.
+    /// The name as a list index, if it is a number.
     pub(super) index: Option<usize>,
 }
 
@@ -97,7 +97,7 @@ impl Part {
     }
 }
 
-/// A value, in each of the forms that it has.
+/// Literal value in every form that its text can be read as.
 #[derive(Clone, Debug)]
 pub(super) struct Literal {
     pub(super) text: String,
@@ -116,7 +116,7 @@ impl Literal {
         Literal { integer: text.parse().ok(), float: text.parse().ok(), boolean, text }
     }
 
-    /// Whether it is the zero of any type.
+    /// Whether the literal is the zero value of any type.
     pub(super) fn is_zero(&self) -> bool {
         self.text.is_empty()
             || self.integer == Some(0)

@@ -8,21 +8,20 @@
 //!   or a JSON pointer in quotes, `"/Meta/a b"`. Names are written as in the JSON of the rows.
 //! - The operators are `==`, `!=`, `contains`, `not contains`, `in`, `not in`, `matches`, `not matches`,
 //!   `is empty`, `is not empty`, `is nil` and `is not nil`; `and`, `or`, `not` and parentheses connect.
-//!   Containing means elements of a list, keys of a map and parts of a text.
+//!   `contains` and `in` look for elements of lists, keys of maps and substrings of strings.
 //! - A value is quoted by `"` (with escapes) or by backticks (without), or it is a bare number or word. It
-//!   is read as what the selector finds: a number, a truth value or a text.
-//! - `any Selector as element { … }` and `all … { … }` look at the elements of lists; with two names, `as
-//!   index, element`. Of a map it is the key, or `key, element`. `_` is a name for what is not needed.
+//!   is interpreted by the type that the selector finds: as a number, a boolean or a string.
+//! - `any Selector as element { … }` and `all … { … }` test the elements of a list; two names bind `index,
+//!   element`. In a map, one name binds the key, two bind `key, element`. `_` is an unused name.
 //!
-//! What is not there: a name that the type of the rows does not have is an error, once a row is compared by
-//! it. A key that a map does not have, an index behind a list's end, and all that is null are *nothing*:
-//! `!=`, `not in`, `not contains`, `not matches`, `is empty` and `is nil` hold of it, the others do not;
-//! `any` finds no element in it and `all` no exception. Members that a document leaves out because they
-//! are zero are zero. (Nomad before 1.6 failed on a missing key; the web interface and the documents count
-//! on what is done since.)
+//! Missing values: a name that the type of the rows does not have is an error as soon as a comparison reads
+//! it. A key that a map does not have, an index beyond a list's end, and null are *nothing*: `!=`, `not in`,
+//! `not contains`, `not matches`, `is empty` and `is nil` hold for it, the other operators do not; `any` is
+//! false and `all` is true. Members that the JSON of a row omits because they are zero compare as zero.
+//! (Nomad before 1.6 failed on a missing key; its web interface and documentation rely on the later behaviour.)
 //!
-//! Regular expressions are those of the `regex` crate. They differ from Nomad's in that `\Q…\E` is none and
-//! that `\w`, `\d`, `\s` and `\b` know all of Unicode's letters, digits and spaces.
+//! Regular expressions have the syntax of the `regex` crate. Unlike in Nomad, `\Q…\E` is not supported, and
+//! `\w`, `\d`, `\s` and `\b` cover all letters, digits and spaces of Unicode.
 
 mod cursor;
 mod datum;
@@ -44,20 +43,20 @@ use evaluate::Evaluation;
 use expression::Expression;
 use wanted::Wanted;
 
-/// Bytes of an expression; a longer one is refused. It bounds the comparisons of one row, too.
+/// Size of an expression, bytes; a longer one is rejected. Indirectly limits the comparisons per row.
 pub const FILTER_BYTES_MAX: usize = 8 * 1024;
-/// Parentheses and braces within each other; deeper is refused before the stack is in danger.
+/// Nesting depth of parentheses and braces; protects the stack.
 pub const FILTER_NESTING_MAX: usize = 32;
 /// Names in one selector.
 pub const FILTER_SELECTOR_NAMES_MAX: usize = 32;
-/// Regular expressions in one filter: each may take [`FILTER_REGEX_BYTES_MAX`].
+/// Regular expressions in one filter. Each may use [`FILTER_REGEX_BYTES_MAX`].
 pub const FILTER_REGEXES_MAX: usize = 16;
-/// Memory of a compiled regular expression, and as much again for its cache, bytes.
+/// Memory of a compiled regular expression, bytes. Its cache may use as much again.
 pub const FILTER_REGEX_BYTES_MAX: usize = 256 * 1024;
-/// Comparisons and elements visited in one row: `any` and `all` within each other multiply.
+/// Comparisons and visited elements per row; nested `any` and `all` multiply them.
 pub const FILTER_STEPS_MAX: u32 = 10_000;
 
-/// An expression, read and ready to be asked of many rows.
+/// Parsed filter expression, ready to be evaluated on many rows.
 #[derive(Clone, Debug)]
 pub struct Filter {
     expression: Expression,
@@ -65,26 +64,26 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// What was expected and what was found, at which column.
+    /// Names the column, what was expected and what was found.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
         let (expression, wanted) = parse::parse(text)?;
         Ok(Filter { expression, wanted })
     }
 
-    /// Whether a row is one that the expression asks for. The row is anything with a JSON: the entry of a
-    /// list or a [`serde_json::Value`]. Only the members that the expression names are read from it.
+    /// Whether a row satisfies the expression. The row is any value that serialises to JSON: a list entry or a
+    /// [`serde_json::Value`]. Only the members that the expression names are read.
     ///
     /// # Errors
-    /// A name that the row's type does not have, or a value that cannot be compared with what was found.
+    /// The row's type lacks a name in the expression, or a value cannot be compared with the literal.
     pub fn matches<T: Serialize + ?Sized>(&self, row: &T) -> Result<bool, FilterError> {
         let datum = pick::pick(row, &self.wanted)?;
         Evaluation::new(&datum).holds(&self.expression).map_err(|fault| fault.of(row))
     }
 
-    /// The members of a row that the expression names; for those who make rows no larger than asked for.
+    /// Returns the members of a row that the expression names, so that callers can build rows without the others.
     pub fn members(&self) -> impl Iterator<Item = &str> {
         self.wanted.names()
     }

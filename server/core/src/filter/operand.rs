@@ -1,4 +1,4 @@
-//! Reads the sides of a comparison: selectors, values and regular expressions.
+//! Parses the operands of a comparison: selectors, values and regular expressions.
 
 use super::cursor::{Cursor, continues_word};
 use super::error::FilterError;
@@ -6,10 +6,10 @@ use super::expression::{Base, Part, Selector, Test};
 use super::parse::Parser;
 use super::{FILTER_REGEX_BYTES_MAX, FILTER_REGEXES_MAX, FILTER_SELECTOR_NAMES_MAX};
 
-/// What an error says where only a selector may stand.
+/// What an error names as expected where only a selector is allowed.
 const SELECTOR: &str = "a selector such as Status or \"/Status\"";
 
-/// The left side of a comparison, which only the operator tells what it is.
+/// Left operand of a comparison. The operator decides whether it is a selector or a value.
 pub(super) enum Operand {
     Selector(Selector),
     Quoted(String),
@@ -28,7 +28,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// A selector, bare or as a JSON pointer.
+    /// Parses a selector: a path of names or a JSON pointer.
     pub(super) fn selector(&mut self) -> Result<Selector, FilterError> {
         self.cursor.skip_spaces();
         let start = self.cursor;
@@ -41,7 +41,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// A selector as a path of names: `Meta.owner`, `Meta["a b"]`, `TaskGroups.0`.
+    /// Parses a selector written as a path of names: `Meta.owner`, `Meta["a b"]`, `TaskGroups.0`.
     fn bare_selector(&mut self, expected: &str) -> Result<Selector, FilterError> {
         let start = self.cursor;
         let first = self.cursor.word();
@@ -66,7 +66,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// What is in brackets, and the closing one.
+    /// Parses the content of brackets and the closing bracket.
     fn bracketed(&mut self) -> Result<String, FilterError> {
         const EXPECTED: &str = "a quoted name or a number, and `]`";
         let name = match self.cursor.peek() {
@@ -77,7 +77,7 @@ impl<'t> Parser<'t> {
         if self.cursor.take("]") { Ok(name) } else { Err(self.cursor.expected(EXPECTED)) }
     }
 
-    /// A selector as a JSON pointer, whose text has been read.
+    /// Converts the text of a JSON pointer to a selector.
     pub(super) fn pointer(&self, text: &str, start: Cursor<'t>) -> Result<Selector, FilterError> {
         let Some(path) = text.strip_prefix('/') else {
             return Err(start.expected(SELECTOR));
@@ -90,7 +90,7 @@ impl<'t> Parser<'t> {
         if names.len() > FILTER_SELECTOR_NAMES_MAX {
             return Err(start.error(format!("a selector of more than {FILTER_SELECTOR_NAMES_MAX} names")));
         }
-        // What the innermost binds hides what is outside.
+        // The innermost binding shadows outer ones.
         let place = names
             .first()
             .and_then(|first| self.bound.iter().rposition(|bound| bound == first && first != "_"));
@@ -101,7 +101,7 @@ impl<'t> Parser<'t> {
         Ok(Selector { base, path: path.iter().map(|name| Part::new(name)).collect() })
     }
 
-    /// A value: quoted, a number, or a word, which may have dots like a selector.
+    /// Parses a value: a quoted string, a number, or a word, which may contain dots like a selector.
     pub(super) fn value(&mut self) -> Result<String, FilterError> {
         let value = match self.cursor.peek() {
             Some('"' | '`') => return self.cursor.quoted(),
@@ -144,7 +144,7 @@ impl<'t> Parser<'t> {
         builder.size_limit(FILTER_REGEX_BYTES_MAX).dfa_size_limit(FILTER_REGEX_BYTES_MAX);
         builder.build().map(Test::Matches).map_err(|error| {
             let reason = match error {
-                // The last line says what is wrong, those above draw where.
+                // The last line of the message is the error, the lines above draw its place.
                 regex::Error::Syntax(text) => {
                     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
                 }

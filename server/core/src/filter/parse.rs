@@ -1,4 +1,4 @@
-//! Reads an expression: `or` binds least, then `and`, then `not`.
+//! Parses an expression. `or` binds weakest, then `and`, then `not`.
 
 use super::cursor::{Cursor, continues_word};
 use super::error::FilterError;
@@ -7,13 +7,13 @@ use super::operand::Operand;
 use super::wanted::Wanted;
 use super::{FILTER_BYTES_MAX, FILTER_NESTING_MAX};
 
-/// The words that operators begin with.
+/// Words with which operators begin.
 const OPERATOR_WORDS: [&str; 5] = ["contains", "in", "is", "matches", "not"];
 
 /// Characters of a name that an error shows.
 const NAME_SHOWN_MAX: usize = 64;
 
-/// The expression, and what it reads of a row.
+/// Returns the expression and the parts of a row that it reads.
 pub(super) fn parse(text: &str) -> Result<(Expression, Wanted), FilterError> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(FilterError::TooLong(text.len()));
@@ -27,13 +27,13 @@ pub(super) fn parse(text: &str) -> Result<(Expression, Wanted), FilterError> {
     Ok((expression, parser.wanted))
 }
 
-/// Reads an expression from left to right.
+/// Recursive-descent parser of an expression.
 pub(super) struct Parser<'t> {
     pub(super) cursor: Cursor<'t>,
     nesting: usize,
-    /// Regular expressions read.
+    /// Number of regular expressions so far.
     pub(super) regexes: usize,
-    /// The names that the enclosing `any` and `all` bind, the outermost first.
+    /// Names bound by the enclosing `any` and `all`, outermost first.
     pub(super) bound: Vec<&'t str>,
     wanted: Wanted,
 }
@@ -87,7 +87,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// An expression up to what closes it.
+    /// Parses an expression up to and including its closing `close`.
     fn nested(&mut self, close: &str) -> Result<Expression, FilterError> {
         self.nesting += 1;
         if self.nesting > FILTER_NESTING_MAX {
@@ -102,7 +102,7 @@ impl<'t> Parser<'t> {
         Ok(inner)
     }
 
-    /// Takes `any` or `all`, where it is not the name of a member that is compared.
+    /// Consumes `any` or `all`, unless the word is a member name that is compared.
     fn quantifier(&mut self) -> Option<Quantifier> {
         let quantifier = match self.cursor.word() {
             "any" => Quantifier::Any,
@@ -123,7 +123,7 @@ impl<'t> Parser<'t> {
         goes_on.then_some(quantifier)
     }
 
-    /// What follows `any` and `all`: `Selector as name { condition }`, or with two names.
+    /// Parses what follows `any` or `all`: `Selector as name { condition }`, or with two names.
     fn collection(&mut self, quantifier: Quantifier) -> Result<Expression, FilterError> {
         let selector = self.selector()?;
         self.want(&selector);
@@ -147,7 +147,7 @@ impl<'t> Parser<'t> {
         Ok(Expression::Collection(Box::new(Collection { selector, quantifier, names_both, condition })))
     }
 
-    /// Takes a name for an element, with the spaces around it.
+    /// Reads the name that an element is bound to, and the spaces around it.
     fn binding(&mut self) -> Result<&'t str, FilterError> {
         self.cursor.skip_spaces();
         let name = self.cursor.word();
@@ -186,7 +186,7 @@ impl<'t> Parser<'t> {
     }
 
     fn operator(&mut self, left: &str) -> Result<(Operator, bool), FilterError> {
-        // A name that goes on with what names may not have.
+        // The name is followed by a character that is not allowed in names.
         let is_cut = self.cursor.peek().is_some_and(|next| !next.is_whitespace() && !"=!)}".contains(next));
         self.cursor.skip_spaces();
         let place = self.cursor;
@@ -217,7 +217,7 @@ impl<'t> Parser<'t> {
         })
     }
 
-    /// What follows an operator whose left side is a selector.
+    /// Parses what follows an operator whose left operand is a selector.
     fn test(&mut self, operator: Operator) -> Result<Test, FilterError> {
         match operator {
             Operator::Empty => Ok(Test::Empty),
@@ -228,7 +228,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Notes what a selector reads of the row. What is within a bound name is noted where that is bound.
+    /// Records what a selector reads from the row. Paths within a bound name are covered by the binding collection.
     fn want(&mut self, selector: &Selector) {
         if let Base::Row = selector.base {
             self.wanted.add(&selector.path);

@@ -1,8 +1,7 @@
-//! Takes out of a row what an expression reads, and leaves the rest unread.
+//! Extracts the values that an expression reads from a row, and skips the rest.
 //!
-//! Rows are anything that can be serialised, so no row has to become JSON to be filtered, and what is
-//! lost in JSON is still known: which objects are types and which are maps, and which members a document
-//! leaves out.
+//! It is a serde serializer, so rows need not be converted to JSON. This also keeps what JSON loses: which objects are
+//! structs and which are maps, and which members the JSON omits.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,12 +12,12 @@ use super::datum::{Datum, Object};
 use super::error::FilterError;
 use super::wanted::Wanted;
 
-/// The wanted part of a row.
+/// Extracts the wanted part of a row.
 pub(super) fn pick<T: Serialize + ?Sized>(row: &T, wanted: &Wanted) -> Result<Datum, FilterError> {
     row.serialize(Picker { wanted, role: Role::Row }).map_err(|Unfit(text)| FilterError::Row(text))
 }
 
-/// A value that has no JSON.
+/// Value that cannot be represented in JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unfit(String);
@@ -29,20 +28,20 @@ impl ser::Error for Unfit {
     }
 }
 
-/// Reads one value.
+/// Serializer for one value.
 struct Picker<'w> {
     wanted: &'w Wanted,
     role: Role,
 }
 
-/// What a value is read as.
+/// Role of a value in the row.
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
-    /// The row itself: it is of a type, even where it comes as a map.
+    /// The row itself: treated as a struct even if it serialises as a map.
     Row,
     /// A wanted value.
     Value,
-    /// A map's key: `wanted` is the map's, and a key that is not wanted is read as null.
+    /// The key of a map. `wanted` is that of the map; an unwanted key becomes null.
     Key,
 }
 
@@ -173,7 +172,7 @@ impl<'w> ser::Serializer for Picker<'w> {
     }
 }
 
-/// Reads the elements of a list. Those that are not wanted leave a gap, so that indexes stay.
+/// Collects the elements of a list. Unwanted elements leave a gap, so that indexes are kept.
 struct ListPicker<'w> {
     wanted: &'w Wanted,
     elements: Vec<Datum>,
@@ -226,13 +225,13 @@ impl ser::SerializeTupleStruct for ListPicker<'_> {
     }
 }
 
-/// Reads the members of a type or a map.
+/// Collects the members of a struct or a map.
 struct ObjectPicker<'w> {
     wanted: &'w Wanted,
     object: Object,
-    /// How many wanted members were not met yet; with none left, the others need no look.
+    /// Wanted members not seen yet. At 0, further members are skipped without a lookup.
     left: usize,
-    /// The key whose value comes next; `None`: it is not wanted.
+    /// Key of the value that follows; `None` if the key is unwanted.
     key: Option<String>,
 }
 
@@ -243,7 +242,7 @@ impl<'w> ObjectPicker<'w> {
         Self { wanted, object: Object { is_typed, members }, left, key: None }
     }
 
-    /// What is wanted of a member. Each name is met once.
+    /// Returns what is wanted of the member `name`. Called once per name.
     fn meet(&mut self, name: &str) -> Option<&'w Wanted> {
         let wanted = if self.left == 0 { None } else { self.wanted.member(name) };
         self.left = self.left.saturating_sub(usize::from(wanted.is_some()));

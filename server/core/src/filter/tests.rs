@@ -1,4 +1,4 @@
-//! Tables of expressions over rows, and properties.
+//! Tables of expressions evaluated on rows, and property tests.
 
 mod properties;
 mod refusals;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::job::JobStub;
 
-/// A row as a list gives it.
+/// A row as a list answer contains it.
 fn row() -> Value {
     json!({
         "ID": "web/periodic-1",
@@ -221,7 +221,7 @@ fn any_and_all_look_at_elements_keys_and_indexes() {
             "all Meta as _, v { v != nobody }",
             "any Ports as p { p == 443 } and not all Ports as p { p == 443 }",
             r#"any "/Ports" as p { p == 80 }"#,
-            // The name that is bound hides the member; within it, the row is at hand.
+            // A bound name shadows the member of that name; the row's other members remain accessible.
             "any Datacenters as Type { Type == dc1 and Stop == false }",
             "any Datacenters as x { any Ports as x { x == 80 } and x == dc1 }",
             "all Constraints as c { c == x }",
@@ -236,7 +236,7 @@ fn any_and_all_look_at_elements_keys_and_indexes() {
     );
 }
 
-/// A row of a type, part of which its document leaves out.
+/// A struct whose JSON omits some members.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Typed {
@@ -320,7 +320,7 @@ fn names_of_types_are_checked_and_keys_of_maps_are_not() {
         let error = Filter::parse(expression).unwrap().matches(&full).unwrap_err();
         assert_eq!(expected, error.to_string());
     }
-    // What does not decide any more is not looked at.
+    // Operands after the deciding one are not evaluated.
     check(&full, &["Wait == 0 or Nam == x"], &["Wait == 1 and Nam == x"]);
 }
 
@@ -349,7 +349,7 @@ fn entries_of_the_list_of_jobs_are_filtered_as_they_are() {
         ],
         &[r#"Status == "dead""#],
     );
-    // As JSON it is the same row.
+    // The row gives the same results as JSON.
     let json = serde_json::to_value(&stub).unwrap();
     check(&json, &["Status == running and JobSummary.Summary.api.Running == 2"], &["Status == dead"]);
 }

@@ -1,29 +1,29 @@
-//! Which members of a row an expression reads.
+//! Set of the row members that an expression reads.
 
 use std::collections::BTreeMap;
 
 use super::expression::Part;
 
-/// A tree of the paths that selectors take.
+/// Tree of the paths of all selectors.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// A selector ends here: all below is wanted.
+    /// A selector ends here: everything below is wanted.
     all: bool,
-    /// Some name may be an index.
+    /// Whether a name below may be a list index.
     has_index: bool,
     members: BTreeMap<String, Wanted>,
 }
 
-/// Everything.
+/// Wants everything.
 pub(super) static ALL: Wanted = Wanted { all: true, has_index: false, members: BTreeMap::new() };
 
 impl Wanted {
-    /// Nothing yet.
+    /// Wants nothing yet.
     pub(super) const fn nothing() -> Wanted {
         Wanted { all: false, has_index: false, members: BTreeMap::new() }
     }
 
-    /// Adds what a path ends at.
+    /// Adds the value at the end of `path`.
     pub(super) fn add(&mut self, path: &[Part]) {
         let mut at = self;
         for part in path {
@@ -33,12 +33,12 @@ impl Wanted {
         at.all = true;
     }
 
-    /// What is wanted of a member; `None`: nothing of it.
+    /// Returns what is wanted of a member; `None` if nothing is.
     pub(super) fn member(&self, name: &str) -> Option<&Wanted> {
         if self.all { Some(&ALL) } else { self.members.get(name) }
     }
 
-    /// What is wanted of an element of a list.
+    /// Returns what is wanted of a list element; `None` if nothing is.
     pub(super) fn element(&self, index: usize) -> Option<&Wanted> {
         match (self.all, self.has_index) {
             (true, _) => Some(&ALL),
@@ -47,12 +47,12 @@ impl Wanted {
         }
     }
 
-    /// How many members are wanted by name; `None`: all there are.
+    /// Number of members wanted by name; `None` if all are wanted.
     pub(super) fn count(&self) -> Option<usize> {
         (!self.all).then_some(self.members.len())
     }
 
-    /// The names on the first level.
+    /// Returns the names on the first level.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(String::as_str)
     }

@@ -1,11 +1,11 @@
-//! Bodies: attributes and blocks in any order, on one line or many, with or without commas.
+//! Parses bodies: attributes and blocks in any order, on one or many lines, with or without commas.
 
 use super::cursor::{Cursor, begins_word, continues_word, describe_next};
 use super::syntax::{Attribute, Block, Body, Entry, Reader};
 use super::tree::{Label, Position};
 use super::{Error, HCL_DEPTH_MAX, shortened, text, value};
 
-/// The body that is the whole document.
+/// Parses the body that is the whole document.
 pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Result<Body<'a>, Error> {
     let position = cursor.position();
     let mut entries = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Resu
     }
 }
 
-/// The body of a block, from behind its `{` up to and with its `}`.
+/// Parses the body of a block, whose `{` was consumed already, including its `}`.
 fn braced<'a>(
     cursor: &mut Cursor<'a>,
     opened: Position,
@@ -45,7 +45,7 @@ fn braced<'a>(
             return Err(Error::at(opened, "this `{` is never closed: `}` is missing"));
         }
         if cursor.take('}') {
-            // HCL2 knows a block on one line too, if there is nothing in it but one attribute.
+            // HCL2 allows a block on one line only if it contains nothing but one attribute.
             let on_one_line = here.line == opened.line && matches!(entries[..], [Entry::Attribute(_)]);
             let first_line = entries.first().map(|entry: &Entry<'_>| entry.position().line);
             let begins_late = first_line.is_some_and(|line| line == opened.line);
@@ -78,8 +78,7 @@ fn entry<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader, depth: usize) -> Resu
     cursor.skip_blanks(false)?;
     if cursor.take('=') {
         let line = cursor.position().line;
-        // The value may begin on the next line only inside of its own brackets, but an author who
-        // breaks the line here means nothing else.
+        // Strictly, a value must begin on the line of its `=`, but a line break here has no other plausible meaning.
         cursor.skip_blanks(true)?;
         if quoted || cursor.position().line > line {
             reader.note_old_layout(position);
@@ -105,7 +104,7 @@ fn entry<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader, depth: usize) -> Resu
     }
 }
 
-/// A key or label, bare or quoted; nothing if neither begins here.
+/// Parses a key or label, bare or quoted. Returns `None` if neither begins here.
 fn word(cursor: &mut Cursor<'_>) -> Result<Option<String>, Error> {
     match cursor.peek() {
         Some('"') => text::verbatim(cursor).map(Some),

@@ -1,4 +1,4 @@
-//! Values as the types that their readers want, with an error that names the key.
+//! Converts values to the types that readers expect. Errors name the key.
 
 use super::duration::parse_duration_ns;
 use super::tree::{Attribute, Body, Entry, Value, ValueKind};
@@ -19,10 +19,10 @@ impl Value {
         Err(Error::at(self.position, format!("`{}` has to be {wanted}, and is {is}", shortened(key))))
     }
 
-    /// A text; numbers and flags as they are written.
+    /// Returns a string; numbers and flags are formatted.
     ///
     /// # Errors
-    /// It is a list, an object or null.
+    /// The value is a list, an object or null.
     pub fn to_text(&self, key: &str) -> Result<String, Error> {
         match &self.kind {
             ValueKind::Text(text) => Ok(text.clone()),
@@ -33,10 +33,10 @@ impl Value {
         }
     }
 
-    /// A whole number, also as the text of one.
+    /// Returns an integer; a string that contains one is parsed.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not an integer.
     pub fn to_integer(&self, key: &str) -> Result<i64, Error> {
         let number = match &self.kind {
             ValueKind::Integer(number) => Some(*number),
@@ -47,10 +47,10 @@ impl Value {
         number.map_or_else(|| self.refuse(key, "a whole number"), Ok)
     }
 
-    /// A whole number between two bounds, both allowed.
+    /// Returns an integer within inclusive bounds.
     ///
     /// # Errors
-    /// It is none, or beyond the bounds.
+    /// The value is not an integer or out of bounds.
     pub fn to_integer_in(&self, key: &str, least: i64, most: i64) -> Result<i64, Error> {
         match self.to_integer(key)? {
             number if (least..=most).contains(&number) => Ok(number),
@@ -58,10 +58,10 @@ impl Value {
         }
     }
 
-    /// A flag, also as the text or number of one.
+    /// Returns a flag; strings and numbers that represent one are converted.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not a flag.
     pub fn to_flag(&self, key: &str) -> Result<bool, Error> {
         match &self.kind {
             ValueKind::Flag(flag) => Ok(*flag),
@@ -76,10 +76,10 @@ impl Value {
         }
     }
 
-    /// A duration in nanoseconds: a text like `30s`, or a number that is nanoseconds already.
+    /// Returns a duration in nanoseconds, from a string like `30s` or a number of nanoseconds.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not a duration.
     pub fn to_duration_ns(&self, key: &str) -> Result<i64, Error> {
         let duration = match &self.kind {
             ValueKind::Text(text) => parse_duration_ns(text),
@@ -89,10 +89,10 @@ impl Value {
         duration.map_or_else(|| self.refuse(key, "a duration like \"30s\" or \"1h30m\""), Ok)
     }
 
-    /// A list of texts; a single text is a list of one.
+    /// Returns a list of strings; a single string becomes a list of one.
     ///
     /// # Errors
-    /// It is neither.
+    /// The value is neither.
     pub fn to_texts(&self, key: &str) -> Result<Vec<String>, Error> {
         match &self.kind {
             ValueKind::List(items) => items.iter().map(|item| item.to_text(key)).collect(),
@@ -101,7 +101,7 @@ impl Value {
         }
     }
 
-    /// The object as a body of attributes; nothing if it is no object.
+    /// Returns an object as a body of attributes, or `None` for any other value.
     pub fn as_body(&self) -> Option<Body> {
         let ValueKind::Object(members) = &self.kind else { return None };
         let attribute = |member: &super::Member| {
@@ -111,7 +111,7 @@ impl Value {
         Some(Body { entries: members.iter().map(attribute).collect(), position: self.position })
     }
 
-    /// The value as JSON.
+    /// Converts the value to JSON.
     pub fn to_json(&self) -> Json {
         match &self.kind {
             ValueKind::Null => Json::Null,
@@ -128,8 +128,8 @@ impl Value {
 }
 
 impl Body {
-    /// A free-form body as JSON: attributes as they are, each nested block as a list with one object
-    /// for every time that it stands there, labels as objects around it.
+    /// Converts a free-form body to JSON. Attributes keep their values. Blocks of one kind become a list of objects,
+    /// with labels as enclosing objects.
     pub fn to_json(&self) -> Json {
         let mut object = serde_json::Map::new();
         for entry in &self.entries {

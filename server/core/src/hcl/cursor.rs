@@ -1,8 +1,9 @@
-//! Where the reader stands in the text: one character of look-ahead, positions, blanks and comments.
+//! Cursor over the text of a document, with one character of look-ahead, positions, and skipping of blanks and
+//! comments.
 
 use super::{Error, Position};
 
-/// A place in the text. It is small and copied to come back to a place.
+/// Position in the text. Copy it to be able to backtrack.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a str,
@@ -45,7 +46,7 @@ impl<'a> Cursor<'a> {
         Some(character)
     }
 
-    /// Takes the character if it is the next one.
+    /// Consumes `character` if it is next.
     pub(super) fn take(&mut self, character: char) -> bool {
         let found = self.peek() == Some(character);
         if found {
@@ -54,7 +55,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Takes the text if it is next.
+    /// Consumes `text` if it is next.
     pub(super) fn take_text(&mut self, text: &str) -> bool {
         let found = self.looks_at(text);
         if found {
@@ -63,7 +64,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Takes characters while they are wanted and gives them back.
+    /// Consumes and returns characters while `wanted` accepts them.
     pub(super) fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
         let end = self.rest.find(|character| !wanted(character)).unwrap_or(self.rest.len());
         let taken = &self.rest[..end];
@@ -71,7 +72,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Takes the rest of the line with its line break and gives it back.
+    /// Consumes and returns the rest of the line, with its line break.
     pub(super) fn take_line(&mut self) -> &'a str {
         let end = self.rest.find('\n').map_or(self.rest.len(), |at| at + 1);
         let taken = &self.rest[..end];
@@ -79,17 +80,17 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Moves on to where only `rest` is left.
+    /// Advances until only `rest` is left.
     pub(super) fn advance_to(&mut self, rest: &str) {
         while self.rest.len() > rest.len() {
             self.bump();
         }
     }
 
-    /// Skips blanks and comments; line breaks too if `over_lines`.
+    /// Skips blanks and comments, and line breaks if `over_lines`.
     ///
     /// # Errors
-    /// A `/*` that is never closed.
+    /// A `/*` is never closed.
     pub(super) fn skip_blanks(&mut self, over_lines: bool) -> Result<(), Error> {
         loop {
             self.take_while(|c| c.is_whitespace() && (over_lines || c != '\n'));
@@ -113,12 +114,12 @@ pub(super) fn begins_word(character: char) -> bool {
     character.is_alphabetic() || character == '_'
 }
 
-/// Whether a bare key or label may go on with the character.
+/// Whether a bare key or label may continue with the character.
 pub(super) fn continues_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '-' | '.')
 }
 
-/// The next character in words for an error, or that there is none.
+/// Describes the next character, or the end of the document, for an error.
 pub(super) fn describe_next(cursor: &Cursor<'_>) -> String {
     match cursor.peek() {
         None => "the end of the document".to_owned(),

@@ -1,5 +1,4 @@
-//! Documents with variables and locals: what is declared in them, what is given for it, and the tree that
-//! comes of both.
+//! Jobspecs with variables and locals: finds the declarations, assigns the given values and evaluates the document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +10,7 @@ use super::syntax::{self, Reader};
 use super::tree::{Body, Position, Value, ValueKind};
 use super::{Dialect, Error, HCL_BYTES_MAX, body, nearest, shortened, value};
 
-/// Values for the variables that a document declares.
+/// Values for the variables of a document.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     given: BTreeMap<String, Given>,
@@ -19,27 +18,27 @@ pub struct Variables {
 
 #[derive(Debug, Clone)]
 enum Given {
-    /// As a command line has it: the declared type says what it means.
+    /// Text from a command line, interpreted by the declared type.
     Text(String),
     Value(Value),
 }
 
 impl Variables {
-    /// No values: every variable has its default.
+    /// Creates an empty set: every variable takes its default.
     pub fn new() -> Variables {
         Variables::default()
     }
 
-    /// Gives a value as text. Where a string, a number or a flag is declared it is the value as it stands,
-    /// else it is read as an expression: `["a", "b"]`.
+    /// Sets a variable to a text. A variable declared as string, number or bool takes the text literally; for any other
+    /// type the text is parsed as an expression such as `["a", "b"]`.
     pub fn set(&mut self, name: &str, text: &str) {
         self.given.insert(name.to_owned(), Given::Text(text.to_owned()));
     }
 
-    /// Gives the values of a document of attributes: `name = value`, line by line.
+    /// Sets variables from a document of attributes: one `name = value` a line.
     ///
     /// # Errors
-    /// It is none, with the line and column in it.
+    /// The document is invalid; the error has the line and column.
     pub fn read(&mut self, document: &str) -> Result<(), Error> {
         let written = read(document, &mut Reader::new(Dialect::Jobspec))?;
         let mut evaluator = Evaluator::new();
@@ -62,21 +61,21 @@ impl<N: AsRef<str>, T: AsRef<str>> FromIterator<(N, T)> for Variables {
     }
 }
 
-/// A document that was read.
+/// An evaluated document.
 #[derive(Debug)]
 pub struct Document {
-    /// All that it says beside its variables and locals.
+    /// The contents, without variable and local declarations.
     pub body: Body,
-    /// The first place that only HCL1 lays out like this, if there is one; HCL2 refuses it.
+    /// The first position with a layout that only HCL1 accepts, if there is one.
     pub old_layout: Option<Position>,
 }
 
-/// Reads the body of a document of any dialect but JSON.
+/// Parses the body of a document in any dialect except JSON.
 pub(super) fn read<'a>(text: &'a str, reader: &mut Reader) -> Result<syntax::Body<'a>, Error> {
     body::document(&mut begin(text)?, reader)
 }
 
-/// A cursor at the beginning of a document, unless it is too long.
+/// Returns a cursor at the beginning of a document, or an error if the document is too long.
 pub(super) fn begin(text: &str) -> Result<Cursor<'_>, Error> {
     let start = Position { line: 1, column: 1 };
     if text.len() > HCL_BYTES_MAX {
@@ -86,7 +85,7 @@ pub(super) fn begin(text: &str) -> Result<Cursor<'_>, Error> {
     Ok(Cursor::new(text.strip_prefix('\u{feff}').unwrap_or(text), start))
 }
 
-/// Reads a jobspec and evaluates it with the values that are given for its variables.
+/// Parses a jobspec and evaluates it with the given variables.
 pub(super) fn evaluate(text: &str, variables: &Variables) -> Result<Document, Error> {
     let mut reader = Reader::new(Dialect::Jobspec);
     let written = read(text, &mut reader)?;
@@ -101,7 +100,7 @@ pub(super) fn evaluate(text: &str, variables: &Variables) -> Result<Document, Er
     Ok(Document { body, old_layout: reader.old_layout })
 }
 
-/// What a document declares.
+/// Declarations of a document.
 struct Declared<'d> {
     variables: Vec<Variable<'d>>,
     locals: Vec<&'d syntax::Attribute<'d>>,
@@ -159,7 +158,7 @@ impl<'d> Declared<'d> {
                 return Err(Error::at(Position { line: 1, column: 1 }, text));
             }
         }
-        // A default stands for itself: it is evaluated before there are any variables.
+        // Evaluate defaults before any variable is defined: they cannot refer to variables.
         let mut values = Vec::with_capacity(self.variables.len());
         for variable in &self.variables {
             values.push(variable.value(evaluator, given.given.get(variable.name))?);
@@ -187,7 +186,7 @@ fn at(position: Position, fault: Fault) -> Error {
     }
 }
 
-/// The attributes of a block that has nothing else.
+/// Returns the attributes of a block, which must not contain anything else.
 fn attributes<'d>(block: &'d syntax::Block<'d>) -> Result<Vec<&'d syntax::Attribute<'d>>, Error> {
     if let Some(label) = block.labels.first() {
         return Err(Error::at(label.position, format!("`{}` has no name behind it", block.kind)));
@@ -258,7 +257,7 @@ impl<'d> Variable<'d> {
                 }
                 Parsed::Template(_) => None,
             },
-            // An older way to write it.
+            // Older syntax for types.
             syntax::Kind::Plain(ValueKind::Text(name)) => Some(name),
             _ => None,
         };
@@ -266,11 +265,11 @@ impl<'d> Variable<'d> {
         Type::named(name).map(Some).map_err(|fault| at(written.position, fault))
     }
 
-    /// The value that is given for it, or its default.
+    /// Returns the given value of the variable, or its default.
     fn value(&self, evaluator: &mut Evaluator<'d>, given: Option<&Given>) -> Result<Value, Error> {
         let default = self.default.map(|default| evaluator.value(default)).transpose()?;
         let declared = self.declared_type()?;
-        // Without a declared type a value is to be of the kind of the default.
+        // Without a declared type, the value must have the type of the default.
         let kind = declared.or_else(|| default.as_ref().map(Type::of)).unwrap_or(Type::Any);
         let name = shortened(self.name);
         let (value, what) = match (given, default) {
@@ -294,7 +293,7 @@ impl<'d> Variable<'d> {
         Ok(value)
     }
 
-    /// A value that is given as text.
+    /// Converts a value that was given as text.
     fn read_given(&self, evaluator: &mut Evaluator<'d>, text: &str, kind: &Type) -> Result<Value, Error> {
         if kind.is_text_as_it_stands() {
             return Ok(Value { kind: ValueKind::Text(text.to_owned()), position: self.position });

@@ -1,7 +1,7 @@
-//! Durations as Nomad's documents write them: `30s`, `1h30m`, `1.5h`, `250ms`.
+//! Durations in Go's notation: `30s`, `1h30m`, `1.5h`, `250ms`.
 
-/// Reads a duration in nanoseconds: numbers with a unit each (ns, us, µs, ms, s, m, h), a sign before
-/// them if need be, or a bare `0`. Nothing if it is none, or beyond 64 bits of nanoseconds.
+/// Parses a duration to nanoseconds: numbers with a unit each (ns, us, µs, ms, s, m, h) behind an optional sign, or a
+/// bare `0`. Returns `None` if the text is invalid or the duration exceeds 64 bits of nanoseconds.
 pub fn parse_duration_ns(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -34,14 +34,14 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
     i64::try_from(if negative { -total_ns } else { total_ns }).ok()
 }
 
-/// A decimal number times a unit, without the rounding of floats.
+/// Multiplies a decimal number by a unit, without the rounding of floats.
 fn times_unit(number: &str, unit_ns: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || whole.len() > 18 {
         return None;
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // Digits behind the fifteenth are below a nanosecond in every unit.
+    // Digits beyond the fifteenth are below a nanosecond in every unit.
     let fraction = &fraction[..fraction.len().min(15)];
     let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let scale = 10_i128.pow(fraction.len() as u32);

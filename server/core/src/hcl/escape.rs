@@ -1,10 +1,10 @@
-//! Escapes in quoted strings.
+//! Escape sequences in quoted strings.
 
 use super::Error;
 use super::cursor::Cursor;
 use super::tree::Position;
 
-/// The character that the escape at the cursor stands for.
+/// Reads the escape sequence at the cursor and returns its character.
 pub(super) fn character(cursor: &mut Cursor<'_>) -> Result<char, Error> {
     let position = cursor.position();
     cursor.take('\\');
@@ -43,7 +43,7 @@ fn code_point(cursor: &mut Cursor<'_>, digits: usize) -> Option<char> {
     char::from_u32(hexadecimal(cursor, digits)?)
 }
 
-/// `\uXXXX`, and JSON's pairs of them for characters beyond 16 bits.
+/// Reads `\uXXXX`, or a surrogate pair of these as in JSON.
 fn short_unicode(cursor: &mut Cursor<'_>) -> Option<char> {
     let first = hexadecimal(cursor, 4)?;
     if !(0xd800..0xdc00).contains(&first) {

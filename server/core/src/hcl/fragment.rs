@@ -1,4 +1,4 @@
-//! Pieces of the document that the parser of expressions reads, each with its place.
+//! Fragments: parts of the document that the expression parser reads, with their positions.
 
 use std::borrow::Cow;
 
@@ -13,12 +13,12 @@ use super::{
     Error, HCL_EXPRESSION_BYTES_MAX, HCL_EXPRESSION_DEPTH_MAX, HCL_EXPRESSION_MEMBERS_MAX, shortened,
 };
 
-/// An expression or a template as text.
+/// Text of an expression or a template.
 #[derive(Debug)]
 pub(super) struct Fragment<'a> {
     text: Cow<'a, str>,
     position: Position,
-    /// Columns that were taken away at the beginning of each of its lines.
+    /// Columns of indentation that were removed from each line.
     indentation: u32,
     form: Form,
     /// See [`Extent`].
@@ -27,17 +27,17 @@ pub(super) struct Fragment<'a> {
     depth: usize,
 }
 
-/// How a fragment is to be read.
+/// Syntax of a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Expression,
-    /// What stands in a `${…}`.
+    /// The content of a `${…}`.
     Interpolation,
-    /// The inside of a heredoc that has directives.
+    /// The content of a heredoc with directives.
     Template,
 }
 
-/// A fragment that was read.
+/// A parsed fragment.
 pub(super) enum Parsed {
     Expression(Expression),
     Template(Template),
@@ -56,7 +56,7 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// The inside of a heredoc, whose blanks at the end count.
+    /// Creates a fragment from the content of a heredoc, whose trailing blanks are significant.
     pub(super) fn template(extent: Extent<'a>, position: Position) -> Fragment<'a> {
         Fragment {
             text: Cow::Borrowed(extent.text),
@@ -68,7 +68,7 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// What stands in a `${…}` that begins at the position. HCL1 writes quotes in there with a backslash.
+    /// Creates a fragment from the content of a `${…}`. HCL1 escapes quotes there with a backslash.
     pub(super) fn interpolation(extent: Extent<'a>, position: Position) -> Fragment<'a> {
         let trimmed = extent.text.trim();
         let blanks = extent.text.len() - extent.text.trim_start().len();
@@ -78,7 +78,7 @@ impl<'a> Fragment<'a> {
             text = Cow::Owned(trimmed.replace("\\\"", "\""));
         }
         if text.contains('\n') {
-            // Lines end nothing in there, as in brackets.
+            // Line breaks do not end an expression there, so put it in parentheses.
             text = Cow::Owned(format!("({text}\n)"));
             position.column = position.column.saturating_sub(1);
         }
@@ -98,13 +98,13 @@ impl<'a> Fragment<'a> {
         self.position
     }
 
-    /// Moves it to the right, for what was read without its indentation.
+    /// Shifts the position to the right by the indentation that was removed before parsing.
     pub(super) fn shift(&mut self, columns: u32) {
         self.position.column = self.position.column.saturating_add(columns);
         self.indentation = columns;
     }
 
-    /// Reads it.
+    /// Parses the fragment.
     pub(super) fn parse(&self) -> Result<Parsed, Error> {
         if self.text.len() > HCL_EXPRESSION_BYTES_MAX {
             let text = format!(
@@ -129,7 +129,7 @@ impl<'a> Fragment<'a> {
             Form::Template => parser::parse_template(&self.text).map(Parsed::Template),
         };
         parsed.map_err(|error| {
-            // Programs and shells have a `${…}` of their own.
+            // Programs and shells use `${…}` too.
             let hint = match self.form {
                 Form::Interpolation => "; `${` itself is written `$${`",
                 _ => "",
@@ -140,7 +140,7 @@ impl<'a> Fragment<'a> {
         })
     }
 
-    /// The error that a fault in here is.
+    /// Converts a fault in this fragment to an error with a position.
     pub(super) fn place(&self, fault: Fault) -> Error {
         match fault {
             Fault::Placed(error) => error,
@@ -148,13 +148,13 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// The place of a byte of the text.
+    /// Returns the position in the document of a byte of the text.
     fn position_of(&self, offset: usize) -> Position {
         advanced(self.position, self.text.get(..offset).unwrap_or(&self.text), self.indentation)
     }
 }
 
-/// The place behind a text that begins at a place, and whose further lines begin behind an indentation.
+/// Returns the position at the end of a text that starts at `position`; its further lines start after `indentation`.
 fn advanced(mut position: Position, text: &str, indentation: u32) -> Position {
     for character in text.chars() {
         if character == '\n' {

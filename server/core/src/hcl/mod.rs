@@ -1,10 +1,10 @@
-//! HCL in both dialects: a tolerant reader of bodies in which every node knows its line and column.
+//! HCL1 and HCL2: a tolerant parser whose nodes all know their line and column.
 //!
-//! Nomad's documents put several attributes and blocks on one line, quote keys, and write lists over
-//! lines, which readers of strict HCL2 refuse. The body grammar here is our own and takes all of it; what
-//! is more than a plain value is read by a maintained crate and evaluated here, within bounds.
+//! Nomad jobspecs put several attributes and blocks on one line, quote keys, and break lists over lines, which parsers
+//! of strict HCL2 reject. The grammar of bodies is implemented here and accepts all of these. Expressions are parsed by
+//! an external crate and evaluated here, within limits.
 //!
-//! A document goes text → `syntax` (as it is written) → [`Body`] (as it is meant).
+//! Stages: text → `syntax` (as written) → [`Body`] (evaluated).
 
 mod body;
 mod convert;
@@ -32,28 +32,28 @@ pub use tree::{Attribute, Block, Body, Entry, Label, Member, Position, Value, Va
 use evaluate::Evaluator;
 use syntax::Reader;
 
-/// A document of more bytes than this is refused: Nomad's own bound for a job's source.
+/// Size of a document, bytes; Nomad's limit for the source of a job.
 pub const HCL_BYTES_MAX: usize = 1 << 20;
-/// Blocks, lists and objects within each other; deeper is refused before the stack is in danger.
+/// Nesting depth of blocks, lists and objects; protects the stack.
 pub const HCL_DEPTH_MAX: usize = 32;
-/// Bytes of one expression: room for any that is written by hand, and for a table within a function's call.
+/// Size of one expression, bytes. Enough for any written by hand, and for a table as a function argument.
 pub const HCL_EXPRESSION_BYTES_MAX: usize = 64 * 1024;
-/// Members of the objects in one expression. The parser of expressions compares each with all before it.
+/// Members of the objects in one expression. The expression parser compares each member with all earlier ones.
 pub const HCL_EXPRESSION_MEMBERS_MAX: usize = 512;
-/// Brackets, templates and conditionals within each other in one expression: the parser of expressions takes
-/// a good part of the stack for each.
+/// Nesting depth of brackets, templates and conditionals in one expression. The expression parser uses much stack for
+/// each level.
 pub const HCL_EXPRESSION_DEPTH_MAX: usize = 24;
-/// Expressions within each other, locals that they refer to included: each is some frames on the stack.
+/// Nesting depth of evaluation, including locals that expressions refer to. Each level takes several stack frames.
 pub const HCL_EVALUATION_DEPTH_MAX: usize = 64;
-/// Lists and objects within each other in a value that was made: what walks through them walks the stack.
+/// Nesting depth of lists and objects in a computed value. Code that traverses values is recursive.
 pub const HCL_VALUE_DEPTH_MAX: usize = 64;
-/// Steps that evaluating one document may take: expressions, values that are made or copied, and bytes of
-/// expressions that are read. A document of the greatest size that only says plain values takes a quarter.
+/// Steps for evaluating one document: expressions, values made or copied, and bytes of parsed expressions. A document
+/// of the maximum size with plain values only takes a quarter.
 pub const HCL_EVALUATION_STEPS_MAX: usize = 4_000_000;
-/// Bytes of text that evaluating one document may make: eight times the greatest document.
+/// Text made by evaluating one document, bytes: eight times the size of the largest document.
 pub const HCL_EVALUATION_BYTES_MAX: usize = 8 * HCL_BYTES_MAX;
 
-/// What is wrong with a document, and where. Lines and columns count from 1, columns in characters.
+/// Error in a document and its position. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {text}")]
 pub struct Error {
@@ -61,30 +61,30 @@ pub struct Error {
     pub line: u32,
     /// Column of the fault.
     pub column: u32,
-    /// A sentence for the author of the document.
+    /// Message for the author of the document.
     pub text: String,
 }
 
 impl Error {
-    /// An error at a position.
+    /// Creates an error at a position.
     pub fn at(position: Position, text: impl Into<String>) -> Error {
         Error { line: position.line, column: position.column, text: text.into() }
     }
 }
 
-/// How the values of a document are read; the body grammar is the same.
+/// How the values of a document are read. The grammar of bodies is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// Jobspecs: `${…}` is resolved or, where only the node that runs the task can, kept verbatim;
-    /// expressions are evaluated.
+    /// Jobspec: expressions are evaluated. A `${…}` is evaluated too, or kept verbatim if only the node that runs the
+    /// task can resolve it.
     Jobspec,
-    /// Agent configuration: strings are taken as they stand, expressions are refused.
+    /// Agent configuration: strings are literal, expressions are rejected.
     Configuration,
-    /// A JSON document: one object. Strings are taken as they stand.
+    /// JSON document with a single object. Strings are literal.
     Json,
 }
 
-/// Reads a document. A jobspec's variables have their defaults.
+/// Parses a document. The variables of a jobspec take their defaults.
 ///
 /// # Errors
 /// The first fault, with its line and column.
@@ -98,7 +98,7 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Body, Error> {
         }
         Dialect::Json => {
             let mut cursor = document::begin(text)?;
-            // The strict check first: our own reader would take more than JSON.
+            // Validate strictly first: our own parser accepts more than JSON.
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
                 let position = Position { line: error.line() as u32, column: error.column() as u32 };
                 return Err(Error::at(position, format!("this is not JSON: {error}")));
@@ -111,7 +111,7 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Body, Error> {
     }
 }
 
-/// Reads a jobspec with the values that are given for its variables.
+/// Parses a jobspec with the given variables.
 ///
 /// # Errors
 /// The first fault, with its line and column.
@@ -119,7 +119,7 @@ pub fn parse_with(text: &str, variables: &Variables) -> Result<Document, Error> 
     document::evaluate(text, variables)
 }
 
-/// Reads a jobspec in HCL1: nothing in its strings is evaluated, and there are no expressions.
+/// Parses an HCL1 jobspec: strings are literal and there are no expressions.
 ///
 /// # Errors
 /// The first fault, with its line and column.
@@ -130,7 +130,7 @@ pub fn parse_hcl1(text: &str) -> Result<Document, Error> {
     Ok(Document { body, old_layout: reader.old_layout })
 }
 
-/// At most the first forty characters of the first line, for an error's text.
+/// Returns at most the first forty characters of the first line, for an error text.
 pub(crate) fn shortened(written: &str) -> String {
     let line = written.lines().next().unwrap_or_default();
     match line.char_indices().nth(40) {

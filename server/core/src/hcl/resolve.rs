@@ -1,5 +1,4 @@
-//! From the document as it was written to its tree: expressions get their values, `dynamic` blocks become
-//! the blocks that they stand for.
+//! Evaluates the document as written to its tree: computes expressions and expands `dynamic` blocks.
 
 use super::evaluate::{Evaluator, Fault};
 use super::syntax;
@@ -7,7 +6,7 @@ use super::tree::{Attribute, Block, Body, Entry, Label, Member, Position, Value,
 use super::{Dialect, Error, nearest, shortened};
 
 impl Evaluator<'_> {
-    /// A body with all of its values.
+    /// Evaluates a body.
     pub(super) fn body(&mut self, written: &syntax::Body<'_>, dialect: Dialect) -> Result<Body, Error> {
         let mut entries = Vec::with_capacity(written.entries.len());
         for entry in &written.entries {
@@ -16,7 +15,7 @@ impl Evaluator<'_> {
         Ok(Body { entries, position: written.position })
     }
 
-    /// The entries that a written one stands for.
+    /// Appends the evaluated entry; a `dynamic` block yields any number of entries.
     pub(super) fn entry(
         &mut self,
         written: &syntax::Entry<'_>,
@@ -48,7 +47,7 @@ impl Evaluator<'_> {
         spent.map_err(|fault| at(position, fault))
     }
 
-    /// The value that a written one stands for.
+    /// Evaluates a value.
     pub(super) fn value(&mut self, written: &syntax::Value<'_>) -> Result<Value, Error> {
         let position = written.position;
         let kind = match &written.kind {
@@ -74,7 +73,7 @@ impl Evaluator<'_> {
         Ok(Value { kind, position })
     }
 
-    /// The list or object, unless what stands in it makes it too deep.
+    /// Returns the list or object unless its items make it too deep.
     fn shallow(&mut self, kind: ValueKind, position: Position) -> Result<ValueKind, Error> {
         self.budget.check(&kind).map_err(|fault| at(position, fault))?;
         Ok(kind)
@@ -90,7 +89,7 @@ impl Evaluator<'_> {
         Ok(Member { key, position, value: self.value(&written.value)? })
     }
 
-    /// `dynamic "kind" { for_each = … labels = […] iterator = name content { … } }`
+    /// Expands `dynamic "kind" { for_each = … labels = […] iterator = name content { … } }`.
     fn dynamic(
         &mut self,
         block: &syntax::Block<'_>,
@@ -137,7 +136,7 @@ fn at(position: Position, fault: Fault) -> Error {
     }
 }
 
-/// Reads every expression in what is never evaluated, so that its faults are found all the same.
+/// Parses all expressions of content that is never evaluated, so that syntax errors are found nevertheless.
 fn check(body: &syntax::Body<'_>) -> Result<(), Error> {
     for entry in &body.entries {
         match entry {
@@ -170,11 +169,11 @@ fn check_value(value: &syntax::Value<'_>) -> Result<(), Error> {
     }
 }
 
-/// A `dynamic` block.
+/// A parsed `dynamic` block.
 struct Dynamic<'w> {
-    /// What the blocks are that it stands for.
+    /// Kind of the generated blocks.
     kind: &'w str,
-    /// What each turn of the loop is called.
+    /// Name that is bound to each item.
     iterator: &'w str,
     for_each: &'w syntax::Value<'w>,
     labels: Option<&'w syntax::Value<'w>>,
@@ -227,7 +226,7 @@ fn unknown(entry: &syntax::Entry<'_>) -> Error {
     Error::at(entry.position(), format!("a dynamic block has no `{}`{hint}", shortened(key)))
 }
 
-/// The name that a value is: a bare word, or one in quotes.
+/// Reads a name, bare or quoted.
 fn name<'w>(value: &'w syntax::Value<'w>) -> Result<&'w str, Error> {
     let word = |text: &str| {
         text.starts_with(|c: char| c.is_alphabetic() || c == '_')

@@ -1,40 +1,40 @@
-//! How far an expression or a `${…}` reaches, with the quotes, brackets, templates and heredocs in it.
-//! Nothing is understood here: the parser of expressions says what is wrong inside.
+//! Finds the end of an expression or a `${…}`, past the quotes, brackets, templates and heredocs in it. Syntax errors
+//! inside are left to the expression parser.
 
 use super::cursor::{Cursor, continues_word};
 
-/// A stretch of the document.
+/// A section of the document.
 pub(super) struct Extent<'a> {
     pub(super) text: &'a str,
-    /// Signs `=` and `:` outside of quotes: no fewer than its objects have members.
+    /// Number of `=` and `:` outside of quotes: an upper bound of the members of its objects.
     pub(super) members: usize,
-    /// How deep it nests, guessed from above.
+    /// Upper estimate of the nesting depth.
     pub(super) depth: usize,
-    /// Quotes were written with a backslash before each.
+    /// Whether quotes are escaped with backslashes.
     pub(super) escaped_quotes: bool,
 }
 
-/// What is open at a place.
+/// An unclosed delimiter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     /// `(`, `[` or `{`
     Bracket,
-    /// `${` or `%{` within quotes
+    /// `${` or `%{` in a quoted string
     Template,
     /// `"`
     Quote,
-    /// `\"`, as HCL1 writes quotes within `${…}`
+    /// `\"`, with which HCL1 writes quotes within `${…}`
     EscapedQuote,
 }
 
-/// Where a stretch ends.
+/// What ends a section.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// The end of the line outside of brackets, a comma, a comment, or a bracket that was not opened.
+    /// End of the line outside of brackets, a comma, a comment, or an unmatched closing bracket.
     ExpressionEnd,
-    /// The `}` of the template whose `${` was taken.
+    /// The `}` that closes the template whose `${` was consumed already.
     Brace,
-    /// The bracket that closes the first one.
+    /// The bracket that closes the first bracket.
     Bracket,
 }
 
@@ -46,19 +46,19 @@ struct Scan {
     nesting: Nesting,
 }
 
-/// Takes an expression that begins at the cursor.
+/// Consumes the expression at the cursor.
 pub(super) fn expression<'a>(cursor: &mut Cursor<'a>) -> Extent<'a> {
     take(cursor, Until::ExpressionEnd).0
 }
 
-/// Takes what stands up to the `}` of the `${` or `%{` that was taken before, and the `}`; nothing if it
-/// is never closed.
+/// Consumes the content of a template, whose `${` or `%{` was consumed already, and its `}`. Returns `None` if it is
+/// never closed.
 pub(super) fn interpolation<'a>(cursor: &mut Cursor<'a>) -> Option<Extent<'a>> {
     let (extent, closed) = take(cursor, Until::Brace);
     (closed && cursor.take('}')).then_some(extent)
 }
 
-/// Takes an expression in brackets, which begins at the cursor, and the brackets.
+/// Consumes the bracketed expression at the cursor, including the brackets.
 pub(super) fn bracketed<'a>(cursor: &mut Cursor<'a>) -> Option<Extent<'a>> {
     let (extent, closed) = take(cursor, Until::Bracket);
     closed.then_some(extent)
@@ -74,7 +74,7 @@ fn take<'a>(cursor: &mut Cursor<'a>, until: Until) -> (Extent<'a>, bool) {
 }
 
 impl Scan {
-    /// Moves the cursor to the end. Whether the end was found.
+    /// Moves the cursor to the end of the section. Returns whether the end was found.
     fn run(&mut self, cursor: &mut Cursor<'_>, until: Until) -> bool {
         while let Some(character) = cursor.peek() {
             match self.open.last() {
@@ -157,11 +157,11 @@ impl Scan {
     }
 }
 
-/// How deep an expression nests: brackets and templates within each other, conditionals behind each other's
-/// `:`, signs before signs, directives within each other.
+/// Estimates the nesting depth of an expression: nested brackets, templates and directives, conditionals chained by
+/// `:`, and repeated unary operators.
 #[derive(Default)]
 pub(super) struct Nesting {
-    /// For every bracket that is open: the `?` since the last item began.
+    /// For each open bracket, the number of `?` in the enclosing item before it.
     open: Vec<usize>,
     conditionals: usize,
     depth: usize,
@@ -176,7 +176,7 @@ impl Nesting {
         self.most + self.most_directives
     }
 
-    /// Whether a `%{ if … }` or `%{ for … }` was not ended.
+    /// Whether a `%{ if … }` or `%{ for … }` is not ended.
     pub(super) fn has_open_directive(&self) -> bool {
         self.directives > 0
     }
@@ -198,14 +198,14 @@ impl Nesting {
         self.most = self.most.max(self.depth + self.signs);
     }
 
-    /// Looks at a character outside of quotes, and at the next one.
+    /// Processes a character outside of quotes, with one character of look-ahead.
     fn sign(&mut self, character: char, next: Option<char>) {
         match character {
             '?' => {
                 self.conditionals += 1;
                 self.depth += 1;
             }
-            // A new item, or the value of a new member.
+            // Start of a new item or of a member's value.
             ',' => self.end_item(),
             '=' if !matches!(next, Some('=' | '>')) => self.end_item(),
             _ => {}
@@ -222,7 +222,7 @@ impl Nesting {
         self.depth -= std::mem::take(&mut self.conditionals);
     }
 
-    /// Looks at the word behind a `%{`.
+    /// Processes the keyword of a `%{` directive.
     pub(super) fn directive(&mut self, cursor: &Cursor<'_>) {
         let word = cursor.rest().trim_start_matches('~').trim_start();
         if word.starts_with("if") || word.starts_with("for") {
@@ -233,7 +233,7 @@ impl Nesting {
         }
     }
 
-    /// Takes in what stands within.
+    /// Includes the depth of a nested section.
     pub(super) fn join(&mut self, extent: &Extent<'_>) {
         self.most = self.most.max(extent.depth);
     }

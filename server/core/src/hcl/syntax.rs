@@ -1,13 +1,13 @@
-//! The document as it was written: what has to be evaluated still stands there as text.
+//! Syntax tree of a document as written. Parts to be evaluated are kept as text.
 
 use super::tree::{Label, Position, ValueKind};
 use super::{Dialect, fragment::Fragment};
 
-/// What the reader knows on its way through a document.
+/// State of parsing a document.
 pub(super) struct Reader {
     pub(super) dialect: Dialect,
-    /// The first place that only HCL1 lays out like this: several entries on one line, quoted keys, a
-    /// comma behind an entry or none between members. HCL2 refuses it.
+    /// First position with a layout that only HCL1 accepts: several entries on one line, quoted keys, a comma after an
+    /// entry or no comma between members.
     pub(super) old_layout: Option<Position>,
 }
 
@@ -21,7 +21,7 @@ impl Reader {
     }
 }
 
-/// The inside of a document or of a block.
+/// Content of a document or of a block.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     pub(super) entries: Vec<Entry<'a>>,
@@ -52,21 +52,21 @@ pub(super) struct Block<'a> {
     pub(super) position: Position,
 }
 
-/// A value, perhaps still to be evaluated.
+/// A value, possibly not yet evaluated.
 #[derive(Debug)]
 pub(super) struct Value<'a> {
     pub(super) kind: Kind<'a>,
     pub(super) position: Position,
 }
 
-/// What a value is.
+/// Kind of a value.
 #[derive(Debug)]
 pub(super) enum Kind<'a> {
-    /// A number, flag, null or text that says all by itself.
+    /// A number, flag, null or literal string.
     Plain(ValueKind),
-    /// A text with `${…}` in it.
+    /// A string with `${…}` in it.
     Pieces(Vec<Piece<'a>>),
-    /// Anything that the parser of expressions has to read.
+    /// Anything that the expression parser has to read.
     Fragment(Fragment<'a>),
     /// `[ … ]`
     List(Vec<Value<'a>>),
@@ -74,11 +74,11 @@ pub(super) enum Kind<'a> {
     Object(Vec<Member<'a>>),
 }
 
-/// A piece of a text.
+/// A piece of a string.
 #[derive(Debug)]
 pub(super) enum Piece<'a> {
     Text(String),
-    /// What stands between `${` and `}`.
+    /// The content of a `${…}`.
     Interpolation(Fragment<'a>),
 }
 

@@ -1,4 +1,4 @@
-//! Strings: quoted ones with escapes, heredocs, and the `${…}` in both.
+//! Strings: quoted strings with escapes, heredocs, and `${…}` in both.
 
 use super::cursor::{Cursor, continues_word, describe_next};
 use super::fragment::Fragment;
@@ -7,15 +7,15 @@ use super::syntax::{Kind, Piece};
 use super::tree::{Position, ValueKind};
 use super::{Dialect, Error, escape};
 
-/// A text on its way: what is read of it so far.
+/// A partly parsed string.
 #[derive(Default)]
 struct Pieces<'a> {
     done: Vec<Piece<'a>>,
     text: String,
-    /// Signs that may be members of objects, see [`Extent`].
+    /// Upper bound of object members, see [`Extent`].
     members: usize,
     nesting: Nesting,
-    /// There is a `%{…}` or a `~` in it, so that the whole is a template to be read as one.
+    /// Whether it contains a `%{…}` or a `~`, so that it must be parsed as one template.
     is_template: bool,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// The text that all of this was read from, as a template.
+    /// Returns the whole source text as a template.
     fn template<'t>(&self, text: &'t str, position: Position) -> Result<Extent<'t>, Error> {
         if self.nesting.has_open_directive() {
             let text = "a `%{ if … }` or `%{ for … }` in this text is never ended: `%{ endif }` or `%{ endfor }` \
@@ -46,7 +46,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// A quoted string from its `"` up to and with its closing one.
+/// Parses a quoted string, including both quotes.
 pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Kind<'a>, Error> {
     let start = *cursor;
     cursor.take('"');
@@ -81,7 +81,7 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Ki
     Ok(Kind::Fragment(Fragment::expression(extent, start.position())))
 }
 
-/// A quoted string with its escapes resolved and nothing in it evaluated.
+/// Parses a quoted string; resolves escapes but evaluates nothing.
 pub(super) fn verbatim(cursor: &mut Cursor<'_>) -> Result<String, Error> {
     match quoted(cursor, Dialect::Configuration)? {
         Kind::Plain(ValueKind::Text(text)) => Ok(text),
@@ -93,7 +93,7 @@ fn never_closed(position: Position) -> Error {
     Error::at(position, "this string is never closed: `\"` is missing on its line")
 }
 
-/// A heredoc: `<<MARK`, or `<<-MARK` whose common indentation is taken away.
+/// Parses a heredoc: `<<MARK`, or `<<-MARK`, which removes the common indentation.
 pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Kind<'a>, Error> {
     let opened = cursor.position();
     cursor.take_text("<<");
@@ -146,7 +146,7 @@ fn inside_heredoc(text: &str, position: Position, dialect: Dialect) -> Result<Ki
     let mut cursor = Cursor::new(text, position);
     while !cursor.at_end() {
         if !template(&mut cursor, &mut pieces)? {
-            // What cannot begin a template is taken at one go.
+            // Consume in one go what cannot begin a template.
             pieces.text.extend(cursor.bump());
             pieces.text.push_str(cursor.take_while(|c| c != '$' && c != '%'));
         }
@@ -158,7 +158,7 @@ fn inside_heredoc(text: &str, position: Position, dialect: Dialect) -> Result<Ki
     Ok(Kind::Fragment(Fragment::template(extent, position)))
 }
 
-/// The same, independent of the text that it was read from, each piece at its place in the document.
+/// Returns an owned copy whose fragments are shifted to their columns in the document.
 fn into_owned(kind: Kind<'_>, columns: u32) -> Kind<'static> {
     let owned = |fragment: Fragment<'_>| {
         let mut fragment = fragment.into_owned();
@@ -177,24 +177,24 @@ fn into_owned(kind: Kind<'_>, columns: u32) -> Kind<'static> {
                 })
                 .collect(),
         ),
-        // A heredoc is neither.
+        // A heredoc is neither a list nor an object.
         Kind::List(_) | Kind::Object(_) => Kind::Plain(ValueKind::Null),
     }
 }
 
-/// The line without the first blanks that it has in common with the others.
+/// Returns the line without its first `indentation` blanks.
 fn without(line: &str, indentation: usize) -> &str {
     let blanks = line.bytes().take(indentation).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     &line[blanks..]
 }
 
-/// The least number of blanks that lines with anything else on them begin with.
+/// Returns the smallest indentation of the non-blank lines.
 fn common_indentation(text: &str) -> usize {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| line.len() - line.trim_start_matches([' ', '\t']).len()).min().unwrap_or(0)
 }
 
-/// Takes a `${…}`, or the escape for one, if it is next; whether it was.
+/// Consumes a `${…}` or `%{…}`, or an escaped one, if it is next. Returns whether it was.
 fn template<'a>(cursor: &mut Cursor<'a>, pieces: &mut Pieces<'a>) -> Result<bool, Error> {
     let position = cursor.position();
     for (escaped, plain) in [("$${", "${"), ("%%{", "%{")] {
@@ -233,7 +233,7 @@ fn unclosed(position: Position, sign: char) -> Error {
     )
 }
 
-/// Takes a `${…}`, or the escape for one, as it stands, so that quotes in it do not end the string.
+/// Like `template`, but copies the `${…}` verbatim, so that quotes in it do not end the string.
 fn verbatim_template(cursor: &mut Cursor<'_>, text: &mut String) -> Result<bool, Error> {
     let position = cursor.position();
     for escaped in ["$${", "%%{"] {

@@ -1,6 +1,6 @@
-//! The nodes of a document: bodies of attributes and blocks, and values, each with its position.
+//! Tree of an evaluated document: bodies of attributes and blocks, and values, each with its position.
 
-/// A place in a document; both count from 1, columns in characters.
+/// Position in a document. Line and column count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Line.
@@ -9,12 +9,12 @@ pub struct Position {
     pub column: u32,
 }
 
-/// The inside of a document or of a block.
+/// Content of a document or of a block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Body {
-    /// Attributes and blocks in the order in which they stand.
+    /// Attributes and blocks in document order.
     pub entries: Vec<Entry>,
-    /// Where it begins.
+    /// Start of the body.
     pub position: Position,
 }
 
@@ -30,9 +30,9 @@ pub enum Entry {
 /// `key = value`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
-    /// The key, without its quotes if it had any.
+    /// Key without quotes.
     pub key: String,
-    /// Where the key stands.
+    /// Position of the key.
     pub position: Position,
     /// The value.
     pub value: Value,
@@ -41,46 +41,46 @@ pub struct Attribute {
 /// `kind "label" { … }`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// The first word.
+    /// First word of the block.
     pub kind: String,
-    /// The words between it and the brace, quoted or bare.
+    /// Words between `kind` and the brace, quoted or bare.
     pub labels: Vec<Label>,
-    /// What stands in the braces.
+    /// Content of the braces.
     pub body: Body,
-    /// Where the first word stands.
+    /// Position of the first word.
     pub position: Position,
 }
 
 /// A label of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The label, without its quotes if it had any.
+    /// Label without quotes.
     pub text: String,
-    /// Where it stands.
+    /// Position of the label.
     pub position: Position,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
-    /// What it is.
+    /// Kind and content.
     pub kind: ValueKind,
-    /// Where it begins.
+    /// Start of the value.
     pub position: Position,
 }
 
-/// What a value is.
+/// Kind and content of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueKind {
     /// `null`
     Null,
-    /// `true`, `false`
+    /// `true` or `false`
     Flag(bool),
-    /// A number written without fraction and exponent.
+    /// A number without fraction and exponent.
     Integer(i64),
     /// Any other number.
     Float(f64),
-    /// A string or heredoc, escapes resolved; runtime references (`${node.…}`) as they stand.
+    /// String or heredoc with escapes resolved. Runtime references (`${node.…}`) are kept verbatim.
     Text(String),
     /// `[ … ]`
     List(Vec<Value>),
@@ -91,16 +91,16 @@ pub enum ValueKind {
 /// A member of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// The key, without its quotes if it had any.
+    /// Key without quotes.
     pub key: String,
-    /// Where the key stands.
+    /// Position of the key.
     pub position: Position,
     /// The value.
     pub value: Value,
 }
 
 impl Entry {
-    /// The attribute's key or the block's kind.
+    /// Returns the attribute's key or the block's kind.
     pub fn key(&self) -> &str {
         match self {
             Entry::Attribute(attribute) => &attribute.key,
@@ -108,7 +108,7 @@ impl Entry {
         }
     }
 
-    /// Where it stands.
+    /// Returns the position of the key or of the block's first word.
     pub fn position(&self) -> Position {
         match self {
             Entry::Attribute(attribute) => attribute.position,

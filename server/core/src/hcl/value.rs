@@ -1,4 +1,4 @@
-//! Values: numbers, flags, strings, lists and objects; anything else is an expression.
+//! Parses values: numbers, flags, strings, lists and objects. Anything else is an expression.
 
 use super::cursor::{Cursor, begins_word, continues_word, describe_next};
 use super::fragment::Fragment;
@@ -6,7 +6,7 @@ use super::syntax::{Key, Kind, Member, Reader, Value};
 use super::tree::{Position, ValueKind};
 use super::{Dialect, Error, HCL_DEPTH_MAX, scan, shortened, text};
 
-/// The value that is a whole JSON document.
+/// Parses a complete JSON document.
 pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Result<Value<'a>, Error> {
     cursor.skip_blanks(true)?;
     let value = value(cursor, reader, 0)?;
@@ -14,7 +14,7 @@ pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Resu
     if cursor.at_end() { Ok(value) } else { Err(unexpected(cursor, "nothing more")) }
 }
 
-/// A value of any kind, beginning at the cursor.
+/// Parses the value at the cursor.
 pub(super) fn value<'a>(
     cursor: &mut Cursor<'a>,
     reader: &mut Reader,
@@ -49,7 +49,7 @@ fn unexpected(cursor: &Cursor<'_>, wanted: &str) -> Error {
     Error::at(cursor.position(), format!("{wanted} has to stand here, not {}", describe_next(cursor)))
 }
 
-/// Anything that is more than a plain value, up to where it ends.
+/// Parses an expression up to its end.
 fn expression<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Value<'a>, Error> {
     let position = cursor.position();
     let extent = scan::expression(cursor);
@@ -60,7 +60,7 @@ fn expression<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Value<'a>
     Ok(Value { kind: Kind::Fragment(Fragment::expression(extent, position)), position })
 }
 
-/// Whether an operator follows, so that what was read so far was only the beginning of an expression.
+/// Whether an operator follows, so that the parsed value is only the start of an expression.
 fn goes_on(cursor: &Cursor<'_>, kind: &Kind<'_>) -> bool {
     if matches!(kind, Kind::List(_) | Kind::Object(_)) && (cursor.looks_at("[") || cursor.looks_at(".")) {
         return true;
@@ -72,7 +72,7 @@ fn goes_on(cursor: &Cursor<'_>, kind: &Kind<'_>) -> bool {
     ["+", "-", "*", "/", "%", "?", "<", ">", "==", "!=", "&&", "||"].iter().any(|o| rest.starts_with(o))
 }
 
-/// Whether the bracket at the cursor begins `[for … in …]` or `{for … in …}`.
+/// Whether the bracket at the cursor starts `[for … in …]` or `{for … in …}`.
 fn begins_loop(mut cursor: Cursor<'_>) -> Result<bool, Error> {
     cursor.bump();
     cursor.skip_blanks(true)?;
@@ -88,7 +88,7 @@ fn negative_number(cursor: &Cursor<'_>) -> bool {
     characters.next() == Some('-') && characters.next().is_some_and(|c| c.is_ascii_digit())
 }
 
-/// `true`, `false` and `null`; the cursor stays where it is if it is another word.
+/// Parses `true`, `false` or `null`; leaves the cursor in place at any other word.
 fn keyword(cursor: &mut Cursor<'_>) -> Option<ValueKind> {
     let mut ahead = *cursor;
     let kind = match ahead.take_while(continues_word) {
@@ -201,7 +201,7 @@ fn object<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader, depth: usize) -> Res
         let value = value(cursor, reader, depth)?;
         members.push(Member { key, position, value });
         let end = cursor.position();
-        // HCL1 takes members that follow each other on one line, so a missing comma is no fault here.
+        // HCL1 accepts members on one line without commas, so a missing comma is not an error.
         if separator(cursor, '}')? == Separator::None {
             reader.note_old_layout(end);
         }
@@ -222,7 +222,7 @@ fn member_key<'a>(cursor: &mut Cursor<'a>, reader: &Reader) -> Result<Key<'a>, E
             let kind = Kind::Fragment(Fragment::expression(extent, position));
             Ok(Key::Computed(Value { kind, position }))
         }
-        // Ports and other numbers are written as keys without quotes.
+        // Keys may be unquoted numbers, such as ports.
         Some(first) if begins_word(first) || first.is_ascii_digit() => {
             Ok(Key::Plain(cursor.take_while(continues_word).to_owned()))
         }
@@ -230,12 +230,12 @@ fn member_key<'a>(cursor: &mut Cursor<'a>, reader: &Reader) -> Result<Key<'a>, E
     }
 }
 
-/// What stands between two items of a list or members of an object.
+/// What separates two items of a list or members of an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Separator {
     Comma,
     LineEnd,
-    /// Nothing, and the bracket is closed.
+    /// No separator, and the closing bracket follows.
     Closing,
     None,
 }

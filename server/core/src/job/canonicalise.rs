@@ -1,6 +1,6 @@
-//! The canonical form of a job: everything said that can be left open, defaults pushed from the job
-//! into its groups and from groups into their tasks. Two registrations that mean the same have the
-//! same canonical form, and canonicalising twice changes nothing.
+//! Canonical form of a job: every optional member is set, with defaults passed on from the job to its groups and from
+//! groups to their tasks. Registrations with the same meaning have the same canonical form; canonicalising is
+//! idempotent.
 
 mod implied;
 mod service;
@@ -13,7 +13,7 @@ use ordu_proto::api::job::{
 
 use super::{JobKind, defaults};
 
-/// What the parts of a job need to know of it.
+/// Facts about a job that its parts need.
 struct JobFacts {
     id: String,
     name: String,
@@ -21,10 +21,10 @@ struct JobFacts {
     kind: Option<JobKind>,
 }
 
-/// Brings a job into its canonical form. Faults are left as they are, for `validate` to name.
+/// Brings a job into its canonical form. Invalid values are kept for `validate` to report.
 pub fn canonicalise(job: &mut JobSpec) {
     fill_facts(job);
-    // Secrets serve the registration only; they are not to be stored or told.
+    // Secrets are used during the registration only; never store or return them.
     job.consul_token.clear();
     job.vault_token.clear();
 
@@ -55,7 +55,7 @@ pub fn canonicalise(job: &mut JobSpec) {
     }
     job.task_groups = groups;
 
-    // The groups have taken what they need; what stays paces the updates of system jobs.
+    // The groups have inherited the strategy; the rest only paces the updates of system jobs.
     let update = job.update.take().unwrap_or_default();
     job.update = Some(UpdateStrategy {
         stagger: Some(update.stagger_ns()),
@@ -76,7 +76,7 @@ fn fill_facts(job: &mut JobSpec) {
     job.priority.get_or_insert(DEFAULT_PRIORITY);
 }
 
-/// Says `text` where nothing or an empty text is said.
+/// Sets a member that is absent or empty to `text`.
 fn fill_text(member: &mut Option<String>, text: &str) {
     if member.as_deref().is_none_or(str::is_empty) {
         *member = Some(text.to_owned());
@@ -100,7 +100,7 @@ fn fill_periodic(periodic: &mut PeriodicConfig) {
     fill_text(&mut periodic.time_zone, "UTC");
 }
 
-/// Takes the job's policies for what the group leaves open.
+/// Inherits the job's policies where the group sets none.
 fn inherit(group: &mut TaskGroup, job: &JobSpec) {
     if let Some(from) = &job.update {
         match &mut group.update {

@@ -1,4 +1,4 @@
-//! What a job is when it does not say.
+//! Default values of a job.
 
 use ordu_proto::api::job::{MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy};
 
@@ -8,12 +8,12 @@ const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Nanoseconds that a failing check is not counted for after a start.
+/// Grace period after a start in which failing checks do not count, nanoseconds.
 pub(crate) const CHECK_RESTART_GRACE_NS: i64 = SECOND;
-/// Nanoseconds that a change of a template waits at most.
+/// Longest random delay before a template's change takes effect, nanoseconds.
 pub(crate) const TEMPLATE_SPLAY_NS: i64 = 5 * SECOND;
 
-/// Takes from `$from` each of the members that `$own` leaves open.
+/// Copies each listed member that is absent in `$own` from `$from`.
 macro_rules! fill {
     ($own:expr, $from:expr; $($member:ident),+) => {
         $(if $own.$member.is_none() {
@@ -92,7 +92,7 @@ pub(crate) fn update() -> UpdateStrategy {
     }
 }
 
-/// An update strategy of which every member says nothing.
+/// Returns an update strategy whose members are all zero.
 pub(crate) fn no_update() -> UpdateStrategy {
     UpdateStrategy {
         stagger: Some(0),

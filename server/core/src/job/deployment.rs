@@ -10,7 +10,7 @@ use super::document::append;
 use super::time::rfc3339;
 use crate::scheduler::uuid_text;
 
-/// A deployment as `GET /v1/deployment/:id` answers it, and the entry of a list.
+/// A deployment in `GET /v1/deployment/:id` and in lists.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeploymentDocument<'a> {
@@ -48,7 +48,7 @@ struct GroupDocument {
 }
 
 impl<'a> DeploymentDocument<'a> {
-    /// The document of this row.
+    /// Builds the document of a row.
     pub fn of(row: &'a state::Deployment) -> DeploymentDocument<'a> {
         let group = |(name, group): (&'a String, &'a state::DeploymentState)| {
             (name.as_str(), GroupDocument::of(group))
@@ -90,7 +90,7 @@ impl GroupDocument {
     }
 }
 
-/// Appends the deployment as `GET /v1/deployment/:id` answers it.
+/// Appends the deployment as in `GET /v1/deployment/:id`.
 pub fn deployment_document(row: &state::Deployment, out: &mut Vec<u8>) {
     append(&DeploymentDocument::of(row), out);
 }

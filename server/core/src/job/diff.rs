@@ -1,8 +1,7 @@
-//! How two versions of a job differ, as a plan and a list of versions tell it.
+//! Diff of two versions of a job, for plans and lists of versions.
 //!
-//! Both specifications are taken as JSON, and one mechanism ([`Differ`]) compares any two documents.
-//! What an object is called, how the items of a list are told apart, what is not shown: that is said
-//! once for each kind of document, in `schema`.
+//! Both specifications are converted to JSON, and [`Differ`] compares any two documents. `schema` defines for each kind
+//! of document how objects are named, how list items are matched, and which members are hidden.
 
 mod annotate;
 mod differ;
@@ -20,26 +19,26 @@ use differ::Differ;
 
 use crate::limits::JOB_DIFF_BYTES_MAX;
 
-/// One of the two versions: the canonical specification, and what else a diff shows of a job.
+/// One of the two versions: the canonical specification, and the members outside of it that a diff shows.
 #[derive(Debug, Clone, Copy)]
 pub struct DiffSide<'a> {
-    /// The specification, canonical.
+    /// Canonical specification.
     pub spec: &'a JobSpec,
-    /// The user stopped the job.
+    /// Whether the user stopped the job.
     pub stop: bool,
-    /// A dispatch launched the job.
+    /// Whether a dispatch launched the job.
     pub dispatched: bool,
-    /// The job that launched this one; empty for none.
+    /// Job that launched this one; empty for none.
     pub parent_id: &'a str,
 }
 
 impl<'a> DiffSide<'a> {
-    /// The version that this row tells of.
+    /// Creates the side for a row and its specification.
     pub fn of(row: &'a state::Job, spec: &'a JobSpec) -> DiffSide<'a> {
         DiffSide { spec, stop: row.stop, dispatched: row.dispatched, parent_id: &row.parent_id }
     }
 
-    /// The job as a document. The payload of a dispatch is not shown in a diff.
+    /// Converts the job to a document. The payload of a dispatch is not part of a diff.
     fn document(&self) -> Result<Value, String> {
         let mut document = serde_json::to_value(self.spec)
             .map_err(|error| format!("the job {:?} cannot be written as JSON: {error}", self.spec.id))?;
@@ -50,10 +49,10 @@ impl<'a> DiffSide<'a> {
     }
 }
 
-/// How the job became the other. A side that is not there is a job before its first version, or after
-/// its last one. In a contextual diff a changed object tells its unchanged values too.
+/// Returns the diff of two versions of a job. An absent side means that the job does not exist before or after. With
+/// `contextual`, changed objects include their unchanged values.
 ///
-/// The error is a sentence: the sides are different jobs, or the diff is larger than any that is told.
+/// Returns an error text if the sides have different job IDs or the diff would be too large.
 pub fn job_diff(
     old: Option<DiffSide<'_>>,
     new: Option<DiffSide<'_>>,

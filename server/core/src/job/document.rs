@@ -1,5 +1,5 @@
-//! The API's documents of a job, written from rows and stored bytes. Reads of jobs are frequent: the
-//! specification is copied as it is stored, never parsed.
+//! Writes the API's documents of a job from rows and stored bytes. Jobs are read often, so the stored specification is
+//! copied without parsing it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use ordu_proto::state;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-/// The members of a job that its row owns. None of them is in the stored specification.
+/// Members of a job that its row holds. The stored specification contains none of them.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct RowMembers<'a> {
@@ -30,7 +30,7 @@ struct RowMembers<'a> {
     job_modify_index: u64,
 }
 
-/// Bytes as the API spells them.
+/// Bytes that serialise as base64.
 struct Base64<'a>(&'a [u8]);
 
 impl Serialize for Base64<'_> {
@@ -39,7 +39,7 @@ impl Serialize for Base64<'_> {
     }
 }
 
-/// Appends the job as `GET /v1/job/:id` answers it: the row's members, then those of the specification.
+/// Appends the job as in `GET /v1/job/:id`: members of the row, then those of the specification.
 pub fn job_document(row: &state::Job, spec: &state::JobSpec, out: &mut Vec<u8>) {
     let spec_json = &*spec.json;
     let members = RowMembers {
@@ -93,7 +93,7 @@ pub struct JobStub<'a> {
 }
 
 impl<'a> JobStub<'a> {
-    /// The names of its members.
+    /// Names of the entry's members.
     pub const MEMBERS: &'static [&'static str] = &[
         "ID",
         "ParentID",
@@ -114,7 +114,7 @@ impl<'a> JobStub<'a> {
         "SubmitTime",
     ];
 
-    /// The entry of this job.
+    /// Builds the entry of a job.
     pub fn of(row: &'a state::Job, summary: &'a state::JobSummary) -> JobStub<'a> {
         JobStub {
             id: &row.id,
@@ -138,7 +138,7 @@ impl<'a> JobStub<'a> {
     }
 }
 
-/// The summary of a job as `GET /v1/job/:id/summary` answers it.
+/// Summary of a job, as in `GET /v1/job/:id/summary`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SummaryDocument<'a> {
@@ -171,7 +171,7 @@ struct Children {
 }
 
 impl<'a> SummaryDocument<'a> {
-    /// The document of this row.
+    /// Builds the document of a row.
     pub fn of(row: &'a state::JobSummary) -> SummaryDocument<'a> {
         let group = |group: &state::TaskGroupSummary| GroupSummary {
             queued: group.queued,
@@ -201,13 +201,13 @@ pub fn job_stub(row: &state::Job, summary: &state::JobSummary, out: &mut Vec<u8>
     append(&JobStub::of(row, summary), out);
 }
 
-/// Appends the summary as `GET /v1/job/:id/summary` answers it.
+/// Appends the summary as in `GET /v1/job/:id/summary`.
 pub fn summary_document(summary: &state::JobSummary, out: &mut Vec<u8>) {
     append(&SummaryDocument::of(summary), out);
 }
 
-/// Appends a document of the API.
+/// Appends a document as JSON.
 pub(super) fn append(document: &impl Serialize, out: &mut Vec<u8>) {
-    // The documents hold texts, numbers and maps by text, and a vector takes every byte.
+    // The documents contain only strings, numbers and maps with string keys, and writing to a vector cannot fail.
     serde_json::to_writer(out, document).expect("the documents are JSON by their types");
 }

@@ -1,16 +1,16 @@
-//! What is wrong with a job, all at once, in the form that clients of the API know.
+//! Validation errors and warnings of a job, in Nomad's text format.
 
 use std::fmt;
 
 use crate::limits::JOB_FAULTS_BYTES_MAX;
 
-/// The faults of a job or of a part of it, in the order they were found.
+/// Validation errors of a job or of a part of it, in the order found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     texts: Vec<String>,
-    /// Bytes of the texts.
+    /// Total size of `texts`.
     bytes: usize,
-    /// Faults beyond the bytes that are told, by their count only.
+    /// Errors beyond the size limit, which are only counted.
     untold: usize,
 }
 
@@ -29,27 +29,27 @@ impl Faults {
         self.texts.push(fault);
     }
 
-    /// Adds the faults of a part as if they were found here.
+    /// Adds the errors of a part individually.
     pub(super) fn add_all(&mut self, part: Faults) {
         self.untold += part.untold;
         part.texts.into_iter().for_each(|fault| self.add(fault));
     }
 
-    /// Adds the faults of a part as one fault, without words of its own.
+    /// Adds the errors of a part as one error, without a prefix.
     pub(super) fn add_part(&mut self, part: Faults) {
         if !part.is_empty() {
             self.add(part.to_string());
         }
     }
 
-    /// Adds the faults of a part as one fault: `WHAT validation failed: …`.
+    /// Adds the errors of a part as one error: `WHAT validation failed: …`.
     pub(super) fn add_part_of(&mut self, part: Faults, what: impl FnOnce() -> String) {
         if !part.is_empty() {
             self.add(format!("{} validation failed: {part}", what()));
         }
     }
 
-    /// `Err` if there is any.
+    /// Returns `Err` if there are any errors.
     pub(super) fn into_result(self) -> Result<(), Faults> {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
@@ -58,13 +58,13 @@ impl Faults {
         self.texts.is_empty()
     }
 
-    /// One text a fault; those of a group hold the group's faults within.
+    /// One text for each error; the error of a group contains all errors of the group.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
 }
 
-/// The text of a refused registration.
+/// Formats the text of a rejected registration.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.texts.as_slice() {
@@ -86,18 +86,18 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// What a user had better know of a job that is accepted. The text is empty where there is nothing.
+/// Warnings about an accepted job. The text is empty if there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Warnings(pub(super) Vec<String>);
 
 impl Warnings {
-    /// One text a warning.
+    /// One text for each warning.
     pub fn texts(&self) -> &[String] {
         &self.0
     }
 }
 
-/// The member `Warnings` of the API's answers.
+/// Formats the member `Warnings` of the API's answers.
 impl fmt::Display for Warnings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
@@ -111,7 +111,7 @@ impl fmt::Display for Warnings {
     }
 }
 
-/// A span of nanoseconds as the API's texts write it: `5s`, `1m30s`, `100ms`, `1.5µs`.
+/// Formats nanoseconds as a Go duration: `5s`, `1m30s`, `100ms`, `1.5µs`.
 pub struct Span(pub i64);
 
 impl fmt::Display for Span {
@@ -139,7 +139,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// `value / unit` without trailing zeros; `unit` is a power of ten.
+/// Formats `value / unit` without trailing zeros; `unit` is a power of ten.
 fn decimal(value: u64, unit: u64) -> String {
     let (whole, part) = (value / unit, value % unit);
     if part == 0 {

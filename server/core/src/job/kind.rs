@@ -1,20 +1,20 @@
-//! The types that a job can have.
+//! Types of jobs.
 
 use ordu_proto::api::job::{JobSpec, TYPE_BATCH, TYPE_SERVICE, TYPE_SYSTEM};
 
-/// A job's type: it selects the scheduler and the defaults of the job's policies.
+/// Type of a job. It selects the scheduler and the defaults of the job's policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
-    /// Work that runs until it is stopped.
+    /// Runs until it is stopped.
     Service,
-    /// Work that ends.
+    /// Runs to completion.
     Batch,
-    /// Work that runs once on every feasible node.
+    /// Runs once on every feasible node.
     System,
 }
 
 impl JobKind {
-    /// The type that a row or a specification names; `None` where this release knows no such type.
+    /// Parses the type in a row or a specification; `None` for a type that this release does not know.
     pub fn parse(text: &str) -> Option<JobKind> {
         match text {
             TYPE_SERVICE => Some(JobKind::Service),
@@ -24,12 +24,12 @@ impl JobKind {
         }
     }
 
-    /// The type of a specification.
+    /// Returns the type of a specification.
     pub fn of(spec: &JobSpec) -> Option<JobKind> {
         JobKind::parse(spec.job_type())
     }
 
-    /// The type as it is stored and as the API spells it.
+    /// Returns the type as stored and as written in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             JobKind::Service => TYPE_SERVICE,

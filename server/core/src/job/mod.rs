@@ -1,9 +1,9 @@
-//! The job specification: how a registration is read, made canonical, validated and stored, and how
-//! the API's documents of a job are written from what is stored.
+//! The job specification: decoding, canonicalising, validating and storing registrations, and writing the API's
+//! documents of stored jobs.
 //!
-//! The way of a registration is [`decode_register`] → [`canonicalise`] → [`RegisterRequest::validate`] →
-//! [`spec_json`] and [`job_row`]. The way back is [`job_document`] and [`job_stub`], which do not parse
-//! the stored specification. The bodies of the other requests about jobs have a `decode_…` each.
+//! A registration passes through [`decode_register`] → [`canonicalise`] → [`RegisterRequest::validate`] → [`spec_json`]
+//! and [`job_row`]. [`job_document`] and [`job_stub`] write the answers without parsing the stored specification. The
+//! bodies of other job requests have a `decode_…` each.
 
 mod bodies;
 mod canonicalise;

@@ -1,23 +1,23 @@
-//! The stored form of a specification, and what the state keeps of it beside.
+//! Stored form of a specification, and the values derived from it for the tables.
 
 use ordu_proto::api::job::JobSpec;
 use ordu_proto::command::GroupCount;
 use ordu_proto::state;
 
-/// The bytes that are stored once a version: JSON with its members in one order, so that equal
-/// specifications have equal bytes and different ones have not.
+/// Serialises a specification for storage, once for each version: JSON with a fixed order of members, so that
+/// specifications are equal exactly if their bytes are.
 pub fn spec_json(spec: &JobSpec) -> Vec<u8> {
-    // A specification holds texts, numbers, lists and maps by text: all of it can be written.
+    // A specification contains only strings, numbers, lists and maps with string keys, so it always serialises.
     serde_json::to_vec(spec).expect("a job specification is JSON by its type")
 }
 
-/// Reads what [`spec_json`] wrote, now or in another release.
+/// Parses the output of [`spec_json`], from this or another release.
 pub fn parse_spec(bytes: &[u8]) -> Result<JobSpec, serde_json::Error> {
     serde_json::from_slice(bytes)
 }
 
-/// The row of a canonical job that was just registered: what the specification says, and nothing of
-/// what `apply` decides (status, version, indexes, time).
+/// Creates the row of a canonical job at registration. Members that `apply` decides (status, version, indexes, time)
+/// stay unset.
 pub fn job_row(spec: &JobSpec, stop: bool) -> state::Job {
     state::Job {
         namespace: spec.namespace().to_owned(),
@@ -25,7 +25,7 @@ pub fn job_row(spec: &JobSpec, stop: bool) -> state::Job {
         name: spec.name().to_owned(),
         region: spec.region().to_owned(),
         r#type: spec.job_type().to_owned(),
-        // A valid priority is at most 100.
+        // Saturating is safe: a valid priority is at most 100.
         priority: i32::try_from(spec.priority()).unwrap_or(i32::MAX),
         datacenters: spec.datacenters.clone(),
         periodic: spec.is_periodic(),
@@ -35,7 +35,7 @@ pub fn job_row(spec: &JobSpec, stop: bool) -> state::Job {
     }
 }
 
-/// The groups with their counts, in the order of the specification.
+/// Returns the groups with their counts, in the order of the specification.
 pub fn group_counts(spec: &JobSpec) -> Vec<GroupCount> {
     spec.task_groups
         .iter()

@@ -1,5 +1,5 @@
-//! Edits single members of JSON objects. Names and values that are not edited keep the bytes that they were
-//! written with; of the objects taken apart only the white space between members is not kept.
+//! Edits individual members of JSON objects. All other names and values keep their exact bytes; only white space
+//! between the members of edited objects is lost.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +9,14 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// An object taken apart into its members, in the order in which they are written.
+/// An object split into its members, in the order as written.
 #[derive(Debug, Default)]
 pub(super) struct Object<'a>(Vec<Member<'a>>);
 
 #[derive(Debug)]
 struct Member<'a> {
     name: Cow<'a, str>,
-    /// The name as JSON.
+    /// Name as a JSON string.
     written: Cow<'a, str>,
     value: Part<'a>,
 }
@@ -30,7 +30,7 @@ enum Part<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// A member's value as it was written; `None` where there is none, or where it was edited.
+    /// Returns the unedited value of a member; `None` if the member is absent or was edited.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         match &self.find(name)?.value {
             Part::Unchanged(value) => Some(value),
@@ -38,28 +38,28 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Reads a member's value; `None` where there is none, or `null`.
+    /// Decodes the value of a member; `None` if it is absent or `null`.
     pub(super) fn read<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
         self.get(name).map_or(Ok(None), |value| serde_json::from_str(value.get()))
     }
 
-    /// Sets the value of a member. A member that does not exist is appended.
+    /// Sets the value of a member, appending the member if it is absent.
     pub(super) fn set(&mut self, name: &str, value: &impl Serialize) {
         self.put(name, Part::New(json(value)));
     }
 
-    /// As `set`, for an object.
+    /// Like `set`, for an object.
     pub(super) fn set_object(&mut self, name: &str, object: Object<'a>) {
         self.put(name, Part::Object(object));
     }
 
-    /// As `set`, for a list of objects.
+    /// Like `set`, for a list of objects.
     pub(super) fn set_list(&mut self, name: &str, list: Vec<Object<'a>>) {
         self.put(name, Part::List(list));
     }
 
-    /// The object with these texts as members; they replace members of the same names. New members are inserted in
-    /// the order of the names.
+    /// Returns the object with these texts as members. They replace members of the same names; new members are inserted
+    /// in the order of their names.
     pub(super) fn with_texts(self, texts: &BTreeMap<String, String>) -> Object<'a> {
         let names = self.0.iter().filter_map(|member| texts.get_key_value(&*member.name));
         let replaced: BTreeSet<&str> = names.map(|(name, _)| name.as_str()).collect();
@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for ReadMembers {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-        /// A text of which the bytes are borrowed where nothing in it is escaped.
+        /// A string, borrowed if it contains no escapes.
         #[derive(Deserialize)]
         struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
 
@@ -161,7 +161,7 @@ fn write_separated<T>(
 }
 
 fn json(value: &impl Serialize) -> String {
-    // Texts, numbers and nothing are written here.
+    // Only strings, numbers and null are written here.
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
@@ -221,7 +221,7 @@ mod tests {
             ("{}", texts(&[("b", "2"), ("a", "1")]), r#"{"a":"1","b":"2"}"#),
             (r#"{"b":"2","d":4}"#, texts(&[("c", "3"), ("e", "5")]), r#"{"b":"2","c":"3","d":4,"e":"5"}"#),
             (r#"{"b":"2","c":"3"}"#, texts(&[("b", "\""), ("a", "ä")]), r#"{"a":"ä","b":"\"","c":"3"}"#),
-            // Not in order, with a name that is escaped: each is still there once.
+            // Unsorted members, one with an escaped name: each remains present once.
             (
                 r#"{"c":"3","\u0061":"1"}"#,
                 texts(&[("a", "x"), ("b", "2")]),

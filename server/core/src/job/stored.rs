@@ -1,6 +1,5 @@
-//! A stored specification as `apply` handles it: it reads and edits the members that are named here, and copies
-//! all others as the proposer wrote them. A server of another release, which may know more members or fewer,
-//! so decides alike and stores the same bytes.
+//! Stored specifications in `apply`. It reads and edits only the members named here and copies all others verbatim, so
+//! that servers of different releases, which know different members, decide alike and store the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::splice::Object;
 
-/// The members of a specification by which `apply` decides. To read another one changes what the log means, and
-/// takes a feature level that all servers of the cluster know.
+/// Members of a specification on which decisions in `apply` depend. Reading another member changes the meaning of log
+/// entries, so it requires a feature level that all servers of the cluster support.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct SpecFacts {
@@ -20,7 +19,7 @@ pub(crate) struct SpecFacts {
     pub(crate) task_groups: Vec<GroupFacts>,
 }
 
-/// The members of a schedule that suppress launches.
+/// Members of a schedule that can suppress launches.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct PeriodicFacts {
@@ -28,7 +27,7 @@ pub(crate) struct PeriodicFacts {
     pub(crate) prohibit_overlap: Option<bool>,
 }
 
-/// The payload and the metadata that a dispatch must and may have.
+/// Payload and metadata that a dispatch must or may have.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct ParameterFacts {
@@ -47,7 +46,7 @@ pub(crate) struct GroupFacts {
     pub(crate) reschedule_policy: Option<RescheduleFacts>,
 }
 
-/// Whether failed allocations may be rescheduled.
+/// Members that decide whether failed allocations may be rescheduled.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct RescheduleFacts {
@@ -56,31 +55,31 @@ pub(crate) struct RescheduleFacts {
 }
 
 impl SpecFacts {
-    /// Reads a stored specification.
+    /// Decodes a stored specification.
     pub(crate) fn read(json: &[u8]) -> Result<SpecFacts, serde_json::Error> {
         serde_json::from_slice(json)
     }
 
-    /// The names of its groups.
+    /// Returns the names of the groups.
     pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
         self.task_groups.iter().map(|group| &*group.name)
     }
 }
 
-/// The bytes of a specification's schedule: two schedules are the same if these are.
+/// Returns the bytes of a specification's schedule. Schedules are equal exactly if these are.
 pub(crate) fn written_schedule(json: &[u8]) -> Option<&str> {
     serde_json::from_slice::<Object<'_>>(json).ok()?.get("Periodic").map(RawValue::get)
 }
 
-/// A stored specification with edited members.
+/// A stored specification with edits.
 pub(crate) struct SpecEdit<'a> {
     spec: Object<'a>,
-    /// Its length before the edits.
+    /// Size before the edits.
     bytes: usize,
 }
 
 impl<'a> SpecEdit<'a> {
-    /// Begins with the specification as it is stored.
+    /// Starts editing a stored specification.
     pub(crate) fn of(json: &'a [u8]) -> Result<SpecEdit<'a>, serde_json::Error> {
         Ok(SpecEdit { spec: serde_json::from_slice(json)?, bytes: json.len() })
     }
@@ -96,7 +95,7 @@ impl<'a> SpecEdit<'a> {
         self.spec.set("Periodic", &None::<&str>);
     }
 
-    /// Adds metadata; an entry replaces the one of the same key.
+    /// Adds metadata; replaces entries with the same key.
     pub(crate) fn add_meta(&mut self, meta: &BTreeMap<String, String>) -> Result<(), serde_json::Error> {
         if !meta.is_empty() {
             let own: Option<Object<'a>> = self.spec.read("Meta")?;
@@ -121,7 +120,7 @@ impl<'a> SpecEdit<'a> {
         Ok(())
     }
 
-    /// The specification as it is to be stored.
+    /// Returns the edited specification in its stored form.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(self.bytes + 256);
         self.spec.write(&mut json);

@@ -1,4 +1,4 @@
-//! The job model as a whole, against the wire and against itself.
+//! Tests of the job model as a whole: against documents of the API and for internal consistency.
 
 mod bodies;
 mod canonical;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{RegisterRequest, canonicalise, decode_register};
 
-/// A small valid job of the type, with one group `g` of one task `t`.
+/// Returns a small valid job of the given type with one group `g` of one task `t`.
 fn small_job(job_type: &str) -> Value {
     json!({
         "ID": "small", "Name": "small", "Type": job_type, "Datacenters": ["dc1"],
@@ -31,7 +31,7 @@ fn small_job(job_type: &str) -> Value {
     })
 }
 
-/// Registers the job as far as its canonical form.
+/// Decodes the registration of the job and canonicalises it.
 fn register(job: &Value) -> RegisterRequest {
     let body = json!({ "Job": job }).to_string();
     let mut request = decode_register(body.as_bytes()).unwrap();
@@ -39,7 +39,7 @@ fn register(job: &Value) -> RegisterRequest {
     request
 }
 
-/// Replaces or adds the values at these JSON pointers.
+/// Replaces or adds the values at the given JSON pointers.
 fn edited(mut document: Value, edits: &[(&str, Value)]) -> Value {
     for (pointer, value) in edits {
         let (parent, name) = pointer.rsplit_once('/').unwrap();

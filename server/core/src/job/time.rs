@@ -1,11 +1,11 @@
-//! Times as Go writes them.
+//! Times in Go's format.
 
 use jiff::Timestamp;
 
-/// What Go writes for a time that was never set.
+/// Go's zero time.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
-/// RFC 3339 of nanoseconds since 1970; 0 stands for never.
+/// Formats nanoseconds since 1970 as RFC 3339; 0 is Go's zero time.
 pub fn rfc3339(ns: i64) -> String {
     match ns {
         0 => ZERO.to_owned(),

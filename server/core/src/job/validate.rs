@@ -1,5 +1,4 @@
-//! What is wrong with a canonical job. Every fault is told at once, in the words that clients of the
-//! API match.
+//! Validates a canonical job. All errors are reported at once, with the texts that clients of the API match.
 
 mod group;
 mod network;
@@ -21,12 +20,12 @@ use super::JobKind;
 use super::faults::Faults;
 use crate::limits::{JOB_ALLOCATIONS_MAX, NAMESPACE_BYTES_MAX};
 
-/// The type of the servers' own work.
+/// Type of the servers' internal jobs.
 const TYPE_CORE: &str = "_core";
 const PRIORITY_MIN: i64 = 1;
 const PRIORITY_MAX: i64 = 100;
 
-/// A name that no namespace can have.
+/// An invalid name of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid namespace \"{shown}\": a namespace has 1 to {NAMESPACE_BYTES_MAX} letters, digits and dashes"
@@ -35,7 +34,7 @@ pub struct InvalidNamespace {
     shown: String,
 }
 
-/// Checks the name of a namespace that something is to be written in.
+/// Checks the name of a namespace before something is written in it.
 pub fn check_namespace(name: &str) -> Result<(), InvalidNamespace> {
     let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if (1..=NAMESPACE_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_of_it) {
@@ -45,12 +44,12 @@ pub fn check_namespace(name: &str) -> Result<(), InvalidNamespace> {
     Err(InvalidNamespace { shown })
 }
 
-/// Checks a canonical job. The error's text is the body of the refusal.
+/// Validates a canonical job. The error's text is the body of the answer.
 pub fn validate(job: &JobSpec) -> Result<(), Faults> {
     validate_submitted(job, false)
 }
 
-/// Checks a canonical job and what its registration brought beside the specification.
+/// Validates a canonical job, and the payload sent with its registration.
 pub(super) fn validate_submitted(job: &JobSpec, carries_payload: bool) -> Result<(), Faults> {
     let mut faults = Faults::new();
     if !placement::check_bounds(&mut faults, job) {
@@ -115,7 +114,7 @@ fn check_facts(job: &JobSpec, faults: &mut Faults) {
     }
 }
 
-/// What only shows when the groups are seen side by side.
+/// Checks all groups in relation to each other and to the job.
 fn check_groups(job: &JobSpec, faults: &mut Faults) {
     let mut numbers = BTreeMap::new();
     for (number, group) in (1..).zip(&job.task_groups) {
@@ -148,7 +147,7 @@ fn check_groups(job: &JobSpec, faults: &mut Faults) {
     }
 }
 
-/// Refuses a job whose groups, of these counts, ask for too many allocations.
+/// Rejects a job whose groups request too many allocations in total.
 pub(crate) fn check_total(counts: impl Iterator<Item = i64>) -> Result<(), String> {
     let total = counts.fold(0, |total: i64, count| total.saturating_add(count.max(0)));
     if total > JOB_ALLOCATIONS_MAX {

@@ -1,4 +1,4 @@
-//! The answer to "would this job be accepted?".
+//! Dry-run validation of a job.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::bodies::RegisterRequest;
 use super::faults::Faults;
 use super::{canonicalise, warnings};
 
-/// The answer of `POST /v1/validate/job`.
+/// Answer of `POST /v1/validate/job`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ValidationDocument<'a> {
@@ -17,13 +17,12 @@ pub struct ValidationDocument<'a> {
     warnings: String,
 }
 
-/// The answer of `POST /v1/validate/job`: every fault and every warning of the job, which the request
-/// brings as it came. Its status is 200 whatever the job is like.
+/// Writes the answer of `POST /v1/validate/job` with all errors and warnings of the job. The HTTP status is always 200.
 pub fn validation_document(mut request: RegisterRequest) -> Vec<u8> {
     canonicalise(&mut request.job);
     let faults = request.validate().err();
     let document = ValidationDocument {
-        // A driver's own words are for the driver to judge, on the node.
+        // The server accepts any driver configuration: only the driver on the node can validate it.
         driver_config_validated: true,
         validation_errors: faults.as_ref().map(Faults::texts),
         error: faults.as_ref().map(Faults::to_string).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! What a user had better know of a job that is accepted.
+//! Warnings about an accepted job.
 
 mod inert;
 
@@ -6,7 +6,7 @@ use ordu_proto::api::job::{JobSpec, Task, TaskGroup, UpdateStrategy};
 
 use super::faults::{Faults, Warnings};
 
-/// The warnings of a canonical job; its `Display` is the member `Warnings` of the API's answers.
+/// Returns the warnings about a canonical job. Their `Display` is the member `Warnings` of the API's answers.
 pub fn warnings(job: &JobSpec) -> Warnings {
     let mut texts = Vec::new();
     for group in &job.task_groups {
@@ -44,7 +44,7 @@ fn of_group(job: &JobSpec, group: &TaskGroup) -> Faults {
     warnings
 }
 
-/// The warnings of a task, each with the task's name.
+/// Returns the warnings about a task, each with the task's name.
 fn of_task(task: &Task) -> Faults {
     let mut warnings = Faults::new();
     let mut add = |text: &str| warnings.add(format!("Task {:?}: {text}", task.name));

@@ -1,6 +1,6 @@
-//! The canonical form of a job as the answer to a parsed jobspec shows it: what an author left open is
-//! said, and what stands above is said again below. It is not the form in which a job is stored: secrets
-//! and what only defaults are made of are still there, and nothing is added that a node has to be.
+//! Canonical form in which a parsed jobspec is returned: defaults are set and inherited values repeated. Unlike the
+//! canonical form that is stored, it keeps secrets and policies that are only inherited, and adds no implicit
+//! constraints.
 
 use super::read::{self, Object};
 use super::schema::{self, Absent, Kind, Schema};
@@ -8,8 +8,8 @@ use crate::job::{JobKind, defaults};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-/// Brings a job that was just read into its canonical form. A service that says nothing of updates has
-/// the usual ones if `implied_update`.
+/// Brings a parsed job into its canonical form. With `implied_update`, a service without an update strategy gets the
+/// default one.
 pub(super) fn canonicalise(job: &mut Object, implied_update: bool) {
     fill(&schema::JOB, job);
     let kind = job.get("Type").and_then(Json::as_str).and_then(JobKind::parse);
@@ -31,7 +31,7 @@ pub(super) fn canonicalise(job: &mut Object, implied_update: bool) {
     }
 }
 
-/// What a job says for its groups.
+/// Values that groups inherit from the job.
 struct Above {
     job_name: String,
     kind: Option<JobKind>,
@@ -73,7 +73,7 @@ impl Above {
     }
 }
 
-/// The count of a group that names none is the least that it may be scaled to, and the other way round.
+/// Sets a missing count to the minimum of the scaling policy, and a missing minimum to the count.
 fn fill_count(group: &mut Object) {
     let least = group.get("Scaling").and_then(|scaling| scaling.get("Min")).and_then(Json::as_i64);
     let count = match group.get("Count").and_then(Json::as_i64) {
@@ -129,7 +129,7 @@ fn canonicalise_service(service: &mut Object, name: &str) {
     }
 }
 
-/// What a check says of restarts, with the service's words for what it leaves open.
+/// Merges the restart settings of a check with those of its service; the check's take precedence.
 fn canonicalise_check_restart(check: &mut Object, of_service: &Json) {
     let own = check.entry("CheckRestart").or_insert(Json::Null);
     if own.is_null() {
@@ -149,7 +149,7 @@ fn canonicalise_check_restart(check: &mut Object, of_service: &Json) {
     }
 }
 
-/// Says what the schema's own defaults are, here and in everything below.
+/// Sets the defaults of the schema, here and in all nested objects.
 fn fill(schema: &Schema, object: &mut Object) {
     for constant in schema.constants {
         fill_member(object, constant.api, &constant.absent, &constant.canonical);
@@ -186,12 +186,12 @@ fn fill_member(object: &mut Object, api: &str, absent: &Absent, canonical: &Abse
     }
 }
 
-/// Takes the member from above, or what of it is left open here.
+/// Inherits the member from `above`: the whole member, or its fields that are absent here.
 fn inherit(object: &mut Object, api: &str, above: &Json) {
     default(object, api, above, above.is_object());
 }
 
-/// Fills the member with the defaults, or sets it to them if it `has_to_be` there.
+/// Sets absent fields of the member to `defaults`. Creates an absent member if it `has_to_be` present.
 fn default(object: &mut Object, api: &str, defaults: &Json, has_to_be: bool) {
     match object.get_mut(api) {
         Some(Json::Object(own)) => fill_from(own, defaults),
@@ -200,7 +200,7 @@ fn default(object: &mut Object, api: &str, defaults: &Json, has_to_be: bool) {
     }
 }
 
-/// Takes each member that is null here.
+/// Copies each member that is absent or null here.
 fn fill_from(own: &mut Object, from: &Json) {
     for (api, value) in from.as_object().into_iter().flatten() {
         if own.get(api).is_none_or(Json::is_null) {
@@ -217,7 +217,7 @@ fn text<'o>(object: &'o Object, api: &str) -> &'o str {
     object.get(api).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// A policy as the API has it. Policies are texts, numbers and flags: all of it can be written.
+/// Serialises a policy as in the API. Policies contain only strings, numbers and flags, so this cannot fail.
 fn document(policy: &impl Serialize) -> Json {
     serde_json::to_value(policy).unwrap_or_default()
 }

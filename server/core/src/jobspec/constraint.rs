@@ -1,10 +1,10 @@
-//! Constraints and affinities, whose operator may be spelled as the key (`regexp = "…"`).
+//! Constraints and affinities. The operator may be written as the key (`regexp = "…"`).
 
 use super::read::{Object, shortened};
 use crate::hcl::{Body, Entry, Error, Label};
 use serde_json::{Value as Json, json};
 
-/// Keys that name an operator and hold its right side.
+/// Keys that name an operator; their value is the right operand.
 const OPERATORS: [&str; 6] =
     ["version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any"];
 
@@ -36,7 +36,7 @@ pub(super) fn affinity(body: &Body, label: Option<&Label>) -> Result<Object, Err
     for entry in &body.entries {
         let (key, value) = sides.attribute(entry)?;
         match key {
-            // The API's weight has eight bits; whether it makes sense is validation's to say.
+            // The API's weight has eight bits. Validation checks whether the value makes sense.
             "weight" => weight = json!(value.to_integer_in(key, -128, 127)?),
             _ if sides.take(key, value)? => {}
             _ => return Err(unknown("affinity", entry)),
@@ -76,7 +76,7 @@ impl Sides {
         Ok((&attribute.key, &attribute.value))
     }
 
-    /// Takes a key that constraints and affinities share; whether it is one.
+    /// Reads a key that constraints and affinities have in common. Returns whether it is one.
     fn take(&mut self, key: &str, value: &crate::hcl::Value) -> Result<bool, Error> {
         match key {
             "attribute" => self.left = value.to_text(key)?,

@@ -1,8 +1,8 @@
-//! Jobspecs in HCL as the API's job: `job "id" { … }` to the JSON that is registered.
+//! Converts HCL jobspecs to jobs of the API: from `job "id" { … }` to the JSON of a registration.
 //!
-//! What a jobspec may hold is data (`schema`); one reader (`read`) walks it. What the author left out stays
-//! null, as in Nomad's answers, but for the few defaults that Nomad's own reader writes; `canonical` says
-//! the rest where it is asked for.
+//! `schema` declares what a jobspec may contain; `read` is the generic reader that follows it. Omitted values stay
+//! null, as in Nomad's answers, except for a few defaults that Nomad's parser sets as well. `canonical` sets the other
+//! defaults on request.
 
 mod canonical;
 mod constraint;
@@ -18,29 +18,28 @@ pub use request::ParseRequest;
 use crate::hcl::{Block, Body, Document, Entry, Position};
 use serde_json::Value as Json;
 
-/// Reads a jobspec whose variables have their defaults and gives the job back as the API's JSON.
+/// Parses a jobspec, whose variables take their defaults, and returns the job as JSON of the API.
 ///
 /// # Errors
-/// The first fault, with its line and column: not HCL, not exactly one job, a key that a jobspec does
-/// not have, a value of the wrong type, an expression that cannot be evaluated.
+/// The first error, with its line and column: invalid HCL, not exactly one job, an unknown key, a value of the wrong
+/// type, an expression that fails.
 pub fn parse(text: &str) -> Result<Json, Error> {
     parse_document(text, &Variables::new(), false)
 }
 
-/// Reads a jobspec with values for its variables, and gives the job back as `POST /v1/jobs/parse` answers
-/// it: the specification together with the members that the servers own, in the canonical form if it is
-/// asked for.
+/// Parses a jobspec with the given variables and returns the answer of `POST /v1/jobs/parse`: the specification with
+/// the members that belong to the servers, optionally in canonical form.
 ///
 /// # Errors
-/// The first fault, with its line and column.
+/// The first error, with its line and column.
 pub fn parse_document(text: &str, variables: &Variables, canonicalize: bool) -> Result<Json, Error> {
     job(&crate::hcl::parse_with(text, variables)?, canonicalize)
 }
 
-/// The same for a jobspec in HCL1: nothing in its strings is evaluated.
+/// Like [`parse_document`] for an HCL1 jobspec: strings are literal.
 ///
 /// # Errors
-/// The first fault, with its line and column.
+/// The first error, with its line and column.
 pub fn parse_hcl1_document(text: &str, canonicalize: bool) -> Result<Json, Error> {
     job(&crate::hcl::parse_hcl1(text)?, canonicalize)
 }
@@ -59,8 +58,8 @@ fn job(document: &Document, canonicalize: bool) -> Result<Json, Error> {
         }
     }
     if canonicalize {
-        // A layout that only HCL1 knows comes from the time before 1.0, when services that said nothing
-        // of updates had none. For the job that is registered it makes no difference.
+        // HCL1 layout dates from before Nomad 1.0, when services had no default update strategy. The registered job is
+        // the same either way.
         canonical::canonicalise(&mut job, document.old_layout.is_none());
     }
     Ok(Json::Object(job))

@@ -1,4 +1,4 @@
-//! Walks a body along its schema and writes the API's object.
+//! Reads a body by its schema and writes the API's object.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,7 @@ pub(super) use crate::hcl::shortened;
 
 pub(super) type Object = Map<String, Json>;
 
-/// The object of a body: every member that the schema has, those that are not written with their
-/// absent value.
+/// Converts a body to an object with every member of the schema. Members that are not written have their absent value.
 pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
     let mut object = empty(schema);
     let mut written: Vec<(&str, Position)> = Vec::new();
@@ -27,7 +26,7 @@ pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
             }
             written.push((key, position));
         }
-        // HCL2 takes a key that is null for one that is not written.
+        // As in HCL2, a null value counts as not written.
         if !is_null(entry) {
             take(field, entry, &mut object)?;
         }
@@ -38,7 +37,7 @@ pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
     Ok(object)
 }
 
-/// The object of a body in which nothing is written.
+/// Converts an empty body.
 pub(super) fn empty(schema: &Schema) -> Object {
     let fields = schema.fields.iter().map(|field| (field.api, &field.absent));
     let constants = schema.constants.iter().map(|constant| (constant.api, &constant.absent));
@@ -46,11 +45,11 @@ pub(super) fn empty(schema: &Schema) -> Object {
 }
 
 impl Absent {
-    /// What stands there; nothing if nothing does.
+    /// Returns the JSON of the value, or `None` if the member is omitted.
     pub(super) fn to_json(self) -> Option<Json> {
         Some(match self {
             Absent::Omitted => return None,
-            // An object that is to be filled is not there yet.
+            // The object is created when its defaults are filled in.
             Absent::Null | Absent::Object => Json::Null,
             Absent::Empty => Json::from(""),
             Absent::Zero => Json::from(0),
@@ -75,7 +74,7 @@ fn unknown(schema: &Schema, key: &str, position: Position) -> Error {
     Error::at(position, format!("a {} has no `{}`{hint}", schema.what, shortened(key)))
 }
 
-/// Writes what one entry says.
+/// Writes the value of one entry.
 fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> {
     let key = field.key;
     let value = match &field.kind {
@@ -114,7 +113,7 @@ fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> 
     Ok(())
 }
 
-/// An object under the label that its schema wants.
+/// Converts a body, and stores the label in the member that the schema names.
 fn labelled(schema: &Schema, body: &Body, label: Option<&Label>) -> Result<Object, Error> {
     let mut value = object(schema, body)?;
     match (schema.label, label) {
@@ -151,8 +150,8 @@ fn merge(object: &mut Object, api: &str, members: Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// Calls for every body that the entry stands for: a block is one, an attribute (`port_map = { … }`,
-/// `check = [{ … }]`) as many as it has objects.
+/// Calls `read` for each body of the entry: one for a block, and as many as there are objects for an attribute
+/// (`port_map = { … }`, `check = [{ … }]`).
 fn each(
     entry: &Entry,
     mut read: impl FnMut(&Body, Option<&Label>) -> Result<(), Error>,
@@ -195,7 +194,7 @@ fn body(entry: &Entry) -> Result<Cow<'_, Body>, Error> {
     match entry {
         Entry::Block(block) => Ok(Cow::Borrowed(&block.body)),
         Entry::Attribute(attribute) => match &attribute.value.kind {
-            // HCL1's own way to write a block's body as a value.
+            // HCL1 allows the body of a block as a value.
             ValueKind::List(items) if items.len() == 1 => object_body(&attribute.key, &items[0]),
             _ => object_body(&attribute.key, &attribute.value),
         }
@@ -225,7 +224,7 @@ fn texts_map(entry: &Entry) -> Result<Object, Error> {
     map(entry, |key, value| Ok(value.to_texts(key)?.into()))
 }
 
-/// Names and values; a name whose value is null is not there.
+/// Converts names and values to an object; null values are dropped.
 fn map(entry: &Entry, read: fn(&str, &Value) -> Result<Json, Error>) -> Result<Object, Error> {
     no_label(entry, labels(entry))?;
     let body = body(entry)?;

@@ -1,4 +1,4 @@
-//! The request to parse a jobspec: what its body says, and the answer to it.
+//! Request and answer of parsing a jobspec.
 
 use crate::hcl::Variables;
 use crate::job::decode;
@@ -6,29 +6,29 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-/// The body of `POST /v1/jobs/parse`.
+/// Body of `POST /v1/jobs/parse`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ParseRequest {
     /// The jobspec.
     #[serde(rename = "JobHCL")]
     pub job_hcl: String,
-    /// It is HCL1: nothing in its strings is evaluated.
+    /// Parse as HCL1: strings are literal.
     #[serde(rename = "hclv1")]
     pub hcl1: bool,
-    /// Values for its variables, as a document: `name = value`, line by line.
+    /// Values of variables, as a document with one `name = value` a line.
     #[serde(rename = "Variables")]
     pub variables: String,
-    /// Answer with the canonical form.
+    /// Return the canonical form.
     #[serde(rename = "Canonicalize")]
     pub canonicalize: bool,
 }
 
 impl ParseRequest {
-    /// Reads a request's body.
+    /// Decodes the body of a request.
     ///
     /// # Errors
-    /// The text of the refusal with status 400.
+    /// The text of an answer with status 400.
     pub fn decode(body: &[u8]) -> Result<ParseRequest, String> {
         if body.trim_ascii().is_empty() {
             return Err("Request body is empty".to_owned());
@@ -40,10 +40,10 @@ impl ParseRequest {
         Ok(request)
     }
 
-    /// The body of the answer.
+    /// Returns the body of the answer.
     ///
     /// # Errors
-    /// The text of the refusal with status 400.
+    /// The text of an answer with status 400.
     pub fn answer(&self) -> Result<Json, String> {
         if self.hcl1 {
             return super::parse_hcl1_document(&self.job_hcl, self.canonicalize)

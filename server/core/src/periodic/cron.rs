@@ -1,4 +1,4 @@
-//! A cron expression, read from its text.
+//! Parses cron expressions.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use super::field::Field;
 use super::{ScheduleError, shortened};
 use crate::limits::CRON_SPEC_BYTES_MAX;
 
-/// The first year that a cron expression can name.
+/// First year that a cron expression can match.
 pub const FIRST_YEAR: i16 = 1970;
-/// The last year that a cron expression can name. With [`FIRST_YEAR`] it bounds every search.
+/// Last year that a cron expression can match. With [`FIRST_YEAR`] it bounds every search.
 pub const LAST_YEAR: i16 = 2099;
 
 const WORDS: [(&str, &str); 7] = [
@@ -48,7 +48,7 @@ const MONTH: Field = Field { names: &MONTHS, ..field("month", 1, 12) };
 const DAY_OF_WEEK: Field = Field { names: &DAYS, goes_round: true, ..field("day-of-week", 0, 6) };
 const YEAR: Field = field("year", FIRST_YEAR, LAST_YEAR);
 
-/// The wall times that a cron expression names. No set of numbers is empty.
+/// Set of wall times that a cron expression matches. No set of numbers is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cron {
     pub(super) seconds: BTreeSet<i8>,
@@ -59,7 +59,7 @@ pub(super) struct Cron {
     pub(super) years: BTreeSet<i16>,
 }
 
-/// Whether a cron expression can be read.
+/// Checks the syntax of a cron expression.
 pub fn check_spec(spec: &str) -> Result<(), ScheduleError> {
     Cron::parse(spec).map(|_| ())
 }

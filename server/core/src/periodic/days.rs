@@ -1,32 +1,32 @@
-//! Which days of a month the two day fields of a cron expression name.
+//! Matches the days of a month by the two day fields of a cron expression.
 
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-/// Days of a month, a bit for each; that of the first day is bit 1.
+/// Set of days of a month: bit 1 is the first day.
 pub(super) type DaysMask = u32;
 
-/// The day-of-month field, of which `None` names every day.
+/// The day-of-month field; wildcards are represented by `None` in [`Days`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DaysOfMonth {
     days: DaysMask,
-    /// Days of which the nearest weekday is meant.
+    /// Days with the suffix `W`, which stand for the nearest weekday.
     nearest_weekday: DaysMask,
     last: bool,
     last_weekday: bool,
 }
 
-/// The day-of-week field. Masks have a bit for each day of the week, Sunday's is bit 0.
+/// The day-of-week field. Masks have a bit for each day of the week; bit 0 is Sunday.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DaysOfWeek {
     every: u8,
-    /// The first, second … one of the month.
+    /// Masks of `#1` to `#5`: the first to fifth such day of the month.
     nth: [u8; 5],
     last: u8,
 }
 
-/// Both day fields; `None` for one that names no days.
+/// Both day fields; `None` for a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Days {
     pub(super) of_month: Option<DaysOfMonth>,
@@ -37,12 +37,12 @@ pub(super) struct Days {
 #[derive(Clone, Copy)]
 struct Month {
     days: u32,
-    /// The day of the week of its first day, Sunday is 0.
+    /// Day of the week of the first day; 0 is Sunday.
     starts_on: u32,
 }
 
 impl Days {
-    /// The days of the month that are named: by either field if both name some.
+    /// Returns the matching days of the month. If neither field is a wildcard, a day that either matches counts.
     pub(super) fn in_month(&self, year: i16, month: i8) -> DaysMask {
         let Some(month) = Month::of(year, month) else { return 0 };
         match (&self.of_month, &self.of_week) {
@@ -59,7 +59,7 @@ impl DaysOfMonth {
         self.days |= days.iter().fold(0, |mask, day| mask | day_bit(*day));
     }
 
-    /// Takes `l`, `lw` and `15w`, and says whether the word was one of them.
+    /// Parses `l`, `lw` or a day like `15w`. Returns whether the word is one of these.
     pub(super) fn take_word(&mut self, word: &str, number: impl Fn(&str) -> Option<i16>) -> bool {
         match (word, word.strip_suffix('w').and_then(number)) {
             ("l", _) => self.last = true,
@@ -90,7 +90,7 @@ impl DaysOfWeek {
         self.every |= days.iter().fold(0, |mask, day| mask | week_bit(*day));
     }
 
-    /// Takes `5l` and `5#3`, and says whether the word was one of them.
+    /// Parses a word like `5l` or `5#3`. Returns whether the word is one of these.
     pub(super) fn take_word(&mut self, word: &str, number: impl Fn(&str) -> Option<i16>) -> bool {
         if let Some(day) = word.strip_suffix('l').and_then(&number) {
             self.last |= week_bit(day);
@@ -136,7 +136,7 @@ impl Month {
         (self.starts_on + day - 1) % 7
     }
 
-    /// The day from Monday to Friday that is nearest and in this month.
+    /// Returns the day from Monday to Friday in this month that is nearest to `day`.
     fn weekday_nearest_to(self, day: u32) -> u32 {
         match self.day_of_week(day) {
             0 if day < self.days => day + 1,

@@ -1,33 +1,33 @@
-//! One field of a cron expression: lists, ranges, steps and names become a set of numbers.
+//! Parses one field of a cron expression (lists, ranges, steps and names) to a set of numbers.
 
 use std::collections::BTreeSet;
 
-/// A field's name in messages and the numbers and words it takes.
+/// Name of a field in errors, and the numbers and words it accepts.
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) min: i16,
     pub(super) max: i16,
-    /// What the numbers from `min` on are also called; the first three letters do.
+    /// Names of the numbers from `min` on; the first three letters suffice.
     pub(super) names: &'static [&'static str],
-    /// Whether the number after `max` is another name of `min`, and ranges may go round to it.
+    /// Whether `max + 1` is an alias of `min`, and ranges may wrap around to it.
     pub(super) goes_round: bool,
 }
 
-/// An entry of a field's list.
+/// Parsed entry of a field's list.
 enum Entry {
     /// `*` or `?`.
     Every,
-    /// These numbers.
+    /// A set of numbers.
     Numbers(BTreeSet<i16>),
-    /// A step that is zero or larger than any number of the field.
+    /// The step is zero or exceeds every number of the field.
     BadInterval,
-    /// None of the forms that all fields share.
+    /// No form that all fields share.
     Unknown,
 }
 
 impl Field {
-    /// The numbers that the field names, `None` for every one. An entry in none of the shared forms goes
-    /// to `take_word` in lower case, which says whether it is one of the field's own.
+    /// Parses the field to a set of numbers, or `None` for a wildcard. Entries in none of the shared forms are passed
+    /// to `take_word` in lower case, which returns whether they are valid in this field.
     pub(super) fn read(
         &self,
         text: &str,
@@ -36,7 +36,7 @@ impl Field {
         let mut numbers = BTreeSet::new();
         let mut every = false;
         let mut empty = true;
-        // A comma too many is forgiven, as Nomad forgives it.
+        // Ignore empty entries, as Nomad does.
         for entry in text.split(',').filter(|entry| !entry.is_empty()) {
             empty = false;
             let word = entry.to_ascii_lowercase();
@@ -54,12 +54,12 @@ impl Field {
         Ok((!every).then_some(numbers))
     }
 
-    /// The number that a text stands for.
+    /// Parses a number or a name, and resolves the alias of `min`.
     pub(super) fn number(&self, text: &str) -> Option<i16> {
         self.written(text).map(|number| self.folded(number))
     }
 
-    /// The number as it is written: it may be the one after `max`.
+    /// Parses a number or a name. The result may be the alias `max + 1`.
     fn written(&self, text: &str) -> Option<i16> {
         let named = |name: &&str| *name == text || (text.len() == 3 && name.starts_with(text));
         if let Some(position) = self.names.iter().position(named) {
@@ -78,7 +78,7 @@ impl Field {
             ("*" | "?", _) if step.is_none() => return Entry::Every,
             ("*", _) => Some((self.min, self.max)),
             (_, Some((first, last))) => self.range(first, last),
-            // A single number with a step goes on to the field's end.
+            // A single number with a step extends to the field's end.
             (_, None) => {
                 self.number(range).map(|first| (first, if step.is_some() { self.max } else { first }))
             }
@@ -98,7 +98,7 @@ impl Field {
         Entry::Numbers((first..=last).step_by(step).map(|number| self.folded(number)).collect())
     }
 
-    /// First and last of a range. If the last is `min` again, one round later, it is the one after `max`.
+    /// Parses the ends of a range. If the range wraps around to `min`, its end is `max + 1`.
     fn range(&self, first: &str, last: &str) -> Option<(i16, i16)> {
         let (first, last) = (self.written(first)?, self.written(last)?);
         if first == last {
@@ -109,13 +109,13 @@ impl Field {
         Some((first, if ends_a_round_later { self.max + 1 } else { last }))
     }
 
-    /// The number itself, or the one it is another name of.
+    /// Maps the alias `max + 1` to `min`.
     fn folded(&self, number: i16) -> i16 {
         if self.goes_round && number > self.max { self.min } else { number }
     }
 }
 
-/// A number of at most as many digits as the largest has, or two.
+/// Parses a number of at most two digits, or four for years.
 fn digits(text: &str, max: i16) -> Option<i16> {
     let digits_max = if max > 99 { 4 } else { 2 };
     let plain = (1..=digits_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! A cron expression in a time zone: which instants it names.
+//! Launch times of a cron expression in a time zone.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -8,38 +8,37 @@ use super::cron::Cron;
 use super::{ScheduleError, zone};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
-/// No zone is farther from UTC than this; it widens a year's bounds in wall time to bounds in real time.
+/// Upper bound of any zone's offset from UTC. Extends bounds in wall time to bounds in real time.
 const OFFSET_SECONDS_MAX: i64 = 26 * 60 * 60;
 
-/// The launch times of a periodic job. They are whole seconds; times are nanoseconds since 1970.
+/// Launch times of a periodic job. They are whole seconds; times are nanoseconds since 1970.
 ///
-/// Every answer is found by walking the stretches of constant offset, at most a few a year, and within
-/// them the calendar's named years and months, at most 130 years: an expression that never matches is
-/// known as such in well under a millisecond.
+/// A search visits the periods of constant offset, at most a few a year, and in each of them the matching years and
+/// months, at most 130 years. An expression that never matches is therefore detected in well under a millisecond.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     cron: Cron,
     zone: TimeZone,
 }
 
-/// The newest launch after `last_launch_ns` and not after `now_ns`, for a leader that was away meanwhile.
-/// The time that it takes does not depend on how many launches were missed.
+/// Returns the latest launch in (`last_launch_ns`, `now_ns`], for a new leader to catch up on. The cost does not depend
+/// on the number of missed launches.
 pub fn missed_launch(schedule: &Schedule, last_launch_ns: i64, now_ns: i64) -> Option<i64> {
     schedule.last_within(second_after(last_launch_ns), now_ns.div_euclid(NS_PER_SECOND))
 }
 
 impl Schedule {
-    /// Reads a cron expression and the IANA name of a time zone, of which the empty one is UTC.
+    /// Parses a cron expression and the IANA name of a time zone; an empty name means UTC.
     pub fn parse(spec: &str, time_zone: &str) -> Result<Schedule, ScheduleError> {
         Ok(Schedule { cron: Cron::parse(spec)?, zone: zone::find(time_zone)? })
     }
 
-    /// The first launch after that time, `None` if there is none any more.
+    /// Returns the first launch after `after_ns`, or `None` if there are no more.
     pub fn next_after(&self, after_ns: i64) -> Option<i64> {
         self.first_within(second_after(after_ns), i64::MAX)
     }
 
-    /// The first launch in these seconds, both included.
+    /// Returns the first launch from second `from` to second `to`, inclusive.
     fn first_within(&self, from: i64, to: i64) -> Option<i64> {
         let (mut from, to) = self.within_years(from, to)?;
         while from <= to {
@@ -54,7 +53,7 @@ impl Schedule {
         None
     }
 
-    /// The last launch in these seconds, both included.
+    /// Returns the last launch from second `from` to second `to`, inclusive.
     fn last_within(&self, from: i64, to: i64) -> Option<i64> {
         let (from, mut to) = self.within_years(from, to)?;
         while from <= to {
@@ -70,7 +69,7 @@ impl Schedule {
         None
     }
 
-    /// The part of these seconds in which it can be a year that the expression names.
+    /// Limits an interval of seconds to the years that the expression matches, with a margin for offsets.
     fn within_years(&self, from: i64, to: i64) -> Option<(i64, i64)> {
         let first = Date::new(*self.cron.years.first()?, 1, 1).ok()?.to_datetime(Time::midnight());
         let last = Date::new(*self.cron.years.last()?, 12, 31).ok()?.to_datetime(Time::MAX);
@@ -85,7 +84,7 @@ impl Schedule {
     }
 }
 
-/// The first whole second after that time.
+/// Returns the first whole second after `ns`.
 fn second_after(ns: i64) -> i64 {
     ns.div_euclid(NS_PER_SECOND) + 1
 }

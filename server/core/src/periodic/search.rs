@@ -1,11 +1,11 @@
-//! The first and the last wall time in a stretch of the calendar that a cron expression names.
+//! Finds the first and the last wall time in an interval that a cron expression matches.
 
 use jiff::civil::{Date, DateTime, Time};
 
 use super::cron::Cron;
 
 impl Cron {
-    /// The first named wall time from `from` to `to`, both included.
+    /// Returns the first matching wall time from `from` to `to`, inclusive.
     pub(super) fn first_in(&self, from: DateTime, to: DateTime) -> Option<DateTime> {
         let mut date = self.first_date(from.date(), to.date())?;
         let mut time = Time::midnight();
@@ -22,7 +22,7 @@ impl Cron {
         (wall <= to).then_some(wall)
     }
 
-    /// The last named wall time from `from` to `to`, both included.
+    /// Returns the last matching wall time from `from` to `to`, inclusive.
     pub(super) fn last_in(&self, from: DateTime, to: DateTime) -> Option<DateTime> {
         let mut date = self.last_date(from.date(), to.date())?;
         let mut time = Time::MAX;
@@ -105,7 +105,7 @@ impl Cron {
     }
 }
 
-/// A mask of the month's first days up to that one, without bit 0, which is no day.
+/// Returns the mask of the days from the first to `day`. It includes bit 0, which stands for no day.
 fn days_up_to(day: i8) -> u32 {
     (1..=day).fold(1, |mask, day| mask | (1 << day))
 }

@@ -1,4 +1,4 @@
-//! What schedules mean, by tables, and against a matcher that knows no calendar search.
+//! Tests of schedules: tables, and comparisons with a naive matcher without calendar search.
 
 mod calendar;
 mod daylight;
@@ -19,20 +19,20 @@ fn schedule(spec: &str, zone: &str) -> Schedule {
     Schedule::parse(spec, zone).unwrap_or_else(|fault| panic!("{spec} in {zone}: {fault}"))
 }
 
-/// Nanoseconds of a time such as `2026-03-08 01:30 -05`.
+/// Parses a time such as `2026-03-08 01:30 -05` to nanoseconds.
 fn ns(text: &str) -> i64 {
     let at: Timestamp = text.parse().unwrap_or_else(|fault| panic!("{text}: {fault}"));
     at.as_nanosecond().try_into().unwrap()
 }
 
-/// The wall time and its offset, `2026-03-08 01:30:00 -05`.
+/// Formats the wall time with its offset, such as `2026-03-08 01:30:00 -05`.
 fn wall(ns: i64, name: &str) -> String {
     let at = Timestamp::from_nanosecond(ns.into()).unwrap().to_zoned(zone(name));
     let offset = at.offset();
     format!("{} {offset}", at.strftime("%a %Y-%m-%d %H:%M:%S"))
 }
 
-/// The next launches after a time, as wall times.
+/// Returns the next launches after a time, as wall times.
 fn launches(spec: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
     let schedule = schedule(spec, zone);
     let mut at = ns(after);

@@ -1,4 +1,4 @@
-//! Time zones by their IANA names, from the database in the binary: every server knows the same ones.
+//! Time zones by IANA name, from the database in the binary, so that all servers know the same zones.
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -6,7 +6,7 @@ use super::{ScheduleError, shortened};
 use crate::hcl::nearest;
 use crate::limits::TIME_ZONE_NAME_BYTES_MAX;
 
-/// Whether a time zone of that name is known. The empty name is UTC.
+/// Checks that a time zone is known. An empty name means UTC.
 pub fn check_time_zone(name: &str) -> Result<(), ScheduleError> {
     find(name).map(|_| ())
 }
@@ -20,7 +20,7 @@ pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
         return Err(ScheduleError::TimeZone { reason: format!("unknown time zone {name}"), name });
     }
     let database = TimeZoneDatabase::bundled();
-    // The database forgives upper and lower case and has a name for what is not known; Nomad does neither.
+    // The database ignores case and has an entry for unknown zones; Nomad accepts neither.
     let found = database.get(name).ok().filter(|zone| !zone.is_unknown());
     match found {
         Some(zone) if zone.iana_name() == Some(name) => Ok(zone),

@@ -1,4 +1,4 @@
-//! What a plan would do to each group, counted: the annotations of a dry run.
+//! Counts a plan's changes per group: the annotations of a dry run.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::job::ScheduledJob;
 use super::reconcile::Reconciled;
 use super::view::is_server_terminal;
 
-/// The counts of the job's groups and of all others that there are allocations of. `job` is `None` where
-/// the job is gone.
+/// Returns the counts for the job's groups and for all other groups with allocations. `job` is
+/// `None` if the job is purged.
 pub(crate) fn desired_updates(
     job: Option<&ScheduledJob>,
     reconciled: &Reconciled<'_>,
@@ -17,7 +17,7 @@ pub(crate) fn desired_updates(
     let mut desired: BTreeMap<String, DesiredUpdates> = BTreeMap::new();
     for (position, group) in job.iter().flat_map(|job| &job.groups).enumerate() {
         let counts = desired.entry(group.name.clone()).or_default();
-        // Of a job that is stopped nothing but stops is reconciled.
+        // For a stopped job only stops are reconciled.
         if let Some(work) = reconciled.groups.get(position) {
             counts.ignore = (work.ignored + work.waiting.len()) as u64;
             counts.place = work.place.len() as u64;
@@ -26,7 +26,7 @@ pub(crate) fn desired_updates(
         }
     }
     for stop in &reconciled.stops {
-        // A stopped one whose node is lost is only told to be lost.
+        // A stopped allocation on a lost node is only marked as lost, so it does not count as a stop.
         let stops = u64::from(!is_server_terminal(stop.alloc));
         if let Some(counts) = desired.get_mut(&stop.alloc.task_group) {
             counts.stop += stops;

@@ -1,5 +1,5 @@
-//! Whether a plan still fits the cluster: what the plan applier asks before it proposes and `apply` asks
-//! where the log is total. Both run this very code.
+//! Checks whether a plan still fits the cluster. The plan applier runs this code before it proposes a plan, and
+//! `apply` runs the same code again in log order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,27 +8,27 @@ use ordu_proto::state::Allocation;
 
 use super::view::{Capacity, ClusterView, NodeCondition, Slot, Usage};
 
-/// Why a node's part of a plan is refused.
+/// Reason why a node's part of a plan is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The node has gone from the cluster.
+    /// The node does not exist.
     NodeUnknown,
-    /// The node is down, initializing, ineligible or draining, and the part places something new.
+    /// The node is down, initializing, ineligible or draining, and the part places a new allocation.
     NodeClosed,
-    /// There is not enough CPU.
+    /// Not enough CPU.
     Cpu,
-    /// There is not enough memory.
+    /// Not enough memory.
     Memory,
-    /// There is not enough disk.
+    /// Not enough disk.
     Disk,
-    /// A port is taken.
+    /// A port is already in use.
     Port,
-    /// The plan takes effect whole or not at all, and another node's part was refused.
+    /// The plan takes effect completely or not at all, and another node's part was refused.
     AllAtOnce,
 }
 
 impl RefusalReason {
-    /// The reason in words, Nomad's where it has them.
+    /// Returns the reason as text, with Nomad's wording where it exists.
     pub fn as_str(self) -> &'static str {
         match self {
             RefusalReason::NodeUnknown => "node does not exist",
@@ -42,33 +42,33 @@ impl RefusalReason {
     }
 }
 
-/// What becomes of a plan: the parts of all nodes but these take effect.
+/// Result of checking a plan: the parts of all nodes except the refused ones take effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanVerdict {
-    /// The nodes whose part is refused, and why, by node id.
+    /// The nodes whose parts are refused, by id, with the reason.
     pub refused: BTreeMap<Vec<u8>, RefusalReason>,
 }
 
 impl PlanVerdict {
-    /// Whether the node's part of the plan takes effect.
+    /// Returns whether the node's part of the plan takes effect.
     pub fn accepts(&self, node_id: &[u8]) -> bool {
         !self.refused.contains_key(node_id)
     }
 
-    /// The refused nodes: what `PlanResult.refused_nodes` holds.
+    /// Returns the refused nodes for `PlanResult.refused_nodes`.
     pub fn refused_nodes(&self) -> BTreeSet<Vec<u8>> {
         self.refused.keys().cloned().collect()
     }
 }
 
-/// Finds an allocation's row by its id, in the state that the plan is checked against.
+/// Finds an allocation's row by id, in the state that the plan is checked against.
 pub type AllocLookup<'a> = dyn FnMut(&[u8]) -> Option<Allocation> + 'a;
 
-/// Reads an allocation's row by its id.
+/// Reads an allocation's row by id.
 pub type ReadAlloc<'a, E> = dyn FnMut(&[u8]) -> Result<Option<Allocation>, E> + 'a;
 
-/// The allocations that a plan stops or updates, as far as there are any, by their ids. Read before a plan is
-/// checked: one of which a row cannot be read must not count as in effect.
+/// Reads the allocations that a plan stops or updates, by id; skips missing ones. Call it before checking the plan: a
+/// plan with an unreadable row must not be counted as in effect.
 pub fn touched_allocs<E>(
     plan: &Plan,
     read: &mut ReadAlloc<'_, E>,
@@ -83,14 +83,14 @@ pub fn touched_allocs<E>(
     Ok(allocs)
 }
 
-/// What is left of the plan when the refused parts are taken out: what the plan applier proposes.
+/// Returns the plan without the refused parts, which the plan applier then proposes.
 ///
-/// A stop or update whose allocation `lookup` does not know stays; it means nothing to `apply` either.
+/// Keeps stops and updates of allocations that `lookup` does not find; `apply` ignores them.
 pub fn accepted_part(mut plan: Plan, verdict: &PlanVerdict, lookup: &mut AllocLookup<'_>) -> Plan {
     if verdict.refused.is_empty() {
         return plan;
     }
-    // What takes effect whole or not at all begins and ends no deployment either.
+    // A refused all-at-once plan does not begin or end deployments either.
     if plan.all_at_once {
         plan.deployment = None;
         plan.deployment_updates.clear();
@@ -102,23 +102,23 @@ pub fn accepted_part(mut plan: Plan, verdict: &PlanVerdict, lookup: &mut AllocLo
     plan
 }
 
-/// Checks plans one after the other, each as if those before it had taken effect as far as they were
-/// accepted.
+/// Checks a sequence of plans, each against the state in which the accepted parts of the
+/// previous ones have taken effect.
 #[derive(Debug)]
 pub struct PlanCheck<'view> {
     view: &'view ClusterView,
     deltas: BTreeMap<Slot, Delta>,
-    /// Allocations that accepted plans stopped: what they gave back is not given back twice.
+    /// Allocations that accepted plans stop: their usage must not be subtracted twice.
     stopped: BTreeSet<Vec<u8>>,
 }
 
-/// What accepted plans changed on a node, beside what the view says.
+/// Changes of a node's usage by accepted plans, relative to the view.
 #[derive(Clone, Debug, Default)]
 struct Delta {
     cpu_mhz: i64,
     memory_mb: i64,
     disk_mb: i64,
-    /// By how often a port is held more (or less) than in the view.
+    /// Change in the number of holders of each port.
     ports: BTreeMap<u16, i64>,
 }
 
@@ -133,17 +133,17 @@ struct Part {
 }
 
 impl<'view> PlanCheck<'view> {
-    /// A checker against the view, with no plan before.
+    /// Builds a checker for the view.
     pub fn new(view: &'view ClusterView) -> Self {
         PlanCheck { view, deltas: BTreeMap::new(), stopped: BTreeSet::new() }
     }
 
-    /// The nodes whose parts of the plan are refused; the others count as in effect from now on.
+    /// Checks a plan and returns the nodes whose parts are refused. The other parts count as in effect for later plans.
     pub fn check(&mut self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> BTreeSet<Vec<u8>> {
         self.verdict(plan, lookup).refused_nodes()
     }
 
-    /// As `check`, with the reasons.
+    /// Like `check`, with the reasons.
     pub fn verdict(&mut self, plan: &Plan, lookup: &mut AllocLookup<'_>) -> PlanVerdict {
         let mut verdict = PlanVerdict::default();
         let mut accepted = Vec::new();
@@ -201,8 +201,8 @@ impl<'view> PlanCheck<'view> {
         parts
     }
 
-    /// The node's delta with this part in effect, or why it cannot be. A part that only stops always
-    /// fits; one that only updates may stay on a node that takes nothing new.
+    /// Returns the node's delta including this part, or the reason for refusing it. A part with only stops always
+    /// fits; one without placements is accepted on a node that takes no new allocations.
     fn check_part(&self, node_id: &[u8], part: &Part) -> Result<Option<(Slot, Delta)>, RefusalReason> {
         let condition = self.view.condition(node_id);
         if (part.places || part.updates) && condition == NodeCondition::Unknown {
@@ -224,8 +224,8 @@ impl<'view> PlanCheck<'view> {
         Ok(Some((slot, after)))
     }
 
-    /// A part that places must end within the capacity. One that only updates may also leave an
-    /// overfull node as full as it was, else a node that shrank could never take a new job version.
+    /// Checks the capacity. A part with placements must end within it. A part with only updates may also leave an
+    /// overfull node as full as it was; otherwise a node whose capacity shrank could never get a new job version.
     fn fits(&self, slot: Slot, before: &Delta, after: &Delta, places: bool) -> Result<(), RefusalReason> {
         let Capacity { cpu_mhz, memory_mb, disk_mb } = self.view.capacity_at(slot);
         let used = self.view.used_at(slot);

@@ -1,16 +1,16 @@
-//! Names the classes of nodes: nodes of one class are interchangeable to feasibility, so a verdict on
-//! one of them holds for all.
+//! Computes node classes. Nodes of one class are interchangeable for feasibility, so a result
+//! for one of them holds for all.
 
 use ordu_proto::state::Node;
 use sha2::{Digest, Sha256};
 
-/// Attribute and meta keys that begin so differ from node to node and take no part in the class.
+/// Attribute and meta keys with this prefix differ from node to node and are not part of the class.
 pub(crate) const UNIQUE_PREFIX: &str = "unique.";
 
-/// The class of a node: a hash of its datacenter, node class, drivers (name, detected, healthy) and
-/// of the attributes and meta whose keys do not begin with `unique.`.
+/// Returns the class of a node: a hash of its datacenter, node class, drivers (name, detected, healthy) and of the
+/// attributes and meta whose keys do not begin with `unique.`.
 ///
-/// Equal facts give equal text on every server. `apply` stores it in `Node.computed_class`.
+/// The same input gives the same text on every server. `apply` stores it in `Node.computed_class`.
 pub fn computed_class(node: &Node) -> String {
     let mut hash = ClassHash(Sha256::new());
     hash.text(&node.datacenter);
@@ -39,13 +39,13 @@ pub fn computed_class(node: &Node) -> String {
 struct ClassHash(Sha256);
 
 impl ClassHash {
-    /// The length stands before the text, so that ("ab", "c") and ("a", "bc") differ.
+    /// Hashes a text with its length first, so that ("ab", "c") and ("a", "bc") differ.
     fn text(&mut self, text: &str) {
         self.0.update((text.len() as u64).to_be_bytes());
         self.0.update(text.as_bytes());
     }
 
-    /// No text is that long: a section's end cannot be taken for a key.
+    /// Hashes the end of a section. No text is that long, so the end cannot be mistaken for a key.
     fn end_of_section(&mut self) {
         self.0.update(u64::MAX.to_be_bytes());
     }

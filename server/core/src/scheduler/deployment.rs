@@ -1,5 +1,5 @@
-//! The deployment of a service's version: which one is in effect, when one ends for a newer version or a
-//! stop, and when one begins.
+//! Deployments of a service's versions: finds the active one, cancels it for a newer version or
+//! a stop, and starts new ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,23 +14,23 @@ const RUNNING: &str = "Deployment is running";
 const JOB_STOPPED: &str = "Cancelled because job is stopped";
 const NEWER_VERSION: &str = "Cancelled due to newer version of job";
 
-/// Whether a deployment is under way: what is over stays over.
+/// Returns whether a deployment is in progress. A finished one never becomes active again.
 pub fn is_active_deployment(deployment: &Deployment) -> bool {
     matches!(deployment.status(), DeploymentStatus::Running | DeploymentStatus::Paused)
 }
 
-/// What an evaluation finds of deployments, and what it does about them.
+/// The state of a job's rollout, as an evaluation finds it.
 #[derive(Debug, Default)]
 pub(crate) struct Rollout<'a> {
-    /// The latest deployment of the job's id, perhaps of another version or of an earlier job.
+    /// The latest deployment with the job's id, possibly of another version or of an earlier job.
     latest: Option<&'a Deployment>,
-    /// Whether the latest one is of the version that is wanted now.
+    /// Whether the latest deployment is of the wanted version.
     is_of_version: bool,
 }
 
 impl<'a> Rollout<'a> {
-    /// Looks at the latest deployment. `wanted` is the job's present version; `None` if nothing of the job
-    /// is wanted any more.
+    /// Builds the state from the latest deployment. `wanted` is the job's current version, or
+    /// `None` if no allocation of the job should run.
     pub(crate) fn new(latest: Option<&'a Deployment>, wanted: Option<&ScheduledJob>) -> Rollout<'a> {
         let is_wanted = |latest: &Deployment| {
             wanted.is_some_and(|job| {
@@ -40,12 +40,12 @@ impl<'a> Rollout<'a> {
         Rollout { latest, is_of_version: latest.is_some_and(is_wanted) }
     }
 
-    /// The deployment that rolls out the version that is wanted now.
+    /// Returns the active deployment of the wanted version, if any.
     pub(crate) fn current(&self) -> Option<&'a Deployment> {
         self.latest.filter(|latest| self.is_of_version && is_active_deployment(latest))
     }
 
-    /// The end of a deployment that rolls out what is not wanted any more.
+    /// Returns the cancellation of an active deployment whose version is no longer wanted.
     pub(crate) fn ended(&self, is_stopped: bool) -> Option<DeploymentUpdate> {
         let ended = self.latest.filter(|latest| !self.is_of_version && is_active_deployment(latest))?;
         let description = if is_stopped { JOB_STOPPED } else { NEWER_VERSION };
@@ -56,8 +56,8 @@ impl<'a> Rollout<'a> {
         })
     }
 
-    /// A deployment for the groups that have an update policy and something to place or to update, if the
-    /// version has none yet. A version that ran before and only replaces what it lost begins none.
+    /// Returns a new deployment if the version has none yet. It contains the groups that have an update policy and
+    /// allocations to place or update. A version that already had allocations and only replaces lost ones gets none.
     pub(crate) fn begin(
         &self,
         row: &Job,
@@ -109,7 +109,7 @@ impl<'a> Rollout<'a> {
     }
 }
 
-/// The id that an allocation of the group carries: that of the deployment that rolls out the group.
+/// Returns the deployment id for an allocation of the group: empty if the deployment does not include the group.
 pub(crate) fn id_for(deployment: Option<&Deployment>, group: &str) -> Vec<u8> {
     let deployment = deployment.filter(|deployment| deployment.groups.contains_key(group));
     deployment.map(|deployment| deployment.id.clone()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! The evaluations that schedulers and the leader write beside the one they decide: blocked ones,
-//! follow-ups, cancelled and failed ones, each in Nomad's words.
+//! Evaluations that schedulers and the leader write in addition to the one being decided: blocked, follow-up,
+//! cancelled and failed ones, with Nomad's descriptions.
 
 use ordu_proto::state::{EvalStatus, Evaluation};
 
@@ -9,24 +9,24 @@ use super::feasible::Eligibility;
 use crate::job::JobKind;
 use crate::limits::{PLAN_WHOLE_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 
-/// `triggered_by` of an evaluation that waits for room.
+/// `triggered_by` of an evaluation that waits for free capacity.
 pub const TRIGGER_QUEUED_ALLOCS: &str = "queued-allocs";
-/// `triggered_by` of an evaluation that waits because its plans were refused again and again.
+/// `triggered_by` of an evaluation that is blocked because its plans were refused too often.
 pub const TRIGGER_MAX_PLANS: &str = "max-plan-attempts";
-/// `triggered_by` of an evaluation that takes up one which was delivered too often.
+/// `triggered_by` of the follow-up of an evaluation that reached the delivery limit.
 pub const TRIGGER_FAILED_FOLLOW_UP: &str = "failed-follow-up";
 
-/// Whether an evaluation of this status is still to be decided.
+/// Returns whether an evaluation with this status still has to be decided.
 pub fn is_open(status: EvalStatus) -> bool {
     matches!(status, EvalStatus::Pending | EvalStatus::Blocked)
 }
 
-/// How often a plan of this scheduler may be refused in part, without progress, before it gives up.
+/// Returns how many plans of one evaluation may be refused in part, without progress, before the scheduler gives up.
 pub fn plan_attempts_max(kind: Option<JobKind>) -> u32 {
     if kind == Some(JobKind::Batch) { 2 } else { 5 }
 }
 
-/// Counts the attempts of one evaluation's plans.
+/// Counts the plan attempts of one evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanAttempts {
     made: u32,
@@ -34,13 +34,13 @@ pub struct PlanAttempts {
 }
 
 impl PlanAttempts {
-    /// The attempts of an evaluation of this job type.
+    /// Starts counting for an evaluation of this job type.
     pub fn new(kind: Option<JobKind>) -> PlanAttempts {
         PlanAttempts { made: 0, max: plan_attempts_max(kind) }
     }
 
-    /// A plan was refused in part. Whether another may be tried; one that changed anything (`progress`)
-    /// starts the count anew.
+    /// Records a partly refused plan and returns whether another attempt is allowed. A plan that changed anything
+    /// (`progress`) restarts the count.
     pub fn may_retry(&mut self, progress: bool) -> bool {
         if progress {
             self.made = 0;
@@ -49,13 +49,13 @@ impl PlanAttempts {
         self.made < self.max
     }
 
-    /// How many are allowed.
+    /// Returns the number of allowed attempts.
     pub fn max(&self) -> u32 {
         self.max
     }
 }
 
-/// A blocked evaluation for what an evaluation could not place.
+/// Returns a blocked evaluation for what `eval` could not place.
 pub fn blocked_for_room(eval: &Evaluation, eligibility: &Eligibility, id: [u8; 16]) -> Evaluation {
     let mut blocked = successor(eval, id, TRIGGER_QUEUED_ALLOCS);
     blocked.status = EvalStatus::Blocked.into();
@@ -65,8 +65,8 @@ pub fn blocked_for_room(eval: &Evaluation, eligibility: &Eligibility, id: [u8; 1
     blocked
 }
 
-/// The plans were refused as often as allowed: the evaluation fails, and a blocked one takes it up when
-/// something changes (or after a minute, see `BlockedEvals::unblock_refused_plans`).
+/// Ends an evaluation whose plans were refused too often: returns the failed evaluation, and a blocked one that is
+/// tried again when something changes (or after a minute, see `BlockedEvals::unblock_refused_plans`).
 pub fn attempts_exhausted(
     eval: &Evaluation,
     eligibility: &Eligibility,
@@ -83,7 +83,7 @@ pub fn attempts_exhausted(
     (failed, blocked)
 }
 
-/// The evaluation's plan has to take effect whole, and is too large for that: the evaluation fails.
+/// Fails an evaluation whose plan must take effect completely and is too large for that.
 pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, changes: usize) -> Evaluation {
     let mut failed = eval.clone();
     undone(&mut failed);
@@ -95,8 +95,8 @@ pub fn whole_plan_too_large(eval: &Evaluation, bytes: usize, changes: usize) -> 
     failed
 }
 
-/// The evaluation has cost all that one may (see `SCHEDULE_STEPS_MAX`): it fails, and is not tried again, since it
-/// would cost as much.
+/// Fails an evaluation that has exceeded its budget (see `SCHEDULE_STEPS_MAX`). It is not
+/// retried, because it would cost as much again.
 pub(crate) fn too_much_work(eval: &Evaluation) -> Evaluation {
     let mut failed = eval.clone();
     undone(&mut failed);
@@ -107,7 +107,7 @@ pub(crate) fn too_much_work(eval: &Evaluation) -> Evaluation {
     failed
 }
 
-/// Nothing of it is done, so nothing is known of what waits.
+/// Marks the evaluation as failed and clears its results, because nothing of its plan is applied.
 fn undone(failed: &mut Evaluation) {
     failed.status = EvalStatus::Failed.into();
     failed.failed_groups.clear();
@@ -116,8 +116,9 @@ fn undone(failed: &mut Evaluation) {
     failed.deployment_id.clear();
 }
 
-/// The evaluation was handed out as often as allowed and never finished: it fails, and another takes it up
-/// after `wait_ns` (Nomad waits a minute and up to five more by chance). Times are nanoseconds.
+/// Ends an evaluation that reached the delivery limit without being finished: returns the
+/// failed evaluation, and a follow-up that is due after `wait_ns` (Nomad waits one minute plus
+/// up to five more at random). Times are in nanoseconds.
 pub fn delivery_limit_reached(
     eval: &Evaluation,
     delivery_limit: u32,
@@ -138,17 +139,17 @@ pub fn delivery_limit_reached(
     (failed, follow_up)
 }
 
-/// A blocked evaluation that gives way to another one of its job.
+/// Cancels a blocked evaluation in favour of another one of its job.
 pub fn cancelled_as_duplicate(eval: &Evaluation, now_ns: i64) -> Evaluation {
     cancelled(eval, format!("existing blocked evaluation exists for job {:?}", eval.job_id), now_ns)
 }
 
-/// A blocked evaluation whose work another one has done.
+/// Cancels a blocked evaluation whose work another one has completed.
 pub fn cancelled_by_success(eval: &Evaluation, successful: &Evaluation, now_ns: i64) -> Evaluation {
     cancelled(eval, format!("evaluation \"{}\" successful", uuid_text(&successful.id)), now_ns)
 }
 
-/// An evaluation that waited for its turn while a newer one of its job came.
+/// Cancels an evaluation that waited for its turn until a newer one of its job arrived.
 pub fn cancelled_as_outdated(eval: &Evaluation, now_ns: i64) -> Evaluation {
     cancelled(eval, "canceled after more recent eval was processed".to_owned(), now_ns)
 }
@@ -158,7 +159,7 @@ fn cancelled(eval: &Evaluation, description: String, now_ns: i64) -> Evaluation 
     Evaluation { status, status_description: description, modify_time_ns: now_ns, ..eval.clone() }
 }
 
-/// A new evaluation of the same job that follows this one.
+/// Returns a new evaluation of the same job that follows `eval`.
 fn successor(eval: &Evaluation, id: [u8; 16], triggered_by: &str) -> Evaluation {
     Evaluation {
         id: id.to_vec(),

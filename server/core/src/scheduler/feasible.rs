@@ -1,5 +1,5 @@
-//! Which nodes a group may run on at all: asked once a class of nodes, and node by node only for what
-//! is unique to a node.
+//! Feasibility of nodes for a group: checked once per node class, and per node only for
+//! properties that are unique to a node.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use super::constraint::Constraint;
 use super::job::{Constraints, ScheduledGroup, ScheduledJob};
 use super::view::{ClusterView, NodeFacts, Slot};
 
-/// Why a node is not feasible, in the words that metrics use.
+/// Reason why a node is not feasible, as shown in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Filter<'j> {
-    /// Another node of the class was found wanting before (Nomad counts those under this word).
+    /// Another node of the class was found infeasible before (as in Nomad's metrics).
     ComputedClassIneligible,
     MissingDrivers,
     MissingNetwork,
     Constraint(&'j str),
-    /// The evaluation has cost too much; whatever is found out now does not count.
+    /// The evaluation's budget is used up; the result is discarded.
     TooMuchWork,
 }
 
@@ -32,24 +32,23 @@ impl<'j> Filter<'j> {
     }
 }
 
-/// What was found out about classes of nodes: what a blocked evaluation carries, so that it wakes only
-/// for nodes that could help.
+/// Feasibility results per node class. A blocked evaluation stores them, so that only nodes that could help wake it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Eligibility {
-    /// By computed class; classes that were not met are absent. Empty when `escaped`.
+    /// By computed class; classes that were not checked are absent. Empty when `escaped`.
     pub classes: BTreeMap<String, bool>,
-    /// The job asks for what is unique to nodes, so classes say nothing.
+    /// The job's constraints depend on properties unique to nodes, so results per class do not apply.
     pub escaped: bool,
 }
 
-/// Verdicts on classes, found out as nodes are asked about.
+/// Feasibility results, cached by class.
 #[derive(Debug)]
 pub(crate) struct Feasibility<'j> {
     job: &'j ScheduledJob,
     in_datacenter: Vec<bool>,
     of_job: Vec<Verdict>,
     of_groups: Vec<Vec<Verdict>>,
-    /// What the evaluation may still cost.
+    /// The remaining budget of the evaluation.
     pub(crate) budget: Budget,
 }
 
@@ -77,13 +76,13 @@ impl<'j> Feasibility<'j> {
         }
     }
 
-    /// Whether nodes of the class are in one of the job's datacenters.
+    /// Returns whether the class is in one of the job's datacenters.
     #[inline]
     pub(crate) fn is_in_datacenter(&self, class: u32) -> bool {
         self.in_datacenter.get(class as usize).copied().unwrap_or(false)
     }
 
-    /// Whether the group may run on the node, whatever is left of it.
+    /// Checks whether the group may run on the node, regardless of the node's free capacity.
     #[inline]
     pub(crate) fn check(&mut self, group: usize, class: u32, node: &NodeFacts) -> Result<(), Filter<'j>> {
         self.budget.spend(1);
@@ -98,7 +97,8 @@ impl<'j> Feasibility<'j> {
         self.check_node(group, node)
     }
 
-    /// As `check`, and in one of the job's datacenters: whether an allocation may stay where it is.
+    /// Returns whether an allocation may stay on its node: like `check`, and the node must be
+    /// in one of the job's datacenters.
     pub(crate) fn may_stay(&mut self, group: usize, view: &ClusterView, slot: Slot) -> bool {
         let class = view.class_number(slot);
         let Some(node) = view.node_facts(slot) else { return false };
@@ -147,7 +147,7 @@ impl<'j> Feasibility<'j> {
         first_unmet(&group.constraints.of_classes, node, &self.budget)
     }
 
-    /// What nodes of one class may differ in.
+    /// Checks properties that may differ between nodes of one class.
     fn check_node(&self, group: usize, node: &NodeFacts) -> Result<(), Filter<'j>> {
         let job = self.job;
         let group: &ScheduledGroup = &job.groups[group];

@@ -1,4 +1,4 @@
-//! The scheduler's input: what an evaluation is decided on, gathered from the tables and the view of one state.
+//! The scheduler's input: all data that an evaluation is decided on, gathered from tables and view of one state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,72 +9,70 @@ use super::job::ScheduledJob;
 use super::view::ViewSnapshot;
 use crate::state::{Corrupt, Reader, read, readable};
 
-/// Versions of one job that its allocations run by, keyed by version number. The present version may be missing.
+/// Versions of one job that its allocations use, by version number. The current version may be missing.
 pub type JobVersions = BTreeMap<u64, Arc<ScheduledJob>>;
 
-/// What an evaluation is decided on. All of it is from one moment, `snapshot_index`.
+/// All data that an evaluation is decided on, from one state (`snapshot_index`).
 pub struct ScheduleInput<'a> {
-    /// The evaluation, as the broker handed it out.
+    /// The evaluation, as the broker delivered it.
     pub eval: &'a Evaluation,
-    /// The job's row; `None` where the job is purged.
+    /// The job's row; `None` if the job is purged.
     pub job_row: Option<&'a Job>,
-    /// The job's version that the row stands for, read; `None` where the job is purged.
+    /// The parsed version of the job in `job_row`; `None` if the job is purged.
     pub job: Option<&'a ScheduledJob>,
-    /// Versions of this job (of the row's create index), to compare those of allocations with.
+    /// Other versions of this job (with the row's create index), to compare their allocations with.
     pub versions: &'a JobVersions,
-    /// All allocations of the job, terminal ones and those of earlier jobs of its name among them.
+    /// All allocations with the job's id, including terminal ones and those of earlier jobs.
     pub allocs: &'a [Allocation],
-    /// The latest deployment of the job's id (`read::latest_deployment`), whatever has become of it.
+    /// The latest deployment with the job's id (`read::latest_deployment`), whatever its status.
     pub deployment: Option<&'a Deployment>,
-    /// The cluster. The plan's stops and placements are in it afterwards, so that a worker may decide the
-    /// next evaluation on it as if this plan had been applied.
+    /// The cluster. The scheduler adds the plan's stops and placements to it, so that a worker can decide the next
+    /// evaluation as if this plan had been applied.
     pub view: &'a mut ViewSnapshot,
-    /// The state index that all of this is from.
+    /// Index of the state that this input was read from.
     pub snapshot_index: u64,
-    /// The time, nanoseconds since 1970.
+    /// Current time in nanoseconds since 1970.
     pub now_ns: i64,
-    /// The decision is only told and never applied: what would happen if the job were registered so.
+    /// Whether the decision is only reported and never applied: it predicts the effect of registering the job.
     ///
-    /// Two things are told that are not done. A job that only launches children is placed as one of them
-    /// would be. And of a group with an update policy only so many allocations are replaced as the policy
-    /// allows at a time. A plan that is applied replaces all of them at once: replacing the others later
-    /// takes someone who watches the health of the first and has the job evaluated again, and without that
-    /// an update that began would never end.
+    /// A dry run differs in two ways. A job that only launches children is placed as one of its children would be. And
+    /// groups with an update policy replace only as many allocations as the policy allows at a time. A plan that is
+    /// applied replaces all of them at once: replacing the rest later would need a component that watches the health
+    /// of the first ones and evaluates the job again; without it, such an update would never finish.
     pub dry_run: bool,
 }
 
 impl<'a> ScheduleInput<'a> {
-    /// The job's row and version, unless nothing of the job is to run: it is purged or stopped, or it only
-    /// launches children.
+    /// Returns the job's row and version, or `None` if no allocation of the job should run: it is purged or stopped,
+    /// or it only launches children.
     pub(super) fn wanted(&self) -> Option<(&'a Job, &'a ScheduledJob)> {
         let runs = |row: &Job| !row.stop && (self.dry_run || !(row.periodic || row.parameterized));
         self.job_row.filter(|row| runs(row)).zip(self.job)
     }
 }
 
-/// The job that is to be scheduled.
+/// The job to schedule.
 pub enum Subject<'a> {
-    /// The job of this namespace and id as it is stored, if it is.
+    /// The stored job with this namespace and id, if it exists.
     Stored(&'a str, &'a str),
-    /// A job that is not stored: the row and the version that a registration would write. Its input is that of
-    /// a dry run.
+    /// A job that is not stored: the row and the version that a registration would write. Its input is for a dry run.
     Submitted(&'a Job, Arc<ScheduledJob>),
 }
 
-/// Reads the version of a job that a row stands for; `None` where its specification is not kept any more.
+/// Reads the version of a job given by a row; returns `None` if its specification is no longer stored.
 pub type ReadVersion<'a> = dyn Fn(&dyn Reader, &Job) -> Result<Option<Arc<ScheduledJob>>, Corrupt> + 'a;
 
-/// The rows and the view that a [`ScheduleInput`] refers to.
+/// The data that a [`ScheduleInput`] refers to.
 pub struct GatheredInput {
-    /// The job's row; `None` where the job is purged.
+    /// The job's row; `None` if the job is purged.
     pub job_row: Option<Job>,
-    /// The job's version that the row stands for.
+    /// The version of the job in `job_row`.
     pub job: Option<Arc<ScheduledJob>>,
-    /// All allocations of the job's id.
+    /// All allocations with the job's id.
     pub allocs: Vec<Allocation>,
     /// The cluster.
     pub view: ViewSnapshot,
-    /// The state index that all of this is from.
+    /// Index of the state that this data was read from.
     pub index: u64,
     versions: JobVersions,
     deployment: Option<Deployment>,
@@ -82,10 +80,10 @@ pub struct GatheredInput {
 }
 
 impl GatheredInput {
-    /// Reads what the subject is scheduled by. `reader` and `view` must be of one state.
+    /// Reads the data for scheduling the subject. `reader` and `view` must be of the same state.
     ///
     /// # Errors
-    /// Where the job's row or its present version cannot be decoded. Other rows that cannot are passed over.
+    /// Fails if the job's row or its current version cannot be decoded. Other undecodable rows are skipped.
     pub fn gather(
         reader: &dyn Reader,
         view: ViewSnapshot,
@@ -98,7 +96,7 @@ impl GatheredInput {
         };
         let index = read::applied_index(reader)?;
         let allocs = read::allocs_of_job(reader, namespace, id)?;
-        // One that cannot be decoded counts as none: it must not hold up its job for ever.
+        // Treat an undecodable deployment as missing: it must not block its job forever.
         let deployment = readable(read::latest_deployment(reader, namespace, id))?.flatten();
         let (job_row, job) = match subject {
             Subject::Stored(namespace, id) => {
@@ -118,7 +116,7 @@ impl GatheredInput {
         Ok(GatheredInput { job_row, job, allocs, view, index, versions, deployment, dry_run })
     }
 
-    /// The input of one decision on what was gathered.
+    /// Builds the input of one decision from this data.
     pub fn input<'a>(&'a mut self, eval: &'a Evaluation, now_ns: i64) -> ScheduleInput<'a> {
         ScheduleInput {
             eval,
@@ -135,7 +133,7 @@ impl GatheredInput {
     }
 }
 
-/// Reads the versions of the job of `row` by which the allocations run, but for the one that the row stands for.
+/// Reads the versions of the job that its allocations use, except the version in `row`.
 fn versions_in_use(
     reader: &dyn Reader,
     row: &Job,
@@ -149,7 +147,8 @@ fn versions_in_use(
         if !is_of_job || version == row.version || versions.contains_key(&version) {
             continue;
         }
-        // The specification outlives the row of its version, and the scheduler needs no more of it.
+        // The specification is kept longer than the row of its version, and the scheduler needs
+        // nothing else from that row.
         let row = Job { version, ..row.clone() };
         if let Some(job) = readable(read_version(reader, &row))?.flatten() {
             versions.insert(version, job);
@@ -158,10 +157,10 @@ fn versions_in_use(
     Ok(versions)
 }
 
-/// Reads the version of a job that a row stands for from the tables.
+/// Reads the version of a job given by a row from the tables.
 ///
 /// # Errors
-/// Where its specification cannot be decoded or parsed.
+/// Fails if its specification cannot be decoded or parsed.
 pub fn read_version(reader: &dyn Reader, row: &Job) -> Result<Option<Arc<ScheduledJob>>, Corrupt> {
     let spec = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?;
     let Some(spec) = spec else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! The scheduler: reconciles what a job wants with what there is, and places what is missing on the best
-//! of all nodes.
+//! The scheduler: compares a job's specification with its allocations, and places missing
+//! allocations on the best nodes.
 //!
-//! Everything here is a function of its arguments. `ClusterView` is what `apply` keeps in step;
-//! `PlanCheck` is what the plan applier and `apply` both ask whether a plan still fits.
+//! All functions here depend on their arguments only. `apply` keeps `ClusterView` up to date. The plan applier and
+//! `apply` both use `PlanCheck` to check whether a plan still fits.
 
 mod annotate;
 mod blocked;

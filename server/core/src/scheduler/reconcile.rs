@@ -1,5 +1,5 @@
-//! Compares what a job wants with the allocations that it has: what stays, what stops, what takes the new
-//! version in place, and what has to be placed.
+//! Compares a job's specification with its allocations: decides which ones stay, stop, or are updated in place, and
+//! which ones have to be placed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::job::{ScheduledGroup, ScheduledJob, UpdatePolicy};
 use super::view::{ClusterView, NodeCondition, is_client_terminal, is_server_terminal, is_terminal};
 use crate::job::JobKind;
 
-/// What is to be done about a job's allocations.
+/// The changes to a job's allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Reconciled<'a> {
     pub(crate) stops: Vec<Stop<'a>>,
@@ -19,7 +19,7 @@ pub(crate) struct Reconciled<'a> {
     pub(crate) groups: Vec<GroupWork<'a>>,
 }
 
-/// An allocation that stops.
+/// An allocation to stop.
 #[derive(Debug)]
 pub(crate) struct Stop<'a> {
     pub(crate) alloc: &'a Allocation,
@@ -34,78 +34,78 @@ pub(crate) enum StopReason {
     Updating,
 }
 
-/// What is to be done for a group.
+/// The changes to a group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupWork<'a> {
-    /// Live allocations that stay, among them those that take the new version in place.
+    /// Live allocations that stay, including those updated in place.
     pub(crate) kept: Vec<&'a Allocation>,
     pub(crate) in_place: Vec<&'a Allocation>,
-    /// Allocations that are to be replaced by new ones of their names; they stop if that succeeds.
+    /// Allocations to replace by new ones with the same name. They stop only if the replacement is placed.
     pub(crate) destructive: Vec<&'a Allocation>,
-    /// Allocations that are to be replaced too, but not before others of the update are healthy.
+    /// Allocations to replace later, after others of the update are healthy.
     pub(crate) waiting: Vec<&'a Allocation>,
     pub(crate) place: Vec<Place<'a>>,
-    /// How many allocations are left as they are, beside those that wait.
+    /// Number of unchanged allocations, except `waiting`.
     pub(crate) ignored: usize,
 }
 
 impl GroupWork<'_> {
-    /// How many allocations take a new version.
+    /// Returns how many allocations get a new version.
     pub(crate) fn updates(&self) -> usize {
         self.in_place.len() + self.destructive.len() + self.waiting.len()
     }
 
-    /// How many allocations become part of a deployment of the version.
+    /// Returns how many allocations become part of a deployment of the version.
     pub(crate) fn desired_total(&self) -> usize {
         self.updates() + self.place.len()
     }
 }
 
-/// An allocation that is missing.
+/// A missing allocation.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) name_index: u32,
-    /// The lost or failed one whose place it takes.
+    /// The lost or failed allocation that it replaces.
     pub(crate) previous: Option<&'a Allocation>,
 }
 
-/// What an allocation is to the job.
+/// Classification of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It runs, or is about to.
+    /// Running or about to run.
     Live,
-    /// It failed; rescheduling decides whether it is replaced, so it keeps its name.
+    /// Failed. Keeps its name, because the reschedule policy decides whether it is replaced.
     Failed,
-    /// It failed, and is to be placed anew whatever its policy says.
+    /// Failed, and to be replaced regardless of the policy.
     Rescheduled,
-    /// A batch allocation that did its work: it is never done again.
+    /// Completed batch allocation, which is never run again.
     Done,
-    /// Its node is down or gone.
+    /// On a node that is down or gone.
     Lost,
-    /// It is of no account; another may take its name.
+    /// Ended and irrelevant; another allocation may take its name.
     Over,
 }
 
-/// What the reconciler looks at.
+/// The reconciler's input.
 pub(crate) struct Wanted<'a, 'j> {
     pub(crate) job: &'j ScheduledJob,
     pub(crate) view: &'a ClusterView,
-    /// Versions of the job, to compare that of an allocation with.
+    /// Versions of the job, to compare those of allocations with.
     pub(crate) versions: &'a JobVersions,
-    /// How updates are paced.
+    /// How fast updates proceed.
     pub(crate) pace: Pace<'a>,
 }
 
 /// How many destructive updates one evaluation makes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace<'a> {
-    /// All of them.
+    /// All at once.
     AtOnce,
-    /// As many as the groups' update policies allow, with this deployment under way.
+    /// As many as the groups' update policies allow, given the active deployment.
     Rolling(Option<&'a Deployment>),
 }
 
-/// Everything stops: the job is stopped or gone.
+/// Stops all allocations of a job that is stopped or purged.
 pub(crate) fn stop_all<'a>(allocs: &'a [Allocation], view: &ClusterView) -> Reconciled<'a> {
     let stops = allocs.iter().filter(|alloc| !is_client_terminal(alloc)).filter_map(|alloc| {
         let reason = if is_on_lost_node(alloc, view) { StopReason::Lost } else { StopReason::NotNeeded };
@@ -135,7 +135,7 @@ impl<'j> Wanted<'_, 'j> {
             let work = self.group(index, group, &allocs, feasibility, &mut reconciled.stops);
             reconciled.groups.push(work);
         }
-        // What is left belongs to groups that the job does not have any more.
+        // The remaining allocations belong to groups that the job no longer has.
         let unwanted = by_group.into_values().flatten().filter(|(_, fate)| *fate == Fate::Live);
         reconciled.stops.extend(unwanted.map(|(alloc, _)| Stop { alloc, reason: StopReason::NotNeeded }));
         reconciled
@@ -152,7 +152,7 @@ impl<'j> Wanted<'_, 'j> {
 
     fn fate(&self, alloc: &Allocation) -> Fate {
         let is_batch = self.is_batch();
-        // A batch job that was changed runs again.
+        // A changed batch job runs again.
         if is_batch && self.is_of_older_version(alloc) && is_client_terminal(alloc) {
             return Fate::Over;
         }
@@ -161,7 +161,7 @@ impl<'j> Wanted<'_, 'j> {
         }
         let lost = is_on_lost_node(alloc, self.view);
         if is_server_terminal(alloc) {
-            // Its node will never say that it stopped.
+            // A lost node will never report that the allocation stopped.
             return if lost { Fate::Lost } else { Fate::Over };
         }
         match alloc.client_status() {
@@ -207,14 +207,14 @@ impl<'j> Wanted<'_, 'j> {
         work.ignored = left - work.updates() + self.ended_of_older_versions(allocs);
         if let (Pace::Rolling(deployment), Some(policy)) = (self.pace, &group.update) {
             let limit = rolling_limit(policy, &group.name, allocs, deployment);
-            // What is placed comes first.
+            // Placements count against the limit first.
             let now = limit.saturating_sub(work.place.len()).min(work.destructive.len());
             work.waiting = work.destructive.split_off(now);
         }
         work
     }
 
-    /// What an older version of a batch job has ended; a service's is of no account.
+    /// Counts terminal allocations of older versions of a batch job. Those of a service are ignored.
     fn ended_of_older_versions(&self, allocs: &[(&Allocation, Fate)]) -> usize {
         let is_ended = |(alloc, fate): &&(&Allocation, Fate)| {
             *fate != Fate::Done && self.is_of_older_version(alloc) && is_terminal(alloc)
@@ -222,8 +222,8 @@ impl<'j> Wanted<'_, 'j> {
         if self.is_batch() { allocs.iter().filter(is_ended).count() } else { 0 }
     }
 
-    /// Takes those out that are more than the group wants: failed services first (nothing is lost with
-    /// them), then second bearers of a name, then the highest names.
+    /// Removes and returns the allocations beyond the group's count: first failed ones of a service (nothing is lost
+    /// with them) and duplicates of a name, then those with the highest name indexes.
     fn split_surplus<'a>(
         &self,
         counted: &mut Vec<(&'a Allocation, Fate)>,
@@ -250,7 +250,7 @@ impl<'j> Wanted<'_, 'j> {
         surplus
     }
 
-    /// Whether the allocation stays as it is, takes the new version in place, or is replaced.
+    /// Decides whether the allocation stays as it is, is updated in place, or is replaced.
     fn sort_in<'a>(
         &self,
         index: usize,
@@ -274,7 +274,7 @@ impl<'j> Wanted<'_, 'j> {
         let same_shape =
             old.is_some_and(|old| old.group(&group.name).is_some_and(|(_, old)| old.shape == group.shape));
         if fate == Fate::Failed {
-            // A failed service gets another chance with a version that starts it anew.
+            // Give a failed service allocation another chance if the new version replaces it.
             if !same_shape {
                 work.destructive.push(alloc);
             }
@@ -290,8 +290,8 @@ impl<'j> Wanted<'_, 'j> {
     }
 }
 
-/// How many allocations of the group may be replaced now: as many as the policy allows at a time, less
-/// those of the deployment under way that are not healthy yet.
+/// Returns how many allocations of the group may be replaced now: the policy's limit minus the allocations of the
+/// active deployment that are not healthy yet.
 fn rolling_limit(
     policy: &UpdatePolicy,
     group: &str,
@@ -306,7 +306,7 @@ fn rolling_limit(
     policy.parallel_max.saturating_sub(unhealthy)
 }
 
-/// By name; among bearers of one name the one that is done, then live ones, then the older.
+/// Sort key: by name index; allocations with the same name by completed, live, others, then by age.
 fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
     let rank = match fate {
         Fate::Done => 0,
@@ -316,7 +316,7 @@ fn keeping_order(alloc: &Allocation, fate: Fate) -> (u32, u8, u64, Vec<u8>) {
     (alloc.name_index, rank, alloc.create_index, alloc.id.clone())
 }
 
-/// By name, the latest bearer that is lost or to be placed anew, and that nothing has replaced yet.
+/// Returns, for each name index, the latest allocation that is lost or to be rescheduled and has no replacement yet.
 fn latest_missing<'a>(allocs: &[(&'a Allocation, Fate)]) -> BTreeMap<u32, &'a Allocation> {
     let mut latest: BTreeMap<u32, &Allocation> = BTreeMap::new();
     for (alloc, fate) in allocs {
@@ -333,13 +333,13 @@ fn latest_missing<'a>(allocs: &[(&'a Allocation, Fate)]) -> BTreeMap<u32, &'a Al
     latest
 }
 
-/// Whether the allocation has not ended by its own account, and its node is down or gone.
+/// Returns whether the allocation has not ended by itself and its node is down or gone.
 fn is_on_lost_node(alloc: &Allocation, view: &ClusterView) -> bool {
     let condition = view.condition(&alloc.node_id);
     !is_client_terminal(alloc) && matches!(condition, NodeCondition::Unknown | NodeCondition::Down)
 }
 
-/// Whether all tasks ended well. (Tasks say so before the allocation as a whole does.)
+/// Returns whether all tasks ended successfully. (Tasks report this before the allocation's status changes.)
 fn ran_successfully(alloc: &Allocation) -> bool {
     if alloc.task_states.is_empty() {
         return alloc.client_status() == ClientStatus::Complete;

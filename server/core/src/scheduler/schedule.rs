@@ -1,4 +1,4 @@
-//! One evaluation, decided: from a job, its allocations and a view to a plan and the evaluation's end.
+//! Decides one evaluation: turns a job, its allocations and a view into a plan and the final evaluation.
 
 use std::collections::BTreeMap;
 
@@ -17,44 +17,44 @@ use super::reconcile::{Pace, Reconciled, Stop, StopReason, Wanted, stop_all};
 use super::view::{ClusterView, Usage};
 use crate::job::JobKind;
 
-/// How an evaluation ended, if its plan is applied whole.
+/// How an evaluation ends if its plan is applied completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It is complete; what could not be placed waits in `Decision.blocked`.
+    /// The evaluation is complete; `Decision.blocked` waits for what could not be placed.
     Complete,
-    /// It was a blocked evaluation and stays one: there is still not room for all.
+    /// The evaluation was blocked and stays blocked: there is still not room for all allocations.
     Blocked,
-    /// It cannot be decided; its description says why.
+    /// The evaluation cannot be decided; its description tells the reason.
     Failed,
-    /// It failed since it would cost more than one may; its description says so.
+    /// The evaluation failed because it exceeded its budget; its description says so.
     OverBudget,
 }
 
-/// What the scheduler decided.
+/// The scheduler's decision on an evaluation.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// What is to be changed; perhaps nothing (see `plan_is_empty`).
+    /// The changes to make, possibly none (see `plan_is_empty`).
     pub plan: Plan,
-    /// The evaluation as it ends if the plan is applied whole.
+    /// The evaluation as it ends if the plan is applied completely.
     pub eval: Evaluation,
     /// A new evaluation that waits for room for what could not be placed.
     pub blocked: Option<Evaluation>,
-    /// How it ends.
+    /// How the evaluation ends.
     pub ending: Ending,
-    /// What was found out about classes of nodes.
+    /// Feasibility results per node class.
     pub eligibility: Eligibility,
-    /// What becomes of each group's allocations, counted.
+    /// Counts of changes for each group.
     pub desired_updates: BTreeMap<String, DesiredUpdates>,
 }
 
 impl Decision {
-    /// Whether there is nothing to apply.
+    /// Returns whether there is nothing to apply.
     pub fn plan_is_empty(&self) -> bool {
         plan_is_empty(&self.plan)
     }
 
-    /// Whether there is nothing to write at all: the evaluation was blocked and stays so, for the reasons that
-    /// its row (`written`) tells.
+    /// Returns whether nothing needs to be written: the evaluation stays blocked, for the reasons that its stored row
+    /// (`written`) already lists.
     pub fn stays_as_written(&self, written: &Evaluation) -> bool {
         self.ending == Ending::Blocked
             && self.plan_is_empty()
@@ -63,7 +63,7 @@ impl Decision {
     }
 }
 
-/// Whether a plan changes nothing: neither allocations nor deployments.
+/// Returns whether a plan changes neither allocations nor deployments.
 pub fn plan_is_empty(plan: &Plan) -> bool {
     plan.place.is_empty()
         && plan.stop.is_empty()
@@ -72,19 +72,19 @@ pub fn plan_is_empty(plan: &Plan) -> bool {
         && plan.deployment_updates.is_empty()
 }
 
-/// What was found out on the way to a decision.
+/// Results of an evaluation besides its plan.
 #[derive(Default)]
 struct Findings {
     eligibility: Eligibility,
     desired_updates: BTreeMap<String, DesiredUpdates>,
-    /// The steps of the evaluation were used up before all was looked at.
+    /// Whether the evaluation's budget was used up before everything was checked.
     is_over_budget: bool,
 }
 
-/// Decides an evaluation. Equal inputs and equal ids give equal decisions, on every server.
+/// Decides an evaluation. Equal inputs and equal ids give equal decisions on every server.
 ///
-/// When the plan is refused in part, the caller takes a newer view and newer rows and decides again, as
-/// often as `PlanAttempts` allows; then `evaluations::attempts_exhausted` ends it.
+/// If the plan is partly refused, the caller reads newer state and decides again, as often as `PlanAttempts` allows.
+/// After that, `evaluations::attempts_exhausted` ends the evaluation.
 pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     let ScheduleInput { snapshot_index, now_ns, .. } = input;
     let mut eval = Evaluation { snapshot_index, modify_time_ns: now_ns, ..input.eval.clone() };
@@ -125,7 +125,7 @@ pub fn schedule(mut input: ScheduleInput<'_>, ids: &mut Ids<'_>) -> Decision {
     end(plan, eval, deployment_id, findings, ids)
 }
 
-/// A plan that changes nothing yet.
+/// Returns a plan without changes.
 fn empty_plan(eval: &Evaluation) -> Plan {
     Plan {
         eval_id: eval.id.clone(),
@@ -137,7 +137,7 @@ fn empty_plan(eval: &Evaluation) -> Plan {
     }
 }
 
-/// Reconciles and places; the evaluation takes the counts.
+/// Reconciles and places the job's groups. Writes the counts to the evaluation.
 fn decide(
     input: &mut ScheduleInput<'_>,
     (row, job): (&Job, &ScheduledJob),
@@ -154,14 +154,14 @@ fn decide(
     plan.deployment = rollout.begin(row, job, &reconciled.groups, allocs, ids);
     let deployment = plan.deployment.clone();
     let deployment = deployment.as_ref().or_else(|| rollout.current());
-    // What stops makes room for what is placed.
+    // Apply the stops first: they free capacity for the placements.
     write_stops(&reconciled, view, plan);
     for alloc in reconciled.groups.iter().flat_map(|work| &work.in_place) {
         plan.update.push(PlanUpdate {
             alloc_id: alloc.id.clone(),
             job_version: job.version,
             eval_id: eval.id.clone(),
-            // An update in place never changes what the allocation takes.
+            // An update in place never changes the allocation's resources.
             resources: None,
             deployment_id: deployment::id_for(deployment, &alloc.task_group),
         });
@@ -191,8 +191,7 @@ fn decide(
     }
 }
 
-/// Ends the evaluation. One that is complete names the latest deployment of its job; one that stays blocked
-/// has done nothing for it.
+/// Ends the evaluation. A complete one names the latest deployment of its job; one that stays blocked does not.
 fn end(
     plan: Plan,
     mut eval: Evaluation,
@@ -236,7 +235,7 @@ fn write_stops(reconciled: &Reconciled<'_>, view: &mut ClusterView, plan: &mut P
     }
 }
 
-/// The plan's words for a stop, those that Nomad's clients know.
+/// Builds the plan's row for a stop, with Nomad's descriptions.
 pub(crate) fn plan_stop(stop: &Stop<'_>) -> PlanStop {
     let (description, client_status) = match stop.reason {
         StopReason::Rescheduled => ("alloc was rescheduled because it failed", ClientStatus::Unspecified),

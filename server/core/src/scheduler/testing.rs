@@ -1,5 +1,5 @@
-//! A small cluster for tests: nodes, one job in its versions, its allocations, and an `apply` that takes
-//! plans as the real one does.
+//! A small cluster for tests: nodes, one job with its versions, its allocations, and an `apply`
+//! that applies plans like the real one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) fn id(number: u64) -> Vec<u8> {
     id
 }
 
-/// 4000 MHz, 8000 MB, 100,000 MB of disk, raw_exec, in dc1.
+/// Returns a node with 4000 MHz, 8000 MB of memory, 100,000 MB of disk and the driver raw_exec, in dc1.
 pub(crate) fn node(number: u64) -> Node {
     let network = NetworkResource { device: "eth0".into(), ip: "10.0.0.1".into(), ..Default::default() };
     let mut node = Node {
@@ -65,7 +65,7 @@ pub(crate) fn constraint(left: &str, operand: &str, right: &str) -> Constraint {
     Constraint { left: left.into(), operand: operand.into(), right: right.into() }
 }
 
-/// A group's network with so many dynamic ports, and these static ones.
+/// Returns a group's network with `dynamic` dynamic ports and these static ones.
 pub(crate) fn ports(dynamic: usize, fixed: &[i64]) -> NetworkAsk {
     let port = |label: String, value| PortAsk { label, value, ..Default::default() };
     NetworkAsk {
@@ -83,7 +83,7 @@ pub(crate) struct World {
     pub(crate) spec: JobSpec,
     pub(crate) purged: bool,
     pub(crate) dry_run: bool,
-    /// In the order in which they were made.
+    /// In order of creation.
     pub(crate) deployments: Vec<Deployment>,
     versions: BTreeMap<(u64, u64), Arc<ScheduledJob>>,
     drawn: u64,
@@ -91,7 +91,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// So many equal nodes, and a job of this type without groups.
+    /// Builds a world with `nodes` equal nodes and a job of this type without groups.
     pub(crate) fn new(nodes: u64, job_type: &str) -> World {
         let row = Job {
             namespace: "default".into(),
@@ -135,7 +135,7 @@ impl World {
         self.put_node(node);
     }
 
-    /// A new version of the job.
+    /// Changes the job and increments its version.
     pub(crate) fn change_job(&mut self, change: impl FnOnce(&mut Job, &mut JobSpec)) {
         self.compiled();
         change(&mut self.row, &mut self.spec);
@@ -193,7 +193,7 @@ impl World {
         decision
     }
 
-    /// Takes the plan as `apply` does; panics where the plan check refuses any of it.
+    /// Applies the plan like the real `apply`; panics if the plan check refuses any part of it.
     pub(crate) fn apply(&mut self, plan: &Plan) {
         let verdict = PlanCheck::new(&self.view).verdict(plan, &mut |id| self.allocs.get(id).cloned());
         assert!(verdict.refused.is_empty(), "refused: {:?}", verdict.refused);
@@ -247,14 +247,14 @@ impl World {
         self.change_alloc(id, |alloc| alloc.set_client_status(status));
     }
 
-    /// Decides and applies.
+    /// Decides an evaluation and applies its plan.
     pub(crate) fn settle(&mut self) -> Decision {
         let decision = self.decide();
         self.apply(&decision.plan);
         decision
     }
 
-    /// Live allocations of a group by name index.
+    /// Returns the live allocations of a group, ordered by name index.
     pub(crate) fn live(&self, group: &str) -> Vec<&Allocation> {
         let live = self.allocs.values().filter(|alloc| alloc.task_group == group && !is_terminal(alloc));
         let mut live: Vec<&Allocation> = live.collect();

@@ -1,5 +1,5 @@
-//! How many nodes and allocations there are by status: counted with every change and kept beside the tables, so that
-//! nobody has to go through them to tell.
+//! Numbers of nodes and allocations by status. They are updated with every change and kept in
+//! memory, so that no one has to scan the tables.
 
 use ordu_proto::state::{Allocation, ClientStatus, Node, NodeStatus};
 
@@ -12,23 +12,23 @@ const CLIENT_STATUSES: [ClientStatus; 5] = [
     ClientStatus::Lost,
 ];
 
-/// Counts of rows that can be decoded. No part of the state: it follows from the tables.
+/// Counts of decodable rows. Derived from the tables, not part of the replicated state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     nodes: [u64; NODE_STATUSES.len()],
     allocs: [u64; CLIENT_STATUSES.len()],
-    /// Nodes that take no new allocations because someone said so; those that are drained among them.
+    /// Nodes that an operator made ineligible for new allocations, including the draining ones.
     pub nodes_ineligible: u64,
-    /// Nodes that are drained.
+    /// Draining nodes.
     pub nodes_draining: u64,
 }
 
 impl Census {
-    /// A node's row before and after a change; `None` stands for one that is not there.
+    /// Applies a change of a node's row from `old` to `new` (`None`: no row).
     pub fn node_changed(&mut self, old: Option<&Node>, new: Option<&Node>) {
         for (node, count) in [(old, Count::Less), (new, Count::More)] {
             let Some(node) = node else { continue };
-            // What is not said yet is the first of them, as the API tells it.
+            // An unspecified status counts as the first one, as in the API.
             let at = NODE_STATUSES.iter().position(|status| *status == node.status()).unwrap_or(0);
             count.apply(&mut self.nodes[at]);
             if node.ineligible || node.drain {
@@ -40,7 +40,7 @@ impl Census {
         }
     }
 
-    /// An allocation's row before and after a change; `None` stands for one that is not there.
+    /// Applies a change of an allocation's row from `old` to `new` (`None`: no row).
     pub fn alloc_changed(&mut self, old: Option<&Allocation>, new: Option<&Allocation>) {
         for (alloc, count) in [(old, Count::Less), (new, Count::More)] {
             let Some(status) = alloc.map(Allocation::client_status) else { continue };
@@ -49,12 +49,12 @@ impl Census {
         }
     }
 
-    /// How many nodes there are of each status.
+    /// Returns the number of nodes of each status.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeStatus, u64)> {
         NODE_STATUSES.into_iter().zip(self.nodes)
     }
 
-    /// How many allocations there are of each client status.
+    /// Returns the number of allocations of each client status.
     pub fn allocs(&self) -> impl Iterator<Item = (ClientStatus, u64)> {
         CLIENT_STATUSES.into_iter().zip(self.allocs)
     }

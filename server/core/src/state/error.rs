@@ -1,52 +1,52 @@
-//! The one way that reading state can fail: what is stored is not what was written.
+//! The error of reading the state: the storage fails, or its content is not what was written.
 
 use super::Table;
 
-/// What of the storage is at fault.
+/// The extent of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The disk or the database on it: nothing that is read here can be relied on, and the server must stop.
+    /// The disk or the database: nothing read from it can be trusted, and the server must stop.
     Storage,
-    /// One row: its bytes are the ones that were stored and cannot be decoded, or it names a row that is not
-    /// there. Whoever needs that row fails; all others go on without it.
+    /// A single row: its stored bytes cannot be decoded, or it refers to a missing row. Operations that need the row
+    /// fail; all others continue without it.
     Row,
 }
 
-/// Storage failed or holds bytes that no release of Ordu wrote.
+/// The storage failed, or it holds bytes that no release of Ordu wrote.
 #[derive(Debug, thiserror::Error)]
 #[error("table {table}: {reason}")]
 pub struct Corrupt {
-    /// How much is at fault.
+    /// Extent of the fault.
     pub fault: Fault,
-    /// The table read.
+    /// Name of the table being read.
     pub table: &'static str,
-    /// What was found.
+    /// Description of the fault.
     pub reason: String,
 }
 
 impl Corrupt {
-    /// The storage failed while `table` was read.
+    /// Builds the error for a failed read of `table`.
     pub fn storage(table: Table, reason: impl std::fmt::Display) -> Self {
         Self { fault: Fault::Storage, table: table.name(), reason: reason.to_string() }
     }
 
-    /// A row of `table` cannot be what was written. All others are read by what the rows of [`Table::Meta`]
-    /// say, so a fault in one of those is one of the storage.
+    /// Builds the error for a malformed row of `table`. In [`Table::Meta`] this is a fault of the storage, because all
+    /// other tables depend on its rows.
     pub fn row(table: Table, reason: impl std::fmt::Display) -> Self {
         let fault = if table == Table::Meta { Fault::Storage } else { Fault::Row };
         Self { fault, table: table.name(), reason: reason.to_string() }
     }
 
-    /// Whether others may go on without what was to be read.
+    /// Returns whether operations that do not need the row may continue.
     pub fn is_row(&self) -> bool {
         self.fault == Fault::Row
     }
 }
 
-/// What a read gives, or nothing where a row cannot be decoded: for whoever goes on without that row.
+/// Turns the error for an unreadable row into `None`, for callers that continue without the row.
 ///
 /// # Errors
-/// A fault of the storage.
+/// Fails if the storage failed.
 pub fn readable<T>(read: Result<T, Corrupt>) -> Result<Option<T>, Corrupt> {
     match read {
         Ok(found) => Ok(Some(found)),

@@ -1,15 +1,15 @@
-//! Hashes that equal logs make equal on every server: one of the whole state, and one that goes with `apply`.
+//! Hashes that are equal on all servers that applied the same log: one of the whole state, and a chain over all writes.
 
 use sha2::{Digest, Sha256};
 
 use super::{Corrupt, Reader, Table, Tx, key};
 
-/// A hash of all that entries have written so far, one hash upon the other. Two servers that have applied the same
-/// entries and have different ones hold different states, and always will.
+/// A hash chain over all writes of all entries. If the chains of two servers that have applied the same entries
+/// differ, then some entry has written different rows on them.
 pub type Chain = [u8; 32];
 
-/// The chain after what the entry under way in `tx` has written: SHA-256 over the chain before it and its rows in
-/// the order of tables and keys, the removed ones too.
+/// Returns the chain after the current entry of `tx`: SHA-256 over the previous chain and the entry's writes and
+/// removals, in the order of tables and keys.
 pub fn chain_after(before: &Chain, tx: &Tx<'_>) -> Chain {
     let mut hasher = Sha256::new();
     hasher.update(before);
@@ -23,16 +23,16 @@ pub fn chain_after(before: &Chain, tx: &Tx<'_>) -> Chain {
     hasher.finalize().into()
 }
 
-/// The chain as it is stored; that of a new cluster is all zeros.
+/// Returns the stored chain; all zeros for a new cluster.
 pub fn chain(reader: &dyn Reader) -> Result<Chain, Corrupt> {
     let Some(bytes) = reader.get(Table::Meta, key::meta::CHAIN)? else { return Ok(Chain::default()) };
     let length = bytes.len();
     bytes.try_into().map_err(|_| Corrupt::row(Table::Meta, format!("a chained hash of {length} bytes")))
 }
 
-/// SHA-256 over every table's rows in order, but for the raft positions (log ids and membership): those
-/// are the servers' own bookkeeping and move without the state moving. An empty table of a later feature level than the
-/// first counts for nothing, since servers of an older release do not have it.
+/// Computes SHA-256 over the rows of all tables in order, except the Raft positions (log ids and membership), which
+/// each server keeps for itself and which change without the state changing. Skips empty tables of later feature
+/// levels than the first, because servers of an older release do not have them.
 pub fn state_hash(reader: &dyn Reader) -> Result<[u8; 32], Corrupt> {
     let mut hasher = Sha256::new();
     for table in Table::ALL {

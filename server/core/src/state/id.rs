@@ -1,18 +1,18 @@
-//! Ids as the UUIDs that the API shows: their marks and their text.
+//! Ids as UUIDs: version bits and text form.
 
 use std::fmt::{self, Display};
 
 use super::Id;
 
-/// Random bytes, or a part of a hash, as an id: marked as a random UUID (version 4 of RFC 9562), since clients may look at
-/// the marks.
+/// Turns random bytes or a part of a hash into an id by setting the version and variant bits of a random UUID (version
+/// 4 of RFC 9562), since clients may check them.
 pub fn marked_as_uuid(mut bytes: Id) -> Id {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     bytes
 }
 
-/// An id in the API's spelling: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+/// Displays an id as the API does: hexadecimal digits in groups of 8, 4, 4, 4 and 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdText<'a>(pub &'a [u8]);
 
@@ -28,7 +28,7 @@ impl Display for IdText<'_> {
     }
 }
 
-/// The id that a text spells in full; either case is read.
+/// Parses a complete id in the API's text form, in upper or lower case.
 pub fn parse_id(text: &str) -> Option<Id> {
     let bytes = text.as_bytes();
     if bytes.len() != 36 {

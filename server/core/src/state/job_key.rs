@@ -1,8 +1,8 @@
-//! The key by which collections and channels know a job.
+//! The identity of a job in collections and channels.
 
 use ordu_proto::state::{Allocation, Evaluation, Job};
 
-/// A job's namespace and its id, which is unique there.
+/// A job's namespace and id. The id is unique within the namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey {
     /// The namespace.
@@ -12,7 +12,7 @@ pub struct JobKey {
 }
 
 impl JobKey {
-    /// The key of the job of this id.
+    /// Builds the key of a job.
     pub fn new(namespace: impl Into<String>, id: impl Into<String>) -> JobKey {
         JobKey { namespace: namespace.into(), id: id.into() }
     }
@@ -24,14 +24,14 @@ impl From<&Job> for JobKey {
     }
 }
 
-/// The job that an evaluation is of.
+/// Identifies the evaluation's job.
 impl From<&Evaluation> for JobKey {
     fn from(eval: &Evaluation) -> JobKey {
         JobKey::new(&eval.namespace, &eval.job_id)
     }
 }
 
-/// The job that an allocation is of.
+/// Identifies the allocation's job.
 impl From<&Allocation> for JobKey {
     fn from(alloc: &Allocation) -> JobKey {
         JobKey::new(&alloc.namespace, &alloc.job_id)

@@ -1,6 +1,6 @@
-//! Keys of the tables: typed, big-endian, the namespace first in every key that a job owns.
+//! Typed keys of the tables. Numbers are big-endian; the keys of a job and its rows begin with the namespace.
 //!
-//! A string inside a key ends with a zero byte; names with a zero byte are refused where they enter.
+//! A string inside a key ends with a zero byte. Requests and commands with a zero byte in a name are refused.
 
 use super::Id;
 
@@ -8,15 +8,15 @@ use super::Id;
 pub mod meta {
     /// `ClusterMeta`.
     pub const CLUSTER: &[u8] = b"cluster";
-    /// [`ordu_proto::state::AutopilotConfig`]; not there before it was set.
+    /// [`ordu_proto::state::AutopilotConfig`]; absent until it is set.
     pub const AUTOPILOT: &[u8] = b"autopilot";
-    /// The raft log id applied last (`ordu.raft.LogId`); written by the store with every batch.
+    /// The Raft log id applied last (`ordu.raft.LogId`); the store writes it with every batch.
     pub const APPLIED: &[u8] = b"applied";
     /// The membership applied last (`ordu.raft.StoredMembership`).
     pub const MEMBERSHIP: &[u8] = b"membership";
-    /// What this server's raft log had synced of that (`ordu.raft.LogRecord`).
+    /// The synced end of this server's Raft log when the batch was applied (`ordu.raft.LogRecord`).
     pub const LOG_SYNCED: &[u8] = b"log-synced";
-    /// [`super::super::hash::Chain`]: of all that entries wrote.
+    /// [`super::super::hash::Chain`], the hash chain over the writes of all entries.
     pub const CHAIN: &[u8] = b"chain";
     /// [`super::super::TableIndexes`].
     pub const INDEXES: &[u8] = b"indexes";
@@ -28,13 +28,13 @@ fn with_string(mut key: Vec<u8>, text: &str) -> Vec<u8> {
     key
 }
 
-/// All of a namespace, in the tables whose keys begin with one.
+/// Returns the prefix of all keys of a namespace, in tables whose keys begin with one.
 pub fn namespace(namespace: &str) -> Vec<u8> {
     with_string(Vec::with_capacity(namespace.len() + 1), namespace)
 }
 
-/// A job, in `Jobs` and `JobSummaries`. The id stands last and without an end, so that the keys of
-/// a namespace are in the order of the ids and a prefix of an id is a prefix of the key.
+/// Returns the key of a job in `Jobs` and `JobSummaries`. The id comes last without a terminator, so that a
+/// namespace's keys are ordered by id and a prefix of an id gives a prefix of the key.
 pub fn job(namespace: &str, job_id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(namespace.len() + job_id.len() + 1);
     key.extend_from_slice(namespace.as_bytes());
@@ -43,27 +43,27 @@ pub fn job(namespace: &str, job_id: &str) -> Vec<u8> {
     key
 }
 
-/// The namespace and the id in a job's key; `None` where it is none.
+/// Splits a job's key into namespace and id; `None` if the key is malformed.
 pub fn job_names(key: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(key).ok()?.split_once('\0')
 }
 
-/// All that a job owns, in the tables where something follows the job id.
+/// Returns the prefix of all rows that a job owns, in tables whose keys continue after the job id.
 pub fn of_job(namespace: &str, job_id: &str) -> Vec<u8> {
     let mut key = job(namespace, job_id);
     key.push(0);
     key
 }
 
-/// A version of a job in `JobVersions`; newer versions come first.
+/// Returns the key of a job version in `JobVersions`. Newer versions sort first.
 pub fn job_version(namespace: &str, job_id: &str, version: u64) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(&(u64::MAX - version).to_be_bytes());
     key
 }
 
-/// A specification in `JobSpecs` and `SpecUses`. The create index keeps apart jobs that had the same id one after
-/// the other: allocations of the former may outlive it.
+/// Returns the key of a specification in `JobSpecs` and `SpecUses`. The create index distinguishes successive jobs
+/// with the same id: allocations of the former job may outlive it.
 pub fn job_spec(namespace: &str, job_id: &str, job_create_index: u64, version: u64) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(&job_create_index.to_be_bytes());
@@ -71,7 +71,7 @@ pub fn job_spec(namespace: &str, job_id: &str, job_create_index: u64, version: u
     key
 }
 
-/// A deployment of a job, in `DeploymentsByJob`, in the order in which they were made.
+/// Returns the key of a job's deployment in `DeploymentsByJob`, ordered by creation.
 pub fn deployment_by_job(namespace: &str, job_id: &str, create_index: u64, id: &[u8]) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(&create_index.to_be_bytes());
@@ -79,31 +79,31 @@ pub fn deployment_by_job(namespace: &str, job_id: &str, create_index: u64, id: &
     key
 }
 
-/// Something with an id that a job owns: `EvalsByJob`, `AllocsByJob`.
+/// Returns the key of a job's evaluation or allocation in `EvalsByJob` or `AllocsByJob`.
 pub fn by_job(namespace: &str, job_id: &str, id: &[u8]) -> Vec<u8> {
     let mut key = of_job(namespace, job_id);
     key.extend_from_slice(id);
     key
 }
 
-/// Something with an id that something else with an id owns: `AllocsByNode`, `AllocsByEval`.
+/// Returns the key of an allocation in `AllocsByNode` or `AllocsByEval`, under the id of its node or evaluation.
 pub fn by_id(owner: &[u8], id: &[u8]) -> Vec<u8> {
     [owner, id].concat()
 }
 
-/// A child that was dispatched with a token, in `ChildrenByToken`.
+/// Returns the key of a dispatched child in `ChildrenByToken`.
 pub fn by_token(namespace: &str, parent_id: &str, token: &str) -> Vec<u8> {
     let mut key = of_job(namespace, parent_id);
     key.extend_from_slice(token.as_bytes());
     key
 }
 
-/// A log index, in `Requests`.
+/// Returns the key of an answered request in `Requests`, from its log index.
 pub fn index(index: u64) -> Vec<u8> {
     index.to_be_bytes().to_vec()
 }
 
-/// The first key after all keys that begin with `prefix`; `None` where there is no such key.
+/// Returns the first key after all keys that begin with `prefix`, or `None` if there is none.
 pub fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
@@ -111,12 +111,12 @@ pub fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-/// The first key after `key` alone: none is between them.
+/// Returns the key that directly follows `key`.
 pub fn after(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }
 
-/// The last sixteen bytes of a key, where a key ends with an id.
+/// Returns the last sixteen bytes of a key that ends with an id.
 pub fn trailing_id(key: &[u8]) -> Option<Id> {
     key.last_chunk::<16>().copied()
 }

@@ -1,4 +1,4 @@
-//! Tables in memory: the twin of RocksDB for simulations and for tests of commands.
+//! Tables in memory: replaces RocksDB in simulations and in tests of commands.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ pub struct MemoryTables {
 }
 
 impl MemoryTables {
-    /// Takes in what a transaction wrote.
+    /// Applies the writes of a transaction.
     pub fn commit(&mut self, writes: impl IntoIterator<Item = Write>) {
         for write in writes {
             match write.value {
@@ -23,14 +23,14 @@ impl MemoryTables {
         }
     }
 
-    /// All rows, in the order of tables and keys.
+    /// Returns all rows, in the order of tables and keys.
     pub fn iter(&self) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
         self.rows.iter().map(|((table, key), value)| (*table, key.as_slice(), value.as_slice()))
     }
 }
 
 impl MemoryTables {
-    /// The rows from `start` (included) to `end` (excluded) in the order of their keys.
+    /// Returns the rows from `start` (included) to `end` (excluded) in key order.
     fn range(
         &self,
         table: Table,
@@ -39,7 +39,7 @@ impl MemoryTables {
     ) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
         let first = (table, start.to_vec());
         let last = match end {
-            // A range that ends before it begins would be a panic; it is an empty one.
+            // `range` panics if the end is before the start; such a range is empty.
             Some(end) => Bound::Excluded((table, end.max(start).to_vec())),
             None => table.next().map_or(Bound::Unbounded, |next| Bound::Excluded((next, Vec::new()))),
         };

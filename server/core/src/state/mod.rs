@@ -1,4 +1,4 @@
-//! Tables, keys, rows, and the transaction that `apply` writes through.
+//! The replicated state: tables, keys, rows, and the transaction that `apply` writes through.
 
 pub mod census;
 pub mod error;
@@ -26,5 +26,5 @@ pub use table::{Table, TableIndexes};
 pub use token::{IdToken, InvalidToken, JobToken};
 pub use tx::{Tx, Write};
 
-/// A UUID's sixteen bytes, as rows and keys hold it.
+/// The sixteen bytes of a UUID, as stored in rows and keys.
 pub type Id = [u8; 16];

@@ -1,4 +1,4 @@
-//! Pages of lists: a page of a hundred rows reads a hundred rows, however long the table is.
+//! Pages of lists. Reading a page of n rows reads about n rows, however long the table is.
 
 use std::num::NonZeroUsize;
 
@@ -10,41 +10,40 @@ use super::{Corrupt, Reader, Table, key};
 #[cfg(test)]
 mod tests;
 
-/// Which end of a list its first row is.
+/// The end of a list at which reading begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
-    /// In the order of the keys.
+    /// In key order.
     #[default]
     Forward,
-    /// The last key first (`reverse=true`).
+    /// In reverse key order (`reverse=true`).
     Reverse,
 }
 
-/// The rows of a list, and where in them a page begins.
+/// The rows of a list, and the start of a page in them.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     /// The table.
     pub table: Table,
-    /// Only rows whose keys begin with it.
+    /// Only rows whose keys begin with this prefix belong to the list.
     pub prefix: &'a [u8],
-    /// The key of the page's first row, or, where that row is gone, of the one that would have come next
-    /// in this direction. `None`: the list's first row.
+    /// Key of the page's first row. If that row no longer exists, the page begins with the row that follows it in this
+    /// direction. `None`: the list's first row.
     pub from: Option<&'a [u8]>,
     /// The order of the rows.
     pub direction: Direction,
 }
 
-/// Where a row of a list falls.
+/// Position of a row relative to a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// On the page.
+    /// The row is on the page.
     OnPage,
-    /// Behind it: the row that the next page begins with.
+    /// The row is the first one of the next page.
     NextPage,
 }
 
-/// Calls `visit` with the rows of a span in its direction, until it answers false. Nothing is read that
-/// is not visited.
+/// Calls `visit` with the rows of a span in its direction until it returns false. Reads only rows that are visited.
 pub fn scan_span(reader: &dyn Reader, span: &Span<'_>, visit: &mut Visit<'_>) -> Result<(), Corrupt> {
     let end = key::end_of(span.prefix);
     match (span.direction, span.from) {
@@ -61,9 +60,9 @@ pub fn scan_span(reader: &dyn Reader, span: &Span<'_>, visit: &mut Visit<'_>) ->
     }
 }
 
-/// Reads one page. `visit` is called with the rows of a span in their order and answers whether the row
-/// belongs to the list (a filter may pass over it); rows that cannot be decoded are passed over. After `rows_max` rows that do (`None`: all), the next
-/// one that does is visited once more as [`Place::NextPage`], to make the token of, and is the last.
+/// Reads one page. Calls `visit` with the rows of a span in order; `visit` returns whether a row belongs to the list
+/// (a filter may reject it). Skips rows that cannot be decoded. After `rows_max` rows of the list (`None`: no limit),
+/// the next one is passed as [`Place::NextPage`], to make the next page's token from, and reading ends.
 pub fn page<M: Message + Default, E: From<Corrupt>>(
     reader: &dyn Reader,
     span: &Span<'_>,

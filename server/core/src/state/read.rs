@@ -1,4 +1,4 @@
-//! Named look-ups in the tables, so that no caller spells a key.
+//! Named lookups in the tables, so that callers need no keys.
 
 use ordu_proto::api;
 use ordu_proto::raft::LogId;
@@ -11,26 +11,26 @@ use super::reader::ReaderExt;
 use super::{Corrupt, Id, Reader, Table, TableIndexes, key, readable};
 use crate::job::{SpecFacts, parse_spec};
 
-/// What a node says of a task that will not run again.
+/// Node's state of a task that will not run again.
 const TASK_DEAD: &str = "dead";
 
-/// The cluster's own facts; those of a cluster that has none yet are empty.
+/// Returns the cluster's metadata; the default if none is stored yet.
 pub fn cluster_meta(reader: &dyn Reader) -> Result<ClusterMeta, Corrupt> {
     Ok(reader.row(Table::Meta, key::meta::CLUSTER)?.unwrap_or_default())
 }
 
-/// How the leader looks after the servers, once that was set.
+/// Returns the autopilot configuration, if it was ever set.
 pub fn autopilot(reader: &dyn Reader) -> Result<Option<AutopilotConfig>, Corrupt> {
     reader.row(Table::Meta, key::meta::AUTOPILOT)
 }
 
-/// The index of the log up to which the tables have everything; 0 where they have nothing.
+/// Returns the index of the last log entry applied to the tables, or 0.
 pub fn applied_index(reader: &dyn Reader) -> Result<u64, Corrupt> {
     let applied: Option<LogId> = reader.row(Table::Meta, key::meta::APPLIED)?;
     Ok(applied.map_or(0, |applied| applied.index))
 }
 
-/// The index of the last change to each table.
+/// Returns the log index of the last change to each table.
 pub fn indexes(reader: &dyn Reader) -> Result<TableIndexes, Corrupt> {
     match reader.get(Table::Meta, key::meta::INDEXES)? {
         Some(bytes) => TableIndexes::decode(&bytes)
@@ -39,12 +39,12 @@ pub fn indexes(reader: &dyn Reader) -> Result<TableIndexes, Corrupt> {
     }
 }
 
-/// The live job.
+/// Returns the live row of a job.
 pub fn job(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Option<Job>, Corrupt> {
     reader.row(Table::Jobs, &key::job(namespace, id))
 }
 
-/// A version of a job as it was written.
+/// Returns a version of a job.
 pub fn job_version(
     reader: &dyn Reader,
     namespace: &str,
@@ -54,12 +54,12 @@ pub fn job_version(
     reader.row(Table::JobVersions, &key::job_version(namespace, id, version))
 }
 
-/// All versions that are kept and can be decoded, newest first.
+/// Returns all kept versions that can be decoded, newest first.
 pub fn job_versions(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Vec<Job>, Corrupt> {
     reader.rows(Table::JobVersions, &key::of_job(namespace, id))
 }
 
-/// The specification of one version of one job.
+/// Returns the specification of a job version.
 pub fn job_spec(
     reader: &dyn Reader,
     namespace: &str,
@@ -70,7 +70,7 @@ pub fn job_spec(
     reader.row(Table::JobSpecs, &key::job_spec(namespace, id, job_create_index, version))
 }
 
-/// How many allocations run or ran by a specification.
+/// Returns how many stored allocations use a specification.
 pub fn spec_uses(
     reader: &dyn Reader,
     namespace: &str,
@@ -84,7 +84,7 @@ pub fn spec_uses(
     count.map_err(|_| reader.corrupt_row(Table::SpecUses, &at, format!("a count of {} bytes", bytes.len())))
 }
 
-/// Whether an allocation runs or ran by a specification. One whose count cannot be decoded may be in use.
+/// Returns whether a stored allocation uses a specification. If the count cannot be decoded, assumes that one does.
 pub fn is_spec_used(
     reader: &dyn Reader,
     namespace: &str,
@@ -95,29 +95,29 @@ pub fn is_spec_used(
     Ok(readable(spec_uses(reader, namespace, id, job_create_index, version))?.is_none_or(|uses| uses > 0))
 }
 
-/// The specification of a job row, which must be there.
+/// Returns the specification of a job row. A missing specification is an error.
 pub fn spec_of(reader: &dyn Reader, job: &Job) -> Result<JobSpec, Corrupt> {
     let spec = job_spec(reader, &job.namespace, &job.id, job.create_index, job.version)?;
     spec.ok_or_else(|| corrupt_spec(reader, job, &"it is not there"))
 }
 
-/// What a job's specification says.
+/// Parses a job's specification.
 ///
 /// # Errors
-/// Where this release cannot read it, though an earlier one wrote it.
+/// Fails if this release cannot parse it, although an earlier one wrote it.
 pub fn parsed_spec(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<api::job::JobSpec, Corrupt> {
     parse_spec(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
 }
 
-/// The members of a job's specification by which `apply` decides.
+/// Parses those members of a job's specification that `apply` needs.
 ///
 /// # Errors
-/// Where one of these members is not what it must be.
+/// Fails if one of these members is malformed.
 pub(crate) fn spec_facts(reader: &dyn Reader, job: &Job, spec: &JobSpec) -> Result<SpecFacts, Corrupt> {
     SpecFacts::read(&spec.json).map_err(|error| corrupt_spec(reader, job, &error))
 }
 
-/// The specification of a job row is not what it must be; whoever finds that out says why.
+/// Returns the error for a missing or malformed specification of a job row, and reports the row.
 pub fn corrupt_spec(reader: &dyn Reader, job: &Job, reason: &dyn std::fmt::Display) -> Corrupt {
     let Job { namespace, id, create_index, version, .. } = job;
     let at = key::job_spec(namespace, id, *create_index, *version);
@@ -125,12 +125,12 @@ pub fn corrupt_spec(reader: &dyn Reader, job: &Job, reason: &dyn std::fmt::Displ
     reader.corrupt_row(Table::JobSpecs, &at, reason)
 }
 
-/// A job's summary.
+/// Returns a job's summary.
 pub fn job_summary(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Option<JobSummary>, Corrupt> {
     reader.row(Table::JobSummaries, &key::job(namespace, id))
 }
 
-/// The child that a parameterized job was dispatched as with a token.
+/// Returns the child that was dispatched from a parameterized job with a token.
 pub fn child_by_token(
     reader: &dyn Reader,
     namespace: &str,
@@ -144,7 +144,7 @@ pub fn child_by_token(
     job(reader, namespace, &id)
 }
 
-/// What is decided of a periodic job's launches.
+/// Returns the record of a periodic job's launches.
 pub fn periodic_launch(
     reader: &dyn Reader,
     namespace: &str,
@@ -153,33 +153,33 @@ pub fn periodic_launch(
     reader.row(Table::PeriodicLaunches, &key::job(namespace, id))
 }
 
-/// An evaluation.
+/// Returns an evaluation.
 pub fn eval(reader: &dyn Reader, id: &[u8]) -> Result<Option<Evaluation>, Corrupt> {
     reader.row(Table::Evals, id)
 }
 
-/// The evaluations of a job, by id.
+/// Returns the evaluations of a job, ordered by id.
 pub fn evals_of_job(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Vec<Evaluation>, Corrupt> {
     owned(reader, Table::EvalsByJob, &key::of_job(namespace, id), Table::Evals)
 }
 
-/// An allocation.
+/// Returns an allocation.
 pub fn alloc(reader: &dyn Reader, id: &[u8]) -> Result<Option<Allocation>, Corrupt> {
     reader.row(Table::Allocs, id)
 }
 
-/// The allocations of all jobs that ever had this id, by allocation id.
+/// Returns the allocations of all jobs that ever had this id, ordered by allocation id.
 pub fn allocs_of_job(reader: &dyn Reader, namespace: &str, id: &str) -> Result<Vec<Allocation>, Corrupt> {
     owned(reader, Table::AllocsByJob, &key::of_job(namespace, id), Table::Allocs)
 }
 
-/// The allocations on a node, by id.
+/// Returns the allocations on a node, ordered by id.
 pub fn allocs_of_node(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<Allocation>, Corrupt> {
     owned(reader, Table::AllocsByNode, node_id, Table::Allocs)
 }
 
-/// What a node's session has to know of each allocation on the node before it reads any, by id; of one whose
-/// row cannot be decoded, that it is there.
+/// Returns ids and summaries of the allocations on a node, so that a node's session reads only the allocations it
+/// needs. The summary is `None` if it cannot be decoded.
 pub fn node_allocs(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<(Id, Option<NodeAlloc>)>, Corrupt> {
     let table = Table::AllocsByNode;
     let mut rows = Vec::new();
@@ -192,25 +192,25 @@ pub fn node_allocs(reader: &dyn Reader, node_id: &[u8]) -> Result<Vec<(Id, Optio
     Ok(rows)
 }
 
-/// An allocation's row in `AllocsByNode`. One that the servers gave up as lost is not over: the node was only
-/// silent, and may still run it. Nor is one that has failed while its other tasks are still being stopped.
+/// Returns an allocation's row for `AllocsByNode`. An allocation marked as lost is not over: its node was only silent
+/// and may still run it. Nor is a failed one whose other tasks are still being stopped.
 pub fn node_alloc(alloc: &Allocation) -> NodeAlloc {
     let has_ended = matches!(alloc.client_status(), ClientStatus::Complete | ClientStatus::Failed)
         && alloc.task_states.values().all(|task| task.state == TASK_DEAD);
     NodeAlloc { alloc_modify_index: alloc.alloc_modify_index, over: has_ended }
 }
 
-/// The allocations that an evaluation made, by id.
+/// Returns the allocations that an evaluation created, ordered by id.
 pub fn allocs_of_eval(reader: &dyn Reader, eval_id: &[u8]) -> Result<Vec<Allocation>, Corrupt> {
     owned(reader, Table::AllocsByEval, eval_id, Table::Allocs)
 }
 
-/// A deployment.
+/// Returns a deployment.
 pub fn deployment(reader: &dyn Reader, id: &[u8]) -> Result<Option<Deployment>, Corrupt> {
     reader.row(Table::Deployments, id)
 }
 
-/// The deployments of all jobs that ever had this id, by deployment id.
+/// Returns the deployments of all jobs that ever had this id, ordered by deployment id.
 pub fn deployments_of_job(
     reader: &dyn Reader,
     namespace: &str,
@@ -222,7 +222,7 @@ pub fn deployments_of_job(
     Ok(deployments)
 }
 
-/// The deployment of a job id that was made last, whatever has become of it and of its job.
+/// Returns the most recently created deployment of any job with this id, whatever its status.
 pub fn latest_deployment(
     reader: &dyn Reader,
     namespace: &str,
@@ -243,12 +243,12 @@ pub fn latest_deployment(
     deployment(reader, &latest)
 }
 
-/// A node.
+/// Returns a node.
 pub fn node(reader: &dyn Reader, id: &[u8]) -> Result<Option<Node>, Corrupt> {
     reader.row(Table::Nodes, id)
 }
 
-/// Calls `visit` with every row of a table whose key begins with `prefix`, but for those that cannot be decoded.
+/// Calls `visit` with every decodable row of a table whose key begins with `prefix`.
 pub fn each<M: prost::Message + Default>(
     reader: &dyn Reader,
     table: Table,
@@ -263,7 +263,7 @@ pub fn each<M: prost::Message + Default>(
     })
 }
 
-/// The rows of a table that a secondary one names, but for those that cannot be decoded or are not there.
+/// Returns the rows of `table` that rows of the secondary table `by` refer to, except missing and undecodable ones.
 fn owned<M: prost::Message + Default>(
     reader: &dyn Reader,
     by: Table,

@@ -1,4 +1,4 @@
-//! Reading tables: one trait for RocksDB, for memory, and for a transaction over either.
+//! Read access to tables: one trait for RocksDB, for tables in memory, and for a transaction over either.
 
 use prost::Message;
 
@@ -7,16 +7,16 @@ use super::{Corrupt, Table};
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
-/// Takes a key and its value and answers whether it wants more; for functions that are no trait's.
+/// Takes a key and its value and returns whether to continue. For functions outside of traits.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt> + 'a;
 
 /// A consistent view of the tables.
 pub trait Reader {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt>;
 
-    /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: to the end of the
-    /// table) in the order of their keys, until it answers false.
+    /// Calls `visit` with the rows from `start` (included) to `end` (excluded; `None`: end of
+    /// the table) in key order, until it returns false.
     #[allow(
         clippy::type_complexity,
         reason = "named, the visitor would need a lifetime at every implementor"
@@ -29,11 +29,10 @@ pub trait Reader {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Corrupt>,
     ) -> Result<(), Corrupt>;
 
-    /// Calls `visit` with the rows of the same range as [`Reader::scan`], the last one first, until it
-    /// answers false.
+    /// Calls `visit` with the rows of the same range in reverse key order, until it returns false.
     ///
-    /// What is given here reads the whole range before it visits anything. It is right for every reader
-    /// and too slow for a long table: a reader that can walk backwards does.
+    /// This default implementation reads the whole range before it visits the first row, which is too slow for long
+    /// tables. Readers that can iterate backwards override it.
     #[allow(clippy::type_complexity, reason = "as for `scan`")]
     fn scan_reverse(
         &self,
@@ -55,31 +54,31 @@ pub trait Reader {
         Ok(())
     }
 
-    /// Notes that the row of `key` cannot be decoded and is left out of what is read. A reader of a server's
-    /// own tables tells the operator; others need not.
+    /// Records that the row of `key` cannot be decoded and is skipped. A reader of a server's own tables reports it to
+    /// the operator; others may ignore it.
     fn set_aside(&self, _table: Table, _key: &[u8], _reason: &str) {}
 }
 
-/// What is built on [`Reader`]: rows as messages, prefixes.
+/// Extensions of [`Reader`]: decoding rows, scanning prefixes.
 pub trait ReaderExt: Reader {
-    /// A row that was read, as a message; `None`, and set aside, where it cannot be decoded.
+    /// Decodes a row. If it cannot be decoded, reports it with [`Reader::set_aside`] and returns `None`.
     fn decoded<M: Message + Default>(&self, table: Table, key: &[u8], bytes: &[u8]) -> Option<M> {
         self.decode_row(table, key, bytes).ok()
     }
 
-    /// As [`ReaderExt::decoded`], for whoever cannot go on without the row.
+    /// Like [`ReaderExt::decoded`], for callers that cannot continue without the row.
     fn decode_row<M: Message + Default>(&self, table: Table, key: &[u8], bytes: &[u8]) -> Result<M, Corrupt> {
         decode(table, bytes).inspect_err(|corrupt| self.set_aside(table, key, &corrupt.reason))
     }
 
-    /// Sets aside the row of `key` and gives the error of whoever cannot go on without it.
+    /// Reports the row of `key` with [`Reader::set_aside`] and returns the error for callers that need the row.
     fn corrupt_row(&self, table: Table, key: &[u8], reason: impl std::fmt::Display) -> Corrupt {
         let corrupt = Corrupt::row(table, reason);
         self.set_aside(table, key, &corrupt.reason);
         corrupt
     }
 
-    /// The row of `key` as a message.
+    /// Returns the decoded row of `key`.
     fn row<M: Message + Default>(&self, table: Table, key: &[u8]) -> Result<Option<M>, Corrupt> {
         match self.get(table, key)? {
             Some(bytes) => self.decode_row(table, key, &bytes).map(Some),
@@ -87,7 +86,7 @@ pub trait ReaderExt: Reader {
         }
     }
 
-    /// Calls `visit` with the rows whose keys begin with `prefix`, until it answers false.
+    /// Calls `visit` with the rows whose keys begin with `prefix`, until it returns false.
     #[allow(clippy::type_complexity, reason = "as for `scan`")]
     fn scan_prefix(
         &self,
@@ -99,7 +98,7 @@ pub trait ReaderExt: Reader {
         self.scan(table, prefix, end.as_deref(), visit)
     }
 
-    /// Whether any key begins with `prefix`.
+    /// Returns whether any key begins with `prefix`.
     fn any_with_prefix(&self, table: Table, prefix: &[u8]) -> Result<bool, Corrupt> {
         let mut any = false;
         self.scan_prefix(table, prefix, &mut |_, _| {
@@ -109,7 +108,7 @@ pub trait ReaderExt: Reader {
         Ok(any)
     }
 
-    /// The messages whose keys begin with `prefix`, but for those that cannot be decoded.
+    /// Returns the decodable rows whose keys begin with `prefix`.
     fn rows<M: Message + Default>(&self, table: Table, prefix: &[u8]) -> Result<Vec<M>, Corrupt> {
         let mut rows = Vec::new();
         self.scan_prefix(table, prefix, &mut |key, bytes| {
@@ -119,8 +118,7 @@ pub trait ReaderExt: Reader {
         Ok(rows)
     }
 
-    /// The ids that end the keys of a secondary table that begin with `prefix`; keys that end with none are
-    /// passed over.
+    /// Returns the ids at the end of the keys that begin with `prefix` in a secondary table. Skips keys without one.
     fn ids(&self, table: Table, prefix: &[u8]) -> Result<Vec<super::Id>, Corrupt> {
         let mut ids = Vec::new();
         self.scan_prefix(table, prefix, &mut |key, _| {
@@ -130,7 +128,8 @@ pub trait ReaderExt: Reader {
         Ok(ids)
     }
 
-    /// The id that ends a key; `None`, and set aside, where the key is too short to have one.
+    /// Returns the id at the end of a key. If the key is too short, reports it with
+    /// [`Reader::set_aside`] and returns `None`.
     fn trailing_id(&self, table: Table, key: &[u8]) -> Option<super::Id> {
         let id = super::key::trailing_id(key);
         if id.is_none() {
@@ -142,7 +141,7 @@ pub trait ReaderExt: Reader {
 
 impl<R: Reader + ?Sized> ReaderExt for R {}
 
-/// Decodes stored bytes; of a row that was read, [`ReaderExt::decode_row`] also tells the operator.
+/// Decodes stored bytes. To report an undecodable row to the operator, use [`ReaderExt::decode_row`].
 pub fn decode<M: Message + Default>(table: Table, bytes: &[u8]) -> Result<M, Corrupt> {
     M::decode(bytes).map_err(|error| Corrupt::row(table, format!("a row that cannot be decoded: {error}")))
 }

@@ -1,13 +1,12 @@
-//! The list of tables: each is a column family, most with an index of its last change.
+//! The list of tables. Each is a column family; most have an index of their last change.
 
 use strum::{EnumCount, VariantArray};
 
 use super::Corrupt;
 
-/// A table of the state: one line for each, and its rows are declared in [`super::rows`].
+/// A table of the state. The types of the rows are declared in [`super::rows`].
 ///
-/// The numbers are stored and never reused, and follow each other. The column family's name is the variant's in snake
-/// case.
+/// The numbers are stored, consecutive and never reused. The column family's name is the variant's name in snake case.
 #[derive(
     Clone,
     Copy,
@@ -24,15 +23,15 @@ use super::Corrupt;
 #[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum Table {
-    /// Facts about the whole: see [`super::key::meta`].
+    /// Metadata of the cluster and the store, see [`super::key::meta`].
     Meta = 0,
     /// The live jobs.
     Jobs = 1,
-    /// Jobs as they were in each version that is kept.
+    /// The kept versions of each job.
     JobVersions = 2,
     /// The specification of each version.
     JobSpecs = 3,
-    /// What allocations and evaluations a job has, counted.
+    /// Counts of each job's allocations and evaluations.
     JobSummaries = 4,
     /// Evaluations.
     Evals = 5,
@@ -44,28 +43,28 @@ pub enum Table {
     AllocsByJob = 8,
     /// The allocations on a node.
     AllocsByNode = 9,
-    /// The allocations that an evaluation made.
+    /// The allocations that an evaluation created.
     AllocsByEval = 10,
     /// Nodes.
     Nodes = 11,
     /// Answered requests.
     Requests = 12,
-    /// Dispatched children that were given a token.
+    /// Children that were dispatched with an idempotency token.
     ChildrenByToken = 13,
-    /// Which launches of a periodic job have been decided on.
+    /// Launch records of periodic jobs.
     PeriodicLaunches = 14,
     /// Deployments.
     Deployments = 15,
     /// The deployments of a job.
     DeploymentsByJob = 16,
-    /// How many allocations run or ran by a specification.
+    /// The number of stored allocations that use each specification.
     SpecUses = 17,
-    /// name → text: notes, of the feature level that no release has.
+    /// name → text: notes, of a feature level that no release has.
     #[cfg(feature = "next-level")]
     Notes = 18,
 }
 
-/// The tables that there are at the first feature level. Their indexes are always written.
+/// Number of tables at the first feature level. Their indexes are always written.
 const FIRST_TABLES: usize = 18;
 
 impl Table {
@@ -80,51 +79,51 @@ impl Table {
         all
     };
 
-    /// Whether every release has it.
+    /// Returns whether every release has the table.
     pub(super) const fn is_of_first_level(self) -> bool {
         (self as usize) < FIRST_TABLES
     }
 
-    /// The table after this one, where there is one.
+    /// Returns the table after this one, if any.
     pub fn next(self) -> Option<Table> {
         Self::ALL.get(self as usize + 1).copied()
     }
 
-    /// The column family's name.
+    /// Returns the column family's name.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// The log index of the last change to each table; 0 for a table that was never written.
+/// The log index of the last change to each table; 0 if the table was never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableIndexes([u64; Table::ALL.len()]);
 
 impl TableIndexes {
-    /// The index of `table`.
+    /// Returns the index of `table`.
     pub fn get(&self, table: Table) -> u64 {
         self.0[table as usize]
     }
 
-    /// Notes that `table` changed at `index`.
+    /// Sets the index of `table`.
     pub fn set(&mut self, table: Table, index: u64) {
         self.0[table as usize] = index;
     }
 
-    /// The greatest of some tables' indexes.
+    /// Returns the highest index of the given tables.
     pub fn max(&self, tables: &[Table]) -> u64 {
         tables.iter().map(|&table| self.get(table)).max().unwrap_or(0)
     }
 
-    /// The row stored under [`super::key::meta::INDEXES`]: big-endian numbers by table number. Tables that a later
-    /// feature level has are left out while nothing is in them, so that servers of all releases write the same row.
+    /// Encodes the row stored under [`super::key::meta::INDEXES`]: big-endian indexes by table number. Omits unused
+    /// tables of later feature levels, so that servers of all releases write the same row.
     pub fn encode(&self) -> Vec<u8> {
         let written = self.0.iter().rposition(|index| *index > 0).map_or(0, |last| last + 1);
         self.0[..written.max(FIRST_TABLES)].iter().flat_map(|index| index.to_be_bytes()).collect()
     }
 
-    /// Reads a stored row. One written by a release with fewer tables is shorter, one by a release
-    /// with more is longer; both are read.
+    /// Decodes a stored row. The row may be shorter or longer than expected if the release that
+    /// wrote it had fewer or more tables.
     pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
         if !bytes.len().is_multiple_of(8) {
             let reason = format!("table indexes of {} bytes", bytes.len());

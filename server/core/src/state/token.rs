@@ -1,20 +1,19 @@
-//! Tokens of pages (`next_token`, `X-Nomad-NextToken`): they name the row that the next page begins with,
-//! in the spelling that Nomad gives them.
+//! Page tokens (`next_token`, `X-Nomad-NextToken`): they name the first row of the next page, in Nomad's format.
 //!
-//! A token whose row is gone is good: the page begins with the row that would have come next. A text that
-//! no list can have given is refused, since to guess would be to skip rows in silence. Nomad compares the
-//! whole text of a job's token, which loses rows where one namespace's name begins another's (`team`,
-//! `team-a`); here it is taken apart and compared as the table's keys are.
+//! A token of a removed row is valid: the page begins with the row that follows it. Text that no list can have
+//! returned is refused, because guessing could silently skip rows. Nomad compares a job's token as a whole text, which
+//! loses rows if one namespace's name is a prefix of another's (`team`, `team-a`). Ordu parses the token and compares
+//! it like the table's keys.
 
 use std::fmt::{self, Display};
 
 use super::id::{IdText, parse_id};
 use super::{Id, key};
 
-/// Bytes of a refused token that its error shows.
+/// Maximum number of bytes of a refused token that its error shows.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// A text that no list has given as its next token.
+/// Error for text that is not the next token of any list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Invalid next token \"{given}\": expected {expected}, as the header X-Nomad-NextToken of the page \
@@ -36,11 +35,11 @@ impl InvalidToken {
     }
 }
 
-/// The next job of a list of jobs: `<namespace>.<job id>`. The first dot ends the namespace; of its own it
-/// shows none, whatever it is.
+/// Token of the next job in a list of jobs: `<namespace>.<job id>`. The first dot ends the
+/// namespace; dots in the namespace are escaped.
 ///
-/// Tokens travel in a header, where only visible ASCII is safe: what a name has beside it, the percent
-/// sign, and a namespace's dot are written as percent and two digits for each byte.
+/// Tokens are sent in a header, where only visible ASCII is safe. All other bytes, the percent sign, and dots in the
+/// namespace are escaped as a percent sign and two hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobToken {
     /// The job's namespace.
@@ -50,7 +49,7 @@ pub struct JobToken {
 }
 
 impl JobToken {
-    /// Reads a token.
+    /// Parses a token.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         let invalid = || InvalidToken::new(text, "<namespace>.<job id>");
         let (namespace, id) = text.split_once('.').ok_or_else(invalid)?;
@@ -60,7 +59,7 @@ impl JobToken {
         if is_name(&token.namespace) && is_name(&token.id) { Ok(token) } else { Err(invalid()) }
     }
 
-    /// The key in `Jobs` and `JobSummaries`: where the page begins.
+    /// Returns the job's key in `Jobs` and `JobSummaries`, at which the page begins.
     pub fn key(&self) -> Vec<u8> {
         key::job(&self.namespace, &self.id)
     }
@@ -74,25 +73,25 @@ impl Display for JobToken {
     }
 }
 
-/// The next row of a list whose rows have ids (evaluations, allocations, deployments, nodes): the id, in a
-/// list in the order of the ids; `<create index>.<id>` in one in the order of creation.
+/// Token of the next row in a list of rows with ids (evaluations, allocations, deployments, nodes): the id if the list
+/// is ordered by id, `<create index>.<id>` if it is ordered by creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdToken {
-    /// The row's create index, where the list is in the order of creation.
+    /// Create index of the row, if the list is ordered by creation.
     pub create_index: Option<u64>,
-    /// The row's id.
+    /// Id of the row.
     pub id: Id,
 }
 
 impl IdToken {
-    /// Reads a token of either kind.
+    /// Parses a token of either form.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         let invalid = || InvalidToken::new(text, "an id or <create index>.<id>");
         let (index, id) = match text.split_once('.') {
             Some((index, id)) => (Some(index), id),
             None => (None, text),
         };
-        // Only what was written here is read: no sign, no space.
+        // Accept only digits: `parse` would also accept a sign.
         let digits = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
         let create_index = match index {
             None => None,
@@ -112,7 +111,7 @@ impl Display for IdToken {
     }
 }
 
-/// Writes a name as visible ASCII, without those of `but`.
+/// Writes a name as visible ASCII; escapes all other bytes and those in `but`.
 fn escape(name: &str, but: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for byte in name.bytes() {
         if byte.is_ascii_graphic() && !but.contains(&byte) {
@@ -124,8 +123,8 @@ fn escape(name: &str, but: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Re
     Ok(())
 }
 
-/// Undoes [`escape`]. A percent sign without two digits stands for itself: a client that does not escape
-/// what it puts into a URL has it unescaped once too often.
+/// Reverses [`escape`]. A percent sign without two digits stands for itself: a client that puts a token into a URL
+/// without escaping it has it unescaped once too often.
 fn unescape(text: &str) -> Option<String> {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = text.as_bytes();
@@ -220,7 +219,7 @@ mod tests {
 
         #[test]
         fn any_job_reads_back_and_its_token_is_visible_ascii(
-            // Whatever the table's key can hold, whoever wrote it.
+            // Any name that the table's key can hold.
             namespace in "[.%a*]{1,4}|[^\0]{1,12}",
             id in "[.%a*]{1,4}|[^\0]{1,12}",
         ) {

@@ -1,4 +1,5 @@
-//! What `apply` writes through: entries of one batch see each other's writes, a refused entry leaves none.
+//! The transaction that `apply` writes through. Entries of a batch see each other's writes; a
+//! refused entry leaves none.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +9,7 @@ use prost::Message;
 use super::reader::Visit;
 use super::{Change, Corrupt, Direction, Reader, Rows, Table, TableIndexes};
 
-/// One row to be written, or removed where there is no value.
+/// A row to write or to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// The table.
@@ -21,12 +22,12 @@ pub struct Write {
 
 type Overlay = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 
-/// A batch of entries under way, over a base that does not have them yet.
+/// The writes of a batch of entries, layered over a base without them.
 pub struct Tx<'a> {
     base: &'a dyn Reader,
-    /// Entries of this batch that took effect.
+    /// Writes of the batch's completed entries.
     batch: Overlay,
-    /// The entry being applied.
+    /// Writes of the entry being applied.
     entry: Overlay,
     entry_changes: Vec<Change>,
     indexes: TableIndexes,
@@ -34,7 +35,7 @@ pub struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    /// An empty batch over `base`, whose tables changed last at `indexes`.
+    /// Starts an empty batch over `base`; `indexes` are its tables' indexes of the last change.
     pub fn new(base: &'a dyn Reader, indexes: TableIndexes) -> Self {
         Self {
             base,
@@ -51,7 +52,7 @@ impl<'a> Tx<'a> {
         self.put_bytes(table, key, row.encode_to_vec());
     }
 
-    /// Writes a row of bytes.
+    /// Writes a row given as bytes.
     pub fn put_bytes(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.entry.insert((table, key), Some(value));
     }
@@ -61,19 +62,19 @@ impl<'a> Tx<'a> {
         self.entry.insert((table, key), None);
     }
 
-    /// Writes a row, which stood as `old` before, with the secondary rows that lead to it.
+    /// Writes a row, which was `old` before, and updates its secondary rows.
     pub fn put_row<T: Rows>(&mut self, key: &[u8], old: Option<&T::Row>, new: &T::Row) {
         self.put(T::TABLE, key.to_vec(), new);
         self.replace_secondary::<T>(old, Some(new));
     }
 
-    /// Removes a row with the secondary rows that led to it.
+    /// Removes a row and its secondary rows.
     pub fn delete_row<T: Rows>(&mut self, key: &[u8], old: &T::Row) {
         self.delete(T::TABLE, key.to_vec());
         self.replace_secondary::<T>(Some(old), None);
     }
 
-    /// Writes the secondary rows of `new` that are not those of `old`, and removes the others of `old`.
+    /// Writes the secondary rows that `new` adds or changes, and removes those that only `old` has.
     fn replace_secondary<T: Rows>(&mut self, old: Option<&T::Row>, new: Option<&T::Row>) {
         let of = |row: Option<&T::Row>| row.map(T::secondary).unwrap_or_default();
         let (before, now) = (of(old), of(new));
@@ -89,43 +90,43 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Notes a change for those who follow the state.
+    /// Records a change for subscribers.
     pub fn note(&mut self, change: Change) {
         self.entry_changes.push(change);
     }
 
-    /// Notes that clients' view of `table` changed at log index `index`.
+    /// Sets the log index of the last change of `table`.
     pub fn touch(&mut self, table: Table, index: u64) {
         self.entry_indexes.set(table, index);
     }
 
-    /// The indexes of the tables, this entry's included.
+    /// Returns the tables' indexes, including the changes of the current entry.
     #[allow(clippy::misnamed_getters, reason = "the batch's own indexes are without the entry's")]
     pub fn indexes(&self) -> TableIndexes {
         self.entry_indexes
     }
 
-    /// What the entry under way has written and removed, in the order of tables and keys.
+    /// Returns the writes and removals of the current entry, in the order of tables and keys.
     pub(super) fn entry_rows(&self) -> impl Iterator<Item = (&(Table, Vec<u8>), &Option<Vec<u8>>)> {
         self.entry.iter()
     }
 
-    /// The entry took effect: its writes join the batch, its changes are handed out.
+    /// Adds the current entry's writes to the batch and returns its changes.
     pub fn keep_entry(&mut self) -> Vec<Change> {
-        // One by one: `append` would rebuild the whole batch for every entry of it.
+        // Insert one by one: `append` would rebuild the whole batch for every entry.
         self.batch.extend(std::mem::take(&mut self.entry));
         self.indexes = self.entry_indexes;
         std::mem::take(&mut self.entry_changes)
     }
 
-    /// The entry was refused: it leaves no trace.
+    /// Discards the current entry's writes and changes.
     pub fn drop_entry(&mut self) {
         self.entry.clear();
         self.entry_changes.clear();
         self.entry_indexes = self.indexes;
     }
 
-    /// Ends the batch: what is to be written, in the order of tables and keys, and the tables' indexes.
+    /// Ends the batch and returns its writes, in the order of tables and keys, and the tables' indexes.
     pub fn finish(mut self) -> (Vec<Write>, TableIndexes) {
         self.drop_entry();
         let writes =
@@ -138,11 +139,11 @@ impl<'a> Tx<'a> {
         self.entry.get(&at).or_else(|| self.batch.get(&at))
     }
 
-    /// What was written and removed in a range, in the order in which it is scanned.
+    /// Returns the writes and removals in a range, in scan order.
     fn written(&self, range: &Range<'_>, direction: Direction) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let (table, start) = (range.table, range.start);
         let from = Bound::Included((table, start.to_vec()));
-        // A range that ends before it begins would be a panic; it is an empty one.
+        // `range` panics if the end is before the start; such a range is empty.
         let end = range.end.map(|end| Bound::Excluded((table, end.max(start).to_vec())));
         let to = end.unwrap_or(Bound::Unbounded);
         let mut written = Overlay::new();
@@ -170,7 +171,7 @@ impl<'a> Tx<'a> {
         let mut written = self.written(range, direction).into_iter().peekable();
         let mut wants_more = true;
         let mut merge = |key: &[u8], value: &[u8]| {
-            // What was written and comes before this row of the base is visited before it.
+            // First visit the written rows that precede this row of the base.
             while let Some((at, row)) = written.next_if(|(at, _)| comes_before(at, key)) {
                 if let Some(row) = row
                     && !visit(&at, &row)?
@@ -202,7 +203,7 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// Rows from `start` (included) to `end` (excluded; `None`: to the end of the table).
+/// Rows from `start` (included) to `end` (excluded; `None`: end of the table).
 struct Range<'a> {
     table: Table,
     start: &'a [u8],

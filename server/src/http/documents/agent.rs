@@ -1,4 +1,4 @@
-//! What a server says of itself and of the servers it knows.
+//! What a server reports about itself and the servers it knows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::leadership::no_leader;
 use crate::membership::levels::RELEASE;
 use crate::options::{RaftTiming, ServerOptions};
 
-/// The version of this program; what clients go by is [`NOMAD_VERSION`].
+/// The version of this program; clients go by [`NOMAD_VERSION`] instead.
 const ORDU_VERSION: &str = RELEASE;
-/// The version of raft's protocol that clients expect where server ids are not addresses.
+/// The version of raft's protocol that clients expect if server ids are not addresses.
 const RAFT_PROTOCOL: &str = "3";
 
-/// `host:port` taken apart; port 0 where there is none.
+/// Splits `host:port`; the port is 0 if there is none.
 fn host_and_port(address: &str) -> (&str, u16) {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0))
 }
 
-/// A server as a member of the gossip pool that Nomad would have.
+/// A server in the form of a member of the gossip pool that Nomad has.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct MemberDocument {
@@ -80,7 +80,7 @@ impl MemberDocument {
 
     fn itself(options: &ServerOptions, id: Option<u64>) -> Self {
         let server = Server {
-            // As members are named: unique among all regions.
+            // Members' names are unique across regions.
             name: format!("{}.{}", options.name, options.region),
             rpc_addr: options.rpc_advertise.clone(),
             http_addr: options.http_advertise.clone(),
@@ -91,7 +91,7 @@ impl MemberDocument {
     }
 }
 
-/// The servers that this one knows.
+/// The servers that this server knows.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Members {
@@ -103,7 +103,7 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// The members of the cluster; before there is one, this server alone.
+    /// Lists the cluster's members; this server alone while there is no cluster.
     pub(crate) fn of(options: &ServerOptions, members: &[Member]) -> Self {
         let member =
             |member: &Member| MemberDocument::of(options, Some(member.id), &member.server, member.alive);
@@ -120,7 +120,7 @@ impl Members {
     }
 }
 
-/// The agent's configuration as far as clients look at it, itself as a member, and figures.
+/// The agent's configuration as far as clients read it, the agent as a member, and statistics.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct AgentSelf {
     config: Config,
@@ -287,7 +287,7 @@ fn stats(
     .collect()
 }
 
-/// Whether the agent's parts do their work.
+/// Whether the agent's parts work.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,16 +300,16 @@ pub(crate) struct Health {
 struct HealthOf {
     ok: bool,
     message: String,
-    /// Not of a server that is alone.
+    /// Missing for a server that is alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     raft: Option<RaftHealth>,
 }
 
-/// Why a server cannot do its work, as health says it; empty where it can.
+/// Why a server cannot do its work, as texts of the health answer; empty if it can.
 pub(crate) struct ServerFaults(Vec<String>);
 
 impl ServerFaults {
-    /// What follows from whether a leader is known, which voters are reached, and how far the server is behind.
+    /// Derives the faults from whether a leader is known, which voters are reached, and how far the server is behind.
     pub(crate) fn of(leader_known: bool, reach: &Reach, lag: &Lag) -> Self {
         let mut faults = Vec::new();
         if !leader_known {
@@ -328,18 +328,18 @@ impl ServerFaults {
     }
 }
 
-/// How far the servers are from each other, and what raft makes of it.
+/// The distances between the servers, and raft's timing for them.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct RaftHealth {
-    /// As configured.
+    /// The configured multiplier.
     multiplier: u32,
-    /// What the round trips need.
+    /// The multiplier that the round trips need.
     multiplier_needed: u32,
-    /// By the servers' names.
+    /// By server name.
     round_trips_ms: BTreeMap<String, f64>,
-    /// Log entries that are committed and not applied here.
+    /// Log entries that are committed but not applied by this server.
     entries_behind: u64,
-    /// The names of the voters that this server does not reach.
+    /// Names of the voters that this server cannot reach.
     unreached: Vec<String>,
 }
 
@@ -357,8 +357,8 @@ impl RaftHealth {
 }
 
 impl Health {
-    /// Where the server is asked about: what keeps it from its work and what is told of its raft, with what else is wrong
-    /// with it; whether there is a client to be told of.
+    /// `asked` holds the server's faults and raft's health, if the request asks about the server; `alarms` are
+    /// its other faults. `client` is whether to report on a client.
     pub(crate) fn of(
         asked: Option<(ServerFaults, RaftHealth)>,
         alarms: &[(Alarm, String)],
@@ -383,7 +383,7 @@ impl Health {
     }
 }
 
-/// Who has a voice in raft.
+/// The servers in raft's configuration, voters and others.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RaftConfiguration {
@@ -418,13 +418,13 @@ impl RaftConfiguration {
     }
 }
 
-/// From whom to whom leadership went.
+/// The servers from and to which leadership moved.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct LeadershipTransfer {
     from: RaftAddress,
     to: RaftAddress,
-    /// The chosen server led already.
+    /// Whether the chosen server already led.
     noop: bool,
 }
 
@@ -437,7 +437,7 @@ struct RaftAddress {
 }
 
 impl LeadershipTransfer {
-    /// Each server with its raft id.
+    /// Each server comes with its raft id.
     pub(crate) fn of(from: (u64, &Server), to: (u64, &Server)) -> Self {
         let address = |(id, server): (u64, &Server)| RaftAddress {
             id: id.to_string(),
@@ -447,7 +447,7 @@ impl LeadershipTransfer {
     }
 }
 
-/// A hash that is equal on servers that have applied the same.
+/// A hash that is equal on servers that have applied the same log entries.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StateHash {
@@ -461,7 +461,7 @@ impl StateHash {
     }
 }
 
-/// What was mended when the cluster's time was reset; the times are nanoseconds since 1970.
+/// What resetting the cluster's time changed. Times are nanoseconds since 1970.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TimeResetAnswer {

@@ -1,5 +1,4 @@
-//! Allocations: the whole document, whose members vanish where they say nothing, and the entry of a list,
-//! whose members never do.
+//! Allocations: the whole document, which omits empty members, and the list entry, which omits none.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +36,7 @@ fn name_of(alloc: &state::Allocation) -> String {
     format!("{}.{}[{}]", alloc.job_id, alloc.task_group, alloc.name_index)
 }
 
-/// What the entries of a list hold beside what they always do.
+/// The optional members of list entries.
 #[derive(Clone, Copy)]
 pub(crate) struct StubMembers {
     pub(crate) task_states: bool,
@@ -91,13 +90,13 @@ struct DesiredTransition {
 }
 
 impl DesiredTransition {
-    /// None where nothing is wanted.
+    /// `None` if no transition is requested.
     fn of(alloc: &state::Allocation) -> Option<Self> {
         alloc.force_reschedule.then(|| Self { force_reschedule: Some(true), ..Self::default() })
     }
 }
 
-/// How an allocation came to be placed anew.
+/// The reschedules that led to this allocation.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RescheduleTracker<'a> {
@@ -129,7 +128,7 @@ impl<'a> RescheduleTracker<'a> {
 }
 
 impl<'a> AllocStub<'a> {
-    /// The entry of this allocation.
+    /// Builds the entry of this allocation.
     pub(crate) fn of(alloc: &'a state::Allocation, members: StubMembers) -> Self {
         let resources = alloc.resources.as_ref().filter(|_| members.resources);
         Self {
@@ -163,7 +162,7 @@ impl<'a> AllocStub<'a> {
     }
 }
 
-/// The whole document but for its job.
+/// A whole allocation, except its job.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AllocDocument<'a> {
@@ -220,7 +219,7 @@ struct AllocDocument<'a> {
     modify_time: i64,
 }
 
-/// What was given to the allocation, in every form that clients read.
+/// The resources given to an allocation, in every form that clients read.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 #[schemars(rename = "GivenResources")]
@@ -231,7 +230,7 @@ struct Resources<'a> {
     task_resources: BTreeMap<&'a str, FlatResources<'a>>,
 }
 
-/// Of a network that the agent makes for an allocation; it makes none, and says so once it has begun.
+/// The network made by the agent for an allocation: always empty, and present once the allocation has started.
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkStatus {
@@ -284,23 +283,23 @@ impl<'a> AllocDocument<'a> {
     }
 }
 
-/// The description of the whole document.
+/// Generates the schema of the whole document.
 pub(crate) fn described(generator: &mut SchemaGenerator) -> Schema {
     let (document, job) = (generator.subschema_for::<AllocDocument<'_>>(), generator.subschema_for::<Job>());
     json_schema!({ "allOf": [document, { "properties": { "Job": job } }] })
 }
 
-/// The description of a list of whole documents.
+/// Generates the schema of a list of whole documents.
 pub(crate) fn list_described(generator: &mut SchemaGenerator) -> Schema {
     let items = described(generator);
     json_schema!({ "type": "array", "items": items })
 }
 
-/// Appends the whole document; `job` is the JSON of its job, or empty where that is not known any more.
+/// Appends the whole document. `job` is its job's JSON, or empty if the job is no longer known.
 pub(crate) fn write(alloc: &state::Allocation, job: &[u8], out: &mut Vec<u8>) {
     append(&AllocDocument::of(alloc), out);
     if !job.is_empty() {
-        // The job is long and already JSON: it is put in before the document's closing brace.
+        // The job is long and already JSON: it is inserted before the document's closing brace.
         out.pop();
         out.extend_from_slice(b",\"Job\":");
         out.extend_from_slice(job);

@@ -1,4 +1,4 @@
-//! How the leader looks after the servers, and how they are.
+//! Autopilot's configuration, and the servers' health.
 
 use ordu_core::job::{Span, rfc3339};
 use ordu_proto::api::NOMAD_VERSION;
@@ -7,25 +7,25 @@ use ordu_proto::state::AutopilotConfig;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How the leader looks after the servers. Spans of time are written as Go does.
+/// Autopilot's configuration. Durations are in Go's notation.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AutopilotConfiguration {
-    /// A voter that has failed goes when another server votes in its place.
+    /// Whether a failed voter is removed once another server votes in its place.
     cleanup_dead_servers: bool,
-    /// A server that has not answered for longer is not healthy.
+    /// A server whose last answer is older is unhealthy.
     last_contact_threshold: String,
-    /// Entries that a healthy server may be behind.
+    /// Log entries that a healthy server may be behind.
     max_trailing_logs: u64,
-    /// No voter goes by itself where fewer than these would be left.
+    /// No voter is removed automatically if fewer than this many would be left.
     min_quorum: u64,
-    /// For how long a server has to be well without a break before it votes.
+    /// How long a server must have been healthy without a break before it becomes a voter.
     server_stabilization_time: String,
-    /// Without effect here.
+    /// Has no effect here.
     enable_redundancy_zones: bool,
-    /// Without effect here.
+    /// Has no effect here.
     disable_upgrade_migration: bool,
-    /// Without effect here.
+    /// Has no effect here.
     enable_custom_upgrades: bool,
     create_index: u64,
     modify_index: u64,
@@ -48,13 +48,13 @@ impl AutopilotConfiguration {
     }
 }
 
-/// How the servers are.
+/// The servers' health.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AutopilotHealth {
-    /// All servers are healthy.
+    /// Whether all servers are healthy.
     pub(crate) healthy: bool,
-    /// Healthy voters that can be lost while a majority is left.
+    /// How many healthy voters can be lost while a majority is left.
     failure_tolerance: usize,
     /// The leader's raft id.
     leader: String,
@@ -63,7 +63,7 @@ pub(crate) struct AutopilotHealth {
     servers: Vec<AutopilotServer>,
 }
 
-/// How a server is.
+/// A server's health.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AutopilotServer {
@@ -75,15 +75,15 @@ struct AutopilotServer {
     serf_status: &'static str,
     version: &'static str,
     leader: bool,
-    /// How long ago the leader sent what the server has answered last; negative where it never has.
+    /// Time since the leader sent the message that the server answered last; negative if it never answered.
     last_contact: String,
     last_term: u64,
     last_index: u64,
     healthy: bool,
     voter: bool,
-    /// Since when it is healthy, or is not, as far as the leader has seen it.
+    /// Since when the server has been healthy or unhealthy, as far as the leader has seen.
     stable_since: String,
-    /// Without a meaning here.
+    /// Has no meaning here.
     meta: Option<()>,
 }
 
@@ -136,7 +136,7 @@ mod tests {
             "EnableCustomUpgrades": false, "CreateIndex": 5, "ModifyIndex": 6,
         });
         assert_eq!(expected, serde_json::to_value(AutopilotConfiguration::of(&config)).unwrap());
-        // What is told can be read back, but for the indexes.
+        // The configuration can be read back, except its indexes.
         let body = serde_json::to_vec(&expected).unwrap();
         assert_eq!(Ok(ordu_core::autopilot::DEFAULT), ordu_core::autopilot::decode_config(&body));
     }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn healthy_voters_beyond_a_majority_may_be_lost() {
-        // Healthy voters, others, learners that are healthy, and how many may be lost.
+        // Healthy voters, unhealthy voters, healthy learners, and how many voters may be lost.
         for (well, unwell, learners, tolerance) in
             [(1, 0, 0, 0), (3, 0, 0, 1), (2, 1, 0, 0), (1, 2, 0, 0), (5, 0, 2, 2), (4, 1, 0, 1), (4, 0, 1, 1)]
         {

@@ -1,4 +1,4 @@
-//! Evaluations. Members vanish where they say nothing.
+//! Evaluations. Empty members are omitted.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ fn status_word(status: EvalStatus) -> &'static str {
 }
 
 impl<'a> EvalDocument<'a> {
-    /// The document of this row.
+    /// Builds the document of this row.
     pub(crate) fn of(eval: &'a state::Evaluation) -> Self {
         let failed =
             |(group, metric): (&'a String, &'a state::AllocMetric)| (group.as_str(), AllocMetric::of(metric));
@@ -122,7 +122,7 @@ impl<'a> EvalDocument<'a> {
         }
     }
 
-    /// Of an evaluation that no one will decide: it has been decided on nothing.
+    /// Clears the snapshot index, for a dry run's evaluation, which no scheduler will process.
     pub(crate) fn without_snapshot(mut self) -> Self {
         self.snapshot_index = 0;
         self

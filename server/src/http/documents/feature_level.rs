@@ -1,28 +1,28 @@
-//! The cluster's feature level, and what each server knows.
+//! The cluster's feature level, and the level that each server supports.
 
 use ordu_core::job::Span;
 use ordu_proto::server::{FeatureLevelsReply, ServerLevel};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The cluster's feature level, and what each server knows. Spans of time are written as Go does.
+/// The cluster's feature level, and the level that each server supports. Durations are in Go's notation.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FeatureLevels {
-    /// The cluster's. What belongs to a higher one is refused.
+    /// The cluster's level. Features of a higher level are refused.
     level: u32,
-    /// The highest that any server knows.
+    /// The highest level that any server supports.
     highest: u32,
-    /// The names of the servers that do not know that one, as far as the leader has heard.
+    /// Names of the servers that do not support that level, as far as the leader knows.
     held_back_by: Vec<String>,
-    /// For how long every server has known more than the cluster's level; null where some know no more.
+    /// How long every server has supported more than the cluster's level; null if some do not.
     known_for: Option<String>,
-    /// After how long of that the leader raises the level.
+    /// How long that must last before the leader raises the level.
     raised_after: String,
     servers: Vec<ReleaseOfServer>,
 }
 
-/// What a server has told of its release last.
+/// A server's release, as the server reported it last.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ReleaseOfServer {
@@ -30,7 +30,7 @@ struct ReleaseOfServer {
     id: String,
     name: String,
     address: String,
-    /// The highest feature level that it knows; 0 where the leader has not heard of it.
+    /// The highest feature level that it supports; 0 if the leader has not heard from it.
     level: u32,
     /// Ordu's version.
     release: String,
@@ -68,7 +68,7 @@ fn span(ms: u64) -> String {
     Span(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)).to_string()
 }
 
-/// The feature level that the cluster is at.
+/// The feature level that the cluster has.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RaisedLevel {

@@ -1,4 +1,4 @@
-//! Answers about jobs that are not the job itself; that one is written by `ordu_core::job`.
+//! Answers about jobs, except the job itself, which `ordu_core::job` writes.
 
 use ordu_proto::api::job::JobDiff;
 use ordu_proto::command::{JobDeregistered, JobDispatched, JobEvaluated, JobRegistered, PeriodicLaunched};
@@ -22,7 +22,7 @@ pub(crate) struct Registered<'a> {
     of_write: OfWrite,
 }
 
-/// Members that Nomad's answers to writes inherit from its reads; they say nothing.
+/// Members that Nomad's answers to writes inherit from its reads; they carry no information.
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct OfWrite {
@@ -109,7 +109,7 @@ impl<'a> Dispatched<'a> {
     }
 }
 
-/// Answer to a launch before its time.
+/// Answer to a forced launch of a periodic job.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Forced<'a> {
@@ -129,14 +129,14 @@ impl<'a> Forced<'a> {
     }
 }
 
-/// Answer to a mark on a version.
+/// Answer to marking a version as stable or not.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Stability {
     pub(crate) index: u64,
 }
 
-/// What follows the list in the answer about a job's versions.
+/// What follows the list in the answer with a job's versions.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct VersionsTail<'a> {
@@ -149,7 +149,7 @@ pub(crate) struct VersionsTail<'a> {
 impl<'a> VersionsTail<'a> {
     pub(crate) fn of(diffs: Option<&'a [JobDiff]>, index: u64, freshness: Freshness) -> Self {
         let Freshness { known_leader, last_contact_ms } = freshness;
-        // Go tells a span in nanoseconds.
+        // Go encodes durations in nanoseconds.
         Self {
             diffs: diffs.filter(|diffs| !diffs.is_empty()),
             index,
@@ -158,7 +158,7 @@ impl<'a> VersionsTail<'a> {
         }
     }
 
-    /// The whole answer: the list of versions, and this.
+    /// Returns the whole answer: the list of versions, followed by these members.
     pub(crate) fn after(&self, versions: Vec<u8>) -> Vec<u8> {
         let tail = encode(self);
         let mut whole = Vec::with_capacity(versions.len() + tail.len() + 16);

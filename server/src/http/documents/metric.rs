@@ -1,4 +1,4 @@
-//! Why a group went where it went, or did not.
+//! Why a task group was placed where it was, or was not placed.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) struct AllocMetric<'a> {
     class_exhausted: Option<&'a BTreeMap<String, i64>>,
     dimension_exhausted: Option<&'a BTreeMap<String, i64>>,
     quota_exhausted: (),
-    // The form of old, superseded by the one below.
+    // The legacy form, superseded by the member below.
     scores: (),
     score_meta_data: Option<Vec<Score<'a>>>,
     allocation_time: i64,

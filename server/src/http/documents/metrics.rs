@@ -1,4 +1,4 @@
-//! Metrics in the shape that Nomad's clients read.
+//! Metrics in the format that Nomad's clients read.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ struct Gauge {
     labels: BTreeMap<String, String>,
 }
 
-/// A counter, or the times that something took. Since the start of the process, not of an interval.
+/// A counter, or the durations of something, since the start of the process (not of an interval).
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Sample {

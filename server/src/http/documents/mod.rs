@@ -1,5 +1,4 @@
-//! The API's documents as JSON types, made from rows. Conversions are total: whatever a row holds, it has
-//! a document.
+//! The API's JSON documents, built from rows. Conversions are total: every row has a document.
 
 pub(super) mod agent;
 pub(super) mod alloc;
@@ -20,18 +19,18 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Appends a document.
+/// Appends a document as JSON.
 fn append(document: &impl Serialize, out: &mut Vec<u8>) {
-    // The documents hold texts, numbers, lists and maps by text, and a vector takes every byte.
+    // Documents hold only strings, numbers, lists and maps by string, and a vector accepts every byte.
     serde_json::to_writer(out, document).expect("the API's documents are JSON by their types");
 }
 
-/// A map, or null where it is empty: Go writes a map that was never made so.
+/// Returns the map, or null if it is empty: Go encodes a nil map as null.
 fn some_map<K, V>(map: &BTreeMap<K, V>) -> Option<&BTreeMap<K, V>> {
     Some(map).filter(|map| !map.is_empty())
 }
 
-/// A list, or null where it is empty.
+/// Returns the list, or null if it is empty.
 fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }

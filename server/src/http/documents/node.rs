@@ -1,4 +1,4 @@
-//! Nodes: the whole document and the entry of a list. The secret is never in them.
+//! Nodes: the whole document and the list entry. Neither contains the node's secret.
 
 use std::collections::BTreeMap;
 
@@ -140,7 +140,7 @@ pub(crate) struct NodeStub<'a> {
 }
 
 impl<'a> NodeStub<'a> {
-    /// The entry of this node, with its resources where they are wanted.
+    /// Builds the entry of this node, with its resources if requested.
     pub(crate) fn of(node: &'a state::Node, resources: bool) -> Self {
         let host = node.http_addr.rsplit_once(':').map_or(node.http_addr.as_str(), |(host, _)| host);
         Self {
@@ -206,7 +206,7 @@ pub(crate) struct NodeDocument<'a> {
 }
 
 impl<'a> NodeDocument<'a> {
-    /// The document of this row.
+    /// Builds the document of this row.
     pub(crate) fn of(node: &'a state::Node) -> Self {
         let event = |event: &'a state::NodeEvent| Event {
             message: &event.message,

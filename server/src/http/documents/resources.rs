@@ -1,5 +1,5 @@
-//! Networks, ports and the two ways that documents tell resources: the present one and the flat one of
-//! old that clients still read.
+//! Networks, ports, and the two forms in which documents report resources: the current one, and the flat legacy
+//! one that clients still read.
 
 use std::collections::BTreeMap;
 
@@ -60,13 +60,13 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// The documents of a list; none for an empty one.
+    /// Returns the documents of a list; `None` if it is empty.
     pub(crate) fn all(networks: &'a [state::NetworkResource]) -> Option<Vec<Self>> {
         some_list(networks.iter().map(Network::of).collect())
     }
 }
 
-/// Resources in the flat form of old.
+/// Resources in the flat legacy form.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FlatResources<'a> {
@@ -87,7 +87,7 @@ impl<'a> FlatResources<'a> {
         Self { cpu, memory_mb, disk_mb, iops: 0, networks, devices: () }
     }
 
-    /// Those of a node.
+    /// Returns a node's resources.
     pub(crate) fn of_node(resources: &'a state::NodeResources) -> Self {
         let state::NodeResources { cpu_mhz, memory_mb, disk_mb, networks } = resources;
         Self::new(*cpu_mhz, *memory_mb, *disk_mb, Network::all(networks))
@@ -112,12 +112,12 @@ pub(crate) struct Disk {
     pub(crate) mb: i64,
 }
 
-/// What an allocation was given, task by task.
+/// The resources given to an allocation, by task.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Allocated<'a> {
     tasks: BTreeMap<&'a str, AllocatedTask<'a>>,
-    // How tasks follow each other is in the job.
+    // The lifecycles of tasks are in the job.
     task_lifecycles: BTreeMap<&'a str, ()>,
     shared: Shared<'a>,
 }
@@ -175,7 +175,7 @@ impl<'a> Allocated<'a> {
         }
     }
 
-    /// The same in the flat form: all of it, what the tasks share, and by task.
+    /// Returns the flat form: of the whole allocation, of what the tasks share, and of each task.
     pub(crate) fn flat(
         resources: &'a state::AllocatedResources,
     ) -> (FlatResources<'a>, FlatResources<'a>, BTreeMap<&'a str, FlatResources<'a>>) {
@@ -200,7 +200,7 @@ fn networks_of(resources: &state::AllocatedResources) -> impl Iterator<Item = &s
     resources.networks.iter().chain(resources.tasks.values().flat_map(|task| &task.networks))
 }
 
-/// Every port that was given, with the address it is on; those of no network have none.
+/// Returns every port that was given with its address; ports of no network have no address.
 fn given_ports(resources: &state::AllocatedResources) -> Vec<GivenPort<'_>> {
     let mut ports: Vec<GivenPort<'_>> = networks_of(resources)
         .flat_map(|network| {

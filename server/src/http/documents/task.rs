@@ -1,4 +1,4 @@
-//! How an allocation's tasks are, and what happened to them.
+//! The states of an allocation's tasks, and their events.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,7 @@ pub(crate) struct TaskState<'a> {
     task_handle: (),
 }
 
-/// An event. Beside what it tells today it has a member for each kind of detail, as clients of old read
-/// them.
+/// An event of a task. Besides the current members it has one for each kind of detail, for older clients.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct TaskEvent<'a> {
@@ -54,7 +53,7 @@ struct TaskEvent<'a> {
     generic_source: &'a str,
 }
 
-/// The states of an allocation's tasks.
+/// Returns the states of an allocation's tasks; `None` if there are none.
 pub(crate) fn states(states: &BTreeMap<String, state::TaskState>) -> Option<BTreeMap<&str, TaskState<'_>>> {
     let of = |(name, state)| (String::as_str(name), TaskState::of(state));
     Some(states).filter(|states| !states.is_empty()).map(|states| states.iter().map(of).collect())

@@ -1,4 +1,4 @@
-//! Documents against the shapes that clients know.
+//! Compares documents with the formats that clients know.
 
 use serde_json::{Value, json};
 

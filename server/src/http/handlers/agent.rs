@@ -1,4 +1,4 @@
-//! What this server says of itself and of the servers it knows. No table is read for it.
+//! What this server reports about itself and the servers it knows. No table is read for it.
 
 use axum::http::StatusCode;
 
@@ -9,13 +9,13 @@ use crate::http::documents::agent::{AgentSelf, Health, Members, RaftHealth, Serv
 use crate::http::error::HttpError;
 use crate::http::request::Request;
 
-/// The address of the leader as servers reach it; empty where none is known.
+/// Answers with the leader's RPC address; empty if no leader is known.
 pub(crate) fn leader(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let leader = api.context.cluster.leader().map(|leader| leader.server.rpc_addr);
     Ok(Answer::local(request, &leader.unwrap_or_default()))
 }
 
-/// The addresses of the servers that vote.
+/// Answers with the RPC addresses of the voters.
 pub(crate) fn peers(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let voters = api.context.cluster.members().into_iter().filter(|member| member.voter);
     Ok(Answer::local(request, &voters.map(|voter| voter.server.rpc_addr).collect::<Vec<_>>()))
@@ -34,7 +34,7 @@ pub(crate) fn members(api: &Api, request: &Request) -> Result<Answer, HttpError>
     Ok(Answer::local(request, &Members::of(&api.context.options, &api.context.cluster.members())))
 }
 
-/// The servers that a node agent may turn to.
+/// Answers with the RPC addresses of the servers that a node agent may contact.
 pub(crate) fn servers(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let mut servers: Vec<String> =
         api.context.cluster.members().into_iter().map(|member| member.server.rpc_addr).collect();
@@ -44,7 +44,7 @@ pub(crate) fn servers(api: &Api, request: &Request) -> Result<Answer, HttpError>
     Ok(Answer::local(request, &servers))
 }
 
-/// Whether the agent's parts do their work: 200 or 500, both with a document that says which does not.
+/// Answers whether the agent's parts work: 200 or 500, both with a document that names the part that does not.
 pub(crate) fn health(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let wanted = request.given("type");
     if let Some(unknown) = wanted.filter(|wanted| !matches!(*wanted, "server" | "client")) {

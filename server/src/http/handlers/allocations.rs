@@ -1,4 +1,4 @@
-//! Reads of allocations: lists, those of a job, an evaluation or a node, and one with its job.
+//! Reads of allocations: all, those of a job, an evaluation or a node, and one with its job.
 
 use ordu_core::filter::Filter;
 use ordu_core::job::job_document;
@@ -39,7 +39,7 @@ pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
     let (namespace, id) = (view.request.namespace(), view.request.id.as_str());
-    // Those of an earlier job of the same name are shown only to who wants all.
+    // Allocations of an earlier job of the same name are listed only with `all`.
     let this_job = match view.request.flag("all")? {
         true => None,
         false => readable(read::job(view.reader, namespace, id))?.flatten().map(|job| job.create_index),
@@ -64,7 +64,7 @@ pub(crate) fn of_node(view: &View<'_>) -> Result<Found, HttpError> {
     allocs.retain(|alloc| view.grant.shows(&alloc.namespace));
     let mut show = |alloc: &Allocation, take: &mut Take<'_>| {
         let mut document = Vec::new();
-        // One whose job cannot be read does not hide the others.
+        // An allocation whose job cannot be read must not hide the others.
         match readable(whole(view.reader, alloc, &mut document))? {
             Some(()) => take(&Whole(document)),
             None => Ok(false),
@@ -100,12 +100,12 @@ fn page_of(
     Ok(Found::page(index_of(view.reader, Table::Allocs)?, page))
 }
 
-/// An entry that is JSON already.
+/// An entry that is already JSON.
 struct Whole(Vec<u8>);
 
 impl ListEntry for Whole {
     fn passes(&self, filter: &Filter) -> Result<bool, HttpError> {
-        // What is in a document that cannot be read cannot be said.
+        // A document that cannot be parsed does not match.
         let document: Option<Value> = serde_json::from_slice(&self.0).ok();
         document.map_or(Ok(false), |document| Ok(filter.matches(&document)?))
     }
@@ -115,19 +115,19 @@ impl ListEntry for Whole {
     }
 }
 
-/// What the caller wants in the entries of a list.
+/// Returns the optional members that the caller wants in list entries.
 fn members_of(request: &Request) -> Result<StubMembers, HttpError> {
     let task_states = request.given("task_states").and_then(parse_bool).unwrap_or(true);
     Ok(StubMembers { task_states, resources: request.flag("resources")? })
 }
 
-/// The whole document, with the job as it was when the allocation was made.
+/// Writes the whole document, with the job as it was when the allocation was made.
 fn whole(reader: &dyn Reader, alloc: &Allocation, out: &mut Vec<u8>) -> Result<(), Corrupt> {
     let mut job = Vec::new();
     let Allocation { namespace, job_id, job_create_index, job_version, .. } = alloc;
     if let Some(spec) = read::job_spec(reader, namespace, job_id, *job_create_index, *job_version)? {
         let version = read::job_version(reader, namespace, job_id, *job_version)?;
-        // A version can be gone before its specification, or be one of a later job of the same name.
+        // The version's row may be gone before its specification, or belong to a later job of the same name.
         let row = version.filter(|row| row.create_index == *job_create_index).unwrap_or_else(|| Job {
             namespace: namespace.clone(),
             id: job_id.clone(),

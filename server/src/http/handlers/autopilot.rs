@@ -1,4 +1,4 @@
-//! How the leader looks after the servers, and how they are by its word.
+//! Autopilot's configuration, and the leader's view of the servers' health.
 
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
@@ -28,7 +28,7 @@ pub(crate) fn configuration(call: Call) -> BoxFuture<'static, Result<Answer, Htt
     })
 }
 
-/// The index at which the configuration must have been changed last, where the caller says one.
+/// Parses `cas`: the ModifyIndex that the configuration must have, if the caller names one.
 fn enforced_index(request: &Request) -> Result<Option<u64>, HttpError> {
     let Some(text) = request.param("cas") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
@@ -50,7 +50,7 @@ pub(crate) fn configure(call: Call) -> BoxFuture<'static, Result<Answer, HttpErr
     })
 }
 
-/// `GET /v1/operator/autopilot/health`: 200, or 429 where a server is not healthy.
+/// `GET /v1/operator/autopilot/health`: 200, or 429 if a server is unhealthy.
 pub(crate) fn health(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let context = &call.api.context;

@@ -1,4 +1,4 @@
-//! Children of jobs: dispatched by a caller, or launched before their time.
+//! Children of jobs: dispatched by a caller, or launched before a periodic job's time.
 
 use axum::http::StatusCode;
 use futures::future::BoxFuture;

@@ -35,7 +35,7 @@ pub(crate) fn of_job_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn of_job(view: &View<'_>) -> Result<Found, HttpError> {
     let (namespace, id) = (view.request.namespace(), view.request.id.as_str());
-    // Those of an earlier job of the same name are shown only to who wants all.
+    // Deployments of an earlier job of the same name are listed only with `all`.
     let this_job = match view.request.flag("all")? {
         true => None,
         false => readable(read::job(view.reader, namespace, id))?.flatten().map(|job| job.create_index),

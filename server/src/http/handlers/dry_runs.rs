@@ -1,4 +1,4 @@
-//! What can be asked of a job without changing anything: a plan, its validation, the reading of a jobspec.
+//! Requests about jobs that change nothing: planning, validating, parsing a jobspec.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) fn plan(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> 
         let api = call.api.clone();
         api.room.answers.check()?;
         api.context.reads.confirm().await?;
-        // The job takes many times the body's bytes, so it is read only when it is its turn.
+        // The decoded job takes many times the memory of the body, so it is decoded only once a slot is free.
         let answer = move || {
             let mut plan = job::decode_plan(&call.request.id, &call.body)?;
             complete(&call, &mut plan.submitted)?;
@@ -60,11 +60,11 @@ pub(crate) fn parse(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>>
     })
 }
 
-/// What a registration would do.
+/// The outcome that a registration would have.
 pub(crate) struct DryRun {
-    /// The index of the job that is there; 0 if there is none.
+    /// The existing job's JobModifyIndex; 0 if there is none.
     pub(crate) job_modify_index: u64,
-    /// The index that a registration would be decided on.
+    /// The index that the registration would have.
     pub(crate) index: u64,
     pub(crate) diff: Option<JobDiff>,
     pub(crate) decision: Decision,
@@ -72,12 +72,12 @@ pub(crate) struct DryRun {
     pub(crate) warnings: String,
 }
 
-/// Everything that the scheduler looks at, of one state.
+/// Everything that the scheduler reads, from one state.
 struct Sight {
     existing: Option<(Job, JobSpec)>,
-    /// The version that the job would become; `None` where it would stay as it is.
+    /// The version that the registration would create; `None` if the job would stay as it is.
     version: Option<u64>,
-    /// The job's row as it would be after a registration.
+    /// The job's row as a registration would leave it.
     row: Job,
     input: GatheredInput,
 }
@@ -113,9 +113,9 @@ impl DryRun {
 impl Sight {
     fn of(context: &Context, spec: &JobSpec, stop: bool) -> Result<Sight, Corrupt> {
         let (namespace, id) = (spec.namespace(), spec.id.as_str());
-        // As a registration would store it.
+        // The specification as a registration would store it.
         let submitted = state::JobSpec { json: job::spec_json(spec), payload: Vec::new() };
-        // While the guard is held nothing is applied, so that the view and the rows are of one state.
+        // Nothing is applied while the guard is held, so the view and the rows are of one state.
         let machine = context.state.machine();
         context.state.read(move |reader| {
             let view = machine.view.snapshot();
@@ -146,8 +146,8 @@ impl Sight {
     }
 }
 
-/// The row that a registration of `submitted` at the index `next` would write over `existing`; `version` as
-/// [`version_of_submission`] tells it.
+/// Returns the row that a registration of `submitted` at the index `next` would leave in place of `existing`;
+/// `version` is the result of [`version_of_submission`].
 fn row_of(existing: Option<&Job>, version: Option<u64>, next: u64, submitted: Job) -> Job {
     let mut row = Job { modify_index: next, job_modify_index: next, ..submitted };
     match (existing, version) {
@@ -162,7 +162,7 @@ fn row_of(existing: Option<&Job>, version: Option<u64>, next: u64, submitted: Jo
     row
 }
 
-/// When the job would be launched first; `None` for one that is not launched by the clock.
+/// Returns the job's next periodic launch; `None` if it is not launched by the clock.
 fn next_launch(spec: &JobSpec, now_ns: i64) -> Option<i64> {
     let periodic = spec.periodic.as_ref().filter(|periodic| periodic.enabled != Some(false))?;
     let (cron, zone) = (periodic.spec.as_deref()?, periodic.time_zone.as_deref().unwrap_or_default());

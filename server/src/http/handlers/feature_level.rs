@@ -1,4 +1,4 @@
-//! The cluster's feature level: which server knows what, by the leader's word, and that the level be raised.
+//! The cluster's feature level: the leader's report of each server's level, and raising the level.
 
 use futures::future::BoxFuture;
 use ordu_proto::server::server_client::ServerClient;

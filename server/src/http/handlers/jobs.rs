@@ -1,4 +1,4 @@
-//! Reads of jobs: the list, one job, its summary and its versions.
+//! Reads of jobs: the list, one job, and its summary.
 
 use ordu_core::filter::Filter;
 use ordu_core::job::{JobStub, job_document, summary_document};
@@ -15,7 +15,7 @@ use crate::watch::Key;
 
 const JOB_NOT_FOUND: &str = "job not found";
 
-/// What the list of jobs is made of.
+/// The tables that the list of jobs is read from.
 const LIST_TABLES: [Table; 2] = [Table::Jobs, Table::JobSummaries];
 
 pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
@@ -48,7 +48,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     Ok(Found::page(read::indexes(reader)?.max(&LIST_TABLES), page))
 }
 
-/// An entry of the list. A filter may also ask for what only the whole job has.
+/// An entry of the list. A filter may also use members that only the whole job has.
 struct Listed<'j> {
     stub: JobStub<'j>,
     job: &'j Job,
@@ -67,7 +67,7 @@ impl ListEntry for Listed<'_> {
             let parsed = serde_json::from_slice(&document);
             parsed.map_err(|error| read::corrupt_spec(self.reader, self.job, &error)).ok()
         });
-        // What it has cannot be said of one whose specification cannot be read.
+        // A job whose specification cannot be read does not match.
         whole.map_or(Ok(false), |whole| Ok(filter.matches(&whole)?))
     }
 
@@ -96,9 +96,9 @@ pub(crate) fn summary_keys(request: &Request) -> Result<Vec<Key>, HttpError> {
 
 pub(crate) fn summary(view: &View<'_>) -> Result<Found, HttpError> {
     let summary = read::job_summary(view.reader, view.request.namespace(), &view.request.id)?;
-    // The summary of a purged job is only kept to count what is left of it.
+    // The summary of a purged job is kept only to count its remaining allocations.
     let Some(summary) = summary.filter(|summary| !summary.purged) else {
-        // A purge moves the table of jobs for sure.
+        // Every purge increases the index of the table of jobs.
         let index = read::indexes(view.reader)?.max(&LIST_TABLES);
         return Ok(Found::nothing(index, JOB_NOT_FOUND));
     };

@@ -1,4 +1,4 @@
-//! What answers the routes: each handler reads the request, makes one call, and encodes what it got.
+//! The handlers of the routes. Each reads the request, makes one call, and encodes the result.
 
 pub(super) mod agent;
 pub(super) mod allocations;
@@ -23,7 +23,7 @@ use super::error::HttpError;
 use super::ids;
 use super::request::Request;
 
-/// A list's JSON, written item by item.
+/// A JSON list, written item by item.
 pub(super) struct JsonList(Vec<u8>);
 
 impl JsonList {
@@ -31,7 +31,7 @@ impl JsonList {
         Self(vec![b'['])
     }
 
-    /// Where the next item is to be written.
+    /// Returns the buffer that the next item is to be appended to.
     pub(super) fn next(&mut self) -> &mut Vec<u8> {
         if self.0.len() > 1 {
             self.0.push(b',');
@@ -45,17 +45,17 @@ impl JsonList {
     }
 }
 
-/// The id of the path, for a look-up of `what` (`alloc`, `eval`, `node`).
+/// Parses the path's id; errors say that `what` (`alloc`, `eval`, `node`) was looked up.
 fn id_of(request: &Request, what: &str) -> Result<Id, HttpError> {
     ids::parse(&request.id).map_err(|fault| lookup_failed(what, &fault))
 }
 
-/// The index of a table that a list is made of.
+/// Returns the index of the table that a list is read from.
 fn index_of(reader: &dyn Reader, table: Table) -> Result<u64, Corrupt> {
     Ok(read::indexes(reader)?.get(table))
 }
 
-/// The beginning of the ids that a list is asked for.
+/// Parses the requested prefix of ids.
 fn id_prefix(request: &Request, what: &str) -> Result<Vec<u8>, HttpError> {
     ids::parse_prefix(request.prefix()).map_err(|fault| lookup_failed(what, &fault))
 }

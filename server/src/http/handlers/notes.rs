@@ -1,4 +1,4 @@
-//! Notes: what the feature level has that no release has, for tests of mixed releases.
+//! Notes: a feature of the unreleased feature level, for tests of mixed releases.
 
 use futures::future::BoxFuture;
 use ordu_core::command::NotePut;
@@ -7,7 +7,7 @@ use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
 use crate::http::error::HttpError;
 
-/// `PUT /v1/operator/ordu/note`: the note `?text` under `?name`.
+/// `PUT /v1/operator/ordu/note`: stores the note `?text` under `?name`.
 pub(crate) fn put(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let given = |param| call.request.given(param).unwrap_or_default().to_owned();

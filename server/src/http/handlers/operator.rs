@@ -1,5 +1,5 @@
-//! What an operator asks: metrics, raft's configuration and changes of it, a hash that tells whether servers agree, and
-//! that what a wrong clock wrote be mended.
+//! Operators' requests: metrics, raft's configuration and its changes, the hash by which servers' states are
+//! compared, and resetting the cluster's time after a wrong clock.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(crate) fn raft_configuration(call: Call) -> BoxFuture<'static, Result<Answer
     })
 }
 
-/// The server that a request names, by one of two ways.
+/// Parses which server a request names, by `?id` or `?address`.
 fn choice(request: &Request) -> Result<Option<PeerChoice>, HttpError> {
     let by = match (request.given("id"), request.given("address")) {
         (None, None) => return Ok(None),
@@ -59,7 +59,7 @@ fn choice(request: &Request) -> Result<Option<PeerChoice>, HttpError> {
     Ok(Some(PeerChoice { by: Some(by) }))
 }
 
-/// What the leader's refusal is to whoever asked.
+/// Translates the leader's refusal into an HTTP error.
 fn refusal(status: &Status) -> HttpError {
     let code = match status.code() {
         Code::NotFound => StatusCode::NOT_FOUND,
@@ -71,7 +71,7 @@ fn refusal(status: &Status) -> HttpError {
     HttpError::new(code, status.message())
 }
 
-/// Asks the leader: `here` if it is this server, else `there`.
+/// Asks the leader: runs `here` if this server leads, else `there` with a client of the leader.
 pub(super) async fn of_leader<T>(
     context: &Context,
     here: impl Future<Output = Result<T, Status>>,
@@ -137,7 +137,7 @@ pub(crate) fn transfer_leadership(call: Call) -> BoxFuture<'static, Result<Answe
     })
 }
 
-/// The hash of the whole state and the index it is of.
+/// Returns the hash of the whole state and its index.
 pub(crate) fn state_hash_of(context: &Context) -> Result<StateHash, HttpError> {
     context.state.read(|reader| {
         let position = state_machine::position(reader)
@@ -151,7 +151,7 @@ pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer
         call.confirm().await?;
         let context = call.api.context.clone();
         let hash = match context.state.db().blocks() {
-            // It reads every row there is.
+            // It reads every row.
             true => on_blocking_thread(move || state_hash_of(&context)).await??,
             false => state_hash_of(&context)?,
         };
@@ -159,8 +159,8 @@ pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer
     })
 }
 
-/// By how much the leader's clock may differ from that of the server that is asked, beside what is allowed
-/// between servers: the request takes some time on its way.
+/// How much the command's time may differ from the leader's clock beyond the clock skew that is allowed between
+/// servers: the request takes some time to arrive.
 const ON_THE_WAY: Duration = Duration::from_millis(WRITE_WAIT_MS_MAX);
 
 /// `PUT /v1/operator/ordu/time/reset`.

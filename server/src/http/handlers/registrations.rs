@@ -1,5 +1,5 @@
-//! Writes of jobs: register, update, stop, purge, evaluate. A handler makes a command of the request;
-//! what it comes to is decided where the log is applied.
+//! Writes of jobs: register, update, stop, purge, evaluate. A handler turns the request into a command; its
+//! outcome is decided when the log entry is applied.
 
 use futures::future::BoxFuture;
 use ordu_core::job::{self, RegisterRequest};
@@ -57,14 +57,14 @@ pub(crate) fn evaluate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
     })
 }
 
-/// Makes a registration's job canonical, and refuses one that is not valid with all of its faults.
+/// Makes a registration's job canonical and validates it; the error lists all faults.
 pub(super) fn complete(call: &Call, registration: &mut RegisterRequest) -> Result<(), HttpError> {
     call.settle(registration)?;
     job::canonicalise(&mut registration.job);
     registration.validate().map_err(|faults| HttpError::bad_request(faults.to_string()))
 }
 
-/// Reads a registration's body and writes the job.
+/// Decodes a registration's body and writes the job.
 async fn write(
     call: Call,
     decode: fn(&Call) -> Result<RegisterRequest, HttpError>,
@@ -75,7 +75,7 @@ async fn write(
     Ok(Answer::written(&call.request, outcome.index, &Registered::of(outcome, &warnings)))
 }
 
-/// The command of a registration, and its warnings.
+/// Builds a registration's command and the job's warnings.
 fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, String), HttpError> {
     complete(call, &mut registration)?;
     let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
@@ -93,7 +93,7 @@ fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, 
 }
 
 fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) -> JobRegister {
-    // Such a job is run by its children; itself it is never placed.
+    // A periodic or parameterized job is run by its children and is never placed itself.
     let is_parent = job.is_periodic() || job.is_parameterized();
     JobRegister {
         job: Some(job::job_row(job, stop)),

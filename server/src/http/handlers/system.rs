@@ -1,4 +1,4 @@
-//! What an operator has done to the state as a whole.
+//! Operators' writes to the state as a whole.
 
 use futures::future::BoxFuture;
 use ordu_core::command::Reconciled;

@@ -1,4 +1,4 @@
-//! Versions of a job: the list with its differences, going back to one, marking one as stable.
+//! Versions of a job: listing with differences, reverting to one, marking one as stable.
 
 use futures::future::BoxFuture;
 use ordu_core::job::{self, DiffSide, job_diff, job_document};
@@ -21,7 +21,7 @@ use crate::http::error::HttpError;
 
 /// `GET /v1/job/:id/versions`.
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
-    // Read before anything else, so that a value that is none is told whatever the job is.
+    // Parsed first, so that an invalid value is refused whether or not the job exists.
     let with_diffs = view.request.flag("diffs")?;
     let versions = read::job_versions(view.reader, view.request.namespace(), &view.request.id)?;
     let Some(newest) = versions.first() else {
@@ -32,7 +32,7 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     let mut list = JsonList::new();
     let mut parsed = Vec::new();
     for version in &versions {
-        // A version whose specification cannot be read does not hide the others.
+        // A version whose specification cannot be read must not hide the others.
         let Some(spec) = readable(read::spec_of(view.reader, version))? else { continue };
         if with_diffs {
             match readable(read::parsed_spec(view.reader, version, &spec))? {
@@ -47,14 +47,14 @@ pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
     Ok(Found::json(index, body))
 }
 
-/// The description of the answer of [`list`].
+/// Generates the schema of the answer of [`list`].
 pub(crate) fn described(generator: &mut SchemaGenerator) -> Schema {
     let tail = generator.subschema_for::<VersionsTail<'_>>();
     let versions = generator.subschema_for::<Vec<api::job::Job>>();
     json_schema!({ "allOf": [tail, { "properties": { "Versions": versions }, "required": ["Versions"] }] })
 }
 
-/// What each version but the oldest changed.
+/// Returns what each version changed, except the oldest.
 fn diffs(versions: &[(&Job, JobSpec)]) -> Result<Vec<JobDiff>, HttpError> {
     let diff = |pair: &[(&Job, JobSpec)]| {
         let [(new_row, new), (old_row, old)] = pair else { return Ok(JobDiff::default()) };
@@ -78,7 +78,7 @@ pub(crate) fn revert(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>
         let written = call.api.context.writer.write(command).await?;
         let outcome = &written.answer;
         let answer = Answer::written(&call.request, outcome.index, &Registered::of(outcome, ""));
-        // Alone of all writes it has the headers of a read, which say nothing.
+        // As in Nomad, this is the only write whose answer has the headers of a read; they carry no information.
         Ok(answer.with(Freshness { known_leader: false, last_contact_ms: 0 }))
     })
 }

@@ -1,4 +1,4 @@
-//! A figure: the name under which something is told, what it means, what is to be done about it, and where it is read.
+//! One metric (a "figure"): its name, its help text, and how its value is read.
 
 use openraft::metrics::RaftMetrics;
 use ordu_core::state::Census;
@@ -12,31 +12,31 @@ use crate::http::room::Room;
 use crate::http::shared::Waiting;
 use crate::leader::LeaderStats;
 
-/// A figure that is read when it is asked for.
+/// A metric whose value is read when metrics are requested.
 pub(super) struct Figure {
     pub(super) name: &'static str,
-    /// What it is, in sentences.
+    /// What the metric means, in full sentences.
     pub(super) is: &'static str,
-    /// What to do and when, in sentences.
+    /// What to do about it and when, in full sentences.
     pub(super) act: &'static str,
     pub(super) read: Read,
 }
 
-/// Values of one figure, each with the value of its label.
+/// Values of one metric, each with its label's value.
 pub(super) type Labelled = Vec<(&'static str, f64)>;
 
-/// How a figure is read, and what kind it is of. One that has no value now is not told.
+/// How a metric is read, which also tells its type. A metric without a value is left out of the answer.
 pub(super) enum Read {
     Gauge(fn(&Sources<'_>) -> Option<f64>),
-    /// By a label.
+    /// By label; the text is the label's name.
     Gauges(&'static str, fn(&Sources<'_>) -> Labelled),
     Counter(fn(&Sources<'_>) -> u64),
-    /// By a label.
+    /// By label; the text is the label's name.
     Counters(&'static str, fn(&Sources<'_>) -> Labelled),
     Times(fn(&Sources<'_>) -> Told),
 }
 
-/// What figures are read from: all of it at hand, so that nothing is looked through for them.
+/// What metrics are read from. All of it is at hand: reading metrics scans no table.
 pub(super) struct Sources<'a> {
     pub(super) context: &'a Context,
     pub(super) waiting: &'a Waiting,
@@ -44,7 +44,7 @@ pub(super) struct Sources<'a> {
     pub(super) raft: RaftMetrics<TypeConfig>,
     pub(super) members: Vec<Member>,
     pub(super) census: Census,
-    /// Where this server leads.
+    /// `None` unless this server leads.
     pub(super) leader: Option<LeaderStats>,
 }
 
@@ -57,13 +57,13 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// What is told of a figure beside its values.
+/// Builds a metric's help text.
 pub(super) fn help(is: &str, act: &str) -> String {
     format!("{is} {act}")
 }
 
 impl Figure {
-    /// As it is now; `None` where it has no value.
+    /// Returns the metric with its current values; `None` if it has none.
     pub(super) fn family(&self, sources: &Sources<'_>) -> Option<MetricFamily> {
         let (kind, metrics): (MetricType, Vec<Metric>) = match &self.read {
             Read::Gauge(read) => (MetricType::GAUGE, read(sources).map(gauge).into_iter().collect()),
@@ -126,7 +126,7 @@ fn histogram(told: &Told) -> Metric {
     metric
 }
 
-/// 1 for what holds.
+/// Returns 1 for true, 0 for false.
 pub(super) fn flag(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }

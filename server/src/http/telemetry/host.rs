@@ -1,4 +1,4 @@
-//! Figures of what a server stands on and whom it serves: memory, disk, clock, connections, alarms.
+//! Metrics of the process and its surroundings: alarms, memory, disk, clock, connections.
 
 use super::figure::{Figure, Labelled, Read, Sources, flag};
 use crate::alarms::Alarm;
@@ -89,7 +89,7 @@ fn listeners(it: &Sources<'_>, read: fn(&ConnectionCounts) -> f64) -> Labelled {
     vec![("http", read(&counts.http)), ("rpc", read(&counts.rpc))]
 }
 
-/// The process's resident memory, as Linux tells it.
+/// Reads the process's resident memory, bytes, from Linux's /proc.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,5 +1,5 @@
-//! Figures of this server: requests, which are counted as they are answered, and tables of figures that are read from
-//! its parts when they are asked for. Each says what it is and what to do about it.
+//! Metrics of this server: requests, which are counted as they are answered, and tables of metrics that are
+//! read from the server's parts on demand. Each metric's help text says what it means and what to do about it.
 
 mod figure;
 mod host;
@@ -20,12 +20,12 @@ use super::room::Room;
 use super::shared::Waiting;
 use crate::context::Context;
 
-/// All figures that are read when they are asked for.
+/// Returns all metrics that are read on demand.
 fn figures() -> impl Iterator<Item = &'static Figure> {
     [raft::FIGURES, work::FIGURES, host::FIGURES].into_iter().flatten()
 }
 
-/// The figures of one listener.
+/// The metrics of one listener.
 pub(super) struct Telemetry {
     requests: Requests,
 }
@@ -35,17 +35,17 @@ impl Telemetry {
         Self { requests: Requests::new() }
     }
 
-    /// Counts a request to a route; `took` is none for one that waited for a change.
+    /// Counts a request to a route. `took` is `None` for a blocking query, which is not timed.
     pub(super) fn note(&self, route: usize, status: StatusCode, took: Option<Duration>) {
         self.requests.note(route, status, took);
     }
 
-    /// Counts a request that no route takes.
+    /// Counts a request that was dispatched to no route.
     pub(super) fn note_unrouted(&self, status: StatusCode) {
         self.requests.note_unrouted(status);
     }
 
-    /// All figures as they are now, by name.
+    /// Returns all metrics with their current values, sorted by name.
     pub(super) fn gather(&self, context: &Context, waiting: &Waiting, room: &Room) -> Vec<MetricFamily> {
         let sources = Sources::of(context, waiting, room);
         let mut families = self.requests.gather();
@@ -55,7 +55,7 @@ impl Telemetry {
     }
 }
 
-/// The figures in Prometheus's text format.
+/// Formats metrics in Prometheus's text format.
 pub(super) fn prometheus_text(families: &[MetricFamily]) -> Result<Vec<u8>, HttpError> {
     let text = TextEncoder::new().encode_to_string(families);
     text.map(String::into_bytes).map_err(|error| HttpError::internal(format!("no metrics: {error}")))

@@ -1,4 +1,4 @@
-//! Figures of raft, its log and what is applied.
+//! Metrics of raft, its log and the applied state.
 
 use std::sync::atomic::Ordering;
 
@@ -171,7 +171,7 @@ fn index(log_id: Option<&LogId>) -> u64 {
     log_id.map_or(0, |id| id.index)
 }
 
-/// What the leader has told as committed, which a server that catches up may not have yet.
+/// Returns the highest commit index known here; this server may not have all entries up to it yet.
 fn committed(it: &Sources<'_>) -> u64 {
     index(it.raft.local_committed.as_ref()).max(index(it.raft.cluster_committed.as_ref()))
 }

@@ -1,4 +1,4 @@
-//! Requests as they are answered: counted and timed by route, and what was refused for want of something.
+//! Request metrics: counts and durations by route, and refusals by reason.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::figure::help;
 use crate::http::routes::ROUTES;
 
-/// Bounds of the buckets of request times, seconds.
+/// Upper bounds of the buckets of request durations, seconds.
 const BUCKETS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Statuses by which something is refused that would be taken at another time or in smaller pieces, and why.
+/// Statuses of requests that may succeed later or in smaller parts, with the reason's label.
 const REFUSALS: [(StatusCode, &str); 3] = [
     (StatusCode::SERVICE_UNAVAILABLE, "busy"),
     (StatusCode::INSUFFICIENT_STORAGE, "disk"),
     (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
 ];
 
-/// The requests of one listener.
+/// Request metrics of one listener.
 pub(super) struct Requests {
     registry: Registry,
-    // Looked up once: a request must not pay for its labels.
+    // Resolved once: requests must not pay for looking up labels.
     routes: Vec<OfRoute>,
     unrouted: [IntCounter; CLASSES.len()],
     refused: [IntCounter; REFUSALS.len()],
@@ -79,7 +79,7 @@ impl Requests {
         Self { routes, unrouted: by_class("", "none"), refused, registry }
     }
 
-    /// Counts a request to a route; `took` is none for one that waited for a change.
+    /// Counts a request to a route. `took` is `None` for a blocking query, which is not timed.
     pub(super) fn note(&self, route: usize, status: StatusCode, took: Option<Duration>) {
         let of_route = &self.routes[route];
         of_route.requests[class(status)].inc();
@@ -91,12 +91,12 @@ impl Requests {
         }
     }
 
-    /// Counts a request that no route takes.
+    /// Counts a request that was dispatched to no route.
     pub(super) fn note_unrouted(&self, status: StatusCode) {
         self.unrouted[class(status)].inc();
     }
 
-    /// All of them as they are now.
+    /// Returns all request metrics with their current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
@@ -107,7 +107,7 @@ fn class(status: StatusCode) -> usize {
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    // Names and labels are the ones above: whether they are right is seen at the first start.
+    // Names and labels are constants of this file, so that a mistake shows at the first start.
     let collector = made.expect("the name and the labels of a figure are well formed");
     registry.register(Box::new(collector.clone())).expect("every figure has a name of its own");
     collector

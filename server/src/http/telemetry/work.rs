@@ -1,4 +1,4 @@
-//! Figures of the cluster's work: nodes, allocations, evaluations and plans.
+//! Metrics of the cluster's work: nodes, allocations, evaluations and plans.
 
 use super::figure::{Figure, Labelled, Read, Sources};
 use crate::http::documents::alloc::client_word;

@@ -1,4 +1,4 @@
-//! What callers need for each route, and that none of it is done for those who lack it.
+//! The right that each route requires, and the refusal of callers who lack it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::http::access::Rights;
 use crate::http::{Access, NamespaceOf, RowsOf, routes};
 
-/// The right that Nomad's documentation names for each of its routes, by the methods' name and the path.
+/// The right that Nomad's documentation names for each of its routes, by methods and path.
 const DOCUMENTED: &[(&str, &str, &str)] = &[
     ("GET", "/v1/jobs", "namespace:list-jobs"),
     ("WRITE", "/v1/jobs", "namespace:submit-job"),
@@ -67,7 +67,7 @@ const DOCUMENTED: &[(&str, &str, &str)] = &[
     ("GET", "/v1/operator/autopilot/health", "operator:read"),
 ];
 
-/// Routes that Nomad does not have and that anyone may ask.
+/// Public routes that Nomad does not have.
 const OWN_AND_PUBLIC: &[&str] = &["/v1/openapi.json"];
 
 #[test]
@@ -89,7 +89,7 @@ fn each_route_needs_what_nomad_documents_and_only_those_that_are_named_here_need
         if let Access::Namespace(capabilities, _) | Access::Rows(capabilities, _) = route.access {
             assert!(!capabilities.is_empty(), "{}: nobody could ever have it", route.path);
         }
-        // What a body names cannot be known of a route that reads none, nor a row of one that has no id.
+        // A namespace named in the body requires a route with a body; that of a row requires a path with an id.
         match route.access {
             Access::Namespace(_, NamespaceOf::Body | NamespaceOf::Job) => {
                 assert!(route.description.body.is_some(), "{} has no body", route.path);
@@ -116,8 +116,8 @@ fn text(number: u8) -> String {
 }
 
 impl Fixture {
-    /// A server that lets callers do what `judge` says of a right and the namespace that it is needed in. In the
-    /// namespaces `open` and `closed` it has one row each of what has a namespace: of the ids 1 and 2.
+    /// Starts a server on which `judge` decides about each right and its namespace. The namespaces `open` and
+    /// `closed` each have one row of everything that has a namespace, with the ids 1 and 2.
     async fn judged_by(judge: fn(Access, Option<&str>) -> bool) -> Self {
         let mut api = Self::start().await;
         for namespace in [OPEN, CLOSED] {
@@ -153,7 +153,7 @@ impl Fixture {
         api
     }
 
-    /// The namespaces of a list's entries.
+    /// Returns the namespaces of a list's entries.
     async fn namespaces_of(&self, path: &str) -> Vec<String> {
         let asked = self.get(path).await;
         assert_eq!(StatusCode::OK, asked.status, "{path}: {}", asked.text());
@@ -166,7 +166,7 @@ impl Fixture {
     }
 }
 
-/// A body that every route can read which reads one: the job `job` of this namespace.
+/// Returns a body that every route with a body can read: the job `job` in this namespace.
 fn job_in(namespace: &str) -> Value {
     let mut body = registration("job", 50);
     body["Job"]["Namespace"] = namespace.into();
@@ -188,7 +188,7 @@ async fn who_may_do_nothing_is_refused_on_every_route_that_is_not_public() {
             let what = format!("{method} {path}{query}: {} {}", asked.status, asked.text());
             match route.access {
                 Access::Public => assert_ne!(StatusCode::FORBIDDEN, asked.status, "{what}"),
-                // Its rows are left out, each by itself.
+                // The list is answered, but without its rows.
                 Access::Rows(_, RowsOf::Evaluation) => assert_eq!("[]", asked.text(), "{what}"),
                 _ => {
                     assert_eq!((403, "Permission denied"), (asked.status.as_u16(), &*asked.text()), "{what}");
@@ -216,7 +216,7 @@ async fn a_right_is_needed_in_the_namespace_that_counts() {
         ("DELETE", "/v1/job/none?namespace=closed", "", 403),
         ("PUT", "/v1/job/job/periodic/force?namespace=closed", "", 403),
         ("PUT", "/v1/jobs/parse?namespace=closed", r#"{"JobHCL":"job \"a\" {}"}"#, 403),
-        // The job's, unless the query or the body names another one that is not the default.
+        // The job's namespace, unless the query or the body names one that is not the default.
         ("PUT", "/v1/validate/job", &in_open, 200),
         ("PUT", "/v1/validate/job", &in_closed, 403),
         ("PUT", "/v1/validate/job?namespace=open", &in_closed, 200),
@@ -226,7 +226,7 @@ async fn a_right_is_needed_in_the_namespace_that_counts() {
         ("PUT", "/v1/job/job", &in_closed, 403),
         ("PUT", "/v1/job/job/plan", &in_open, 200),
         ("PUT", "/v1/job/job/plan", &in_closed, 403),
-        // The body's, unless the query names one.
+        // The body's namespace, unless the query names one.
         ("PUT", "/v1/job/job/evaluate", body_open, 200),
         ("PUT", "/v1/job/job/evaluate", body_closed, 403),
         ("PUT", "/v1/job/job/evaluate?namespace=open", body_closed, 200),
@@ -234,7 +234,7 @@ async fn a_right_is_needed_in_the_namespace_that_counts() {
         ("PUT", "/v1/job/job/dispatch", body_closed, 403),
         ("PUT", "/v1/job/job/revert", body_closed, 403),
         ("PUT", "/v1/job/job/stable", body_closed, 403),
-        // The row's, whatever the query names.
+        // The row's namespace, whatever the query names.
         ("GET", &format!("/v1/allocation/{row_open}"), "", 200),
         ("GET", &format!("/v1/allocation/{row_closed}"), "", 403),
         ("GET", &format!("/v1/evaluation/{row_open}?namespace=closed"), "", 200),
@@ -261,7 +261,7 @@ async fn lists_leave_out_the_rows_that_a_caller_may_not_see() {
         assert!(!shown.is_empty() && shown.iter().all(|namespace| namespace == OPEN), "{path}: {shown:?}");
     }
     assert!(lists >= 6, "{lists}");
-    // Who may see all of them does.
+    // A caller with all rights sees all rows.
     let all = Fixture::judged_by(|_, _| true).await;
     assert_eq!([OPEN, CLOSED], *all.namespaces_of("/v1/allocations?namespace=*").await);
     assert_eq!([CLOSED], *all.namespaces_of("/v1/allocations?namespace=closed").await);

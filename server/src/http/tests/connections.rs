@@ -42,14 +42,14 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: ordu\r\n\r\n")
 }
 
-/// What comes on a connection until the server closes it in order.
+/// Reads until the server closes the connection properly.
 async fn rest(connection: &mut TcpStream) -> String {
     let mut text = String::new();
     timeout(DEADLINE, connection.read_to_string(&mut text)).await.expect("it is closed in time").unwrap();
     text
 }
 
-/// What comes on a connection until a list or the connection ends.
+/// Reads until a list or the connection ends.
 async fn rest_or_first(connection: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let read = async { while connection.read_buf(&mut text).await.unwrap() > 0 && !text.ends_with(b"]") {} };
@@ -57,7 +57,7 @@ async fn rest_or_first(connection: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// What comes on a connection until a text is in it.
+/// Reads until `wanted` has arrived.
 async fn until(connection: &mut TcpStream, wanted: &str) -> String {
     let mut text = Vec::new();
     let found = async {
@@ -109,9 +109,9 @@ async fn whoever_comes_when_all_connections_are_open_is_told_so_and_operators_ar
     assert!(told.contains("all connections that this server holds open"), "{told}");
     let answered = rest(&mut served.say(&get("/v1/status/leader")).await).await;
     assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
-    // One that says nothing keeps its place for a moment only.
+    // A silent surplus connection is closed after a moment.
     assert_eq!("", rest(&mut served.say("GET /v1/sta").await).await);
-    // Those that are open are served meanwhile.
+    // The open connections are served meanwhile.
     for connection in &mut open {
         connection.write_all(get("/v1/jobs").as_bytes()).await.unwrap();
         until(connection, "[]").await;
@@ -132,7 +132,7 @@ async fn a_server_that_stops_answers_what_is_asked_and_ends_though_a_client_does
     let mut idle = served.say(&get("/v1/regions")).await;
     until(&mut idle, r#"["global"]"#).await;
     let mut asking = served.say(&get(&format!("/v1/job/there?index={index}&wait=60s"))).await;
-    // A body that does not come holds its request up for longer than is waited for it.
+    // The body never arrives, so this request takes longer than the server waits when it stops.
     let mut stuck = served.say("PUT /v1/jobs HTTP/1.1\r\nHost: ordu\r\nContent-Length: 9\r\n\r\n").await;
     let deadline = Instant::now() + DEADLINE;
     while served.fixture.server.context().watches.watchers() == 0 {

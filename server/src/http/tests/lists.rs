@@ -1,4 +1,4 @@
-//! Lists: every one of them takes pages and filters, and says so.
+//! Every list of rows supports pages and filters, and describes them.
 
 use ordu_proto::command::NodeRegister;
 use ordu_proto::state::Node;
@@ -24,7 +24,7 @@ async fn every_list_of_rows_takes_pages_and_filters_and_says_so() {
         for name in ["per_page", "next_token", "reverse", "filter"] {
             assert!(route.params().any(|param| param.name == name), "{} does not tell {name}", route.path);
             let path = route.path.replace(":id", "00000000-0000-0000-0000-000000000000");
-            // What cannot be read is refused by whoever reads it.
+            // Every route that reads the parameter refuses a malformed value.
             let refused = api.get(&format!("{path}?{name}=%28%28")).await;
             assert_eq!(StatusCode::BAD_REQUEST, refused.status, "{path} does not look at {name}");
         }

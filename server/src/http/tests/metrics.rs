@@ -1,4 +1,4 @@
-//! Metrics of one server, in both of their forms.
+//! Metrics of one server, in both formats.
 
 use super::*;
 
@@ -7,7 +7,7 @@ async fn a_leader_tells_what_there_is_to_do_and_a_server_without_a_disk_nothing_
     let fixture = Fixture::start().await;
     fixture.register("waits", 50).await;
     fixture.settled("waits").await;
-    // The evaluation is written before the broker has heard of it.
+    // The evaluation is written before the broker learns of it.
     let text = eventually(async || {
         let text = fixture.get("/v1/metrics?format=prometheus").await.text();
         if text.contains(r#"ordu_evaluations{state="blocked"} 1"#) { Ok(text) } else { Err(text) }

@@ -1,4 +1,4 @@
-//! Rows that cannot be decoded: lists leave them out, and only whoever asks for one of them is told that it is so.
+//! Rows that cannot be decoded: lists leave them out, and only requests for one of them fail.
 
 use ordu_core::state::{key, read};
 use ordu_proto::state::{Allocation, Deployment, Node};
@@ -68,16 +68,16 @@ async fn a_list_goes_on_without_the_rows_that_cannot_be_decoded() {
         api.register(job, 50).await;
         api.settled(job).await;
     }
-    // Now that nothing is scheduled any more, which would act on them.
+    // Written only now, when no scheduler is running that would read these rows.
     api.put(rows);
     let created = api.get("/v1/job/bad").await.json()["CreateIndex"].as_u64().unwrap();
     let evals = api.listed("/v1/job/good/evaluations", "ID").await;
     let bad_eval = ordu_core::state::id::parse_id(&evals[0]).unwrap();
 
-    // The specification of a job, and then its summary: it is still a job.
+    // Break the job's specification, then its summary: the job is still listed.
     api.put([(Table::JobSpecs, key::job_spec("default", "bad", created, 0), GARBAGE.to_vec())]);
     assert_eq!(["good"], *api.listed("/v1/jobs?filter=Region%20==%20%22global%22", "ID").await);
-    // That of an allocation without a version of its job is looked for as of index 0.
+    // For an allocation without a version of its job, the specification is looked up at index 0.
     api.put([(Table::JobSpecs, key::job_spec("default", "bad", 0, 0), GARBAGE.to_vec())]);
     assert_eq!([text(1), text(2)], *api.listed(&format!("/v1/node/{}/allocations", text(90)), "ID").await);
     assert_eq!(json!([]), api.get("/v1/job/bad/versions?diffs=true").await.json()["Versions"]);

@@ -15,7 +15,7 @@ async fn a_blocking_query_answers_with_news_and_no_sooner() {
     let many = join_all((0..100).map(|_| api.get(&target)));
     let change = async {
         api.waiting(100).await;
-        // What is no concern of theirs leaves them waiting.
+        // A change of another job must not wake them.
         api.register("other", 50).await;
         api.settled("other").await;
         api.waiting(100).await;
@@ -39,7 +39,7 @@ async fn a_blocking_query_answers_with_what_there_is_when_its_time_is_over() {
     let late = api.get(&format!("/v1/job/watched?index={}&wait=300ms", present.index())).await;
     assert!(started.elapsed() >= Duration::from_millis(300));
     assert_eq!((StatusCode::OK, present.index(), present.json()), (late.status, late.index(), late.json()));
-    // News that is there already is not waited for, and known to be current.
+    // A change that is already there is answered at once, and as a confirmed read.
     let news = api.get(&format!("/v1/job/watched?index={}&wait=60s", present.index() - 1)).await;
     assert_eq!(("0", present.json()), (news.headers["x-nomad-lastcontact"].to_str().unwrap(), news.json()));
 }
@@ -61,7 +61,7 @@ async fn what_is_not_there_can_be_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_blocking_queries_are_counted_as_such() {
     let api = Fixture::start().await;
-    // As a node's session does.
+    // A watch that is not a blocking query, as a node's session has.
     let _session = api.server.context().watches.watch(vec![Key::table(Table::Jobs)]);
     api.waiting(0).await;
     let query = api.get("/v1/jobs?index=1000000&wait=60s");
@@ -70,7 +70,7 @@ async fn only_blocking_queries_are_counted_as_such() {
         for _ in 0..3 {
             api.register("any", 50).await;
         }
-        // Woken, and waiting again, since its index is far away.
+        // The query woke up and waits again, since its index is far ahead.
         api.waiting(1).await;
     };
     tokio::select! {
@@ -88,7 +88,7 @@ async fn queries_that_only_look_alike_have_answers_of_their_own() {
         api.settled(id).await;
     }
     let index = api.get("/v1/jobs").await.index();
-    // The second has a parameter of another name, which no one knows.
+    // The second has a parameter with another name, which no route reads.
     let filtered = format!("/v1/jobs?filter=ID%3D%3D%22a%22&index={index}&wait=1s");
     let unfiltered = format!("/v1/jobs?filter%3DID%3D=%22a%22&index={index}&wait=1s");
     let (filtered, unfiltered) = tokio::join!(api.get(&filtered), api.get(&unfiltered));

@@ -1,5 +1,5 @@
-//! The leader's evaluations that are to be decided, and those that wait for room: the core's broker with
-//! a clock and with waiting.
+//! The leader's pending and blocked evaluations: wraps the core's broker with a clock, locking and async
+//! waiting.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use tokio::time::timeout;
 
 use crate::clock::ServerClock;
 
-/// How long a wait lasts at most before the broker is asked again: wall clocks are set now and then.
+/// Maximum wait before the broker is asked again, since the wall clock may be changed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Less than this is the clock's being adjusted, not its being set back.
+/// Smaller backward steps count as clock adjustment.
 const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// Evaluations that were woken and are not decided yet. The others wait for theirs to come: a thousand that
-/// look again at the same room, each time that some is given back, would keep all others from the workers.
+/// Caps concurrently retried blocked evaluations. Otherwise a thousand of them, retried each time that
+/// resources are freed, would keep all other evaluations from the workers.
 const WOKEN_AT_ONCE_MAX: usize = 64;
 
-/// What waits for a worker, and what waits for room.
+/// Evaluations that wait for a worker, and evaluations that are blocked until resources are freed.
 pub(super) struct Broker {
     shelves: Mutex<Shelves>,
     changed: Notify,
-    /// Evaluations that are over and have to be written as such. As many as there are evaluations at most.
+    /// Receives ended evaluations that must be written. Unbounded, but at most one for each evaluation.
     over: UnboundedSender<Evaluation>,
     clock: ServerClock,
 }
@@ -36,19 +36,19 @@ pub(super) struct Broker {
 struct Shelves {
     ready: EvalBroker,
     blocked: BlockedEvals,
-    /// When they were looked at last.
+    /// The time of the last access.
     looked_ns: i64,
 }
 
 impl Broker {
-    /// An empty broker, which hands evaluations that it cancels to `over`.
+    /// Creates an empty broker, which sends the evaluations that it cancels to `over`.
     pub(super) fn new(over: UnboundedSender<Evaluation>, clock: ServerClock) -> Self {
         let ready = EvalBroker::new(BrokerOptions::default());
         let shelves = Shelves { ready, blocked: BlockedEvals::new(), looked_ns: 0 };
         Self { shelves: Mutex::new(shelves), changed: Notify::new(), over, clock }
     }
 
-    /// Takes in evaluations that are to be decided.
+    /// Adds pending evaluations.
     pub(super) fn enqueue(&self, evals: impl IntoIterator<Item = Evaluation>) {
         let (mut shelves, now) = self.shelves_now();
         evals.into_iter().for_each(|eval| shelves.ready.enqueue(eval, now));
@@ -56,7 +56,7 @@ impl Broker {
         self.changed.notify_waiters();
     }
 
-    /// The best evaluation for one of `schedulers`, once there is one.
+    /// Waits for an evaluation for one of `schedulers`, and returns the best.
     pub(super) async fn dequeue(&self, schedulers: &[&str]) -> Delivery {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -70,13 +70,13 @@ impl Broker {
                 return delivery;
             }
             let wait_ns = deadline.map_or(u64::MAX, |at| u64::try_from(at.saturating_sub(now)).unwrap_or(0));
-            // Either something changed, or a time has come that something waited for.
+            // Wakes at a change or at the next deadline.
             let wait = Duration::from_nanos(wait_ns).clamp(Duration::from_millis(1), WAIT_MAX);
             let _ = timeout(wait, changed).await;
         }
     }
 
-    /// The evaluation is decided and written. Those that it makes needless are cancelled.
+    /// Marks the evaluation as decided and written. Cancels evaluations that it makes obsolete.
     pub(super) fn ack(&self, delivery: &Delivery) {
         let (outdated, now) = {
             let (mut shelves, now) = self.shelves_now();
@@ -93,34 +93,35 @@ impl Broker {
         }
     }
 
-    /// The evaluation could not be decided; another worker is to try.
+    /// Returns an evaluation that could not be decided, so that another worker tries it.
     pub(super) fn nack(&self, delivery: &Delivery) {
-        // One that was taken back already is with another worker.
+        // An error means that the delivery timed out and another worker has the evaluation.
         let (mut shelves, now) = self.shelves_now();
         let _ = shelves.ready.nack(&delivery.eval.id, delivery.token, now);
         drop(shelves);
         self.changed.notify_waiters();
     }
 
-    /// The evaluation's plan begins to wait. Answers whether the evaluation is still the worker's.
+    /// Pauses the delivery timeout while the plan waits. Returns whether the worker still owns the
+    /// evaluation.
     pub(super) fn pause(&self, delivery: &Delivery) -> bool {
         self.shelves().ready.pause_timeout(&delivery.eval.id, delivery.token).is_ok()
     }
 
-    /// The evaluation's plan is applied.
+    /// Restarts the delivery timeout after the plan was applied.
     pub(super) fn resume(&self, delivery: &Delivery) {
-        // Without a time-out running no one else can have it.
+        // Cannot fail: while the timeout was paused, no other worker could get the evaluation.
         let (mut shelves, now) = self.shelves_now();
         let _ = shelves.ready.resume_timeout(&delivery.eval.id, delivery.token, now);
     }
 
-    /// The evaluation found no room in the datacenters of its job.
+    /// Blocks an evaluation that found no resources in the datacenters of its job.
     pub(super) fn block(&self, eval: Evaluation, datacenters: &[String]) {
         let duplicate = self.with_blocked(|blocked| blocked.block(eval, datacenters));
         self.give_way(duplicate);
     }
 
-    /// As `block`, for one that was blocked before this server led.
+    /// As [`Self::block`], for an evaluation that was blocked before this server led.
     pub(super) fn restore(&self, eval: Evaluation, datacenters: &[String], view: &ClusterView) {
         let duplicate = self.with_blocked(|blocked| blocked.restore(eval, datacenters, view.class_names()));
         self.give_way(duplicate);
@@ -132,17 +133,18 @@ impl Broker {
         }
     }
 
-    /// A node of the class has more room since the state index `index`.
+    /// Wakes evaluations that may fit on nodes of this class, which have more free resources since state
+    /// index `index`.
     pub(super) fn unblock(&self, class: &str, datacenter: &str, index: u64) {
         self.with_blocked(|blocked| blocked.unblock(class, datacenter, index));
     }
 
-    /// Evaluations whose plans were refused too often are tried again.
+    /// Wakes evaluations whose plans were refused too often.
     pub(super) fn unblock_refused_plans(&self) {
         self.with_blocked(BlockedEvals::unblock_refused_plans);
     }
 
-    /// Has the blocked evaluations take something in, and goes on with those that are awake then.
+    /// Changes the blocked evaluations, then queues those that are awake.
     fn with_blocked<T>(&self, take_in: impl FnOnce(&mut BlockedEvals) -> T) -> T {
         let (mut shelves, now) = self.shelves_now();
         let answer = take_in(&mut shelves.blocked);
@@ -154,8 +156,8 @@ impl Broker {
         answer
     }
 
-    /// The evaluation is complete, failed or cancelled. If nothing is missing any more, the blocked
-    /// evaluation of its job has nothing left to do.
+    /// Records that the evaluation is complete, failed or cancelled. If it placed everything, cancels the
+    /// blocked evaluation of its job.
     pub(super) fn finished(&self, eval: &Evaluation, is_success: bool) {
         let superseded = {
             let (mut shelves, now) = self.shelves_now();
@@ -164,7 +166,7 @@ impl Broker {
             let superseded = (is_success || is_held)
                 .then(|| shelves.blocked.untrack(&eval.namespace, &eval.job_id))
                 .flatten();
-            // Each that goes makes room for one that is awake.
+            // Each evaluation that ends makes room for a woken one.
             if shelves.next_woken(now) {
                 self.changed.notify_waiters();
             }
@@ -175,14 +177,14 @@ impl Broker {
         }
     }
 
-    /// How many evaluations are where, and what the time is by which they wait.
+    /// Returns the counts, and the current time by which evaluations wait.
     pub(super) fn stats(&self) -> (BrokerStats, BlockedStats, i64) {
         let (shelves, now_ns) = self.shelves_now();
         (shelves.ready.stats(), shelves.blocked.stats(), now_ns)
     }
 
     fn cancel(&self, eval: Evaluation) {
-        // Without a receiver the term is over, and the next leader finds the evaluation in the table.
+        // Without a receiver the term is over; the next leader finds the evaluation in the table.
         let _ = self.over.send(eval);
     }
 
@@ -199,8 +201,7 @@ impl Broker {
 }
 
 impl Shelves {
-    /// Takes note of the time, which may be an earlier one than before: then nothing waits by the clock as it
-    /// was.
+    /// Records the time. If the clock was set back, adjusts the times for which evaluations wait.
     fn look_at(&mut self, now_ns: i64) {
         let set_back_ns = i64::try_from(SET_BACK_MIN.as_nanos()).unwrap_or(i64::MAX);
         if now_ns < self.looked_ns.saturating_sub(set_back_ns) {
@@ -209,8 +210,8 @@ impl Shelves {
         self.looked_ns = now_ns;
     }
 
-    /// Moves evaluations that are awake to those that workers take, as many as may be among them. Answers
-    /// whether it did. To be called wherever one could wake or one of them could go, so that none is left.
+    /// Moves woken evaluations to the ready queue, up to the cap. Returns whether it moved any. Must be
+    /// called after every change that may wake an evaluation or remove a woken one.
     fn next_woken(&mut self, now_ns: i64) -> bool {
         let room = WOKEN_AT_ONCE_MAX.saturating_sub(self.ready.woken());
         let woken = self.blocked.take_woken(room);
@@ -299,13 +300,13 @@ mod tests {
                 assert!(turn <= 2 * WOKEN_AT_ONCE_MAX, "it waited for {turn} others");
                 break;
             }
-            // It finds no room, and some is given back before it says so.
+            // It finds no resources, and before it blocks again, some are freed.
             looked.insert(delivery.eval.job_id.clone());
             broker.block(Evaluation { snapshot_index: index, ..delivery.eval }, &datacenters);
             index += 1;
             broker.unblock("class", "dc1", index);
         }
-        // Nor does one of them keep another from looking.
+        // Every blocked evaluation gets its turn.
         while looked.len() < JOBS as usize {
             let delivery = broker.dequeue(&["service"]).now_or_never().expect("a wake-up is lost");
             broker.ack(&delivery);

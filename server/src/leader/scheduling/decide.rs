@@ -1,5 +1,5 @@
-//! One decision of the scheduler: reads everything of one state, puts the plans under way into the view,
-//! and lets the core decide.
+//! Makes one scheduling decision: reads all input from one state, adds the plans in flight to the view, and
+//! calls the core scheduler.
 
 use ordu_core::scheduler::evaluations::is_open;
 use ordu_core::scheduler::{Decision, GatheredInput, ScheduledJob, Subject, schedule};
@@ -11,21 +11,21 @@ use crate::contain::contained_now;
 use ordu_store::background::heavy;
 use ordu_store::runtime::random_id;
 
-/// Allocations times nodes from which on a decision is worth a thread of its own: about a millisecond.
+/// Allocations times nodes above which a decision (about a millisecond) runs on a blocking thread.
 const HEAVY_PAIRS: usize = 20_000;
-/// The same of bytes of constraints times nodes.
+/// Likewise, constraint bytes times nodes.
 const HEAVY_BYTES: usize = 1_000_000;
 
-/// What the scheduler decided.
+/// The scheduler's decision.
 pub(super) struct Decided {
     pub(super) decision: Decision,
-    /// The latest of the plans under way that the decision reckons with.
+    /// The latest plan in flight that the decision takes into account.
     pub(super) placed_around: Option<u64>,
-    /// It was blocked and stays so, for the reasons that are written down.
+    /// The evaluation was blocked and stays blocked, for the reasons already written.
     pub(super) stays_as_written: bool,
 }
 
-/// Everything that a decision looks at, of one state.
+/// The input of a decision, all from one state.
 struct Sight {
     eval: Evaluation,
     input: GatheredInput,
@@ -33,14 +33,14 @@ struct Sight {
 }
 
 impl Scheduler {
-    /// Decides an evaluation on the present state; `None` if there is nothing to decide any more.
-    /// `around_plans`: as if all plans under way had been applied.
+    /// Decides an evaluation on the current state; returns `None` if it is no longer open. `around_plans`:
+    /// treat all plans in flight as applied.
     pub(super) fn decide(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Decided>, String> {
         let sight = self.look(eval_id, around_plans).map_err(|corrupt| corrupt.to_string())?;
         let Some(mut sight) = sight else { return Ok(None) };
         let decision = heavy(is_heavy(&sight.input), || {
             let input = sight.input.input(&sight.eval, self.context.clock.now_ns());
-            // What no one foresaw in one job must not end the leader, and then the next one.
+            // A bug triggered by one job must not end this leader and then the next one.
             contained_now(|| schedule(input, &mut random_id))
         });
         let decision = decision.map_err(|said| format!("the scheduler met a fault of its own: {said}"))?;
@@ -55,7 +55,7 @@ impl Scheduler {
     }
 
     fn look(&self, eval_id: &[u8], around_plans: bool) -> Result<Option<Sight>, Corrupt> {
-        // While the guard is held nothing is applied, so that the view and the rows are of one state.
+        // Nothing is applied while the guard is held, so the view and the rows are of one state.
         let machine = self.context.state.machine();
         self.context.state.read(move |reader| {
             let mut view = machine.view.snapshot();
@@ -72,7 +72,7 @@ impl Scheduler {
     }
 }
 
-/// Whether the decision is worth a thread of its own.
+/// Whether the decision should run on a blocking thread.
 fn is_heavy(input: &GatheredInput) -> bool {
     let nodes = input.view.node_count();
     let job = input.job.as_deref();

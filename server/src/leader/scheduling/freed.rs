@@ -1,4 +1,4 @@
-//! The nodes that have more room than before, for evaluations that wait for some.
+//! Finds the nodes whose free resources grew, to wake blocked evaluations.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use ordu_store::state_machine::State;
 
 use super::broker::Broker;
 
-/// Nodes with more room, each with the index of the latest change that gave it.
+/// Nodes with more free resources, each with the index of the latest such change.
 #[derive(Default)]
 pub(super) struct Freed<'a>(BTreeMap<&'a [u8], u64>);
 
 impl<'a> Freed<'a> {
-    /// Takes in what the change at `index` gives.
+    /// Adds what the change at `index` frees.
     pub(super) fn note(&mut self, index: u64, change: &'a Change) {
         if let Some(RowChange { old: Some(old), new, .. }) = change.of::<Allocs>()
             && !is_terminal(old)
@@ -30,7 +30,7 @@ impl<'a> Freed<'a> {
         }
     }
 
-    /// Wakes those that wait for it. Many nodes are of few classes: each class is told once.
+    /// Wakes evaluations that wait for these nodes, once per class and datacenter.
     pub(super) fn wake(&self, state: &State, broker: &Broker) {
         if self.0.is_empty() {
             return;
@@ -51,7 +51,7 @@ impl<'a> Freed<'a> {
     }
 }
 
-/// Whether something may fit on the node that did not before.
+/// Whether the change may let something fit on the node that did not before.
 fn has_more_to_offer(old: Option<&Node>, new: &Node) -> bool {
     let is_open = |node: &Node| node.status() == NodeStatus::Ready && !node.ineligible && !node.drain;
     let offers_the_same = |old: &Node| {

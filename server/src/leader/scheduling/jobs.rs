@@ -1,4 +1,4 @@
-//! Jobs as the scheduler reads them, parsed once a version.
+//! Cache of parsed jobs, by version.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,31 +8,31 @@ use ordu_core::state::{Corrupt, JobKey, Reader, read};
 use ordu_proto::state::Job;
 use rustc_hash::FxHashMap;
 
-/// Versions of jobs that are kept parsed.
+/// Maximum number of cached versions.
 const PARSED_JOBS_MAX: usize = 1024;
-/// Bytes of the specifications that they were parsed from.
+/// Maximum total size of their specifications in bytes.
 const PARSED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The job, its create index and the version.
+/// The job, its create index and its version.
 type Version = (JobKey, u64, u64);
 
-/// The versions read last.
+/// The cache.
 #[derive(Default)]
 pub(super) struct JobCache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// With the bytes that they were parsed from.
+    /// Each with the specification it was parsed from.
     parsed: FxHashMap<Version, (Arc<ScheduledJob>, Vec<u8>)>,
     order: VecDeque<Version>,
     bytes: usize,
 }
 
 impl JobCache {
-    /// The job of `row`; `None` where its specification is not kept any more.
+    /// Returns the parsed job of `row`; `None` if its specification is no longer stored.
     ///
-    /// A version's number can be given again while nothing runs by it, so what was parsed counts only for
-    /// the bytes that it was parsed from.
+    /// A version number can be reused while nothing runs with it, so a cached job is valid only for the same
+    /// specification bytes.
     pub(super) fn get(&self, reader: &dyn Reader, row: &Job) -> Result<Option<Arc<ScheduledJob>>, Corrupt> {
         let version = (JobKey::from(row), row.create_index, row.version);
         let Some(spec) = read::job_spec(reader, &row.namespace, &row.id, row.create_index, row.version)?

@@ -1,4 +1,5 @@
-//! The leader's scheduling: evaluations go from the broker over a worker and the plan applier to their end.
+//! The leader's scheduling: an evaluation passes from the broker through a worker and the plan applier to its
+//! end.
 
 mod broker;
 mod decide;
@@ -31,18 +32,17 @@ use super::term::Term;
 use crate::batching::{ArrivalBounds, BatchBounds, Batcher, NotWritten};
 use crate::context::Context;
 
-/// How evaluations are gathered into entries. The spacing is what a busy leader's evaluations wait; their
-/// plans do not wait for it.
+/// Batching of evaluation writes. The spacing delays only evaluations on a busy leader, not their plans.
 const EVAL_ARRIVALS: ArrivalBounds = ArrivalBounds { spacing: Duration::from_millis(5), queue_max: 4096 };
 const EVAL_BATCH: BatchBounds = BatchBounds { items_max: 1024, bytes_max: 1024 * 1024, in_flight_max: 1 };
 
-/// Evaluations that the leader itself ends, in one submission.
+/// Maximum number of cancelled evaluations in one submission.
 const OVER_PER_SUBMISSION_MAX: usize = 256;
 
-/// How often evaluations whose plans were refused too often are tried again.
+/// Interval at which evaluations are retried whose plans were refused too often.
 const REFUSED_PLANS_RETRY: Duration = Duration::from_secs(60);
 
-/// What the workers of a term share.
+/// Shared by the workers of a term.
 struct Scheduler {
     context: Context,
     broker: Broker,
@@ -50,15 +50,15 @@ struct Scheduler {
     plans: Arc<PlanQueue>,
     in_flight: Arc<InFlight>,
     evals: Batcher<Evaluation>,
-    /// As many permits as decisions may be under way.
+    /// One permit per concurrent decision.
     workers: Semaphore,
 }
 
-/// The duty: keeps the broker in step with the state, and has workers decide what it hands out.
+/// The duty that keeps the broker in step with the state, and runs workers.
 pub(super) struct Scheduling(Arc<Scheduler>);
 
 impl Scheduling {
-    /// Has nothing to decide yet.
+    /// Starts the tasks, with no evaluations yet.
     pub(super) fn start(term: &Term, tasks: &mut JoinSet<()>) -> Self {
         let context = term.context.clone();
         let (evals, writing) = eval_batcher(term);
@@ -92,7 +92,7 @@ impl Scheduling {
     }
 }
 
-/// What writes evaluations, many in one entry, and what has to run for that.
+/// Creates the batcher that writes evaluations, and the future that runs it.
 fn eval_batcher(term: &Term) -> (Batcher<Evaluation>, impl Future<Output = ()> + use<>) {
     let (writer, number) = (term.context.writer.clone(), term.number);
     Batcher::new(EVAL_BATCH, EVAL_ARRIVALS, move |evals| {
@@ -154,7 +154,7 @@ impl Duty for Scheduling {
     }
 }
 
-/// Writes the evaluations that the broker has ended.
+/// Writes the evaluations that the broker has cancelled.
 async fn end_evaluations(scheduler: Arc<Scheduler>, mut over: UnboundedReceiver<Evaluation>) {
     let mut evals = Vec::new();
     while over.recv_many(&mut evals, OVER_PER_SUBMISSION_MAX).await > 0 {
@@ -173,20 +173,20 @@ async fn retry_refused_plans(scheduler: Arc<Scheduler>) {
     }
 }
 
-/// How much the leader has to do.
+/// The leader's pending work.
 #[derive(Clone, Debug)]
 pub struct LeaderStats {
-    /// Evaluations that are to be decided.
+    /// Pending evaluations.
     pub broker: BrokerStats,
-    /// Evaluations that wait for room.
+    /// Blocked evaluations.
     pub blocked: BlockedStats,
     /// Plans that wait for the applier.
     pub plans_waiting: usize,
-    /// What the leader's clock says.
+    /// The leader's clock.
     pub now_ns: i64,
 }
 
-/// Finds what this server schedules, while it leads, for those who ask how much there is to do. A cheap handle.
+/// Access to the scheduler while this server leads, for statistics. A cheap handle.
 #[derive(Clone, Default)]
 pub struct Leading(Arc<Mutex<Weak<Scheduler>>>);
 
@@ -199,7 +199,7 @@ impl Leading {
         *self.scheduler() = Arc::downgrade(scheduler);
     }
 
-    /// The term is over, unless another has begun.
+    /// Clears the scheduler; does nothing if a newer term has begun.
     fn end(&self, scheduler: &Arc<Scheduler>) {
         let mut current = self.scheduler();
         if current.as_ptr() == Arc::as_ptr(scheduler) {
@@ -207,7 +207,7 @@ impl Leading {
         }
     }
 
-    /// How much there is to do; `None` where this server does not lead.
+    /// Returns the pending work; `None` if this server does not lead.
     pub fn stats(&self) -> Option<LeaderStats> {
         let scheduler = self.scheduler().upgrade()?;
         let (broker, blocked, now_ns) = scheduler.broker.stats();

@@ -1,18 +1,18 @@
-//! The evaluations that a new leader finds open.
+//! Reads the evaluations that are open when a term begins.
 
 use ordu_core::state::{Corrupt, Reader, Table, read, readable, reader::ReaderExt};
 use ordu_proto::state::{EvalStatus, Evaluation};
 
-/// The evaluations that are open by the tables.
+/// The open evaluations in the tables.
 #[derive(Default)]
 pub(super) struct Open {
-    /// To be decided, the oldest first.
+    /// Pending, the oldest first.
     pub(super) pending: Vec<Evaluation>,
-    /// Waiting for room, the oldest first, each with the datacenters of its job.
+    /// Blocked, the oldest first, each with the datacenters of its job.
     pub(super) blocked: Vec<(Evaluation, Vec<String>)>,
 }
 
-/// An evaluation's status alone: most evaluations are over, and decoding the rest of them would take most
+/// Decodes only an evaluation's status: most evaluations have ended, and decoding all of them would take most
 /// of the time.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct StatusOnly {
@@ -37,14 +37,14 @@ impl Open {
             }
             Ok(true)
         })?;
-        // The tables have them by their ids.
+        // The tables are ordered by id.
         open.pending.sort_by_key(|eval| eval.create_index);
         open.blocked.sort_by_key(|(eval, _)| eval.create_index);
         Ok(open)
     }
 }
 
-/// The datacenters of the evaluation's job; none if it is gone or cannot be decoded.
+/// Returns the datacenters of the evaluation's job; none if the job is gone or cannot be decoded.
 pub(super) fn datacenters(reader: &dyn Reader, eval: &Evaluation) -> Result<Vec<String>, Corrupt> {
     let job = readable(read::job(reader, &eval.namespace, &eval.job_id))?.flatten();
     Ok(job.map(|job| job.datacenters).unwrap_or_default())
@@ -76,7 +76,7 @@ mod tests {
             eval(3, "good", EvalStatus::Blocked),
             eval(4, "bad", EvalStatus::Blocked),
             row(Table::Evals, &[5; 16], vec![0xff]),
-            // Its status can be read, and nothing behind it.
+            // The status can be decoded, the rest cannot.
             row(Table::Evals, &[6; 16], [pending, vec![0xff]].concat()),
             row(Table::Jobs, &key::job("", "good"), good.encode_to_vec()),
             row(Table::Jobs, &key::job("", "bad"), vec![0xff]),

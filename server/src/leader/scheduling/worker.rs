@@ -1,5 +1,5 @@
-//! Scheduler workers: each evaluation goes its way from the broker over the scheduler and the plan
-//! applier to its end. As many are decided at once as there are workers; many more wait for the log.
+//! Scheduler workers: take evaluations from the broker, decide them, submit their plans and write the
+//! results. The number of workers limits concurrent decisions; many more evaluations may wait for the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use super::Scheduler;
 use super::decide::Decided;
 use super::open::datacenters;
 
-/// Evaluations in hand: decided, or waiting for the log to take what was decided.
+/// Maximum number of evaluations that are being decided or wait for the log.
 const EVALS_IN_HAND_MAX: usize = 1024;
 
-/// What evaluations name as their scheduler. Those that have none here fail with a sentence that says so.
+/// Scheduler names. An evaluation with one that has no scheduler here fails with a message.
 const SCHEDULERS: [&str; 4] =
     [JobKind::Service.as_str(), JobKind::Batch.as_str(), JobKind::System.as_str(), "sysbatch"];
 
-/// How often an evaluation is handed out, as its failure tells it.
+/// Number of deliveries that a failed evaluation reports.
 const DELIVERY_LIMIT: u32 = 3;
 
 const GIVEN_AWAY: &str = "it took too long and was given to another worker";
 
-/// A failed evaluation is taken up again after this and up to [`FOLLOW_UP_SPREAD`] more by chance.
+/// Delay before a failed evaluation is retried; a random time up to [`FOLLOW_UP_SPREAD`] is added.
 const FOLLOW_UP_DELAY: Duration = Duration::from_secs(60);
 const FOLLOW_UP_SPREAD: Duration = Duration::from_secs(300);
 
-/// Hands evaluations to workers for as long as it runs.
+/// Runs the workers.
 pub(super) async fn run(scheduler: Arc<Scheduler>) {
     let in_hand = Arc::new(Semaphore::new(EVALS_IN_HAND_MAX));
     let mut evaluations = JoinSet::new();
     loop {
         // The semaphore is never closed.
         let Ok(place) = in_hand.clone().acquire_owned().await else { return };
-        // A panic outside the scheduler itself has ended the process.
+        // Task results need no check: a panic outside the scheduler ends the process.
         while evaluations.try_join_next().is_some() {}
         let delivery = scheduler.broker.dequeue(&SCHEDULERS).await;
         let scheduler = scheduler.clone();
@@ -62,7 +62,7 @@ async fn evaluate(scheduler: &Scheduler, delivery: Delivery) {
     }
 }
 
-/// Decides the evaluation and has everything written that follows, or tells why that cannot be.
+/// Decides the evaluation and writes the results, or returns why it cannot.
 async fn attempt(scheduler: &Scheduler, delivery: &Delivery) -> Result<(), String> {
     let mut attempts = evaluations::PlanAttempts::new(JobKind::parse(&delivery.eval.r#type));
     let mut around_plans = true;
@@ -75,8 +75,8 @@ async fn attempt(scheduler: &Scheduler, delivery: &Delivery) -> Result<(), Strin
         if let Some(plan_number) = placed_around
             && !decision.eval.failed_groups.is_empty()
         {
-            // Plans under way may be refused, and nothing would tell that their room is free after all: before
-            // it is said that there is none, look at what has become of them.
+            // Plans in flight may be refused, and nothing would report that their resources are free again.
+            // So wait for them before concluding that resources are lacking.
             drop(worker);
             scheduler.in_flight.settled(plan_number).await;
             around_plans = false;
@@ -119,15 +119,15 @@ async fn attempt(scheduler: &Scheduler, delivery: &Delivery) -> Result<(), Strin
     }
 }
 
-/// Blocks an evaluation of which there is nothing new to write. The log need not know that it looked: a new
-/// leader has each look again for which there is a node that might do.
+/// Blocks an evaluation again without writing it. The log need not record the attempt: a new leader retries
+/// blocked evaluations for which a node may be suitable.
 fn block_again(scheduler: &Scheduler, eval: Evaluation) -> Result<(), String> {
     let datacenters = scheduler.context.state.read(|reader| datacenters(reader, &eval));
     scheduler.broker.block(eval, &datacenters.map_err(|corrupt| corrupt.to_string())?);
     Ok(())
 }
 
-/// Writes how the evaluation ended. Meanwhile it stays the worker's, however long the log takes.
+/// Writes the end of the evaluation. The worker keeps the evaluation meanwhile, however long the log takes.
 async fn finish(
     scheduler: &Scheduler,
     delivery: &Delivery,
@@ -141,7 +141,7 @@ async fn finish(
     scheduler.evals.submit(evals).await.map_err(|error| error.to_string())
 }
 
-/// Ends evaluations that were handed out too often, for as long as it runs.
+/// Ends evaluations that were delivered too often.
 pub(super) async fn reap_failed(scheduler: Arc<Scheduler>) {
     loop {
         let delivery = scheduler.broker.dequeue(&[FAILED_QUEUE]).await;
@@ -153,13 +153,14 @@ pub(super) async fn reap_failed(scheduler: Arc<Scheduler>) {
         let written = match scheduler.is_open(&delivery.eval.id) {
             Ok(true) => finish(&scheduler, &delivery, failed, Some(follow_up)).await,
             Ok(false) => Ok(()),
-            // No one can write its end: it is told to the operator, and is not to be handed out for ever.
+            // Its end cannot be written. The operator is told about the row; do not deliver the evaluation
+            // again.
             Err(corrupt) if corrupt.is_row() => Ok(()),
             Err(corrupt) => Err(corrupt.to_string()),
         };
         match written {
             Ok(()) => scheduler.broker.ack(&delivery),
-            // Its time-out brings it back here.
+            // The delivery timeout returns it to this queue.
             Err(reason) => {
                 tracing::warn!("an evaluation that failed cannot be written: {reason}");
                 scheduler.broker.resume(&delivery);

@@ -1,4 +1,4 @@
-//! What the configuration of autopilot does, what the leader tells of the servers' health, and what is done by force.
+//! Tests of autopilot's configuration, reported server health, and forced operations.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use tokio::time::timeout;
 use super::super::{Force, autopilot};
 use super::{SERVER_STABILIZATION_TIME, Servers, eventually, lastingly, rpc};
 
-/// Longer than a leader takes to know who has failed, and than a learner of the default time takes to vote.
+/// Longer than a leader takes to detect failed servers, and than the default time before a learner votes.
 const LONG: Duration = Duration::from_secs(30);
 
 impl Servers {
-    /// Sets how the leader looks after the servers, at one that does not lead.
+    /// Sets the autopilot configuration through a server that does not lead.
     async fn set_autopilot(&self, config: AutopilotConfig) {
         let command = AutopilotSet { config: Some(config), enforced_modify_index: None };
         let writer = self.running[self.leader().await].context().writer;
         writer.write(command).await.unwrap();
     }
 
-    /// Waits until these are the voters, by the leader's word alone: others may be cut off.
+    /// Waits until these are the voters according to the leader; other servers may be cut off.
     async fn wait_until_voters_are(&self, places: &[usize]) {
         eventually(&format!("the servers {places:?} are the voters"), || {
             let leader = self.running.iter().find(|server| server.context().cluster.is_leader())?;
@@ -33,7 +33,7 @@ impl Servers {
         .await;
     }
 
-    /// Waits until the leader holds the server in `place` for failed, which takes one that has led for a while.
+    /// Waits until the leader considers the server in `place` failed; the leader must have led for a while.
     async fn wait_until_failed(&self, place: usize) {
         let id = self.running[place].id();
         eventually(&format!("server {place} has failed by the leader's word"), || {
@@ -46,7 +46,7 @@ impl Servers {
         .await;
     }
 
-    /// How the servers are, by the leader's word.
+    /// Returns the servers' health as seen by the leader.
     fn health(&self) -> Option<Vec<ServerHealth>> {
         let leader = self.running.iter().find(|server| server.context().cluster.is_leader())?;
         Some(autopilot::health(&leader.context()).unwrap())
@@ -98,7 +98,7 @@ async fn a_cluster_begins_with_what_its_servers_were_told_and_keeps_to_what_is_s
 
 #[tokio::test(start_paused = true)]
 async fn a_voter_that_has_failed_stays_where_the_configuration_says_so() {
-    // Whether it is cleaned up, the voters that are to be left, and whether it stays beside its replacement.
+    // Whether dead servers are removed, the minimum number of voters, and whether the failed voter stays.
     for (cleanup_dead_servers, min_quorum, stays) in [(false, 0, true), (true, 4, true), (true, 3, false)] {
         let mut servers = Servers::form(3).await;
         servers.set_autopilot(AutopilotConfig { cleanup_dead_servers, min_quorum, ..DEFAULT }).await;
@@ -113,7 +113,7 @@ async fn a_voter_that_has_failed_stays_where_the_configuration_says_so() {
         servers.wait_until_voters_are(voters).await;
         servers.stay_voters(voters, LONG).await;
 
-        // The next one finds four voters, or is told that the dead may go.
+        // The next server finds four voters, or the configuration allows removing the dead one.
         servers.set_autopilot(AutopilotConfig { min_quorum, ..DEFAULT }).await;
         servers.start("another", 3, join).await;
         servers.wait_until_voters_are(&[living[0], living[1], 3, 4]).await;
@@ -181,7 +181,7 @@ async fn the_leader_tells_who_is_not_healthy_and_since_when() {
         (!it.alive && !it.healthy).then_some(())
     })
     .await;
-    // A learner is told of, too, and votes when it has been well for a while.
+    // A learner is reported, too, and votes after it has been healthy for a while.
     servers.start("server-3", 3, vec![rpc(others[0])]).await;
     eventually("the learner is healthy", || {
         let health = servers.health()?;
@@ -229,7 +229,7 @@ async fn the_living_are_left_in_a_minority_by_force_alone_and_go_on_when_others_
     lastingly("nothing is decided without a majority", LONG, || !removal.is_finished()).await;
     servers.wires.heal();
     eventually("it is removed, or another server leads", || removal.is_finished().then_some(())).await;
-    // The one that was removed lives, and asks to join.
+    // The removed server is alive, and asks to join.
     servers.wait_for_voters(&[0, 1, 2]).await;
 }
 

@@ -1,4 +1,4 @@
-//! Servers come, go and come again, and in the end the configuration is uniform.
+//! Tests of servers that join, leave and return; the configuration must end up uniform.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{SERVER_STABILIZATION_TIME, Servers, eventually, rpc};
 #[tokio::test(start_paused = true)]
 async fn an_admission_goes_on_when_the_one_who_asked_has_gone() {
     let mut servers = Servers::form(3).await;
-    // It forms nothing and asks nobody.
+    // This server forms no cluster and asks no one.
     let peer = servers.start("server-3", 0, Vec::new()).await.peer();
     let changes = servers.changes().await;
     let answer = timeout(Duration::from_millis(1), changes.admit(peer, FEATURE_LEVEL)).await;
@@ -23,7 +23,7 @@ async fn an_admission_goes_on_when_the_one_who_asked_has_gone() {
     servers.wait_for_voters(&[0, 1, 2, 3]).await;
 }
 
-/// A fourth server half way into a cluster of three, and the place of the server that leads.
+/// Returns a cluster of three that a fourth server has joined halfway (joint), and the leader's place.
 async fn left_joint() -> (Servers, usize) {
     let mut servers = Servers::form(3).await;
     let peer = servers.start("server-3", 0, Vec::new()).await.peer();
@@ -61,7 +61,7 @@ async fn a_configuration_that_a_dead_leader_left_joint_is_made_uniform_by_the_ne
 #[tokio::test(start_paused = true)]
 async fn two_servers_that_join_together_both_vote() {
     let mut servers = Servers::form(3).await;
-    // They ask once and not again.
+    // These servers ask to join only once.
     let one = servers.start("server-3", 0, Vec::new()).await.peer();
     let other = servers.start("server-4", 0, Vec::new()).await.peer();
     let changes = servers.changes().await;
@@ -119,7 +119,7 @@ async fn a_server_votes_only_after_it_was_well_for_a_while_without_a_break() {
 async fn the_name_of_a_living_member_is_refused() {
     let mut servers = Servers::form(3).await;
     let peer = servers.start("server-1", 0, Vec::new()).await.peer();
-    // Long enough for a leader to know who is dead.
+    // Long enough for a leader to detect failed servers.
     tokio::time::sleep(Duration::from_secs(30)).await;
     let refused = servers.changes().await.admit(peer, FEATURE_LEVEL).await.unwrap_err();
     let words = refused.message();

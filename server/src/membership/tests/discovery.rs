@@ -1,4 +1,4 @@
-//! Fresh servers find each other.
+//! Tests of new servers that find each other.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ async fn of_five_fresh_servers_that_expect_three_all_get_into_one_cluster() {
     for seed in 0..5 {
         let mut servers = Servers::seeded(seed);
         for place in 0..5 {
-            // They find each other in a ring, by what others tell.
+            // Each server knows only the next one in a ring, and learns of the others by hearsay.
             servers.start(&format!("server-{place}"), 3, vec![rpc((place + 1) % 5)]).await;
         }
         servers.wait_for_voters(&[0, 1, 2, 3, 4]).await;
@@ -22,7 +22,7 @@ async fn of_five_fresh_servers_that_expect_three_all_get_into_one_cluster() {
     }
 }
 
-/// Seeds that every change is tested with; more by the environment variable `ORDU_FORMING_SEEDS`, a count.
+/// Seeds of every test run; `ORDU_FORMING_SEEDS` adds a number of further seeds.
 fn seeds() -> impl Iterator<Item = u64> {
     let more = std::env::var("ORDU_FORMING_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     (0..6).chain((0..more).map(|number| 1_000 + number))
@@ -30,7 +30,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 
 #[tokio::test(start_paused = true)]
 async fn servers_of_one_name_form_no_cluster_until_they_have_names_of_their_own() {
-    // What their ids are decides on whom they settle when one has gone.
+    // The ids decide on whom servers settle when one has gone.
     for seed in seeds() {
         let mut servers = Servers::seeded(seed);
         for name in ["same", "same", "other"] {
@@ -41,7 +41,7 @@ async fn servers_of_one_name_form_no_cluster_until_they_have_names_of_their_own(
             let members = server.context().cluster.members();
             assert!(members.is_empty(), "seed {seed}: a cluster of two servers of one name");
         }
-        // The second of the two is gone for good, and another one comes.
+        // The second of the two is gone for good, and another server starts.
         servers.wires.cut(1);
         servers.start("third", 3, vec![rpc(0), rpc(2)]).await;
         servers.wait_for_voters(&[0, 2, 3]).await;

@@ -1,7 +1,7 @@
-//! Servers that crash, are cut off, lose their disks or vanish while they form a cluster.
+//! Tests of servers that crash, are cut off, lose their disks or vanish while they form a cluster.
 //!
-//! A model of machines in rounds of about a second, over the real rules and the real memory of who was heard
-//! of. Raft is as little as matters here: who initialises, and that a quorum that is connected holds entries.
+//! A model of machines in rounds of about a second, with the real forming rules and the real `Known`. Raft is
+//! reduced to what matters here: which server initialises it, and that a connected quorum holds entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,38 +18,38 @@ const EXPECT: u32 = 3;
 const QUORUM: usize = 2;
 const SEEDS: u64 = 5_000;
 const FAULTY_ROUNDS: u32 = 60;
-/// In which all must be in one cluster once the faults have ended.
+/// Rounds after the last fault within which all servers must be in one cluster.
 const HEALED_ROUNDS: u32 = 60;
-/// Rounds after which a server was not heard of lately, and after which one that is missing is given up.
+/// Rounds after which a server was not heard from recently, and after which a missing one is given up.
 const LATELY: u32 = 3;
 const GIVE_UP_AFTER: u32 = 5;
 
-/// What a run may draw. Without the disks of a majority, or the memory of whose they were, no one can say what
-/// was agreed on, and servers wait for their operator: that is not drawn.
+/// The kinds of faults in a run. If a majority of disks is lost, or the memory of whose they were, servers
+/// wait for their operator, since no one can tell what was agreed on; such runs are not drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Faults {
     /// Crashes, and one machine that vanishes.
     Vanishing,
-    /// Crashes, and one disk that is lost.
+    /// Crashes, and one lost disk.
     OneDisk,
-    /// Any number of disks that are lost; no crash of others.
+    /// Any number of lost disks; no other crashes.
     Disks,
 }
 
 struct Machine {
     said: Said,
     known: Known,
-    /// In which round each id was heard of last.
+    /// The last round in which each id was heard from.
     heard_in: BTreeMap<u64, u32>,
-    /// Ids that it gave up, and the set that it left.
+    /// Ids that the machine gave up. `left` is the set that it left.
     former: Vec<u64>,
     left: Vec<u64>,
     /// Whether its raft has the first entry.
     initialised: bool,
     missing_since: Option<u32>,
-    /// Does not run before this round.
+    /// The machine is down before this round.
     down_until: u32,
-    /// Reaches no one before this round.
+    /// The machine is cut off before this round.
     cut_until: u32,
 }
 
@@ -102,7 +102,7 @@ impl Machine {
         judge(&own, &heard, &self.known.gone())
     }
 
-    /// Everything in memory goes; what is on disk stays.
+    /// Clears everything in memory, but not on disk.
     fn restart(&mut self) {
         self.known = Known::default();
         self.known.note_former(&self.former);
@@ -128,7 +128,7 @@ impl Machine {
         (self.down_until, self.cut_until) = (down_until, cut_until);
     }
 
-    /// What the server does about its membership now and then; true if it gave up its id.
+    /// Takes the server's periodic step towards membership; returns true if it gave up its id.
     fn step(&mut self, round: u32, fresh_id: u64) -> bool {
         if !self.is_fresh_or_forming() {
             return false;
@@ -210,7 +210,7 @@ impl Run {
         }
     }
 
-    /// A quorum that is connected gets the log going; others that are connected to it get the log.
+    /// A connected quorum commits the first entries; other connected members receive the log.
     fn replicate(&mut self, likely: f64) {
         for place in 0..self.machines.len() {
             let set = self.machines[place].said.settled.clone();
@@ -228,7 +228,7 @@ impl Run {
             self.formed.insert(set.clone());
             let cluster_id = cluster_id_of(&set);
             for other in 0..self.machines.len() {
-                // One that only wants to join is made a member.
+                // A machine that only wants to join is added as a member.
                 let is_in = with.contains(&other) || self.machines[other].said.cluster_id == cluster_id;
                 if is_in && self.are_connected(place, other) {
                     self.machines[other].said.formed = true;
@@ -237,7 +237,7 @@ impl Run {
         }
         for (number, one) in self.formed.iter().enumerate() {
             for other in self.formed.iter().skip(number + 1) {
-                // A machine is in one cluster, under whatever id.
+                // A machine is in one cluster only, under whatever id.
                 let ids = |set: &Vec<u64>| -> BTreeSet<usize> {
                     let is_in = |machine: &Machine| {
                         set.contains(&machine.id()) || machine.former.iter().any(|id| set.contains(id))
@@ -258,7 +258,7 @@ impl Run {
         self.given_up += usize::from(gave_up);
     }
 
-    /// Whether a set that was formed would lose its quorum, or its log, without a machine.
+    /// Whether a formed set would lose its quorum or its log without this machine.
     fn is_needed(&self, place: usize) -> bool {
         let id = self.machines[place].id();
         let mut sets = self.formed.iter().filter(|set| set.contains(&id));
@@ -286,7 +286,8 @@ impl Run {
                 if faults == Faults::Vanishing && count > EXPECT as usize {
                     self.machines[place].down_until = u32::MAX;
                 } else if faults != Faults::Vanishing && count < 2 * EXPECT as usize - 1 {
-                    // Of five, three could form a cluster with one that has lost its place in that of two others.
+                    // With five machines, three could form a cluster that includes a machine which lost its
+                    // membership in a cluster with the two others.
                     let id = draw_id(&mut self.rng);
                     self.machines[place].lose_disk(id);
                     self.machines[place].down_until = until;

@@ -1,4 +1,4 @@
-//! Servers that meet in any order settle on sets of which no two that share a member are initialised.
+//! Tests that servers which meet in any order never initialise two sets that share a member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::membership::known::Said;
 
 const EXPECT: u32 = 3;
 
-/// A server with what it was told last by each of the others.
+/// A server, and the last statement it received from each other server.
 #[derive(Clone)]
 struct Model {
     said: Said,
@@ -37,7 +37,7 @@ impl Model {
         self.said.peer.id
     }
 
-    /// One step; `lately` says of whom it counts as heard of lately.
+    /// Takes one step; `lately` tells which servers were heard from recently.
     fn step(&mut self, lately: impl Fn(u64) -> bool) {
         if self.said.settled.is_empty() && !self.said.cluster_id.is_empty() {
             return;
@@ -63,7 +63,8 @@ impl Model {
         }
     }
 
-    /// The set that it initialises raft with: all members have said that they settled on it, at some time.
+    /// Returns the set with which it initialises raft: every member has said at some time that it settled on
+    /// it.
     fn initialises(&self) -> Option<Vec<u64>> {
         let settled = &self.said.settled;
         if settled.first() != Some(&self.id()) {
@@ -111,7 +112,7 @@ fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_get
             if one != other {
                 greet(&mut servers, one, other);
             }
-            // Some are not heard of for a while, and steps come late.
+            // Some servers are not heard from for a while, and steps are late.
             let silent = rng.random_range(0..=count);
             let stepping = rng.random_range(0..servers.len());
             let before = servers[stepping].said.settled.clone();
@@ -121,7 +122,7 @@ fn whoever_meets_whom_when_no_two_sets_that_share_a_server_form_and_everyone_get
                 initialise(seed, &mut servers, &mut formed);
             }
         }
-        // Now all hear of each other.
+        // Now all servers hear from each other.
         for _ in 0..20 {
             for one in 0..servers.len() {
                 for other in 0..one {
@@ -154,7 +155,7 @@ fn heard(said: &[Said]) -> Vec<Heard<'_>> {
 fn of_more_servers_than_expected_the_lowest_ids_form_the_cluster() {
     let said: Vec<Said> = [5, 2, 4].map(|id| Model::new(id).said).into();
     assert_eq!(Next::Settle(vec![2, 3, 4]), next(&own(&[]), &heard(&said), &Gone::default()));
-    // The one beyond them waits, and then joins.
+    // A server beyond the expected number waits, and later joins.
     let highest = Own { id: 9, name: "s9", bootstrap_expect: EXPECT, settled: &[], left: &[] };
     assert_eq!(Next::Wait, next(&highest, &heard(&said), &Gone::default()));
     let mut there = said;
@@ -189,14 +190,14 @@ fn servers_of_one_name_form_no_cluster() {
 fn a_set_is_left_only_for_a_smaller_one_and_only_when_it_is_void() {
     let settled = [2, 3, 4];
     let mut said: Vec<Said> = [1, 2, 4].map(|id| Model::new(id).said).into();
-    // A lower id alone is no reason: the others may have settled, too.
+    // A lower id alone is no reason to leave a set: the others may have settled, too.
     assert_eq!(Next::Wait, next(&own(&settled), &heard(&said), &Gone::default()));
-    // Nor is a member on a larger set, which may yet come down to this one.
+    // A member on a larger set is none either; it may still move to this one.
     said[2].settled = vec![2, 4, 5];
     assert!(!is_void(&settled, &heard(&said)));
     said[1].settled = vec![1, 2, 3];
     assert_eq!(Next::Settle(vec![1, 2, 3]), next(&own(&settled), &heard(&said), &Gone::default()));
-    // One who is in none of the smaller ones waits until there is a cluster.
+    // A server that is in none of the smaller sets waits until there is a cluster.
     said[1].settled = vec![1, 2, 6];
     said[0].bootstrap_expect = 0;
     assert_eq!(Next::Wait, next(&own(&settled), &heard(&said), &Gone::default()));
@@ -209,7 +210,7 @@ fn gone(given_up: &[u64], replaced: &[u64]) -> Gone {
     Gone { given_up: given_up.iter().copied().collect(), replaced: replaced.iter().copied().collect() }
 }
 
-/// Servers of these ids that have settled on `settled`.
+/// Returns servers with these ids that have settled on `settled`.
 fn settled_on(settled: &[u64], ids: &[u64]) -> Vec<Said> {
     let server = |id: &u64| Said { settled: settled.to_vec(), ..Model::new(*id).said };
     ids.iter().map(server).collect()
@@ -228,12 +229,12 @@ fn a_set_is_given_up_only_where_those_that_are_missing_cannot_have_formed_the_cl
     assert_eq!(Outlook::Missing(vec![4, 5]), of(&[], &gone(&[], &[4, 5])), "they have lost their disks");
     assert_eq!(Outlook::GivenUp, of(&settled_on(&settled, &[4]), &gone(&[5], &[])));
     assert_eq!(Outlook::GivenUp, of(&[], &gone(&[5], &[])), "4 alone is no quorum");
-    // It has begun, and the quorum that is there goes on with it.
+    // The cluster has formed, and the quorum that is present goes on with it.
     let mut begun = settled_on(&settled, &[4]);
     begun[0].formed = true;
     assert_eq!(Outlook::Good, of(&begun, &none));
     assert_eq!(Outlook::Good, of(&begun, &gone(&[5], &[])));
-    // Of four, two that are missing may have formed it with one that is here.
+    // Of four members, the two missing ones may have formed the cluster with one that is present.
     let of_four = [2, 3, 4, 5];
     let mine = own(&of_four);
     let mut begun = settled_on(&of_four, &[2]);
@@ -249,7 +250,7 @@ fn whoever_gave_up_a_set_settles_on_another_only_when_that_one_has_no_quorum_any
     for gone in [gone(&[8, 9], &[]), gone(&[9], &[7])] {
         assert_eq!(Next::Settle(vec![1, 2, 3]), next(&anew, &heard(&said), &gone));
     }
-    // Nobody counts on who has still to give it up.
+    // Servers that have yet to give up the set are not counted on.
     let mut said = said;
     said[0].settled = vec![1, 8, 9];
     assert_eq!(Next::Wait, next(&own(&[]), &heard(&said), &gone(&[8, 9], &[])));

@@ -1,4 +1,4 @@
-//! Whom servers believe, and what they hear of their own log.
+//! Tests of which servers are believed, and of what a server learns about its own log.
 
 use crate::options::RaftTiming;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn a_stranger_is_remembered_but_in_the_place_of_no_one_of_this_cluster() {
     known.note(said(2, "two:1", b"theirs"));
     assert_eq!(Some("two:1".to_owned()), address_of(&known, 2));
     assert!(known.is_alive(1, Duration::from_secs(7)) && !known.is_alive(2, Duration::from_secs(7)));
-    // Of this cluster, the one that is at an address now stands in the place of the other.
+    // Within the cluster, a server replaces another one at the same address.
     known.note(said(3, "one:1", OURS));
     assert_eq!((None, Some("one:1".to_owned())), (address_of(&known, 1), address_of(&known, 3)));
 }
@@ -80,7 +80,7 @@ async fn addresses_are_taken_from_servers_of_this_cluster_only() {
     let stranger = said(1, "127.0.0.1:3002", b"theirs");
     assert_eq!(None, greetings.hear(stranger, Some(member.rpc_addr.clone())).await);
     assert_eq!(member.rpc_addr, peers.address_of(1, &member));
-    // No one answers at the former address: it has moved.
+    // No one answers at the old address: the server has moved.
     let moved = said(1, "127.0.0.1:3002", OURS);
     assert_eq!(None, greetings.hear(moved, Some(member.rpc_addr.clone())).await);
     assert_eq!("127.0.0.1:3002", peers.address_of(1, &member));
@@ -98,7 +98,7 @@ async fn of_two_processes_of_one_id_the_younger_is_refused() {
     let copy = Said { uptime_ms: 5_000, ..said(9, "127.0.0.1:3005", OURS) };
     let sentence = greetings.hear(copy.clone(), None).await.unwrap();
     assert!(sentence.contains("127.0.0.1:3000") && sentence.contains("127.0.0.1:3005"), "{sentence}");
-    // The elder is not refused: this one has to end.
+    // An elder process is not refused: this one must end.
     let elder = Said { uptime_ms: 100_000, ..copy };
     assert_eq!(None, greetings.hear(elder, None).await);
     let end = greetings.end().await;
@@ -135,7 +135,8 @@ async fn who_knows_less_than_the_cluster_s_level_is_refused_and_leaves_by_itself
         refused: if cluster_level > FEATURE_LEVEL { "too old".to_owned() } else { String::new() },
         ..GreetReply::default()
     };
-    // What is not for this server leaves it alone, or the last of these would not be what it ends by.
+    // Replies from other regions or clusters must be ignored; otherwise the last one would not decide the
+    // outcome.
     asked.note_refusal(&reply(FEATURE_LEVEL, "global", OURS));
     asked.note_refusal(&reply(FEATURE_LEVEL + 1, "global", b"theirs"));
     asked.note_refusal(&reply(FEATURE_LEVEL + 1, "elsewhere", b"theirs"));

@@ -1,4 +1,5 @@
-//! Servers of one process, on wires that can be cut and a clock that runs as fast as they let it.
+//! Tests of several servers in one process, with a network that can be cut and a paused clock that advances
+//! when idle.
 
 mod autopilot;
 mod changes;
@@ -36,17 +37,17 @@ use crate::server::{Server, ServerError};
 use crate::storage::Storage;
 use crate::trust::Trust;
 
-/// Of the tests' own time, which does not pass while there is anything to do.
+/// In the tests' paused time, which advances only when there is nothing to do.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// For how long a server is well before it votes, unless that is set.
+/// How long a learner must be healthy before it votes, by default.
 const SERVER_STABILIZATION_TIME: Duration =
     Duration::from_nanos(autopilot_config::DEFAULT.server_stabilization_time_ns.unsigned_abs());
 
-/// How often the tests look.
+/// Interval between checks of a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A server that runs; its place in the cluster is the last part of its ports. It may start anew, as another.
+/// A running server. The last digits of its ports are its place. It may start anew under another id.
 #[derive(Clone)]
 struct Running(Arc<Mutex<(u64, Context)>>);
 
@@ -59,12 +60,12 @@ impl Running {
         self.0.lock().unwrap().1.clone()
     }
 
-    /// As it would say when it asks to join.
+    /// Returns its description, as in a request to join.
     fn peer(&self) -> Peer {
         Discovery::me(&self.context().options, self.id())
     }
 
-    /// The voters' ids where the configuration is uniform, as this server knows it.
+    /// Returns the voters' ids if the configuration is uniform, as known to this server.
     fn uniform_voters(&self) -> Option<BTreeSet<u64>> {
         let metrics = self.context().cluster.metrics();
         match metrics.membership_config.membership().get_joint_config().as_slice() {
@@ -79,11 +80,11 @@ struct Servers {
     seed: u64,
     wires: Wires,
     running: Vec<Running>,
-    /// The logs of those that run, unless they have started anew.
+    /// The logs of the running servers, except those that started anew.
     logs: Vec<Arc<MemoryLog>>,
-    /// What those that start are told of autopilot; the defaults unless set.
+    /// Autopilot options of servers started from now on; defaults if `None`.
     autopilot: Option<AutopilotConfig>,
-    /// Ends all of them.
+    /// Stops all servers.
     stop: CancellationToken,
 }
 
@@ -97,13 +98,13 @@ thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The servers' wall clock: it goes with the tests' own time, as their monotonic clock does.
+/// The servers' wall clock, which follows the tests' paused time.
 fn wall_ns() -> i64 {
     let elapsed = BEGAN.get().map_or(Duration::ZERO, |began| began.elapsed());
     1_767_225_600_000_000_000 + i64::try_from(elapsed.as_nanos()).unwrap()
 }
 
-/// What a server keeps.
+/// A server's persistent stores.
 struct Disk {
     log: Arc<MemoryLog>,
     tables: Arc<MemoryDb>,
@@ -163,7 +164,7 @@ fn rpc(place: usize) -> String {
 }
 
 impl Servers {
-    /// None yet; they draw their ids and timeouts from `seed`.
+    /// Creates an empty set; servers draw ids and timeouts from `seed`.
     fn seeded(seed: u64) -> Self {
         ordu_store::runtime::seed_thread(seed);
         let mut servers = Self::default();
@@ -171,12 +172,12 @@ impl Servers {
         servers
     }
 
-    /// A cluster of so many servers.
+    /// Forms a cluster of `count` servers.
     async fn form(count: usize) -> Self {
         Self::form_with(count, autopilot_config::DEFAULT).await
     }
 
-    /// A cluster of so many servers that were told this of autopilot.
+    /// Forms a cluster of `count` servers with these autopilot options.
     async fn form_with(count: usize, autopilot: AutopilotConfig) -> Self {
         let mut servers = Self::seeded(7);
         servers.autopilot = Some(autopilot);
@@ -189,7 +190,7 @@ impl Servers {
         servers
     }
 
-    /// Starts one more.
+    /// Starts another server.
     async fn start(&mut self, name: &str, bootstrap_expect: u32, retry_join: Vec<String>) -> &Running {
         let place = self.running.len();
         if place == 0 {
@@ -207,7 +208,7 @@ impl Servers {
         let stop = self.stop.clone();
         tokio::spawn(async move {
             let mut former = Former::default();
-            // As the binary does.
+            // Restart as the binary does.
             loop {
                 match server.run(stop.clone()).await {
                     Err(ServerError::Anew { known, .. }) => {
@@ -224,13 +225,13 @@ impl Servers {
         &self.running[place]
     }
 
-    /// The place of the server that leads.
+    /// Returns the place of the leader.
     async fn leader(&self) -> usize {
         let leads = |server: &Running| server.context().cluster.is_leader();
         eventually("a server leads", || self.running.iter().position(leads)).await
     }
 
-    /// The place of one that does not.
+    /// Returns the place of a follower.
     async fn follower(&self) -> usize {
         (self.leader().await + 1) % self.running.len()
     }
@@ -239,12 +240,12 @@ impl Servers {
         places.iter().map(|place| self.running[*place].id()).collect()
     }
 
-    /// The leader's hand on the membership.
+    /// Returns the leader's membership changes.
     async fn changes(&self) -> Changes {
         self.running[self.leader().await].context().changes
     }
 
-    /// Waits until the membership has so many servers, by the leader's word.
+    /// Waits until the membership has `count` servers according to the leader.
     async fn wait_for_members(&self, count: usize) {
         eventually(&format!("there are {count} members (seed {})", self.seed), || {
             let leader = self.running.iter().find(|server| server.context().cluster.is_leader())?;
@@ -253,7 +254,7 @@ impl Servers {
         .await;
     }
 
-    /// The servers in `places` are the voters for as long as `time`, by the word of whoever leads.
+    /// Checks that the servers in `places` stay the voters for `time`, according to the leader.
     async fn stay_voters(&self, places: &[usize], time: Duration) {
         let voters = self.ids(places);
         lastingly(&format!("they are the voters (seed {})", self.seed), time, || {
@@ -263,10 +264,10 @@ impl Servers {
         .await;
     }
 
-    /// Waits until the servers in `places` are the voters, by the word of each of them.
+    /// Waits until the servers in `places` are the voters according to each of them.
     async fn wait_for_voters(&self, places: &[usize]) {
         eventually(&format!("they are the voters (seed {})", self.seed), || {
-            // One that starts anew has another id.
+            // Read the ids each time: a server that starts anew has another id.
             let voters = self.ids(places);
             let agreed = |place: &usize| self.running[*place].uniform_voters().as_ref() == Some(&voters);
             places.iter().all(agreed).then_some(())
@@ -275,7 +276,7 @@ impl Servers {
     }
 }
 
-/// Looks for as long as `time` whether something goes on to hold; that it lasts is what is tested.
+/// Checks for `time` that something continues to hold.
 async fn lastingly(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -284,7 +285,7 @@ async fn lastingly(what: &str, time: Duration, mut holds: impl FnMut() -> bool) 
     }
 }
 
-/// Looks until there is something.
+/// Polls until `look` returns something.
 async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {

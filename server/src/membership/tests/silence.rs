@@ -1,10 +1,10 @@
-//! A leader that falls silent: what it was asked is asked of its successor.
+//! Tests of a leader that falls silent: requests to it are sent to its successor.
 
 use ordu_proto::command::EvalUpdate;
 
 use super::*;
 
-/// Less than it takes to find that a connection is dead, by the tests' own time; an election takes half a second.
+/// In the tests' time: less than it takes to detect a dead connection; an election takes half a second.
 const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test(start_paused = true)]
@@ -12,7 +12,7 @@ async fn what_is_under_way_to_a_leader_that_freezes_is_asked_of_its_successor() 
     let servers = Servers::form(3).await;
     let (leader, follower) = (servers.leader().await, servers.follower().await);
     let context = servers.running[follower].context();
-    // So that there is a connection to the leader.
+    // Open a connection to the leader.
     let write = || context.writer.write(EvalUpdate::default());
     write().await.unwrap();
     context.reads.confirm().await.unwrap();

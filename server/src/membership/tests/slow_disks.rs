@@ -1,11 +1,11 @@
-//! Disks that take longer for an entry than followers wait for a heartbeat.
+//! Tests of disks on which a sync takes longer than followers wait for a heartbeat.
 
 use futures::future::join_all;
 use ordu_proto::command::EvalUpdate;
 
 use super::*;
 
-/// Longer than an election timeout, and than a leader's lease.
+/// Longer than an election timeout and a leader's lease.
 const SLOWER_BY: Duration = Duration::from_millis(700);
 const CLIENTS: usize = 8;
 const WRITES: usize = 20;
@@ -18,7 +18,7 @@ async fn a_leader_is_followed_while_entries_take_longer_than_an_election_timeout
     let before = term();
     servers.logs.iter().for_each(|log| log.slow_down(SLOWER_BY));
     let began = Instant::now();
-    // All the time there is something that is not on the disks yet.
+    // Keep unsynced entries pending all the time.
     let clients = (0..CLIENTS).map(async |client| {
         let context = servers.running[client % servers.running.len()].context();
         for _ in 0..WRITES {

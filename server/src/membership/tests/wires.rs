@@ -18,14 +18,14 @@ const BUFFER_BYTES: usize = 64 * 1024;
 struct Inner {
     /// By port.
     listeners: BTreeMap<u16, UnboundedSender<DuplexStream>>,
-    /// Places that no one reaches and that reach no one.
+    /// Places that are disconnected from all others.
     cut: BTreeSet<usize>,
     connections: Vec<([usize; 2], AbortHandle)>,
-    /// Places that hold their connections and say nothing.
+    /// Places whose connections stay open but are silent.
     frozen: watch::Sender<BTreeSet<usize>>,
 }
 
-/// All wires. Ports end in the place of their server.
+/// The network. Ports end in the place of their server.
 #[derive(Clone, Default)]
 pub(super) struct Wires(Arc<Mutex<Inner>>);
 
@@ -38,12 +38,12 @@ impl Wires {
         self.0.lock().unwrap()
     }
 
-    /// The network as the server at `place` has it.
+    /// Returns the network as the server at `place` sees it.
     pub(super) fn of(&self, place: usize) -> SharedNet {
         Arc::new(Wired { place, wires: self.clone() })
     }
 
-    /// Cuts a server off, in the middle of whatever is under way.
+    /// Cuts a server off; breaks its connections at once.
     pub(super) fn cut(&self, place: usize) {
         let mut inner = self.inner();
         inner.cut.insert(place);
@@ -55,15 +55,14 @@ impl Wires {
         });
     }
 
-    /// Freezes a server, in the middle of whatever is under way: its connections stay open, and are silent for
-    /// good.
+    /// Freezes a server: its connections stay open, but are silent for good.
     pub(super) fn freeze(&self, place: usize) {
         self.inner().frozen.send_modify(|frozen| {
             frozen.insert(place);
         });
     }
 
-    /// Puts everything together again.
+    /// Reconnects all servers.
     pub(super) fn heal(&self) {
         self.inner().cut.clear();
     }
@@ -83,7 +82,7 @@ impl Wires {
         let mut frozen = inner.frozen.subscribe();
         let wire = tokio::spawn(async move {
             let freezes = async {
-                // Its sender lives as long as the wires.
+                // The sender lives as long as the wires.
                 frozen.wait_for(|frozen| frozen.contains(&from) || frozen.contains(&to)).await.is_ok()
             };
             tokio::select! {

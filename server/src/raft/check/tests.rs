@@ -1,4 +1,5 @@
-//! Messages held against what a server knows itself. What needs no such knowledge is in the fuzz corpora.
+//! Tests of messages checked against a server's own state. The fuzz corpora cover checks that need no such
+//! state.
 
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
@@ -9,7 +10,7 @@ use ordu_proto::raft as pb;
 use super::super::wire::{self, Sent};
 use super::*;
 
-/// This server's id, and its leader's.
+/// This server's id; `LEADER` is its leader's.
 const ME: u64 = 1;
 const LEADER: u64 = 2;
 
@@ -51,10 +52,10 @@ fn a_leaders_log_has_what_is_committed_here() {
         append(&appended(5, prev, &entries), &own()).unwrap();
     }
     for (prev, entries) in [
-        // Of a later term than what follows it.
+        // Has a later term than the committed entry after it.
         (Some(id(5, 99)), vec![]),
         (Some(id(5, 100)), vec![]),
-        // Behind what is committed, and of an earlier term.
+        // After the committed entry, but of an earlier term.
         (Some(id(3, 101)), vec![]),
         (Some(id(3, 99)), vec![id(3, 100)]),
         (Some(id(3, 98)), vec![id(3, 99), id(5, 100)]),
@@ -74,7 +75,7 @@ fn no_message_brings_a_cluster_near_the_end_of_all_terms() {
     append(&appended(5 + TERM_STEP_MAX, None, &[]), &own()).unwrap();
     let text = told(append(&appended(6 + TERM_STEP_MAX, None, &[]), &own()));
     assert!(text.contains("the last one known here is 5"), "{text}");
-    // Not even one after the other.
+    // Nor do several messages in sequence.
     let late = Own { vote: vote_of(NUMBER_MAX, LEADER, true), ..own() };
     append(&appended(NUMBER_MAX, None, &[]), &late).unwrap();
     assert!(told(append(&appended(NUMBER_MAX + 1, None, &[]), &late)).contains("terms end at"));
@@ -100,7 +101,7 @@ fn a_snapshot_does_not_contradict_what_is_committed() {
     for last in [id(4, 90), id(4, 100), id(4, 101), id(6, 200)] {
         snapshot(&vote, &meta(last), &own()).unwrap();
     }
-    // Raft asserts that what is later by its term is later by its index too.
+    // Raft asserts that a later term implies a later index.
     for last in [id(5, 90), id(5, 100), id(3, 101)] {
         let text = told(snapshot(&vote, &meta(last), &own()));
         assert!(text.contains("not of one log"), "{text}");

@@ -1,4 +1,4 @@
-//! Whether a node is taken in: registered, or held back for as long as it knows a newer state than the servers.
+//! Admits a node: registers it, or holds it while it knows a newer state than the servers.
 
 use std::collections::BTreeSet;
 
@@ -19,18 +19,18 @@ use super::hello::{self, Introduction};
 use super::session::{End, Session};
 use crate::error::WriteError;
 
-/// Where a node stands.
+/// Admission state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It is registered and ready.
+    /// The node is registered and ready.
     Registered,
-    /// It has acted on a newer state than this server has, which may lag behind the others: that is decided once a
-    /// quorum has confirmed this server's state. Until then the node is left as it is.
+    /// The node has acted on a newer state than this server's, which may be behind the other servers. It is
+    /// decided after a quorum has confirmed this server's state; until then the node is left unchanged.
     Undecided,
-    /// All servers have an older state than the node. It is not ready, and is told nothing of what it is to run, until
-    /// it takes that state.
+    /// All servers have an older state than the node. The node is not ready and gets no assignments until it
+    /// accepts that state.
     Held {
-        /// The index of that state.
+        /// The index of the servers' state.
         state_index: u64,
     },
 }
@@ -39,7 +39,7 @@ impl<S> Session<S>
 where
     S: Stream<Item = Result<FromNode, Status>> + Unpin + Send,
 {
-    /// Has the node registered, unless it is known and may know a newer state than the servers.
+    /// Registers the node, unless it is already known and may know a newer state than the servers.
     pub(super) async fn admit(&self, introduction: &Introduction) -> Result<Admission, End> {
         let knows_newer = || Ok::<_, End>(self.applied_index()? < introduction.acted_on_index);
         let known = self.shared.context.state.read(|reader| read::node(reader, &introduction.id));
@@ -51,7 +51,7 @@ where
         Ok(if knows_newer()? { Admission::Undecided } else { Admission::Registered })
     }
 
-    /// Decides on a node that knew a newer state than this server, which a quorum has brought up to date meanwhile.
+    /// Decides about an undecided node, after a quorum has confirmed this server's state.
     pub(super) async fn decide(&self, introduction: &Introduction) -> Result<Admission, End> {
         let state_index = self.applied_index()?;
         if state_index >= introduction.acted_on_index {
@@ -74,8 +74,8 @@ where
         Ok(position.map_or(0, |position| position.index))
     }
 
-    /// Has a node that knows a newer state than the servers written down as not ready: nothing is placed on it, and
-    /// what runs there is not replaced.
+    /// Marks a node that knows a newer state as not ready: nothing is placed on it, and its allocations are
+    /// not replaced.
     pub(super) async fn hold(&self, introduction: &Introduction, state_index: u64) -> Result<(), End> {
         let known = self.shared.context.state.read(|reader| read::node(reader, &introduction.id));
         if known.ok().flatten().is_some_and(|row| row.status() == NodeStatus::Initializing) {
@@ -95,7 +95,7 @@ where
         .await
     }
 
-    /// Has the node registered.
+    /// Registers the node unless it is registered already.
     pub(super) async fn register(&self, introduction: &Introduction) -> Result<(), End> {
         let context = &self.shared.context;
         let known = context.state.read(|reader| read::node(reader, &introduction.id));
@@ -111,7 +111,7 @@ where
         .await
     }
 
-    /// Has something written, however long there is no leader, while the agent waits.
+    /// Writes a command; retries while there is no leader and the agent is connected.
     async fn write<C: Command>(&self, command: impl Fn() -> C) -> Result<(), End> {
         let writer = &self.shared.context.writer;
         let written = async {
@@ -133,8 +133,8 @@ where
         }
     }
 
-    /// Has jobs evaluated of which this node had ended something by an order that the older state does not know:
-    /// it is to run again, and by no process that is still there.
+    /// Requests evaluations for jobs whose allocations this node stopped on orders from the newer state. The
+    /// restored older state wants them running, but their processes are gone.
     pub(super) async fn replace_what_has_ended(&self, introduction: &Introduction) -> Result<(), End> {
         let read = |reader: &dyn Reader| read::allocs_of_node(reader, &introduction.id);
         let allocs = self.shared.context.state.read(read);

@@ -1,4 +1,4 @@
-//! What a node is to run, and what of that it was not told yet.
+//! Computes what a node is to run, and which part of it the node has not been told yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,26 +8,27 @@ use ordu_proto::raft::LogId;
 use ordu_proto::state::{Allocation, ClientStatus};
 use prost::Message;
 
-/// Bytes of allocations and specifications in one message. What is larger by itself goes alone.
+/// Maximum bytes of allocations and specifications in one message. A larger single item gets a message of its
+/// own.
 const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes that an allocation takes of which only the id is told.
+/// Bytes of an allocation that is sent as an id only.
 const ID_BYTES: usize = 18;
-/// Specifications, and bytes of them, that an agent is taken to remember beyond twice those of the full set.
-/// After more it is told everything anew, since it keeps those of a session.
+/// Number and bytes of specifications that an agent may have to remember, in addition to twice those of the
+/// full set. Beyond them a new full set is sent, since the agent keeps all specifications of a session.
 const SPECS_TOLD_MAX: usize = 16_384;
 const SPECS_TOLD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The job, its create index and the version.
+/// The job, its create index and its version.
 type Version = (JobKey, u64, u64);
 
-/// What was told of an allocation.
+/// What the node was told about an allocation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Told {
-    /// All of it, as of the last change by the servers.
+    /// The allocation, as of its last change by the servers (`alloc_modify_index`).
     At(u64),
-    /// That it is over.
+    /// Only that it has ended.
     Over,
-    /// That it is there: what it is cannot be decoded.
+    /// Only that it exists, since its row cannot be decoded.
     Kept,
 }
 
@@ -37,14 +38,14 @@ pub(super) struct Assignments {
     is_first: bool,
     told: BTreeMap<Id, Told>,
     specs: BTreeSet<Version>,
-    /// Of the specifications that were told.
+    /// Total bytes of the specifications told.
     spec_bytes: usize,
-    /// How many there may be, and how many bytes of them, before everything is told anew.
+    /// Maximum number and bytes of specifications before a new full set.
     specs_max: (usize, usize),
 }
 
 impl Assignments {
-    /// Of a session that was told nothing yet.
+    /// Creates the state of a new session.
     pub(super) fn new(node: Id) -> Self {
         let (told, specs) = (BTreeMap::new(), BTreeSet::new());
         Self { node, is_first: true, told, specs, spec_bytes: 0, specs_max: (usize::MAX, usize::MAX) }
@@ -55,8 +56,8 @@ impl Assignments {
         self.is_first || self.specs.len() > self.specs_max.0 || self.spec_bytes > self.specs_max.1
     }
 
-    /// The messages that bring the agent to the state of `reader`: first a full set, later what changed,
-    /// perhaps nothing. Only what is news is read.
+    /// Returns the messages that bring the agent to the state of `reader`: first a full set, later only
+    /// changes, possibly none. Reads only changed allocations.
     pub(super) fn next(&mut self, reader: &dyn Reader) -> Result<Vec<AllocSync>, Corrupt> {
         if self.begins_anew() {
             *self = Self::new(self.node);
@@ -100,7 +101,7 @@ impl Assignments {
         Ok(messages.all)
     }
 
-    /// What cannot be decoded here may run well on the node: it is not to be stopped for that.
+    /// Tells the agent to keep an allocation whose row cannot be decoded: it may be running well on the node.
     fn keep(&mut self, messages: &mut Messages, id: Id, before: Option<Told>) {
         self.told.insert(id, Told::Kept);
         if before != Some(Told::Kept) {
@@ -125,7 +126,7 @@ impl Assignments {
         reader: &dyn Reader,
         alloc: &Allocation,
     ) -> Result<Option<SpecOfJob>, Corrupt> {
-        // It has been running there or does not run any more: what it runs by is of no interest.
+        // A lost allocation needs no specification: the node either runs it already or no longer does.
         if alloc.client_status() == ClientStatus::Lost {
             return Ok(None);
         }
@@ -153,25 +154,25 @@ impl Assignments {
     }
 }
 
-/// Why the scheduler chose this node is nothing to the agent.
+/// Removes the scheduling metrics, which agents do not need.
 fn as_told(mut alloc: Allocation) -> Allocation {
     alloc.metrics = None;
     alloc
 }
 
-/// Messages in the making, none of them too large.
+/// Builds messages of limited size.
 struct Messages {
     full: bool,
     state_index: u64,
     all: Vec<AllocSync>,
-    /// Of the last one.
+    /// Bytes of the last message.
     bytes: usize,
 }
 
 impl Messages {
     fn new(full: bool, state_index: u64) -> Self {
         let mut messages = Self { full, state_index, all: Vec::new(), bytes: 0 };
-        // An agent is told that it has nothing to run.
+        // A full set has a message even if it is empty.
         if full {
             messages.begin();
         }
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_first_message_is_full_and_tells_only_the_ids_of_what_is_over_on_the_node() {
-        // Nobody wants a batch allocation stopped that has done its work.
+        // A finished batch allocation must not be stopped.
         let mut done = alloc(1, 3);
         done.set_client_status(ClientStatus::Complete);
         let mut stopping = alloc(2, 3);

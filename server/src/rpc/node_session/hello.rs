@@ -1,4 +1,4 @@
-//! What a node says of itself, checked, and whether the state already says the same.
+//! Checks a node's description of itself, and whether the state already contains it.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use crate::node_label::NodeLabel;
 
-/// What a node may say of itself, bytes.
+/// Maximum size of a node's description in bytes.
 const NODE_BYTES_MAX: usize = 256 * 1024;
 
-/// A node's secret, bytes.
+/// Maximum length of a node's secret in bytes.
 const SECRET_BYTES_MAX: usize = 1_024;
-/// A name of a node, of its class or of its datacenter, bytes.
+/// Maximum length of a node's name, class or datacenter in bytes.
 const NAME_BYTES_MAX: usize = 1_024;
 
 /// A checked introduction.
@@ -23,7 +23,7 @@ const NAME_BYTES_MAX: usize = 1_024;
 pub(super) struct Introduction {
     /// The node's id.
     pub(super) id: Id,
-    /// The row to be registered.
+    /// The row to register.
     pub(super) node: Node,
     /// The newest index of the servers' state that the node has acted on, or zero.
     pub(super) acted_on_index: u64,
@@ -70,8 +70,8 @@ pub(super) fn check(hello: Hello) -> Result<Introduction, String> {
     Ok(Introduction { id, node, acted_on_index: hello.acted_on_index })
 }
 
-/// Whether registering the node again would change nothing. Thousands of agents come over when a server
-/// dies; none of them need be written.
+/// Whether registering the node again would change nothing. When a server fails, thousands of agents
+/// reconnect elsewhere; this saves a write for each.
 pub(super) fn is_registered(row: &Node, introduced: &Node) -> bool {
     if row.status() != NodeStatus::Ready || row.secret_hash != introduced.secret_hash {
         return false;

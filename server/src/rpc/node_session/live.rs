@@ -1,4 +1,4 @@
-//! Which nodes have a session with this server, and when they last spoke on it.
+//! Registry of the nodes that have a session with this server, and when they were last heard from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::leader::Liveness;
 
-/// A node that spoke within this time is told to the leader as alive. Longer than the second between two
-/// tellings, so that each word of a node is told at least once.
+/// A node heard from within this time is reported to the leader as alive. Longer than the reporting interval
+/// of one second, so that each message counts at least once.
 const TOLD_FOR: Duration = Duration::from_millis(1500);
 
 /// The sessions of this server, by node.
@@ -37,25 +37,25 @@ struct Entry {
 }
 
 impl LiveSessions {
-    /// The nodes that spoke just now: to be asked for once a second.
+    /// Returns the nodes heard from just now. Meant to be called once a second.
     pub fn alive(&self) -> Vec<Id> {
         let now = Instant::now();
         let spoke = |entry: &Entry| now.duration_since(entry.heard_at) <= TOLD_FOR;
         self.registry().by_node.iter().filter(|(_, entry)| spoke(entry)).map(|(id, _)| *id).collect()
     }
 
-    /// How many nodes have a session here.
+    /// Returns the number of nodes with a session here.
     pub fn count(&self) -> usize {
         self.registry().by_node.len()
     }
 
-    /// Ends all sessions, now and for good: the server leaves service.
+    /// Ends all sessions and refuses new ones, since the server shuts down.
     pub fn end_all(&self) {
         self.closing.cancel();
     }
 
-    /// Opens the node's session. One that it has already ends: an agent has one, so that is a former one
-    /// whose end was not noticed.
+    /// Opens the node's session. Ends an older session of the node: an agent has only one, so the end of the
+    /// older one went unnoticed.
     pub(super) fn open(self: &Arc<Self>, node: Id) -> LiveSession {
         let ended = self.closing.child_token();
         let mut registry = self.registry();
@@ -68,7 +68,7 @@ impl LiveSessions {
         LiveSession { live: self.clone(), node, number, ended }
     }
 
-    /// Completes when all sessions are to end.
+    /// Waits until all sessions must end.
     pub(super) async fn closing(&self) {
         self.closing.cancelled().await;
     }
@@ -78,7 +78,7 @@ impl LiveSessions {
     }
 }
 
-/// A session in the registry; dropping it takes it out.
+/// A session in the registry; dropping it removes it.
 pub(super) struct LiveSession {
     live: Arc<LiveSessions>,
     node: Id,
@@ -87,14 +87,14 @@ pub(super) struct LiveSession {
 }
 
 impl LiveSession {
-    /// The node spoke.
+    /// Records that the node was heard from.
     pub(super) fn heard(&self) {
         if let Some(entry) = self.live.registry().by_node.get_mut(&self.node) {
             entry.heard_at = Instant::now();
         }
     }
 
-    /// Completes when the session is to end: the node has opened another one, or the server leaves service.
+    /// Waits until the session must end: the node opened another one, or the server shuts down.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -109,7 +109,7 @@ impl Drop for LiveSession {
     }
 }
 
-/// Tells the leader, once a second, which nodes have a session here.
+/// Reports to the leader, once a second, which nodes are alive.
 pub(crate) async fn tell_leader_of_live_nodes(
     context: Context,
     sessions: Arc<LiveSessions>,
@@ -131,7 +131,7 @@ pub(crate) async fn tell_leader_of_live_nodes(
         let told = async { peers.server(&address)?.node_liveness(request).await };
         match tokio::time::timeout(Duration::from_secs(1), told).await {
             Ok(Ok(_)) => {}
-            // The next second tells again, whoever leads then.
+            // The next report follows in a second, to whichever server leads then.
             Ok(Err(status)) => {
                 tracing::debug!(reason = status.message(), "the leader was not told of live nodes")
             }

@@ -1,4 +1,4 @@
-//! What agents report of their allocations, the reports of many sessions in one log entry.
+//! Writes agents' reports on their allocations, batching many sessions into one log entry.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::batching::{ArrivalBounds, BatchBounds, Batcher, NotWritten};
 use crate::error::WriteError;
 use crate::writer::Writer;
 
-/// Takes reports; a submission returns once its updates are applied here.
+/// Accepts reports; a submission returns once its updates are applied here.
 pub(super) type Reports = Batcher<AllocClientState>;
 
-/// How reports are gathered: fifty entries a second at most, more only when they are full.
+/// Batching of reports: at most fifty entries a second, unless entries are full.
 const REPORT_ARRIVALS: ArrivalBounds = ArrivalBounds { spacing: Duration::from_millis(20), queue_max: 1024 };
 const REPORT_BATCH: BatchBounds = BatchBounds { items_max: 2048, bytes_max: 1024 * 1024, in_flight_max: 1 };
 
-/// Starts the one batcher of a server.
+/// Starts a server's single batcher.
 pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
     let (reports, runs) = Batcher::new(REPORT_BATCH, REPORT_ARRIVALS, move |updates| {
         write_all(writer.clone(), latest(updates))
@@ -27,10 +27,11 @@ pub(super) fn start(writer: Writer, tasks: &mut JoinSet<()>) -> Reports {
     reports
 }
 
-/// A report says how an allocation is, so the latest of an allocation says it all. It is the one with the
-/// highest stamp: two sessions of one node, a former and a new one, may hand in theirs in any order.
+/// Keeps only the latest report of each allocation, since a report is complete. The latest has the highest
+/// stamp: two sessions of a node (an old and a new one) may submit in any order.
 fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
-    // By node too: what a node says of another one's allocation does not count, and must not push out what does.
+    // Grouped by node, too: a report on another node's allocation is ignored later, and must not displace the
+    // valid one.
     let mut by_origin: BTreeMap<(Vec<u8>, Vec<u8>), AllocClientState> = BTreeMap::new();
     for update in updates {
         let origin = (update.node_id.clone(), update.alloc_id.clone());
@@ -45,7 +46,7 @@ fn latest(updates: Vec<AllocClientState>) -> Vec<AllocClientState> {
     by_origin.into_values().collect()
 }
 
-/// Writes reports. Those of one message may be more than an entry is to have.
+/// Writes reports, in several entries if there are too many for one.
 async fn write_all(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
     for part in updates.chunks(REPORT_BATCH.items_max) {
         write(writer.clone(), part.to_vec()).await?;
@@ -53,8 +54,8 @@ async fn write_all(writer: Writer, updates: Vec<AllocClientState>) -> Result<(),
     Ok(())
 }
 
-/// Writes until it is written: agents forget what is acknowledged, and while there is no leader the queue
-/// keeps further reports waiting.
+/// Retries until the reports are written: agents forget acknowledged reports. Without a leader, the queue
+/// holds back further reports.
 async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), NotWritten> {
     loop {
         let command = AllocClientUpdate { updates: updates.clone() };
@@ -64,8 +65,7 @@ async fn write(writer: Writer, updates: Vec<AllocClientState>) -> Result<(), Not
                 tracing::warn!("{} reports of allocations are not taken: {error}", updates.len());
                 return Err(NotWritten(error.to_string()));
             }
-            // A report that is applied twice says the same twice, and one that has become an older one
-            // meanwhile is told by its stamp.
+            // Writing a report twice is harmless, and the stamp keeps it from overwriting a newer one.
             Err(error @ (WriteError::NoRoom(_) | WriteError::NoLeader | WriteError::Unknown(_))) => {
                 tracing::debug!("{} reports of allocations wait: {error}", updates.len());
                 tokio::time::sleep(WRITE_RETRY_PAUSE).await;

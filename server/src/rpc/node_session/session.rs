@@ -1,4 +1,4 @@
-//! One session with one node agent, from its introduction to its end.
+//! A session with one node agent, from its introduction to its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,28 +27,29 @@ use crate::batching::NotWritten;
 use crate::read_index::ReadIndex;
 use crate::watch::{Key, Watch};
 
-/// An agent that has opened a stream introduces itself within this time.
+/// Time limit for the introduction after the stream is opened.
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Reports that wait to be written; while there are more, the agent is not listened to.
+/// Maximum number of unwritten reports; above it, the server stops reading from the agent.
 const REPORTS_IN_HAND_MAX: usize = 16;
-/// Updates in one report.
+/// Maximum number of updates in a report.
 const UPDATES_PER_REPORT_MAX: usize = 4096;
-/// Between two readings of the node's allocations. The first change after a rest is read at once.
+/// Minimum time between two reads of the node's allocations. The first change after an idle period is read at
+/// once.
 const SYNC_SPACING: Duration = Duration::from_millis(50);
 
-/// An agent reports within this time of a full set what it has otherwise.
+/// After a full set, an agent has sent its differing reports within this time.
 const REPORTED_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a session ends.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The agent has gone, or takes nothing.
+    /// The agent has disconnected or does not read.
     Gone,
-    /// The node has another session, or the server leaves service.
+    /// The node opened another session, or the server shuts down.
     Over,
-    /// The agent is told why the server will not have it.
+    /// The server refuses the node; the text is sent to the agent.
     Refused(String),
-    /// The stream cannot go on.
+    /// The stream cannot continue.
     Broken(Status),
 }
 
@@ -63,25 +64,26 @@ pub(super) struct Session<S> {
 type Ack = Pin<Box<dyn Future<Output = (u64, Result<(), NotWritten>)> + Send>>;
 type Confirmed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A session of a node that is registered.
+/// A session whose node was admitted.
 struct Welcomed {
     introduction: Introduction,
     live: LiveSession,
     watch: Watch,
     changed: Pin<Box<dyn Future<Output = ()> + Send>>,
     assignments: Assignments,
-    /// Reports on their way into the log.
+    /// Reports that are being written.
     acks: FuturesUnordered<Ack>,
     heard_at: Instant,
-    /// The state says otherwise of the node than its admission does, though it speaks.
+    /// Whether the node's status in the state contradicts its admission, although the node is heard from.
     is_down: bool,
     admission: Admission,
-    /// It was held, and what it had ended before is to be looked at once it has reported it.
+    /// Whether the node was held before, and allocations that it stopped earlier must still be replaced once
+    /// it has reported them.
     was_held: bool,
-    /// When the node's allocations are to be read, if they are.
+    /// When to read the node's allocations next, if at all.
     sync_at: Option<Instant>,
     synced_at: Option<Instant>,
-    /// Holds one while this server's state is being confirmed, before a full set is told.
+    /// Contains one future while a quorum confirms this server's state before a full set.
     confirming: FuturesUnordered<Confirmed>,
 }
 
@@ -98,7 +100,7 @@ where
         Self { shared, inbound, outbound, from }
     }
 
-    /// Speaks with the agent until one of them has had enough.
+    /// Runs the session until either side ends it.
     pub(super) async fn run(mut self) {
         let end = match self.welcome().await {
             Ok(mut welcomed) => {
@@ -113,7 +115,7 @@ where
             End::Gone | End::Over => {}
             End::Refused(text) => {
                 tracing::warn!("a session from {} is refused: {text}", self.from);
-                // If it does not take this either, it finds the stream closed.
+                // If the agent does not read this either, it sees the closed stream.
                 let _ = self.send(to_node::Message::Refused(Refused { text })).await;
             }
             End::Broken(status) => {
@@ -123,7 +125,7 @@ where
         }
     }
 
-    /// From the stream's opening to the welcome.
+    /// Handles the introduction.
     async fn welcome(&mut self) -> Result<Welcomed, End> {
         let first =
             timeout(HELLO_WAIT_MAX, next_message(&mut self.inbound)).await.map_err(|_| End::Gone)??;
@@ -169,7 +171,7 @@ where
             tokio::select! {
                 message = next_message(&mut self.inbound), if listens => self.receive(welcomed, message?).await?,
                 Some((sequence, written)) = welcomed.acks.next(), if !welcomed.acks.is_empty() => {
-                    // What was not written is not acknowledged, and the agent sends it again.
+                    // An unwritten report is not acknowledged, so the agent sends it again.
                     if written.is_ok() {
                         self.send(to_node::Message::AllocUpdatesAck(AllocUpdatesAck { sequence })).await?;
                     }
@@ -183,7 +185,7 @@ where
                     if listens {
                         return Err(End::Gone);
                     }
-                    // It was not listened to; that is not its fault.
+                    // The server was not reading, so the silence does not count.
                     welcomed.heard_at = Instant::now();
                 }
                 () = closed.closed() => return Err(End::Gone),
@@ -197,8 +199,8 @@ where
         welcomed.live.heard();
         match message {
             from_node::Message::Hello(hello) => self.introduce_again(welcomed, hello).await?,
-            // A server that is cut off from the leader does not answer: the leader hears nothing of this node
-            // through it, and the agent has to find another server before it counts as down.
+            // A server without a leader does not answer heartbeats. It cannot report the node to the leader,
+            // so the agent must find another server before the node is marked down.
             from_node::Message::Heartbeat(_) if !self.shared.context.cluster.known_leader() => {}
             from_node::Message::Heartbeat(_) => {
                 let ack = HeartbeatAck { heartbeat_ttl_ms: self.heartbeat_ttl_ms(), servers: self.servers() };
@@ -262,9 +264,9 @@ where
         Ok(())
     }
 
-    /// Something changed about the node or its allocations.
+    /// Handles a change of the node or its allocations.
     async fn note_change(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
-        // Armed before anything is read, so that no later change is missed.
+        // Arm before reading, so that no later change is missed.
         welcomed.changed = Box::pin(welcomed.watch.armed().changed());
         self.look_at_node(welcomed)?;
         let rested = welcomed.synced_at.map_or_else(Instant::now, |synced_at| synced_at + SYNC_SPACING);
@@ -284,7 +286,7 @@ where
         Ok(())
     }
 
-    /// A node that speaks and is down for the servers comes back by registering.
+    /// If the state says that the node is down although it is heard from, registers it again.
     async fn bring_back(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         if welcomed.is_down && welcomed.heard_at.elapsed() < self.heartbeat_ttl() {
             tracing::info!("{} was down and speaks again", welcomed.introduction);
@@ -297,10 +299,10 @@ where
         Ok(())
     }
 
-    /// Has the agent told what it was not told yet of what it is to run.
+    /// Sends assignments that the agent does not have yet.
     ///
-    /// What a full set does not name the agent stops and forgets. A server that is cut off may not have heard
-    /// of what the node runs, so it confirms its state with a quorum first, and tells nothing until it has.
+    /// The agent stops and forgets whatever a full set omits. A server that is cut off may lack recent
+    /// assignments, so before a full set it confirms its state with a quorum, and sends nothing until then.
     async fn sync(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         if !welcomed.assignments.begins_anew() {
             return self.tell(welcomed).await;
@@ -311,7 +313,7 @@ where
         Ok(())
     }
 
-    /// Tells what was not told yet.
+    /// Sends what the agent was not told yet.
     async fn tell(&mut self, welcomed: &mut Welcomed) -> Result<(), End> {
         welcomed.sync_at = None;
         if welcomed.admission == Admission::Undecided {
@@ -331,7 +333,7 @@ where
         Ok(())
     }
 
-    /// An agent that does not take a message for a whole time to live is gone.
+    /// Sends a message. An agent that does not read it within a TTL counts as gone.
     async fn send(&self, message: to_node::Message) -> Result<(), End> {
         let message = Ok(ToNode { message: Some(message) });
         self.outbound.send_timeout(message, self.heartbeat_ttl()).await.map_err(|_| End::Gone)
@@ -350,7 +352,7 @@ where
     }
 }
 
-/// Completes when this server's state holds all that was acknowledged when it was called. `node` is who waits.
+/// Waits until this server's state contains everything acknowledged before the call. `node` is for the log.
 async fn confirm(reads: ReadIndex, node: String) {
     while let Err(error) = reads.confirm().await {
         tracing::debug!("{node} is not told yet what to run: {error}");
@@ -358,17 +360,16 @@ async fn confirm(reads: ReadIndex, node: String) {
     }
 }
 
-/// The next message that this release knows.
+/// Returns the next message of a kind known to this release.
 async fn next_message(
     inbound: &mut (impl Stream<Item = Result<FromNode, Status>> + Unpin),
 ) -> Result<from_node::Message, End> {
     loop {
         match inbound.next().await {
             Some(Ok(FromNode { message: Some(message) })) => return Ok(message),
-            // A message of a later release.
+            // A message kind of a later release.
             Some(Ok(FromNode { message: None })) => {}
-            // It was sent and cannot be read: too large, or no message. The next try would fail the same way,
-            // so both sides' logs have to tell.
+            // The message cannot be decoded or is too large. It would fail again, so both sides must log it.
             Some(Err(status)) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
                 return Err(End::Broken(status));
             }
@@ -416,7 +417,7 @@ mod tests {
         Hello { node: Some(node), secret_id: "secret".to_owned(), acted_on_index: 0 }
     }
 
-    /// A server that finds no other, and knows the node from an earlier time.
+    /// Starts a server that finds no other servers, and knows the node from an earlier time.
     async fn cut_off() -> Server {
         let mut row = hello::check(introduction()).unwrap().node;
         row.set_status(NodeStatus::Ready);
@@ -426,7 +427,7 @@ mod tests {
         crate::testing::start(3, Arc::new(MemoryLog::default()), tables).await
     }
 
-    /// What a session tells an agent that says these messages.
+    /// Runs a session with an agent that sends these messages; returns what the server sends.
     fn session(
         server: &Server,
         messages: impl Stream<Item = from_node::Message> + Unpin + Send + Sync + 'static,
@@ -456,7 +457,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_cannot_confirm_its_state_listens_and_tells_a_node_nothing_of_it() {
         let server = cut_off().await;
-        // The last of them is refused, which ends the session: all before it were listened to.
+        // The last message is refused, which ends the session; all earlier ones were read.
         let bad = AllocUpdates {
             sequence: 1,
             updates: vec![AllocClientState { alloc_id: vec![1; 3], ..AllocClientState::default() }],

@@ -1,4 +1,4 @@
-//! What a leader does with the commands that others forward to it.
+//! Tests of how a leader treats forwarded commands.
 
 use ordu_core::command::{FEATURE_LEVEL, envelope};
 use ordu_proto::command::{Done, EvalUpdate};

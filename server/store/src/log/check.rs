@@ -1,5 +1,5 @@
-//! What must hold of a log before its server may vote by it: it is this server's, it is whole, and it has all
-//! that was promised by it.
+//! Checks a log before its server may vote by it: it belongs to this server, is complete, and contains
+//! everything that was promised.
 
 use std::io;
 
@@ -12,19 +12,19 @@ use super::{LogBatch, LogDb, Marker};
 use crate::codec::{self, invalid};
 use crate::types::{LogId, Vote};
 
-/// What the server's tables say of its log.
+/// What the server's tables say about its log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// The log id applied last, or covered by the current snapshot.
+    /// The last applied log id, or the last one covered by the current snapshot.
     pub state: Option<LogId>,
-    /// What this server's log had synced when that was applied.
+    /// How far this server's log was synced when that entry was applied.
     pub synced: Option<LogId>,
 }
 
-/// Makes an empty log that of `server_id`. To be called while the server has promised nothing.
+/// Marks an empty log as that of `server_id`. Must be called before the server has promised anything.
 ///
 /// # Errors
-/// When it is another's already, or cannot be written.
+/// If the log belongs to another server, or cannot be written.
 pub fn prepare(db: &dyn LogDb, server_id: u64) -> io::Result<()> {
     match owner(db)? {
         None => {
@@ -43,17 +43,17 @@ pub fn prepare(db: &dyn LogDb, server_id: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// What a log holds that may be used.
+/// The contents of a log that passed the check.
 pub(super) struct Checked {
     pub(super) vote: Option<Vote>,
     pub(super) last: Option<LogId>,
     pub(super) extent: Extent,
 }
 
-/// Reads the whole log and holds it against what was promised by it.
+/// Reads the whole log, and compares it with what was promised.
 ///
 /// # Errors
-/// A sentence that says what is missing or wrong, and the way out.
+/// A sentence that says what is missing or wrong, and how to recover.
 pub(super) fn check(db: &dyn LogDb, server_id: u64, seen: &Seen) -> io::Result<Checked> {
     match owner(db)? {
         Some(owner) if owner == server_id => {}
@@ -93,7 +93,7 @@ pub(super) fn check(db: &dyn LogDb, server_id: u64, seen: &Seen) -> io::Result<C
     Ok(Checked { vote, last, extent })
 }
 
-/// Reads every entry, so that a bad block is met now and not when another server asks for it. Answers the end.
+/// Reads every entry, to find bad blocks before another server asks for the entry. Returns the last log id.
 fn read_whole(db: &dyn LogDb, seen: &Seen, extent: &Extent) -> io::Result<Option<LogId>> {
     let purged = purged(db)?;
     let first = purged.map_or(0, |purged| purged.index + 1);
@@ -121,32 +121,29 @@ fn read_whole(db: &dyn LogDb, seen: &Seen, extent: &Extent) -> io::Result<Option
     Ok(last)
 }
 
-/// Whose log it is.
 fn owner(db: &dyn LogDb) -> io::Result<Option<u64>> {
     let Some(bytes) = db.marker(Marker::Owner)? else { return Ok(None) };
     let id = bytes.as_slice().try_into().map(u64::from_be_bytes);
     id.map(Some).map_err(|_| invalid(format!("the raft log's owner has {} bytes", bytes.len())))
 }
 
-/// The vote.
 pub(super) fn vote(db: &dyn LogDb) -> io::Result<Option<Vote>> {
     let Some(bytes) = db.marker(Marker::Vote)? else { return Ok(None) };
     codec::vote_from_pb(&codec::decode("the vote", &bytes)?).map(Some)
 }
 
-/// The last purged log id.
 pub(super) fn purged(db: &dyn LogDb) -> io::Result<Option<LogId>> {
     log_id_marker(db, Marker::Purged)
 }
 
-/// A marker that is a log id.
+/// Returns a marker that is a log id.
 pub(super) fn log_id_marker(db: &dyn LogDb, marker: Marker) -> io::Result<Option<LogId>> {
     let Some(bytes) = db.marker(marker)? else { return Ok(None) };
     let meta: pb::LogMeta = codec::decode("a log marker", &bytes)?;
     Ok(meta.log_id.as_ref().map(codec::log_id_from_pb))
 }
 
-/// The bytes of a log id as a marker.
+/// Encodes a log id as a marker.
 pub(super) fn log_meta(log_id: Option<&LogId>) -> Vec<u8> {
     pb::LogMeta { log_id: log_id.map(codec::log_id_to_pb) }.encode_to_vec()
 }
@@ -158,7 +155,7 @@ fn told(log_id: Option<LogId>) -> String {
     )
 }
 
-/// Why a server must not go by its log, and the way out.
+/// Returns the error for a log that must not be used, with instructions for the operator.
 pub(super) fn refusal(db: &dyn LogDb, what: &str) -> io::Error {
     invalid(format!("the raft log in {} cannot be trusted: {what}. {}", db.place(), crate::damage::WAY_OUT))
 }

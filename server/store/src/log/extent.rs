@@ -1,4 +1,4 @@
-//! How many bytes the log has and how old its entries are, which bound it beside their count.
+//! The log's size in bytes and the age of its entries, which limit it in addition to their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes of entries that are told apart: a mark stands for so many, or for one larger entry.
+/// A new mark is set once the last one covers this many bytes.
 const MARK_BYTES: u64 = 64 * 1024;
-/// Time within which entries count as of one age.
+/// A new mark is set once the last one is this old.
 const MARK_AGE: Duration = Duration::from_secs(1);
 
-/// Where a stretch of entries begins.
+/// The beginning of a run of entries.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// Its first entry.
+    /// The index of its first entry.
     index: u64,
-    /// Bytes of all entries that were ever before it.
+    /// Cumulative size of all entries before it, including purged ones.
     bytes_before: u64,
-    /// When its first entry was appended; after a restart, when the log was opened.
+    /// When its first entry was appended; for entries found at a restart, when the log was opened.
     at: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Marks {
-    /// By index.
+    /// Ordered by index.
     marks: VecDeque<Mark>,
-    /// Bytes of all entries that were ever there, up to the log's end.
+    /// Cumulative size of all entries up to the log's end, including purged ones.
     bytes: u64,
-    /// The index behind the last entry.
+    /// The index after the last entry.
     end: u64,
 }
 
-/// The log's bytes and ages, to within a mark. A cheap handle.
+/// The sizes and ages of the log's entries, accurate to a mark. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct Extent(Arc<Mutex<Marks>>);
 
 impl Extent {
-    /// These entries were appended, each with its bytes.
+    /// Adds appended entries, each with its size in bytes.
     pub fn append(&self, entries: impl IntoIterator<Item = (u64, usize)>) {
         let now = Instant::now();
         let mut all = self.marks();
@@ -54,7 +54,7 @@ impl Extent {
         }
     }
 
-    /// The log ends before `first`.
+    /// Removes entries from `first` on.
     pub(super) fn truncate(&self, first: u64) {
         let mut all = self.marks();
         while let Some(mark) = all.marks.pop_back_if(|last| last.index >= first) {
@@ -63,7 +63,7 @@ impl Extent {
         all.end = all.end.min(first);
     }
 
-    /// The log begins behind `upto`.
+    /// Removes entries up to and including `upto`.
     pub(super) fn purge(&self, upto: u64) {
         let mut all = self.marks();
         if upto >= all.end {
@@ -74,19 +74,19 @@ impl Extent {
         }
     }
 
-    /// Bytes of the entries from `first` on, but for a mark's no more than there are.
+    /// Returns the size of the entries from `first` on; at most one mark too large.
     pub fn bytes_from(&self, first: u64) -> u64 {
         let all = self.marks();
         all.bytes - all.bytes_before(first)
     }
 
-    /// Bytes of the entries from `first` to `end` (excluded).
+    /// Returns the size of the entries from `first` to `end` (excluded), accurate to a mark.
     pub fn bytes_between(&self, first: u64, end: u64) -> u64 {
         let all = self.marks();
         all.bytes_before(end).saturating_sub(all.bytes_before(first))
     }
 
-    /// For how long the entry at `index` has been in this log; nothing where it is not in it.
+    /// Returns how long the entry at `index` has been in this log; zero if it is not in the log.
     pub fn age_of(&self, index: u64) -> Duration {
         let all = self.marks();
         let behind = all.marks.partition_point(|mark| mark.index <= index);
@@ -94,8 +94,8 @@ impl Extent {
         mark.map_or(Duration::ZERO, |mark| mark.at.elapsed())
     }
 
-    /// The first entry from which those up to `end` (excluded) have no more than `bytes_max` and were appended within
-    /// `age_max`.
+    /// Returns the first index such that the entries from there to `end` (excluded) have at most `bytes_max` bytes
+    /// and were appended within `age_max`.
     pub fn first_within(&self, end: u64, bytes_max: u64, age_max: Duration) -> u64 {
         let all = self.marks();
         let bytes_end = all.bytes_before(end);
@@ -111,7 +111,7 @@ impl Extent {
 }
 
 impl Marks {
-    /// Bytes of the entries before `index`, rounded down to a mark.
+    /// Returns the size of the entries before `index`, rounded down to a mark.
     fn bytes_before(&self, index: u64) -> u64 {
         if index >= self.end {
             return self.bytes;
@@ -165,7 +165,7 @@ mod tests {
         extent.append([(1, MARK)]);
         extent.purge(50);
         assert_eq!(0, extent.bytes_from(0));
-        // Taken over from a snapshot: the log goes on far behind its former end.
+        // Continues after a snapshot that was installed, far beyond the former end.
         extent.append([(100, MARK)]);
         assert_eq!((MARK_BYTES, MARK_BYTES), (extent.bytes_from(0), extent.bytes_from(100)));
     }

@@ -1,5 +1,5 @@
-//! Writes what the log is to hold and syncs it, off raft's own thread: one sync serves all that wait for it (group
-//! commit), and an entry, however large, keeps no heartbeat waiting.
+//! Writes and syncs the log on a thread other than raft's: one sync serves all waiting jobs (group commit), and
+//! even a large entry does not delay heartbeats.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,11 @@ use crate::codec;
 use crate::types::{Entry, IoFlushed, LogId};
 use crate::urgency::Urgency;
 
-/// Who is told once a job is done.
+/// The receiver of a job's result.
 pub(super) enum Told {
-    /// Raft's core, of an append.
+    /// Raft's core, for an append.
     Append(IoFlushed),
-    /// A caller that must not return before.
+    /// A caller that waits for the result.
     Caller(oneshot::Sender<io::Result<()>>),
 }
 
@@ -34,27 +34,27 @@ pub(super) enum Content {
     Batch(LogBatch),
 }
 
-/// When a job is done.
+/// The condition under which a job is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
-    /// Once it is written, whether it is durable or not.
+    /// The content is written, durable or not.
     Written,
-    /// Once it is durable.
+    /// The content is durable.
     Synced,
-    /// As if it were durable, as soon as it is written; see [`LogDb::leaves_out`].
+    /// The content is written, and is reported as durable without a sync; see [`LogDb::leaves_out`].
     SyncLeftOut,
 }
 
-/// Something to write, or to wait for.
+/// A write, or a wait for earlier writes.
 pub(super) struct Job {
     pub(super) content: Content,
     pub(super) done: Done,
     pub(super) told: Told,
-    /// The log's end by this write, where it moves it.
+    /// The log's end after this write, if the write moves it forward.
     pub(super) last: Option<LogId>,
 }
 
-/// A job that is written, by the number of its write, and waits for a sync.
+/// A job that is written and waits for a sync, with the number of its write.
 struct Waiter {
     done: Done,
     told: Told,
@@ -70,27 +70,28 @@ impl Told {
         };
         match self {
             Told::Append(flushed) => flushed.io_completed(result),
-            // A caller that went away has no use for the answer.
+            // The receiver may have been dropped.
             Told::Caller(caller) => drop(caller.send(result)),
         }
     }
 }
 
-/// What is written and synced, and who keeps account of it.
+/// The database that is written and synced, and the parts that track its progress.
 pub(super) struct Target {
     pub(super) db: Arc<dyn LogDb>,
     pub(super) progress: Progress,
     pub(super) recorder: Recorder,
     pub(super) syncs: SyncWatch,
     pub(super) recent: Recent,
-    /// A committed id that goes with the next write: alone it is not worth one.
+    /// A committed id to be written along with the next write; it is not worth a write of its own.
     pub(super) committed: Mutex<Option<LogId>>,
-    /// Before this index everything was removed, and what it takes on the disk is to be freed; 0 where nothing is.
+    /// All entries before this index were removed, and their disk space is not freed yet; 0 if there is nothing to
+    /// free.
     pub(super) removed_before: AtomicU64,
 }
 
 impl Target {
-    /// What raft is told from here on counts as durable.
+    /// Notes that the job's write, and all before it, are reported as durable.
     fn promise(&self, waiter: &Waiter) {
         if let Some(last) = waiter.last {
             self.progress.raise(last);
@@ -98,7 +99,6 @@ impl Target {
         self.db.promised(waiter.write);
     }
 
-    /// A committed id that is to be written.
     pub(super) fn committed(&self) -> MutexGuard<'_, Option<LogId>> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +132,7 @@ impl Target {
         Ok(written)
     }
 
-    /// Writes `jobs` in their order, and tells those that are done by that. The rest wait for a sync.
+    /// Writes `jobs` in order, and completes those that need no sync. Returns the jobs that wait for a sync.
     fn write_all(&self, jobs: &mut Vec<Job>) -> Result<Vec<Waiter>, Failed> {
         let mut waiters = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.drain(..);
@@ -145,7 +145,7 @@ impl Target {
                 return Err(Failed { error, waiters });
             }
         }
-        // Those first whose sync is left out: they are told before there is one.
+        // Complete the jobs that need no sync now, before the others are synced.
         for waiter in waiters.extract_if(.., |waiter| waiter.done != Done::Synced) {
             let mut result = Ok(());
             if waiter.done == Done::SyncLeftOut {
@@ -157,7 +157,7 @@ impl Target {
         Ok(waiters)
     }
 
-    /// Syncs for all `waiters` and tells them.
+    /// Syncs once for all `waiters`, and completes them.
     fn sync_for(&self, waiters: Vec<Waiter>) -> io::Result<()> {
         if waiters.is_empty() {
             return Ok(());
@@ -175,7 +175,7 @@ impl Target {
         result.inspect(|()| self.reclaim())
     }
 
-    /// Frees what was removed, now that its removal is durable.
+    /// Frees the disk space of removed entries, now that the removal is durable.
     fn reclaim(&self) {
         let end = self.removed_before.swap(0, Ordering::Relaxed);
         if end > 0
@@ -185,14 +185,14 @@ impl Target {
         }
     }
 
-    /// Ends the log's keeping: what is written and synced from here on could not be relied on.
+    /// Stops the log after an error: later writes and syncs could not be relied on.
     fn fail(&self, what: &str, error: &io::Error) {
         tracing::error!(%error, "the raft log cannot be {what}; this server stops");
         self.recent.give_up();
     }
 }
 
-/// A write that failed, and those who wait for it or for one after it.
+/// A failed write, with the jobs that wait for it or for a later one.
 struct Failed {
     error: io::Error,
     waiters: Vec<Waiter>,
@@ -205,17 +205,17 @@ impl Failed {
     }
 }
 
-/// Takes what is to be written, in order.
+/// A queue of jobs, processed in order.
 #[derive(Clone)]
 pub(super) enum Flusher {
     Thread(Arc<FlushThread>),
     Task(mpsc::UnboundedSender<Job>),
 }
 
-/// The thread that writes and syncs. It has ended, and let go of the database, when this is dropped: a thread that
-/// still closes a database while the process exits makes RocksDB abort it.
+/// The thread that writes and syncs. Dropping it waits until the thread has ended and released the database: if
+/// a thread closes a database while the process exits, RocksDB aborts the process.
 pub(super) struct FlushThread {
-    /// `None` once it is to end.
+    /// `None` tells the thread to end.
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -226,7 +226,7 @@ impl Drop for FlushThread {
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // A panic there has ended the process already.
+            // A panic in the thread has already ended the process.
             let _ = thread.join();
         }
     }
@@ -241,14 +241,14 @@ impl Flusher {
         }
         let (sender, jobs) = channel();
         let thread = thread::Builder::new().name("raft-log-sync".to_owned()).spawn(move || {
-            // Where the system does not allow it, the log is written all the same.
+            // The priority is optional; the system may deny it.
             let _ = Urgency::Raft.take();
             run(&target, &jobs);
         })?;
         Ok(Self::Thread(Arc::new(FlushThread { jobs: Some(sender), thread: Some(thread) })))
     }
 
-    /// Has `job` done behind all that were pushed before it.
+    /// Queues `job` after all earlier jobs.
     pub(super) fn push(&self, job: Job) {
         let left = match self {
             Self::Task(jobs) => jobs.send(job).err().map(|unsent| unsent.0),
@@ -262,7 +262,7 @@ impl Flusher {
         }
     }
 
-    /// Returns once `content`, which moves the log's end to `last`, is `done`.
+    /// Waits until `content` is `done`. `last` is the log's end after this write, if the write moves it forward.
     pub(super) async fn finish(&self, content: Content, done: Done, last: Option<LogId>) -> io::Result<()> {
         let (sender, finished) = oneshot::channel();
         self.push(Job { content, done, told: Told::Caller(sender), last });
@@ -270,8 +270,8 @@ impl Flusher {
     }
 }
 
-/// What those are told who come after a write or a sync that failed. The page cache may have dropped what was not
-/// written: a later sync that succeeds proves nothing. Raft is told and stops; nothing is tried again.
+/// Returns the result for all jobs after a failed write or sync. The page cache may have dropped the unwritten
+/// data, so a later successful sync proves nothing. Nothing is retried; raft receives the error and stops.
 pub(super) fn failed_before() -> io::Result<()> {
     Err(io::Error::other("the raft log could not be written or synced before"))
 }
@@ -294,13 +294,13 @@ fn run(target: &Target, jobs: &Receiver<Job>) {
             return;
         }
     }
-    // The log is closed in order.
+    // On an orderly end, also write the last committed id.
     if let Err(error) = target.write(Content::Nothing) {
         tracing::debug!(%error, "the committed id could not be noted");
     }
 }
 
-/// The same for a simulated disk, which takes its time on the runtime's clock.
+/// The same for a simulated disk, whose syncs take time on the runtime's clock.
 async fn run_task(target: Arc<Target>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, usize::MAX).await > 0 {

@@ -1,4 +1,4 @@
-//! A log in memory, which loses what was not synced when its server's power goes.
+//! A raft log in memory, which loses unsynced writes when its server loses power.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,17 +17,17 @@ struct Content {
 #[derive(Default)]
 struct State {
     now: Content,
-    /// Written since the last sync, oldest first.
+    /// Batches written since the last sync, oldest first.
     unsynced: Vec<LogBatch>,
     synced: Content,
     record: Option<Vec<u8>>,
-    /// Writes in all, and the last of them that raft was told is durable.
+    /// Number of writes, and the last write that raft was told is durable.
     writes: u64,
     promised: u64,
     left_out: Option<Site>,
-    /// Syncs take so much longer.
+    /// Extra duration of each sync.
     slower_by: Duration,
-    /// What a power loss took back though it was promised.
+    /// Descriptions of promised writes that a power loss undid.
     broken_promises: Vec<String>,
 }
 
@@ -44,20 +44,20 @@ impl Content {
     }
 }
 
-/// A log in memory. It is its server's disk in a simulation and outlives the server's crashes.
+/// A raft log in memory. In a simulation it stands for the server's disk, so it outlives the server's crashes.
 #[derive(Default)]
 pub struct MemoryLog(Mutex<State>);
 
-/// A simulated sync takes up to this, milliseconds.
+/// Upper limit of the duration of a simulated sync, in milliseconds.
 const SYNC_MS_MAX: u64 = 8;
 
 impl MemoryLog {
-    /// Drops what was not synced, as a power loss may.
+    /// Drops all unsynced writes, the worst case of a power loss.
     pub fn lose_unsynced(&self) {
         self.lose_all_but(0);
     }
 
-    /// Drops what was not synced but for what the disk had got to by then, oldest first: as a power loss does.
+    /// Simulates a power loss: keeps a random number of the oldest unsynced writes, and drops the rest.
     pub fn lose_power(&self) {
         self.lose_all_but(usize::from(random_bytes::<1>()[0]));
     }
@@ -75,28 +75,28 @@ impl MemoryLog {
             state.synced.take(batch);
         }
         state.now = state.synced.clone();
-        // The numbers go on from what is there.
+        // Further writes are numbered from the durable ones on.
         state.writes = durable;
         state.promised = state.promised.min(durable);
     }
 
-    /// Has each sync from here on take so much longer.
+    /// Makes each later sync take longer by `by`.
     pub fn slow_down(&self, by: Duration) {
         self.state().slower_by = by;
     }
 
-    /// Leaves one kind of sync out: what it should have made durable a power loss can take back.
+    /// Skips the syncs for one kind of operation, so that a power loss can undo what was promised.
     pub fn leave_out(&self, site: Site) {
         self.state().left_out = Some(site);
     }
 
-    /// Whether a power loss could take back something that was promised.
+    /// Whether a power loss could undo a promised write.
     pub fn is_exposed(&self) -> bool {
         let state = self.state();
         state.promised > state.writes - state.unsynced.len() as u64
     }
 
-    /// What power losses took back though raft was told that it is durable.
+    /// Returns descriptions of writes that power losses undid though raft was told that they are durable.
     pub fn broken_promises(&self) -> Vec<String> {
         self.state().broken_promises.clone()
     }

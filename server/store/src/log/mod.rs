@@ -1,7 +1,8 @@
-//! The raft log: entries, vote, purge marker, committed id, and beside it a record of what was promised by it.
+//! The raft log: entries, vote, purge marker and committed id, and a record file beside it of what the server
+//! has promised.
 //!
-//! The rules are in one place, [`LogStore`]; what differs between RocksDB and memory is [`LogDb`].
-//! What raft calls durable is synced: one sync serves all that wait for it (group commit).
+//! [`LogStore`] implements raft's rules; [`LogDb`] abstracts from RocksDB and memory. Whatever raft is told is
+//! durable has been synced; one sync serves all jobs that wait for it (group commit).
 
 mod check;
 mod extent;
@@ -27,21 +28,21 @@ pub use sync_watch::SyncWatch;
 use std::io;
 use std::time::Duration;
 
-/// The names of the log's single values.
+/// The single values stored in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Marker {
     /// The vote (`ordu.raft.VoteState`).
     Vote,
     /// The last purged log id (`ordu.raft.LogMeta`).
     Purged,
-    /// A committed log id, for a faster restart (`ordu.raft.LogMeta`).
+    /// A committed log id, which makes a restart faster (`ordu.raft.LogMeta`).
     Committed,
-    /// The raft id of the server whose log it is, eight bytes, big-endian.
+    /// The raft id of the server that owns the log, eight bytes, big-endian.
     Owner,
 }
 
 impl Marker {
-    /// The key under which it is stored.
+    /// Returns the key under which the value is stored.
     pub const fn key(self) -> &'static [u8] {
         match self {
             Marker::Vote => b"vote",
@@ -52,16 +53,16 @@ impl Marker {
     }
 }
 
-/// Where raft demands that something is durable before it goes on.
+/// Operations that raft requires to be durable before it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
-    /// A vote that is given.
+    /// A vote was given.
     Vote,
-    /// Entries that are counted for a quorum.
+    /// Entries that count towards a quorum.
     Append,
-    /// Entries that are no more.
+    /// Entries that were truncated.
     Truncate,
-    /// Entries that a snapshot stands for.
+    /// Entries that were purged because a snapshot replaces them.
     Purge,
 }
 
@@ -70,46 +71,47 @@ pub enum Site {
 pub struct LogBatch {
     /// Entries to write, by index.
     pub entries: Vec<(u64, Vec<u8>)>,
-    /// Indexes to remove: from the first (included) to the second (excluded).
+    /// The range of indexes to remove: from the first (included) to the second (excluded). Removed before `entries`
+    /// are written.
     pub remove: Option<(u64, u64)>,
     /// A marker to write.
     pub marker: Option<(Marker, Vec<u8>)>,
 }
 
 impl LogBatch {
-    /// Whether it changes nothing.
+    /// Whether the batch changes nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.remove.is_none() && self.marker.is_none()
     }
 }
 
-/// How a log makes what was written durable.
+/// How a log syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syncing {
-    /// It waits for a disk, so that a thread of its own must.
+    /// It waits for a disk, so it needs a thread of its own.
     Blocks,
-    /// It takes no time by itself and is done this much later, on the runtime's clock: a simulated disk.
+    /// A simulated disk: syncing takes no time itself but is done after this delay on the runtime's clock.
     After(Duration),
 }
 
-/// Where the log's bytes are: the disk's seam.
+/// Storage of the log; replaced in simulations.
 ///
-/// Writes are seen by reads at once, and reach the disk in the order in which they were issued; they are
+/// Writes are immediately visible to reads, and reach the disk in the order in which they were issued. They are
 /// durable only after a [`LogDb::sync`] that began after them.
 pub trait LogDb: Send + Sync + 'static {
-    /// Writes a batch, unsynced. Answers the number of this write, which rises; for [`LogDb::promised`].
+    /// Writes a batch, unsynced. Returns the number of this write, which increases; see [`LogDb::promised`].
     fn write(&self, batch: LogBatch) -> io::Result<u64>;
 
-    /// Makes everything written so far durable.
+    /// Makes all earlier writes durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// How the next [`LogDb::sync`] is to be waited for.
+    /// Returns how to wait for the next [`LogDb::sync`].
     fn syncing(&self) -> Syncing;
 
-    /// A marker.
+    /// Returns the value of a marker.
     fn marker(&self, marker: Marker) -> io::Result<Option<Vec<u8>>>;
 
-    /// Calls `visit` with the entries from `start` (included) to `end` (excluded), until it answers false.
+    /// Calls `visit` with the entries from `start` (included) to `end` (excluded), until it returns false.
     fn entries(
         &self,
         start: u64,
@@ -117,27 +119,27 @@ pub trait LogDb: Send + Sync + 'static {
         visit: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>,
     ) -> io::Result<()>;
 
-    /// The entry with the greatest index.
+    /// Returns the entry with the greatest index.
     fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>>;
 
-    /// The record beside the log (`ordu.raft.LogRecord`).
+    /// Returns the record stored beside the log (`ordu.raft.LogRecord`).
     fn record(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// Replaces the record; it is durable when this returns.
     fn write_record(&self, record: &[u8]) -> io::Result<()>;
 
-    /// Where it is, as an operator finds it.
+    /// Returns where the log is stored, for error texts.
     fn place(&self) -> String;
 
-    /// Frees what the entries before `end` take on the disk, whose removal is durable.
+    /// Frees the disk space of the entries before `end`, whose removal is durable.
     fn reclaim(&self, _end: u64) -> io::Result<()> {
         Ok(())
     }
 
-    /// Raft was told that all writes up to this number are durable. For disks that are watched.
+    /// Called when raft has been told that all writes up to this number are durable. Used by simulated disks.
     fn promised(&self, _write: u64) {}
 
-    /// Whether the sync that belongs here is left out: so the simulation shows that it would notice.
+    /// Whether to skip the sync for `site`; a simulation uses this to show that it detects a missing sync.
     fn leaves_out(&self, _site: Site) -> bool {
         false
     }

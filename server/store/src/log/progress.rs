@@ -1,10 +1,10 @@
-//! How far the log is synced, shared with those who must not run ahead of it.
+//! How far the log is synced, shared with code that must not run ahead of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::types::LogId;
 
-/// The end of what is synced. A cheap handle.
+/// The last synced log id. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Mutex<Option<LogId>>>);
 
@@ -13,18 +13,18 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The end of what is synced; none of an empty log.
+    /// Returns the last synced log id; none if the log is empty.
     pub fn get(&self) -> Option<LogId> {
         *self.synced()
     }
 
-    /// Everything up to `last` is synced.
+    /// Notes that all entries up to `last` are synced; never lowers the value.
     pub(super) fn raise(&self, last: LogId) {
         let mut synced = self.synced();
         *synced = (*synced).max(Some(last));
     }
 
-    /// The log ends here now, wherever it ended before.
+    /// Sets the value even if it is lower than before, for example when the log is truncated.
     pub(super) fn set(&self, last: Option<LogId>) {
         *self.synced() = last;
     }

@@ -1,5 +1,5 @@
-//! The entries appended last: those that are not written yet, and some before them, so that who reads what was just
-//! appended, to apply it or to pass it on, need not ask the database.
+//! A cache of the latest log entries: those not yet written to the database, and some before them, so that
+//! entries are usually replicated and applied without reading the database.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,32 +8,31 @@ use tokio::sync::watch;
 
 use crate::types::Entry;
 
-/// Bytes of entries that are kept, but for those that are not written yet.
+/// Maximum size of the cached entries in bytes; unwritten entries are kept beyond it.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-/// With so many bytes that are not written yet, who appends more waits.
+/// [`Recent::room`] waits while more than this many bytes are unwritten.
 const UNWRITTEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The log's end, as far back as there is room.
+/// The cached end of the log.
 #[derive(Default)]
 pub(super) struct Recent {
     kept: Mutex<Kept>,
-    /// Bytes of entries that are not written yet.
     unwritten_bytes: watch::Sender<usize>,
     gave_up: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct Kept {
-    /// Consecutive, each with about its length in the log.
+    /// Consecutive entries, each with its approximate size in the log.
     entries: VecDeque<(Entry, usize)>,
     bytes: usize,
-    /// How many of them are not written yet, the last ones, and their bytes.
+    /// Number of unwritten entries, which are the last ones, and their size in bytes.
     unwritten: usize,
     unwritten_bytes: usize,
 }
 
 impl Kept {
-    /// Entries from `index` on are no more.
+    /// Removes the entries from `index` on.
     fn truncate(&mut self, index: u64) {
         while self.entries.back().is_some_and(|(last, _)| last.log_id.index >= index) {
             let bytes = self.entries.pop_back().map_or(0, |(_, bytes)| bytes);
@@ -45,7 +44,8 @@ impl Kept {
         }
     }
 
-    /// Drops the oldest that are written, for as long as `is_dropped` is true of the kept bytes and the oldest.
+    /// Removes the oldest written entries while `is_dropped`, called with the cached bytes and the oldest entry,
+    /// returns true.
     fn drop_oldest(&mut self, is_dropped: impl Fn(usize, &Entry) -> bool) {
         while self.entries.len() > self.unwritten
             && self.entries.front().is_some_and(|(oldest, _)| is_dropped(self.bytes, oldest))
@@ -54,7 +54,7 @@ impl Kept {
         }
     }
 
-    /// All but the last `unwritten` are written.
+    /// Notes that all but the last `unwritten` entries are written.
     fn note_unwritten(&mut self, unwritten: usize) {
         let first = self.entries.len() - self.unwritten;
         let newly = self.unwritten.saturating_sub(unwritten);
@@ -69,15 +69,14 @@ impl Recent {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of entries that are not written yet.
     pub(super) fn unwritten_bytes(&self) -> watch::Receiver<usize> {
         self.unwritten_bytes.subscribe()
     }
 
-    /// Returns once there is room for more that is not written; false where nothing is written any more.
+    /// Waits until there is room for more unwritten entries; returns false if writing has failed for good.
     pub(super) async fn room(&self) -> bool {
         let (mut bytes, mut gave_up) = (self.unwritten_bytes.subscribe(), self.gave_up.subscribe());
-        // The senders live as long as this.
+        // The senders live as long as `self`.
         tokio::select! {
             biased;
             _ = gave_up.wait_for(|gave_up| *gave_up) => false,
@@ -85,7 +84,6 @@ impl Recent {
         }
     }
 
-    /// The first entry that is here.
     pub(super) fn first(&self) -> Option<u64> {
         self.kept().entries.front().map(|(entry, _)| entry.log_id.index)
     }
@@ -98,13 +96,13 @@ impl Recent {
         changed
     }
 
-    /// These were appended, each with its length, and are to be written.
+    /// Adds appended entries, each with its size, as unwritten.
     pub(super) fn append(&self, entries: impl IntoIterator<Item = (Entry, usize)>) {
         self.told(|kept| {
             for (entry, bytes) in entries {
                 kept.truncate(entry.log_id.index);
                 if kept.entries.back().is_some_and(|(last, _)| last.log_id.index + 1 != entry.log_id.index) {
-                    // The log goes on behind a snapshot: what is before it no one reads any more.
+                    // The log continues after a snapshot; earlier entries are no longer read.
                     kept.truncate(0);
                 }
                 kept.bytes += bytes;
@@ -116,7 +114,7 @@ impl Recent {
         });
     }
 
-    /// The entries up to `last` are in the database.
+    /// Notes that the entries up to `last` are in the database.
     pub(super) fn note_written(&self, last: u64) {
         self.told(|kept| {
             let end = kept.entries.back().map_or(0, |(entry, _)| entry.log_id.index);
@@ -125,23 +123,23 @@ impl Recent {
         });
     }
 
-    /// Nothing is written any more: no one is to wait for that.
+    /// Notes that nothing will be written any more, and wakes the waiting callers of [`Recent::room`].
     pub(super) fn give_up(&self) {
         self.gave_up.send_replace(true);
     }
 
-    /// The log ends before `index`.
+    /// Removes the entries from `index` on.
     pub(super) fn truncate(&self, index: u64) {
         self.told(|kept| kept.truncate(index));
     }
 
-    /// The log begins behind `upto`.
+    /// Removes the entries up to `upto`, except unwritten ones.
     pub(super) fn purge(&self, upto: u64) {
         self.told(|kept| kept.drop_oldest(|_, oldest| oldest.log_id.index <= upto));
     }
 
-    /// The entries from `start` (included) to `end` (excluded) or to the log's end, but for the first no more than
-    /// `bytes_max`; `None` where they are not all here.
+    /// Returns the entries from `start` (included) to `end` (excluded) or to the end of the log, at most
+    /// `bytes_max` bytes but at least one entry; `None` if the entry at `start` is not cached.
     pub(super) fn range(&self, start: u64, end: u64, bytes_max: usize) -> Option<Vec<Entry>> {
         let kept = self.kept();
         let first = kept.entries.front()?.0.log_id.index;
@@ -184,7 +182,7 @@ mod tests {
         Some(found.iter().map(|entry| entry.log_id.index).collect())
     }
 
-    /// As entries are that were written right after they were appended.
+    /// Adds entries that were written right after they were appended.
     fn written(recent: &Recent, indexes: std::ops::Range<u64>, bytes: usize) {
         let last = indexes.end - 1;
         recent.append(entries(indexes, bytes));
@@ -203,7 +201,7 @@ mod tests {
         assert_eq!(Some(vec![]), range(&recent, 10, 12, 100));
         assert_eq!(Some(vec![6, 7]), range(&recent, 6, 9, 29), "within the bytes");
         assert_eq!(Some(vec![6]), range(&recent, 6, 9, 3), "never empty");
-        // Entries that replace others, and such as go on behind a snapshot.
+        // Entries that replace others, and entries that follow a snapshot.
         recent.append(entries(7..9, 10));
         assert_eq!(Some(vec![5, 6, 7, 8]), range(&recent, 5, 20, 100));
         recent.append(entries(15..17, 10));

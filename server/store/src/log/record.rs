@@ -1,5 +1,5 @@
-//! The file beside the log that says what was promised by it: two copies, so that a write that is torn or a
-//! block that goes bad leaves one.
+//! The record file beside the log, with what the server has promised. It has two copies, so that one survives a
+//! torn write or a bad block.
 
 use std::fs::File;
 use std::io;
@@ -10,15 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use crate::codec::invalid;
 use crate::snapshot::sync_directory;
 
-/// A copy's place: one block of a disk, which is written whole or not at all.
+/// Size of a copy: one disk block, which is written completely or not at all.
 const SLOT_BYTES: usize = 4096;
 const SLOTS: [u64; 2] = [0, SLOT_BYTES as u64];
-/// Begins each copy, with the number of this format.
+/// The beginning of each copy; contains the number of this format.
 const MAGIC: &[u8; 8] = b"ordulog1";
 /// Magic, sequence number, length, checksum.
 const HEAD_BYTES: usize = 8 + 8 + 4 + 4;
 
-/// The file.
 pub(super) struct RecordFile {
     path: PathBuf,
     open: Mutex<Open>,
@@ -31,10 +30,10 @@ struct Open {
 }
 
 impl RecordFile {
-    /// Opens the file; where `may_create`, an empty one is made if there is none.
+    /// Opens the file. If it is missing and `may_create` is set, creates an empty one.
     ///
     /// # Errors
-    /// When it is missing, cannot be read, or neither copy is whole.
+    /// If it is missing, cannot be read, or both copies are damaged.
     pub(super) fn open(path: &Path, may_create: bool) -> io::Result<Self> {
         let mut options = File::options();
         options.read(true).write(true).create(may_create);
@@ -44,7 +43,7 @@ impl RecordFile {
             }
             _ => error,
         })?;
-        // Nothing was promised by a file that is not whole yet.
+        // A file shorter than two copies was not completely created, so nothing was promised by it.
         if may_create && file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
             file.sync_all()?;
@@ -60,12 +59,13 @@ impl RecordFile {
         Ok(Self { path: path.to_owned(), open: Mutex::new(Open { file, sequence, content }) })
     }
 
-    /// What it holds; none of a new one.
+    /// Returns the content of the newest copy; none if the file is new.
     pub(super) fn content(&self) -> Option<Vec<u8>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).content.clone()
     }
 
-    /// Replaces the older copy by `content`, durably. What must outlive damage to either copy is written twice.
+    /// Overwrites the older copy with `content`, durably. Call twice if the content must survive damage to either
+    /// copy.
     pub(super) fn write(&self, content: &[u8]) -> io::Result<()> {
         if HEAD_BYTES + content.len() > SLOT_BYTES {
             let path = self.path.display();
@@ -163,7 +163,7 @@ mod tests {
             file.write(content).unwrap();
             assert_eq!(Some(content.to_vec()), RecordFile::open(&path, false).unwrap().content());
         }
-        // In the content, in the length, in the magic.
+        // Flip a bit in the content, the length and the magic.
         for at in [HEAD_BYTES as u64 + 1, 17, 2] {
             flip(&path, at);
             assert_eq!(Some(b"two".to_vec()), RecordFile::open(&path, false).unwrap().content());

@@ -1,5 +1,5 @@
-//! Keeps the record beside the log in step: a vote is in it before it is given, the end of what is synced at most
-//! 100 ms later, and a shorter log before the log is cut.
+//! Keeps the record file beside the log up to date: writes a vote before it is given, the end of the synced log
+//! at most 100 ms later, and a lower end before the log is truncated.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use super::{LogDb, Progress, Syncing};
 use crate::codec::{log_id_to_pb, vote_to_pb};
 use crate::types::{LogId, Vote};
 
-/// How long syncs gather for one write. The record may be 100 ms behind the log; the rest is what the write takes.
+/// How long to gather syncs for one write of the record. The remainder of the 100 ms is for the write itself.
 const GATHER: Duration = Duration::from_millis(80);
 
-/// Writes the record. It has ended, and let go of the database, when this is dropped.
+/// Writes the record. Dropping it waits until its thread has ended and released the database.
 pub(super) struct Recorder {
     shared: Arc<Shared>,
-    /// Where writing waits for a disk.
+    /// The writing thread, if writing waits for a disk.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -34,7 +34,7 @@ struct Shared {
 struct State {
     server_id: u64,
     vote: Option<pb::VoteState>,
-    /// The log is synced further than the record says.
+    /// Whether the log is synced further than the record says.
     is_behind: bool,
     waiting: Vec<oneshot::Sender<io::Result<()>>>,
     failed: Option<String>,
@@ -46,23 +46,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is to be said now, and tells those who wait for it.
+    /// Writes the current record, and notifies the callers that wait for it.
     fn write(&self, mut state: MutexGuard<'_, State>) {
         state.is_behind = false;
         let waiting = std::mem::take(&mut state.waiting);
         let record = encode(state.server_id, state.vote, self.progress.get());
         drop(state);
-        // Twice what someone waits for: a vote must be there in whichever copy is left.
+        // If a caller waits, write it to both copies, since a vote must survive the loss of either.
         let again = if waiting.is_empty() { Ok(()) } else { self.db.write_record(&record) };
         let written = again.and_then(|()| self.db.write_record(&record));
         if let Err(error) = &written {
-            // A promise that is not on record would be one that damage can take back unseen.
+            // A promise that is not recorded could be lost by damage without notice.
             tracing::error!(%error, "the record beside the raft log cannot be written; this server stops");
             self.state().failed = Some(error.to_string());
         }
         for waiter in waiting {
             let result = written.as_ref().copied();
-            // Whoever waited may have gone.
+            // The receiver may have been dropped.
             let _ = waiter.send(result.map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
     }
@@ -84,13 +84,12 @@ impl Shared {
     }
 }
 
-/// The bytes of a record.
 pub(super) fn encode(server_id: u64, vote: Option<pb::VoteState>, last: Option<LogId>) -> Vec<u8> {
     pb::LogRecord { server_id, vote, last: last.as_ref().map(log_id_to_pb) }.encode_to_vec()
 }
 
 impl Recorder {
-    /// Keeps the record of `db`, which says `vote` so far.
+    /// Starts to keep the record of `db`, whose current vote is `vote`.
     pub(super) fn new(
         db: Arc<dyn LogDb>,
         progress: Progress,
@@ -121,10 +120,10 @@ impl Recorder {
         }
     }
 
-    /// The log is synced further than before.
+    /// Notes that the log is synced further than before.
     ///
     /// # Errors
-    /// When the record could not be written before: nothing may be promised any more.
+    /// If an earlier write of the record failed: then nothing may be promised any more.
     pub(super) fn note_synced(&self) -> io::Result<()> {
         let mut state = self.shared.state();
         if let Some(error) = &state.failed {
@@ -139,12 +138,12 @@ impl Recorder {
         Ok(())
     }
 
-    /// Returns once the record says that this vote is given.
+    /// Waits until the record contains this vote.
     pub(super) async fn vote(&self, vote: &Vote) -> io::Result<()> {
         self.written(|state| state.vote = Some(vote_to_pb(vote))).await
     }
 
-    /// Returns once the record says that the log ends at `last`.
+    /// Waits until the record says that the log ends at `last`.
     pub(super) async fn lower(&self, last: Option<LogId>) -> io::Result<()> {
         self.shared.progress.set(last);
         self.written(|_| {}).await
@@ -169,7 +168,7 @@ impl Drop for Recorder {
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // A panic there has ended the process already.
+            // A panic in the thread has already ended the process.
             let _ = thread.join();
         }
     }

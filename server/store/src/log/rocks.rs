@@ -1,4 +1,4 @@
-//! The log in RocksDB.
+//! The raft log in RocksDB.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::families;
 const ENTRIES: &str = "entries";
 const MARKERS: &str = "markers";
 
-/// The write-ahead log's memory table, bytes. Entries live as long as the log keeps them, so a table
-/// that holds them all saves writing them twice.
+/// Size of a memtable in bytes. Entries that are purged while they are still in a memtable are never written to
+/// a table file.
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The log in a RocksDB of its own, and its record in a file beside that.
+/// The raft log in its own RocksDB, with its record in a file beside it.
 pub struct RocksLog {
     db: DB,
     record: RecordFile,
@@ -31,23 +31,24 @@ pub struct RocksLog {
 }
 
 impl RocksLog {
-    /// Opens the log in `path`; makes it where it `may_create` one and there is none.
+    /// Opens the log in `path`; creates it if missing and `may_create` is set.
     ///
     /// # Errors
-    /// When it is not there, locked by another process, damaged or not writable.
+    /// If the log is missing, locked by another process, damaged or not writable.
     pub fn open(path: &Path, may_create: bool) -> io::Result<Self> {
         let unusable = |error: rocksdb::Error| io::Error::other(format!("{error}. {WAY_OUT}"));
         let mut options = Options::default();
         options.create_if_missing(may_create);
         options.create_missing_column_families(may_create);
-        // What a power loss tore off at the end was promised to no one. Anything else that is wrong with the
-        // write-ahead log is damage: without these, RocksDB drops all that stands behind it and says nothing.
+        // A record at the end of the write-ahead log torn by a power loss was never acknowledged, so it may be dropped.
+        // Anything else wrong with the write-ahead log is damage; without these settings, RocksDB silently drops
+        // everything after it.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_recycle_log_file_num(0);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_paranoid_checks(true);
-        // A write stays in the process's buffer until the flusher writes and syncs it with all that
-        // waits; nothing is acknowledged before.
+        // Writes stay in the process's buffer until the flusher writes and syncs them for all waiting jobs; nothing is
+        // acknowledged before.
         options.set_manual_wal_flush(true);
         options.set_max_total_wal_size(4 * MEMTABLE_BYTES as u64);
         options.set_max_background_jobs(2);
@@ -79,7 +80,7 @@ impl LogDb for RocksLog {
         let (entries, markers) = (self.family(ENTRIES)?, self.family(MARKERS)?);
         let mut writes = WriteBatch::default();
         if let Some((start, end)) = batch.remove {
-            // A range's end is excluded, and no index is the greatest of all.
+            // The end of the range is excluded; the index `u64::MAX` is never used.
             writes.delete_range_cf(entries, start.to_be_bytes(), end.to_be_bytes());
         }
         for (index, bytes) in &batch.entries {
@@ -88,7 +89,7 @@ impl LogDb for RocksLog {
         if let Some((marker, bytes)) = &batch.marker {
             writes.put_cf(markers, marker.key(), bytes);
         }
-        // Unsynced: the flusher syncs, once for all that wait.
+        // Unsynced: the flusher syncs once for all waiting jobs.
         self.db.write_opt(writes, &WriteOptions::default()).map_err(io::Error::other)?;
         Ok(self.writes.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -102,9 +103,10 @@ impl LogDb for RocksLog {
     }
 
     fn reclaim(&self, end: u64) -> io::Result<()> {
-        // Whole files only, but at once: by itself RocksDB keeps them until they are compacted, which takes more room.
-        // The rows of files that stay are hidden by the newest removal. It reaches to `end`, so that the file that it
-        // comes to is none of these; called before anything else is written, it is still in memory.
+        // Only deletes whole files, but at once; otherwise RocksDB keeps them until a compaction, which temporarily
+        // takes even more space. Rows in files that stay are hidden by the newest range deletion. That deletion reaches
+        // to `end`, so the file that contains it is not deleted here; and as this is called before the next write, it
+        // is usually still in memory.
         let entries = self.family(ENTRIES)?;
         let last = end.saturating_sub(1).to_be_bytes();
         self.db.delete_file_in_range_cf(entries, 0u64.to_be_bytes(), last).map_err(io::Error::other)

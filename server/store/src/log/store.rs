@@ -1,4 +1,4 @@
-//! What raft demands of its log, over any [`LogDb`].
+//! Implements raft's log storage on top of any [`LogDb`].
 
 use std::fmt::Debug;
 use std::io;
@@ -23,7 +23,7 @@ use crate::background::heavy;
 use crate::codec;
 use crate::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 
-/// The raft log. A clone is another handle of the same log.
+/// The raft log. Clones are handles of the same log.
 #[derive(Clone)]
 pub struct LogStore {
     target: Arc<Target>,
@@ -32,10 +32,11 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// The log of `server_id` in `db`, once it was read whole and found to have all that was promised by it.
+    /// Opens the log of `server_id` in `db`: reads it completely, and checks that it contains everything that was
+    /// promised.
     ///
     /// # Errors
-    /// When it is another's or has lost something, in words; when it cannot be read; when its threads cannot be
+    /// If the log belongs to another server or has lost something; if it cannot be read; if its threads cannot be
     /// started.
     pub fn open(db: Arc<dyn LogDb>, server_id: u64, seen: &Seen) -> io::Result<Self> {
         let found = check::check(&*db, server_id, seen)?;
@@ -43,7 +44,7 @@ impl LogStore {
         progress.set(found.last);
         let vote = found.vote.as_ref().map(codec::vote_to_pb);
         let recorder = Recorder::new(db.clone(), progress.clone(), server_id, vote)?;
-        // What is found is synced, or would be by now; the record catches up with it.
+        // The entries found on disk count as synced. The record may say less and is updated.
         recorder.note_synced()?;
         let target = Arc::new(Target {
             db,
@@ -58,22 +59,22 @@ impl LogStore {
         Ok(Self { flusher, target, extent: found.extent })
     }
 
-    /// How far it is synced.
+    /// Returns how far the log is synced.
     pub fn progress(&self) -> Progress {
         self.target.progress.clone()
     }
 
-    /// How many bytes it has, and how old they are.
+    /// Returns the sizes and ages of the log's entries.
     pub fn extent(&self) -> Extent {
         self.extent.clone()
     }
 
-    /// Bytes of the entries that it was given and has not written yet.
+    /// Watches the size of the appended but unwritten entries, in bytes.
     pub fn backlog_bytes(&self) -> watch::Receiver<usize> {
         self.recent().unwritten_bytes()
     }
 
-    /// How long its syncs take.
+    /// Returns how long the log's syncs take.
     pub fn syncs(&self) -> SyncWatch {
         self.target.syncs.clone()
     }
@@ -86,12 +87,12 @@ impl LogStore {
         &self.target.recent
     }
 
-    /// When what raft demands to be durable here is done.
+    /// When a job for `site` is done: once synced, unless a simulation skips that sync.
     fn done(&self, site: Site) -> Done {
         if self.db().leaves_out(site) { Done::SyncLeftOut } else { Done::Synced }
     }
 
-    /// Returns once all that was given to the log is in the database, durable or not.
+    /// Waits until all earlier jobs are written to the database, durable or not.
     async fn written(&self) -> io::Result<()> {
         self.flusher.finish(Content::Nothing, Done::Written, None).await
     }
@@ -102,12 +103,12 @@ impl LogStore {
         let mut next = start;
         loop {
             let before = next;
-            // What is not here is in the database, and what is not written yet is here.
+            // Entries that are not cached are in the database; unwritten entries are always cached.
             if let Some(entries) = self.recent().range(next, end, bytes_max.saturating_sub(bytes_found)) {
                 if found.is_empty() {
                     return Ok(entries);
                 }
-                // The first is handed out whatever it has, and that was another.
+                // The cache returns at least one entry even if it exceeds the limit, so check again.
                 let fits = |entry: &Entry| {
                     bytes_found += bytes_of(entry);
                     bytes_found <= bytes_max
@@ -122,7 +123,7 @@ impl LogStore {
                         return Err(codec::invalid(format!("the log has a hole before entry {index}")));
                     }
                     bytes_found += bytes.len();
-                    // Never empty: a single entry over the bound is still handed out.
+                    // Never return nothing: a single entry over the limit is still returned.
                     if bytes_found > bytes_max && !found.is_empty() {
                         return Ok(false);
                     }
@@ -135,8 +136,8 @@ impl LogStore {
             if next >= end || bytes_found > bytes_max {
                 return Ok(found);
             }
-            // What was written and dropped from memory between the two looks is in the database now. Once neither has
-            // more, the log ends here.
+            // Entries may have been written and dropped from the cache between the two reads; they are in the
+            // database now, so read again. If neither has more, the log ends here.
             if next == before && self.recent().first().is_none_or(|first| first > next) {
                 return Ok(found);
             }
@@ -144,7 +145,7 @@ impl LogStore {
     }
 }
 
-/// About what an entry has in the log, bytes.
+/// Returns the approximate size of an entry in the log, in bytes.
 pub(crate) fn bytes_of(entry: &Entry) -> usize {
     const REST: usize = 16;
     match &entry.payload {
@@ -203,20 +204,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let bytes = codec::vote_to_pb(vote).encode_to_vec();
         let batch = LogBatch { marker: Some((Marker::Vote, bytes)), ..LogBatch::default() };
-        // Synced: a vote that a power loss forgets is a second vote in one term.
+        // Synced: if a power loss undid the vote, the server could vote twice in one term.
         self.flusher.finish(Content::Batch(batch), self.done(Site::Vote), None).await?;
-        // On record beside the log before it is given, so that damage to the log cannot take it back unseen.
+        // Also recorded beside the log before the vote is given, so that damage to the log is noticed.
         self.target.recorder.vote(vote).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        // Neither synced nor waited for, and not worth a write: it only shortens a restart.
+        // Only written along with a later write, unsynced: it merely shortens a restart.
         *self.target.committed() = committed;
         Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        // The marker may have outlived entries that were not synced when the power went.
+        // The marker may refer to entries that were lost because they were not synced.
         let last = self.get_log_state().await?.last_log_id;
         Ok(check::log_id_marker(self.db(), Marker::Committed)?.filter(|committed| Some(*committed) <= last))
     }
@@ -226,7 +227,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        // Raft goes on while this is written; what is not written yet is read from memory, which has a bound.
+        // Raft continues while the entries are written; until then they are in memory, which is limited.
         if !self.recent().room().await {
             return failed_before();
         }
@@ -234,7 +235,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let last = entries.last().map(|entry| entry.log_id);
         self.extent.append(entries.iter().map(|entry| (entry.log_id.index, bytes_of(entry))));
         self.recent().append(entries.iter().map(|entry| (entry.clone(), bytes_of(entry))));
-        // Synced before raft counts this server: what is acknowledged is on the disks of a quorum.
+        // Synced before raft counts this server, so that an acknowledged entry is on the disks of a quorum.
         let (content, done) = (Content::Entries(entries), self.done(Site::Append));
         self.flusher.push(Job { content, done, told: Told::Append(callback), last });
         Ok(())
@@ -242,15 +243,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let first = last_log_id.map_or(0, |id| id.index + 1);
-        // First those who wait for what is cut: they would raise the record to it afterwards.
+        // Complete the jobs of the removed entries first; later they would raise the record again.
         self.flusher.finish(Content::Nothing, Done::Synced, None).await?;
         self.recent().truncate(first);
         self.extent.truncate(first);
-        // A log that is shorter than its record is a damaged one.
+        // Lower the record first: a log that is shorter than its record counts as damaged.
         self.target.recorder.lower(last_log_id).await?;
         let batch = LogBatch { remove: Some((first, u64::MAX)), ..LogBatch::default() };
-        // Synced: an entry of a deposed leader that comes back after a power loss, behind entries that
-        // have replaced it in part, would be a log that no leader wrote.
+        // Synced: otherwise a power loss could bring back an entry of a deposed leader after entries that have partly
+        // replaced it, a log that no leader wrote.
         self.flusher.finish(Content::Batch(batch), self.done(Site::Truncate), None).await
     }
 
@@ -259,9 +260,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.extent.purge(log_id.index);
         let marker = Some((Marker::Purged, check::log_meta(Some(&log_id))));
         let remove = Some((0, log_id.index + 1));
-        // The marker goes with the deletes: without it the log would begin with a hole.
+        // The marker is in the same batch: without it the log would begin with a gap.
         let batch = LogBatch { remove, marker, ..LogBatch::default() };
-        // Synced, so that raft never relies on a purge that a power loss takes back in part.
+        // Synced, so that raft never relies on a purge that a power loss partly undoes.
         self.flusher.finish(Content::Batch(batch), self.done(Site::Purge), Some(log_id)).await
     }
 }

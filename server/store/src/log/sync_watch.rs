@@ -1,4 +1,4 @@
-//! For how long the sync of the raft log has been under way.
+//! Measures how long syncs of the raft log take, including one that is in progress.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use crate::timings::Timings;
 #[derive(Debug, Default)]
 struct Times {
     began: Option<Instant>,
-    /// How long the longest took that ended since it was last asked.
+    /// The longest completed sync since the last call of [`SyncWatch::longest`].
     longest: Duration,
 }
 
-/// What a log's syncs take. A cheap handle.
+/// Durations of a log's syncs. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct SyncWatch {
     times: Arc<Mutex<Times>>,
@@ -33,14 +33,14 @@ impl SyncWatch {
         }
     }
 
-    /// The longest time that a sync has taken since this was last asked, whether it has ended or not.
+    /// Returns the duration of the longest sync since the last call, including one in progress.
     pub fn longest(&self) -> Duration {
         let mut times = self.times();
         let ended = std::mem::take(&mut times.longest);
         times.began.map_or(ended, |began| ended.max(began.elapsed()))
     }
 
-    /// What those took that have ended.
+    /// Returns the durations of the completed syncs.
     pub fn ended(&self) -> &Timings {
         &self.ended
     }

@@ -1,4 +1,4 @@
-//! A database of tables on the disk, opened with all column families that it has.
+//! A database of state tables on disk, opened with all column families that it has.
 
 use std::io;
 use std::ops::Deref;
@@ -13,13 +13,13 @@ use rocksdb::{
 use super::scrub;
 use crate::families;
 
-/// Memory for what is not flushed yet, bytes. It bounds what a restart has to replay.
+/// Memory for unflushed writes, in bytes. It bounds what a restart has to replay.
 const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
-/// Memory for blocks read, bytes. `apply` reads rows all over the tables: where their blocks are not here, each costs
-/// it a decompression, and raft's threads with it.
+/// Block cache, in bytes. `apply` reads rows all over the tables; each uncached block costs it, and so Raft's
+/// threads, a decompression.
 const BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 
-/// RocksDB, and the names of its column families: those of the tables, and those of a newer release.
+/// A RocksDB with the names of its column families: those of the tables, and those of a newer release.
 pub(super) struct Database {
     db: DB,
     families: Vec<String>,
@@ -34,11 +34,11 @@ impl Deref for Database {
 }
 
 impl Database {
-    /// Opens the database in `path`; makes it where it `may_create` one. Makes column families that are missing: those
-    /// of tables that this release has and the one that wrote last has not.
+    /// Opens the database in `path`; creates it if missing and `may_create` is set. Creates missing column
+    /// families, which are tables that the release that last wrote the database did not have.
     ///
     /// # Errors
-    /// When it is not there, in use, damaged or not writable.
+    /// If the database is missing, in use, damaged or not writable.
     pub(super) fn open(path: &Path, may_create: bool) -> io::Result<Self> {
         let families =
             families::known_and_unknown(&Table::ALL.map(Table::name), path).map_err(io::Error::other)?;
@@ -61,20 +61,20 @@ impl Database {
         Ok(Self { db, families })
     }
 
-    /// Opens the files of a checkpoint without changing any. Tables that its release did not have are missing.
+    /// Opens a checkpoint without changing its files. It lacks tables that its release did not have.
     pub(super) fn open_read_only(path: &Path) -> Result<Self, Error> {
         let families = families::present(path)?;
         let db = DB::open_cf_for_read_only(&options(), path, &families, false)?;
         Ok(Self { db, families })
     }
 
-    /// Makes everything written so far durable: all column families together, so that they are as of one write.
+    /// Makes all earlier writes durable: flushes all column families together, so that all are as of the same
+    /// write.
     pub(super) fn flush_all(&self) -> Result<(), Error> {
         let families: Vec<_> = self.families.iter().filter_map(|name| self.db.cf_handle(name)).collect();
         self.db.flush_cfs_opt(&families, &FlushOptions::default())
     }
 
-    /// Reads all rows, see [`scrub::read_all`].
     pub(super) fn read_all(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<bool> {
         scrub::read_all(&self.db, &self.families, pace)
     }

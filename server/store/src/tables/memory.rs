@@ -1,4 +1,4 @@
-//! Tables in memory, which fall back to their last flush when their server crashes.
+//! State tables in memory, which revert to their last flush when their server crashes.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,11 +18,11 @@ struct State {
     now: MemoryTables,
     flushed: MemoryTables,
     snapshot: Option<SnapshotData>,
-    /// Rows of tables that this release does not know, as they came with a snapshot.
+    /// Rows of tables that this release does not know, received in a snapshot.
     unknown: Bytes,
 }
 
-/// Tables in memory. They are their server's disk in a simulation and outlive the server's crashes.
+/// State tables in memory. In a simulation they stand for the server's disk, so they outlive its crashes.
 #[derive(Default)]
 pub struct MemoryDb {
     state: Mutex<State>,
@@ -30,7 +30,7 @@ pub struct MemoryDb {
     set_aside: SetAside,
 }
 
-/// The tables, and where it is told what of them cannot be decoded.
+/// A reader of the tables that reports rows which cannot be decoded.
 struct MemoryReader<'a> {
     tables: &'a MemoryTables,
     faults: &'a Faults,
@@ -38,13 +38,13 @@ struct MemoryReader<'a> {
 }
 
 impl MemoryDb {
-    /// Goes back to the last flush, as a killed process's tables do.
+    /// Reverts to the last flush, as after the process was killed.
     pub fn lose_unflushed(&self) {
         let mut state = self.state();
         state.now = state.flushed.clone();
     }
 
-    /// The tables in a snapshot, and the rows of tables that this release does not know.
+    /// Returns the tables in a snapshot, and the rows of tables that this release does not know.
     fn read_snapshot(&self, snapshot: &SnapshotData) -> io::Result<(MemoryTables, Bytes)> {
         let bytes = snapshot.memory().ok_or_else(|| invalid("a snapshot of files for tables in memory"))?;
         let (tables, unknown) = decode(bytes.clone())?;
@@ -89,7 +89,7 @@ impl Reader for MemoryReader<'_> {
         if table == Table::Meta {
             self.faults.report(format!("the state tables in memory: {}: {reason}", key.escape_ascii()));
         } else {
-            // Nothing is written while someone reads.
+            // The row is still present: the reader holds the lock, so nothing is written.
             self.set_aside.note(self.set_aside.tables(), table, key, reason, || true);
         }
     }

@@ -1,4 +1,4 @@
-//! The state tables' database: RocksDB, or memory in a simulation.
+//! The database of the state tables: RocksDB, or memory in a simulation.
 
 mod database;
 mod memory;
@@ -21,62 +21,61 @@ use crate::faults::Faults;
 use crate::snapshot::{SnapshotData, SnapshotReceiver};
 use crate::state_machine::position;
 
-/// Where the tables are: the disk's seam.
+/// Storage of the state tables; replaced in simulations.
 ///
-/// A commit is atomic and seen by reads at once. It is not synced: after a crash the tables are as they
-/// were at some earlier commit, with the applied log id of that time in them, and the log replays.
+/// A commit is atomic and immediately visible to reads. It is not synced: after a crash the tables are as of
+/// some earlier commit, including the applied log id of that commit, and the log is replayed from there.
 pub trait TablesDb: Send + Sync + 'static {
-    /// Calls `with` on a consistent view that stays as it is while others write.
+    /// Calls `with` on a consistent view that does not change while others write.
     fn with_snapshot(&self, with: &mut dyn FnMut(&dyn Reader));
 
-    /// Calls `with` on the present state. For the one who writes: others would see it move.
+    /// Calls `with` on the latest state. Only for the writer; others would see it change while they read.
     fn with_latest(&self, with: &mut dyn FnMut(&dyn Reader));
 
     /// Writes all or nothing.
     fn commit(&self, writes: Vec<Write>) -> io::Result<()>;
 
-    /// Makes everything committed so far durable.
+    /// Makes all earlier commits durable.
     fn flush(&self) -> io::Result<()>;
 
-    /// Takes a durable snapshot, which becomes the current one. Everything committed before is durable
-    /// afterwards.
+    /// Takes a durable snapshot, which becomes the current one. Makes all earlier commits durable.
     fn checkpoint(&self) -> io::Result<SnapshotData>;
 
-    /// The current snapshot.
+    /// Returns the current snapshot.
     fn current_snapshot(&self) -> io::Result<Option<SnapshotData>>;
 
-    /// Begins to take in a snapshot from another server.
+    /// Starts to receive a snapshot from another server.
     fn receive(&self, header: &SnapshotHeader) -> io::Result<SnapshotReceiver>;
 
-    /// Whether a snapshot that was received can be installed: it holds what its header says, and can be read.
+    /// Checks that a received snapshot can be installed: it holds what its header says, and can be read.
     ///
     /// # Errors
-    /// A sentence that says why not. What a failed installation does to a server is final, so another server's
-    /// snapshot is looked at before raft hears of it.
+    /// A sentence that says why not. A failed installation ends the server, so another server's snapshot is checked
+    /// before raft receives it.
     fn check_received(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
-    /// Replaces all tables by a snapshot, atomically, and keeps it as the current one.
+    /// Replaces all tables by a snapshot, atomically, and makes it the current snapshot.
     fn install(&self, snapshot: &SnapshotData) -> io::Result<()>;
 
-    /// Reads everything that is stored, tables and current snapshot, with its checksums. `pace` is called with the
-    /// bytes read since its last call, may wait, and answers whether to go on.
+    /// Reads all stored data, tables and current snapshot, and verifies the checksums. Calls `pace` with the bytes
+    /// read since its last call; `pace` may wait, and returns whether to continue.
     ///
     /// # Errors
-    /// The first bad block, by its file.
+    /// The first bad block, with its file.
     fn scrub(&self, pace: &mut dyn FnMut(usize) -> bool) -> io::Result<()>;
 
-    /// What must end this server. A fault of the disk that any call meets is reported there, besides being
-    /// answered to the caller.
+    /// Returns the fatal faults. A fault of the disk that any call meets is reported there, in addition to being
+    /// returned to the caller.
     fn faults(&self) -> &Faults;
 
-    /// The rows that readers could not decode.
+    /// Returns the rows that readers could not decode.
     fn set_aside(&self) -> &SetAside;
 
-    /// Whether calls wait for a disk, so that long ones belong on a thread of their own.
+    /// Whether calls wait for a disk, so that long calls need a thread of their own.
     fn blocks(&self) -> bool;
 }
 
-/// Reads a consistent view and hands out what the reading gives.
+/// Calls `read` on a consistent view, and returns its result.
 pub fn read<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) -> T {
     let mut read = Some(read);
     let mut result = None;
@@ -84,7 +83,7 @@ pub fn read<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) -> T {
     result.expect("a database calls back once")
 }
 
-/// Reads the present state; see [`TablesDb::with_latest`].
+/// Calls `read` on the latest state, and returns its result; see [`TablesDb::with_latest`].
 pub fn read_latest<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) -> T {
     let mut read = Some(read);
     let mut result = None;
@@ -92,7 +91,7 @@ pub fn read_latest<T>(db: &dyn TablesDb, read: impl FnOnce(&dyn Reader) -> T) ->
     result.expect("a database calls back once")
 }
 
-/// Whether the tables of a snapshot are those that it is said to be of, and can be worked with.
+/// Checks that the tables are as of the log id in the snapshot's header, and that this release can use them.
 fn check_tables(reader: &dyn Reader, snapshot: &SnapshotData) -> io::Result<()> {
     let found = position(reader)?;
     if found != snapshot.meta {
@@ -103,10 +102,10 @@ fn check_tables(reader: &dyn Reader, snapshot: &SnapshotData) -> io::Result<()> 
     Machine::load(reader).map(|_| ()).map_err(invalid)
 }
 
-/// Refuses tables of a cluster at a feature level that this release does not know: it would misread them.
+/// Refuses tables of a cluster whose feature level this release does not know: it would misinterpret them.
 ///
 /// # Errors
-/// Of the kind [`io::ErrorKind::Unsupported`] then; else where the level cannot be read.
+/// Of the kind [`io::ErrorKind::Unsupported`] if the level is too high; otherwise if it cannot be read.
 pub fn must_be_known(reader: &dyn Reader) -> io::Result<()> {
     let level = state_read::cluster_meta(reader).map_err(invalid)?.feature_level;
     if level <= FEATURE_LEVEL {

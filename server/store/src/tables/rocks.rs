@@ -1,7 +1,7 @@
 //! The state tables in RocksDB.
 //!
-//! Its write-ahead log is off: the raft log is the log. All column families flush together, so that
-//! what a killed process finds is the state as of one applied id, which is in it.
+//! RocksDB's write-ahead log is off, because the raft log serves as one. All column families are flushed
+//! together, so that after the process is killed the tables are as of a single applied id, which they contain.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ const CURRENT_FILE: &str = "state-current";
 /// The tables in RocksDB, under one directory:
 ///
 /// - `state-<random>`: the tables in use, named by `state-current`;
-/// - `snapshot-<index>-<random>`: the current snapshot;
-/// - `incoming-<random>`: a snapshot on its way in.
+/// - `snapshot-<random>`: the current snapshot;
+/// - `incoming-<random>`: a snapshot that is being received.
 pub struct RocksDb {
     root: PathBuf,
     open: RwLock<Open>,
@@ -41,19 +41,19 @@ pub struct RocksDb {
 
 #[derive(Clone)]
 struct Open {
-    // Dropped before its directory.
+    // Must be dropped before its directory.
     db: Arc<Database>,
     directory: Arc<Directory>,
-    /// Which tables these are, for what is found in them.
+    /// The number of these tables, passed to [`SetAside`] with each bad row found in them.
     tables: u64,
 }
 
 impl RocksDb {
-    /// Opens the tables under `root`; makes them where it `may_create` some and there are none. What a crash left
-    /// behind is removed.
+    /// Opens the tables under `root`; creates them if missing and `may_create` is set. Removes what a crash left
+    /// behind.
     ///
     /// # Errors
-    /// When they are not there, in use by another process, damaged or not writable.
+    /// If the tables are missing, in use by another process, damaged or not writable.
     pub fn open(root: &Path, may_create: bool) -> io::Result<Self> {
         Self::open_under(root, may_create)
             .map_err(|error| io::Error::new(error.kind(), format!("{error}. {WAY_OUT}")))
@@ -81,7 +81,7 @@ impl RocksDb {
         };
         let path = root.join(&name);
         if name.is_empty() || !path.is_dir() {
-            // Opening would make empty tables, and the log that led to them may be purged.
+            // Opening would create empty tables, but the log entries that led to the lost ones may be purged.
             let what = format!("{} names {name:?}, which is not there", root.join(CURRENT_FILE).display());
             return Err(invalid(what));
         }
@@ -100,14 +100,14 @@ impl RocksDb {
         let current = tables.current_snapshot()?;
         let is_older = current.as_ref().is_some_and(|current| current.format < TABLES.number);
         if is_older || last(installed) > last(current) {
-            // Its tables were migrated, or a crash came between the switch to these tables and their first snapshot.
-            // The log may be purged up to where they stand, so an older snapshot would serve no one.
+            // The tables were migrated, or a crash occurred between the switch to these tables and their first
+            // snapshot. The log may be purged up to the state of the tables, so an older snapshot is useless.
             tables.checkpoint()?;
         }
         Ok(tables)
     }
 
-    /// The directory of the tables in use under `root`; none where there are no tables.
+    /// Returns the directory of the tables in use under `root`; `None` if there are no tables.
     ///
     /// # Errors
     /// Those of the disk.
@@ -115,7 +115,7 @@ impl RocksDb {
         Ok(named_in_use(root)?.filter(|name| !name.is_empty()).map(|name| root.join(name)))
     }
 
-    /// The answer to whoever met this error, after which the server must not go on.
+    /// Reports a fault that must end the server, and converts it for the caller.
     fn fault(&self, error: rocksdb::Error) -> io::Error {
         self.report(&error);
         io::Error::other(error)
@@ -145,8 +145,8 @@ impl RocksDb {
         }
     }
 
-    /// Takes a snapshot of `db`, which becomes the current one unless a newer one was installed meanwhile:
-    /// the log may be purged up to that.
+    /// Takes a snapshot of `db`. It becomes the current one unless a newer one was installed meanwhile: the log may
+    /// already be purged up to the newer one.
     fn build_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let snapshot = self.checkpoint_of(db)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -170,18 +170,18 @@ impl RocksDb {
 
     fn checkpoint_of(&self, db: &DB) -> io::Result<SnapshotData> {
         let path = self.root.join(fresh_name("snapshot"));
-        // Flushes all column families together first, since their write-ahead log is off.
+        // This first flushes all column families together, since their write-ahead log is off.
         Checkpoint::new(db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(&path))
             .map_err(|error| self.fault(error))?;
-        // What the checkpoint covers is read from itself: nothing can have come between.
+        // Read the position from the checkpoint itself, because entries may have been applied since.
         let pinned = Database::open_read_only(&path).map_err(|error| self.fault(error))?;
         let meta = position(&self.bare_reader(&pinned))?;
         drop(pinned);
         SnapshotData::complete_directory(path, meta)
     }
 
-    /// A reader of tables that are not in use: what is wrong with them is for the caller to tell.
+    /// Returns a reader of tables that are not in use; it leaves reporting of faults to the caller.
     fn bare_reader<'a>(&'a self, db: &'a DB) -> RocksReader<'a> {
         RocksReader { of: self, db, snapshot: None, tables: None }
     }
@@ -244,7 +244,8 @@ impl TablesDb for RocksDb {
         let db = Database::open_read_only(path)
             .map_err(|error| invalid(format!("a snapshot that cannot be opened: {error}")))?;
         check_tables(&self.bare_reader(&db), snapshot)?;
-        // What the sender's disk has damaged arrives as it was sent; raft would end this server over it.
+        // Blocks damaged on the sender's disk arrive with correct transfer checksums, and would end this server once
+        // installed.
         db.read_all(&mut |_| true).map(drop)
     }
 
@@ -255,7 +256,7 @@ impl TablesDb for RocksDb {
         std::fs::rename(from, &path)?;
         sync_directory(&self.root)?;
         let directory = Arc::new(Directory::kept(path));
-        // Until it is switched to.
+        // Removed unless the switch below is reached.
         directory.doom();
         let db = Arc::new(Database::open(directory.path(), false)?);
         self.check_position(&db, snapshot)?;
@@ -264,7 +265,7 @@ impl TablesDb for RocksDb {
         self.keep_as_current(self.checkpoint_of(&db)?);
         let new = Open { db, directory, tables: self.set_aside.replaced() };
         let old = std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), new);
-        // Readers may still hold the former tables; they go with the last of them.
+        // Readers may still use the former tables; the last of them removes the directory.
         old.directory.doom();
         Ok(())
     }
@@ -307,7 +308,6 @@ fn fresh_name(kind: &str) -> String {
     format!("{kind}-{:016x}", u64::from_be_bytes(random_bytes()))
 }
 
-/// The name of the tables in use.
 fn named_in_use(root: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(root.join(CURRENT_FILE)) {
         Ok(name) => Ok(Some(name.trim().to_owned())),
@@ -316,7 +316,7 @@ fn named_in_use(root: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Names the tables in use, durably and at once.
+/// Names the tables in use, durably and atomically.
 fn switch(root: &Path, name: &str) -> io::Result<()> {
     let next = root.join("state-next");
     std::fs::write(&next, name)?;
@@ -325,7 +325,7 @@ fn switch(root: &Path, name: &str) -> io::Result<()> {
     sync_directory(root)
 }
 
-/// Finds the current snapshot, and removes what crashes have left.
+/// Returns the current snapshot, and removes what crashes have left behind.
 fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>> {
     let mut current: Option<SnapshotData> = None;
     for entry in std::fs::read_dir(root)? {
@@ -359,12 +359,12 @@ fn clean_up(root: &Path, tables_in_use: &str) -> io::Result<Option<SnapshotData>
     Ok(current)
 }
 
-/// Reads what a database holds; every error of tables in use ends here in a report.
+/// Reads a database; reports every error if the tables are in use.
 struct RocksReader<'a> {
     of: &'a RocksDb,
     db: &'a DB,
     snapshot: Option<SnapshotWithThreadMode<'a, DB>>,
-    /// Which tables these are; none of a database that is not in use.
+    /// The number of the tables; `None` for a database that is not in use.
     tables: Option<u64>,
 }
 
@@ -384,7 +384,8 @@ impl RocksReader<'_> {
         Corrupt::storage(table, error)
     }
 
-    /// The column family of a table. A snapshot of an older release need not have one: the table is empty there.
+    /// Returns the column family of a table. A snapshot of an older release may lack it; then the table is empty
+    /// there.
     fn family(&self, table: Table) -> Result<Option<&rocksdb::ColumnFamily>, Corrupt> {
         match self.tables {
             Some(_) => self.of.family(self.db, table).map(Some),
@@ -392,7 +393,7 @@ impl RocksReader<'_> {
         }
     }
 
-    /// Whether a row stands as this reader sees it. Where that cannot be read, another fault is on its way.
+    /// Whether the row is still as this reader sees it. If reading fails, that read error counts instead.
     fn is_present(&self, table: Table, key: &[u8]) -> bool {
         let Some(family) = self.db.cf_handle(table.name()) else { return false };
         let (now, seen) = (self.db.get_cf(family, key), self.db.get_cf_opt(family, key, &self.options()));
@@ -458,7 +459,7 @@ impl Reader for RocksReader<'_> {
 
     fn set_aside(&self, table: Table, key: &[u8], reason: &str) {
         let Some(tables) = self.tables else { return };
-        // All others are read by what the rows of this one say.
+        // Rows of this table determine how all others are read, so a bad one is fatal.
         if table == Table::Meta {
             self.of.report(&Corrupt::storage(table, format!("{}: {reason}", key.escape_ascii())));
         } else {
@@ -503,7 +504,7 @@ mod tests {
         while let Some(chunk) = chunks.read_next().unwrap() {
             receiver.write(&chunk).unwrap();
         }
-        // The builder has the tables in hand that the install replaces.
+        // The builder still holds the tables that the install replaces.
         let building = to.opened();
         to.install(&receiver.finish().unwrap()).unwrap();
         let late = to.build_of(&building.db).unwrap();

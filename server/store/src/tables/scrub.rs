@@ -1,17 +1,18 @@
-//! Reads tables from one end to the other, so that a block that went bad is met before it is needed.
+//! Reads all tables from beginning to end, to find bad blocks before they are needed.
 
 use std::io;
 
 use rocksdb::{DB, ReadOptions};
 
-/// Bytes that are read between two calls of the pace, about; an iterator keeps what it reads from being removed,
-/// so none lives longer than that.
+/// Approximate number of bytes read between two calls of `pace`. An iterator keeps obsolete files from being
+/// removed, so none lives longer than that.
 const SLICE_BYTES: usize = 1024 * 1024;
 
-/// Reads all rows of some column families with the checksums of their blocks. Answers false where `pace` did not want to go on.
+/// Reads all rows of the given column families and verifies the checksums of their blocks. Returns false if
+/// `pace` returned false.
 ///
 /// # Errors
-/// The first bad block, as RocksDB tells it: with the file.
+/// The first bad block, as reported by RocksDB, with its file.
 pub(super) fn read_all(
     db: &DB,
     families: &[String],
@@ -23,7 +24,7 @@ pub(super) fn read_all(
         while let Some(start) = from.take() {
             let mut options = ReadOptions::default();
             options.set_verify_checksums(true);
-            // What is read for its own sake is not what others need again.
+            // Do not evict blocks that others need.
             options.fill_cache(false);
             let mut rows = db.raw_iterator_cf_opt(family, options);
             let mut bytes = 0;
@@ -31,7 +32,7 @@ pub(super) fn read_all(
             while let Some((key, value)) = rows.item() {
                 bytes += key.len() + value.len();
                 if bytes >= SLICE_BYTES {
-                    // The next key there can be.
+                    // The smallest possible next key.
                     from = Some([key, &[0]].concat());
                     break;
                 }

@@ -1,4 +1,4 @@
-//! The rows of a server's tables that cannot be decoded: told to the operator until they are written anew.
+//! Rows of the state tables that cannot be decoded, reported to the operator until they are rewritten.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use ordu_core::state::id::IdText;
 use ordu_core::state::{Table, Write};
 use tokio::sync::watch;
 
-/// Rows that are remembered. Where there are more, the tables are damaged as a whole.
+/// Maximum number of remembered rows. If there are more, the tables are damaged as a whole.
 const ROWS_MAX: usize = 1_000;
 
-/// The rows that were met and could not be decoded.
+/// The rows that readers could not decode.
 #[derive(Debug, Default)]
 pub struct SetAside {
     registry: Mutex<Registry>,
@@ -19,21 +19,21 @@ pub struct SetAside {
 
 #[derive(Debug, Default)]
 struct Registry {
-    /// Which tables the rows are of: those before an installed snapshot are gone, though someone may still
-    /// read them.
+    /// The number of the tables that the rows belong to. Each installed snapshot increments it, so that late
+    /// reports from readers of former tables are ignored.
     tables: u64,
-    /// With what is wrong with each.
+    /// The reason why each row cannot be decoded.
     rows: BTreeMap<(Table, Vec<u8>), String>,
     has_more: bool,
 }
 
 impl SetAside {
-    /// How many rows are known; as many as are remembered may stand for more.
+    /// Returns the number of remembered rows; at the maximum there may be more.
     pub fn count(&self) -> usize {
         self.registry().rows.len()
     }
 
-    /// A sentence for the operator; `None` where all is well.
+    /// Returns a sentence for the operator; `None` if there are no bad rows.
     pub fn describe(&self) -> Option<String> {
         let registry = self.registry();
         let ((table, key), reason) = registry.rows.first_key_value()?;
@@ -48,17 +48,17 @@ impl SetAside {
         ))
     }
 
-    /// Follows the changes.
+    /// Returns a receiver that is notified of changes.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Which tables are in use now; to be given with what is found in them.
+    /// Returns the number of the tables in use; for [`SetAside::note`].
     pub(super) fn tables(&self) -> u64 {
         self.registry().tables
     }
 
-    /// Others took the place of the tables: what was known of them counts no more.
+    /// Forgets all rows of replaced tables. Returns the number of the new tables.
     pub(super) fn replaced(&self) -> u64 {
         let mut registry = self.registry();
         let tables = registry.tables + 1;
@@ -68,8 +68,8 @@ impl SetAside {
         tables
     }
 
-    /// A row could not be decoded. `is_present`: it still stands as it was read; asked while no commit can
-    /// overtake this.
+    /// Remembers a row that could not be decoded, if it still `is_present` as it was read. That is checked under
+    /// the lock that [`SetAside::written`] takes.
     pub(super) fn note(
         &self,
         tables: u64,
@@ -93,7 +93,7 @@ impl SetAside {
         self.changed.send_replace(());
     }
 
-    /// The rows are written: whoever reads them next tells how they are.
+    /// Forgets rows that were written; if they are still bad, the next reader reports them again.
     pub(super) fn written(&self, writes: &[Write]) {
         let mut registry = self.registry();
         if registry.rows.is_empty() {
@@ -106,7 +106,7 @@ impl SetAside {
         if registry.rows.len() == before {
             return;
         }
-        // Those that had no place are met again.
+        // Rows that did not fit will be reported again.
         registry.has_more = false;
         drop(registry);
         self.changed.send_replace(());
@@ -117,7 +117,7 @@ impl SetAside {
     }
 }
 
-/// A key as an operator can read it: most are ids, the others are names.
+/// Formats a key for the operator: most keys are ids, others are names.
 fn printable(key: &[u8]) -> String {
     match key.len() == 16 && !key.iter().all(u8::is_ascii_graphic) {
         true => IdText(key).to_string(),

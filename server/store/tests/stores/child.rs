@@ -1,16 +1,16 @@
-//! Runs one of this binary's tests in a process of its own that ends as if it were killed.
+//! Runs a test of this binary in a child process that ends as if it were killed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DIRECTORY: &str = "ORDU_TEST_CHILD_DIRECTORY";
 
-/// The directory given to this process, if it is a child.
+/// Returns the directory given to this process if it is a child.
 pub(crate) fn directory() -> Option<PathBuf> {
     std::env::var_os(DIRECTORY).map(PathBuf::from)
 }
 
-/// Runs the test `name` as a child with `directory`; it must end by [`die`].
+/// Runs the test `name` in a child process with `directory`; the child must end by [`die`].
 pub(crate) fn run(name: &str, directory: &Path) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
@@ -25,7 +25,7 @@ pub(crate) fn run(name: &str, directory: &Path) {
 
 const DYING: &str = "the child dies now";
 
-/// Ends the process without any of the orderly steps: no destructor, no flush.
+/// Ends the process without an orderly shutdown: no destructors, no flush.
 pub(crate) fn die() -> ! {
     println!("{DYING}");
     std::process::abort()

@@ -1,5 +1,5 @@
-//! Files of other releases: formats that cannot be read are refused, column families that this release does not know are
-//! kept, and those that an older one did not have are made.
+//! Files of other releases: unreadable formats are refused, unknown column families are kept, and missing ones
+//! are created.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use rocksdb::{DB, Options};
 use super::snapshots::{rocks, transfer};
 use super::*;
 
-/// A column family of a release that is still to come, and the bytes of its row.
+/// A column family of a future release, and the size of its row.
 const LATER: &str = "later";
 const LATER_BYTES: usize = 50_000;
 
-/// Has another release write to a database.
+/// Changes a database as another release would.
 fn by_another_release(path: &Path, change: impl FnOnce(&mut DB)) {
     let families = DB::list_cf(&Options::default(), path).unwrap();
     let mut db = DB::open_cf(&Options::default(), path, families).unwrap();
@@ -43,7 +43,7 @@ fn in_use(root: &Path) -> PathBuf {
     RocksDb::in_use(root).unwrap().unwrap()
 }
 
-/// The hash of the tables after the registrations 1 to `last`.
+/// Returns the hash of the tables after the registrations 1 to `last`.
 fn hash_after(last: u64) -> [u8; 32] {
     let db = MemoryDb::default();
     register(&db, 1..=last);
@@ -140,7 +140,7 @@ fn tables_that_an_older_release_did_not_have_come_into_being_on_open_and_after_i
     }
 }
 
-/// Writes another header into the directory of a snapshot.
+/// Changes the header in a snapshot's directory.
 fn set_header(path: &Path, change: impl FnOnce(&mut SnapshotHeader)) {
     let file = path.join("ordu-snapshot");
     let bytes = std::fs::read(&file).unwrap();

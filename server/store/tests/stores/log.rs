@@ -1,4 +1,4 @@
-//! The raft log: nothing is acknowledged before its sync, and what was acknowledged stays.
+//! The raft log: nothing is acknowledged before its sync, and acknowledged entries are never lost.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::child;
 
-/// Whose log it is.
+/// The id of the server that owns the log.
 const OWNER: u64 = 7;
 
 type TokioOneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
@@ -38,7 +38,7 @@ fn vote(term: u64) -> Vote {
     Vote { leader_id: RaftLeaderId::new(term, 7), committed: false }
 }
 
-/// The log in `db` as that of a server whose tables have everything. Its entries begin at 1.
+/// Opens the log in `db` as if the server's tables had applied all entries. Its entries begin at 1.
 fn opened(db: Arc<dyn LogDb>) -> LogStore {
     prepare(&*db, OWNER).unwrap();
     if db.marker(Marker::Purged).unwrap().is_none() {
@@ -72,7 +72,7 @@ async fn indexes(log: &mut LogStore) -> Vec<u64> {
     entries.iter().map(|entry| entry.log_id.index).collect()
 }
 
-/// A log that counts, holds up and fails syncs on demand, over any other.
+/// Wraps another log and counts, delays or fails its syncs on demand.
 struct Watched<D> {
     inner: Arc<D>,
     syncs: AtomicUsize,
@@ -96,7 +96,7 @@ impl<D: LogDb> Watched<D> {
         })
     }
 
-    /// What was counted so far does not count.
+    /// Resets the counters.
     fn count_anew(&self) {
         [&self.syncs, &self.synced, &self.writes].iter().for_each(|count| count.store(0, Ordering::SeqCst));
     }
@@ -236,7 +236,7 @@ async fn truncate_keeps_what_it_is_given_and_purge_takes_it() {
         assert_eq!((1..=6).collect::<Vec<_>>(), indexes(&mut log).await);
         log.purge(log_id(3)).await.unwrap();
         assert_eq!(vec![4, 5, 6], indexes(&mut log).await);
-        // A committed id that is ahead of the log says nothing.
+        // A committed id beyond the end of the log is ignored.
         log.save_committed(Some(log_id(8))).await.unwrap();
         assert_eq!(None, log.read_committed().await.unwrap());
         log.save_committed(Some(log_id(5))).await.unwrap();
@@ -262,8 +262,8 @@ async fn one_sync_serves_all_that_wait_and_none_is_told_before_it() {
     for index in 2..=50 {
         waiting.push(push(&mut log, [index]).await);
     }
-    // All of them can be read, though only the first is written, and none is acknowledged: the only sync that began
-    // is held up.
+    // All entries can be read, although only the first is written. None is acknowledged, because the only sync that
+    // has begun is delayed.
     assert_eq!(50, indexes(&mut log).await.len());
     assert!(waiting.iter_mut().all(|synced| synced.try_recv().is_err()));
     assert_eq!(
@@ -287,7 +287,7 @@ async fn what_is_not_written_yet_is_read_with_what_is_and_cut_with_it() {
     let db = Watched::new(MemoryLog::default());
     let mut log = opened(db.clone());
     append(&mut log, 1..=5).await.unwrap();
-    // From here on memory has nothing of what is written.
+    // The reopened log's cache does not contain the entries that were written before.
     let mut log = opened(db.clone());
     db.count_anew();
     db.hold(true);
@@ -331,7 +331,7 @@ async fn a_failed_sync_is_told_to_all_and_never_tried_again() {
     assert_eq!(syncs, db.syncs.load(Ordering::SeqCst), "a later sync that succeeds would prove nothing");
 }
 
-/// What must be synced when it returns.
+/// An operation that must be synced when it returns.
 #[derive(Clone, Copy, Debug)]
 enum Site {
     Vote,
@@ -401,14 +401,14 @@ async fn a_hole_in_the_log_is_an_error_and_not_an_early_end() {
     let mut log = opened(db.clone());
     append(&mut log, 1..=5).await.unwrap();
     log.purge(log_id(1)).await.unwrap();
-    // What was just appended is read without the database; a log that is opened again reads it.
+    // A log that was just appended to would read from its cache; the reopened log reads the database.
     let mut log = opened(db.clone());
     db.write(LogBatch { remove: Some((3, 4)), ..LogBatch::default() }).unwrap();
     assert!(log.try_get_log_entries(2..6).await.is_err());
     assert_eq!(1, log.try_get_log_entries(2..3).await.unwrap().len());
 }
 
-/// What is wrong with a log that is opened again.
+/// Returns the error of reopening the log; empty if there is none.
 fn refused(db: &Arc<MemoryLog>, server_id: u64, seen: &Seen) -> String {
     LogStore::open(db.clone(), server_id, seen).err().map(|error| error.to_string()).unwrap_or_default()
 }
@@ -446,21 +446,21 @@ async fn a_log_that_is_another_s_or_has_less_than_was_promised_is_refused_in_wor
     write(&db, LogBatch { entries: vec![(4, vec![0xff])], ..LogBatch::default() });
     assert!(refused(&db, OWNER, &all).contains("cannot be decoded"));
 
-    // The vote is behind the record: whoever was told of it counts on it.
+    // The vote is older than the one in the record, which other servers rely on.
     let db = filled().await;
     let older = ordu_store::codec::vote_to_pb(&vote(2));
     write(&db, marker(Marker::Vote, &prost::Message::encode_to_vec(&older)));
     let said = refused(&db, OWNER, &all);
     assert!(said.contains("has given the vote"), "{said}");
 
-    // The tables know of more than log and record, which were restored from older copies.
+    // The tables have more synced entries than log and record, which were restored from older copies.
     let ahead = Seen { state: Some(log_id(9)), synced: Some(log_id(8)) };
     let said = refused(&filled().await, OWNER, &ahead);
     assert!(said.contains("up to entry 8"), "{said}");
-    // What was applied before it was synced here, or taken over by a snapshot, explains itself.
+    // Entries may be applied before this server has synced them, or be covered by a snapshot; that is no error.
     let applied_only = Seen { state: Some(log_id(9)), synced: Some(log_id(5)) };
     assert_eq!("", refused(&filled().await, OWNER, &applied_only));
-    // Entries are gone that the tables have not.
+    // Purged entries that the tables do not have either.
     let behind = Seen { state: Some(log_id(1)), synced: None };
     let said = refused(&filled().await, OWNER, &behind);
     assert!(said.contains("begins at entry 3"), "{said}");
@@ -493,7 +493,7 @@ async fn the_record_follows_the_log_and_is_written_when_the_log_is_closed() {
         let bytes = db.record().unwrap().unwrap();
         ordu_store::codec::decode::<ordu_proto::raft::LogRecord>("the record", &bytes).unwrap()
     };
-    // A vote is on record when it is given, with all that is synced by then.
+    // When a vote is given, the record contains it, and the end of the log synced by then.
     assert_eq!(
         (Some(4), Some(5)),
         (record().vote.map(|vote| vote.term), record().last.map(|last| last.index))

@@ -1,4 +1,5 @@
-//! The stores under crashes: what was acknowledged is there, what was not is gone whole.
+//! Crash tests of the stores: acknowledged data survives; a commit that was not acknowledged is there
+//! completely or not at all.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
@@ -18,8 +19,8 @@ use ordu_proto::state::Job;
 use ordu_store::tables::{self, TablesDb};
 use prost::Message;
 
-/// Applies registrations at the log indexes `indexes`, each in a commit of its own with its applied id, as
-/// raft's state machine does.
+/// Applies registrations at the log indexes `indexes`, each in its own commit with its applied id, as raft's
+/// state machine does.
 fn register(db: &dyn TablesDb, indexes: impl IntoIterator<Item = u64>) {
     let mut machine = tables::read(db, Machine::load).unwrap();
     for index in indexes {
@@ -65,8 +66,8 @@ fn applied(db: &dyn TablesDb) -> u64 {
     })
 }
 
-/// The log indexes whose job, version, specification and evaluation are all there; panics where only a
-/// part of them is.
+/// Returns the log indexes whose job, version, specification and evaluation all exist; panics if only some of
+/// them do.
 fn whole_registrations(db: &dyn TablesDb) -> Vec<u64> {
     tables::read(db, |reader| {
         let mut jobs = Vec::new();

@@ -1,4 +1,4 @@
-//! Snapshots: taken, sent, received, installed; and all the ways in which that ends early.
+//! Snapshots: taken, sent, received and installed; and interruptions of each step.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -25,7 +25,7 @@ fn bytes(snapshot: &SnapshotData) -> Vec<u8> {
     bytes
 }
 
-/// Sends a snapshot in pieces that do not fit its files.
+/// Sends a snapshot in pieces that do not match the boundaries of its files.
 pub(crate) fn transfer(snapshot: &SnapshotData, to: &dyn TablesDb) -> SnapshotData {
     let mut receiver = to.receive(&header(snapshot)).unwrap();
     for piece in bytes(snapshot).chunks(777) {
@@ -68,7 +68,7 @@ fn a_snapshot_that_was_sent_and_installed_is_the_same_state() {
     assert_eq!((50, taken), (applied(&to), hash(&to)));
     assert_eq!(Some(&snapshot.meta), to.current_snapshot().unwrap().as_ref().map(|current| &current.meta));
     assert_eq!(expected(&["state", "state-current", "snapshot"]), names(directory.path()));
-    // It goes on from there, and is the same after a restart.
+    // Registrations continue from there, and the state is the same after a restart.
     register(&to, 51..=60);
     to.flush().unwrap();
     assert_eq!(hash(&from), hash(&to));
@@ -137,7 +137,7 @@ fn what_does_not_get_through_leaves_nothing() {
     let before = hash(&to);
     let (header, bytes) = (header(&snapshot), bytes(&snapshot));
 
-    // Broken off, at several places.
+    // Interrupted at several places.
     for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
         let mut receiver = to.receive(&header).unwrap();
         receiver.write(&bytes[..length]).unwrap();
@@ -148,7 +148,7 @@ fn what_does_not_get_through_leaves_nothing() {
         }
         assert_eq!(expected(&["state", "state-current"]), names(directory.path()), "{length}");
     }
-    // One bit of any file.
+    // One flipped bit in any file.
     let mut start = 0;
     for file in &header.files {
         let size = usize::try_from(file.size_bytes).unwrap();
@@ -161,7 +161,7 @@ fn what_does_not_get_through_leaves_nothing() {
         }
         start += size;
     }
-    // More bytes than the header says, and a header that says more.
+    // More bytes than the header says, and a header that says more than there are.
     let mut receiver = to.receive(&header).unwrap();
     receiver.write(&bytes).unwrap();
     assert!(receiver.write(&[0]).is_err());
@@ -170,7 +170,7 @@ fn what_does_not_get_through_leaves_nothing() {
     greedy.files.last_mut().unwrap().size_bytes += 1;
     let mut receiver = to.receive(&greedy).unwrap();
     assert!(receiver.write(&bytes).is_err() || receiver.finish().is_err());
-    // Received whole, and not installed.
+    // Received completely but not installed.
     drop(transfer(&snapshot, &to));
     assert_eq!(expected(&["state", "state-current"]), names(directory.path()));
     assert_eq!((2, before), (applied(&to), hash(&to)));
@@ -252,7 +252,7 @@ fn a_crash_in_the_middle_of_an_install_leaves_the_old_tables_or_the_new_ones() {
         to.checkpoint().unwrap();
         let received = transfer(&snapshot, &to);
         let root = directory.path();
-        // The first steps of an install, by hand.
+        // Do the first steps of an install by hand.
         copy(received.directory().unwrap(), &root.join("state-new"));
         if is_after_the_switch {
             std::fs::write(root.join("state-current"), "state-new").unwrap();
@@ -280,7 +280,7 @@ fn a_reader_keeps_its_view_while_the_tables_are_replaced() {
     register(&to, 100..=400);
     to.flush().unwrap();
     drop(to);
-    // Opened anew, none of its files has been read yet.
+    // In the reopened database, none of the files has been read yet.
     let to = RocksDb::open(directory.path(), true).unwrap();
     let received = transfer(&snapshot, &to);
     let before = {

@@ -1,4 +1,4 @@
-//! The tables: a commit is whole or not there, and a killed process loses the latest commits only.
+//! The state tables: commits are atomic, and a killed process loses only the latest ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,7 +24,7 @@ fn a_killed_process_loses_nothing_but_the_latest_unflushed_commits() {
     assert!((20..=40).contains(&last), "what was flushed is there: {last}");
     assert_eq!((1..=last).collect::<Vec<_>>(), whole_registrations(&db));
     assert_eq!(last, tables::read(&db, |reader| state_read::indexes(reader).unwrap().get(Table::Jobs)));
-    // The log replays from there, and leads where a server that never died is.
+    // Replaying the log from there leads to the same state as on a server that never crashed.
     register(&db, last + 1..=40);
     let other = MemoryDb::default();
     register(&other, 1..=40);
@@ -45,7 +45,7 @@ fn a_kill_amid_flushes_in_the_background_leaves_a_whole_prefix() {
             }
         });
         register(&*db, 1..=10);
-        // The second flush from here on began with some of it there.
+        // The second flush from here on begins after these registrations.
         let before = flushes.load(Ordering::Relaxed);
         while flushes.load(Ordering::Relaxed) < before + 2 {
             std::thread::yield_now();
@@ -123,12 +123,12 @@ fn both_stores_scan_the_same_ranges_in_both_directions() {
     let memory = MemoryDb::default();
     let keys = ["", "a", "a\0", "ab", "b", "b\u{7f}", "c"].map(|key| key.as_bytes().to_vec());
     for db in [&rocks as &dyn TablesDb, &memory] {
-        // Neighbouring tables, so that a scan which leaves its own is seen.
+        // Fill adjacent tables as well, to detect a scan that leaves its table.
         let writes = [Table::Evals, Table::EvalsByJob, Table::Allocs].into_iter().flat_map(|table| {
             keys.iter().map(move |key| Write { table, key: key.clone(), value: Some(vec![table as u8]) })
         });
         db.commit(writes.collect()).unwrap();
-        // Some of it in files, some in memory, some gone.
+        // Some rows are in files, some are in memory, and some are deleted.
         db.flush().unwrap();
         let more = [("aa", Some(vec![9])), ("b", None)];
         db.commit(more.map(|(key, value)| Write { table: Table::EvalsByJob, key: key.into(), value }).into())

@@ -1,4 +1,4 @@
-//! What cannot be read of the tables: single rows are left out and told, a damaged disk is the server's end.
+//! Unreadable data in the tables: single rows are left out and reported; a damaged disk ends the server.
 
 use std::os::unix::fs::FileExt;
 
@@ -9,14 +9,14 @@ use ordu_store::tables::{MemoryDb, RocksDb};
 
 use super::*;
 
-/// No message begins with this byte.
+/// No protobuf message begins with this byte.
 const GARBAGE: [u8; 7] = [0xff; 7];
 
 fn spoil(db: &dyn TablesDb, table: Table, key: &[u8]) {
     db.commit(vec![Write { table, key: key.to_vec(), value: Some(GARBAGE.to_vec()) }]).unwrap();
 }
 
-/// Reads the rows of a table as whoever lists them does; answers how many there are.
+/// Reads the rows of a table as lists do, and returns their number.
 fn count<M: Message + Default>(reader: &dyn Reader, table: Table) -> usize {
     reader.rows::<M>(table, &[]).unwrap().len()
 }
@@ -50,7 +50,7 @@ fn rows_that_cannot_be_decoded_are_left_out_and_told_until_they_are_written_anew
         register(db, 1..=5);
         let mut changes = db.set_aside().watch();
         let before = tables::read(db, |reader| counts(reader));
-        // Every table that is read as rows or as ids, and the requests, which the machine reads.
+        // All tables that are read as rows or as ids, and the requests, which the machine reads.
         let spoilt = before.iter().map(|(table, _)| *table).chain([Table::Requests]);
         let spoilt: Vec<Table> = spoilt.collect();
         for table in &spoilt {
@@ -71,7 +71,7 @@ fn rows_that_cannot_be_decoded_are_left_out_and_told_until_they_are_written_anew
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
 
-        // Whoever needs one cannot go on; and it is told once however often it is read.
+        // Reading a single bad row fails, and the row is reported only once, however often it is read.
         let single = tables::read(db, |reader| reader.row::<Job>(Table::Jobs, b"short").unwrap_err());
         assert!(single.is_row(), "{single}");
         assert_eq!(spoilt.len(), db.set_aside().count());
@@ -148,7 +148,7 @@ fn rows_of_tables_that_a_snapshot_has_replaced_are_forgotten() {
     let mut late = None;
     to.with_snapshot(&mut |reader| {
         to.install(&snapshots::transfer(&from.checkpoint().unwrap(), &to)).unwrap();
-        // Someone still reads the former ones.
+        // This reader still sees the former tables.
         late = Some(count::<Job>(reader, Table::Jobs));
     });
     assert_eq!((Some(1), 3, 0), (late, read(&to), to.set_aside().count()));
@@ -166,7 +166,7 @@ fn a_row_that_says_how_the_others_are_read_is_the_server_s_end() {
     assert_eq!(0, db.set_aside().count());
 }
 
-/// A way of reading a database.
+/// A way to read a database.
 type Reading = fn(&dyn Reader) -> Result<(), Corrupt>;
 
 #[test]
@@ -198,11 +198,11 @@ fn a_damaged_block_ends_the_server_with_the_file_and_the_way_out_however_it_is_r
     }
 }
 
-/// Flips bits in the first block of every file that holds rows of a table; answers how many there are.
+/// Flips bits in the first block of each file with rows of a table; returns the number of these files.
 fn damage(root: &std::path::Path, table: &str) -> usize {
     let name = std::fs::read_to_string(root.join("state-current")).unwrap();
-    // The file's properties name its column family: the lengths of the rest of the key and of the value, then
-    // both ("rocksdb.column.family." is shared with the key before).
+    // The file's properties contain the name of its column family: the length of the key's remainder, the length of
+    // the value, then both ("rocksdb.column.family." is shared with the key before).
     let mut mark = vec![4, u8::try_from(table.len()).unwrap()];
     mark.extend_from_slice(format!("name{table}").as_bytes());
     let mut damaged = 0;

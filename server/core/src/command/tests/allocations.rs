@@ -1,4 +1,4 @@
-//! What nodes report of allocations, and what follows for summaries and statuses.
+//! Allocation reports of nodes, and the summaries and statuses that follow from them.
 
 use super::*;
 
@@ -138,7 +138,7 @@ fn the_row_by_node_says_when_the_node_has_said_its_last_word() {
     assert!(!over(&world));
     tell(&mut world, ClientStatus::Running, &["dead", "running"]);
     assert!(!over(&world));
-    // Failed as soon as one task is; the other is still being stopped.
+    // The allocation fails with its first failed task, while the other task is still being stopped.
     tell(&mut world, ClientStatus::Failed, &["dead", "running"]);
     assert!(!over(&world));
     tell(&mut world, ClientStatus::Failed, &["dead", "dead"]);

@@ -1,4 +1,4 @@
-//! How the leader looks after the servers: set, and set only where no one else has.
+//! The autopilot configuration: setting it, with and without a check of its modify index.
 
 use ordu_proto::command::{AutopilotSet, AutopilotWasSet};
 use ordu_proto::state::AutopilotConfig;

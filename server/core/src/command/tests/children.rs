@@ -63,13 +63,13 @@ impl World {
         (serde_json::from_slice(&stored.json).unwrap(), stored.payload)
     }
 
-    /// Pending, running and dead children.
+    /// Returns the numbers of pending, running and dead children.
     fn children(&self, job_id: &str) -> (i64, i64, i64) {
         let summary = self.summary(job_id).unwrap();
         (summary.children_pending, summary.children_running, summary.children_dead)
     }
 
-    /// The job's evaluation ends without anything having been placed.
+    /// Completes the job's evaluation without any placement.
     fn end(&mut self, eval: u64) {
         self.accept(eval_status(self, eval, EvalStatus::Complete));
     }
@@ -212,11 +212,11 @@ fn what_a_schedule_names_before_it_came_into_force_is_not_launched() {
     world.time_ns = 90 * SECOND;
     world.accept(periodic("p", &every_minute(&json!({}))));
     assert_eq!("", world.launched(launch("p", 60 * SECOND, 1)).child_id);
-    // Registered again as it is: what is due stays due.
+    // Registering the same job again does not cancel due launches.
     world.time_ns = 130 * SECOND;
     world.accept(periodic("p", &every_minute(&json!({}))));
     assert_eq!("p/periodic-120", world.launched(launch("p", 120 * SECOND, 2)).child_id);
-    // Another schedule begins anew, and so does one that was stopped.
+    // A changed schedule starts anew, and so does a stopped one.
     world.time_ns = 190 * SECOND;
     world.accept(periodic("p", &every_minute(&json!({"Spec": "*/2 * * * *"}))));
     assert_eq!("", world.launched(launch("p", 180 * SECOND, 3)).child_id);

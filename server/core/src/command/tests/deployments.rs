@@ -1,4 +1,4 @@
-//! Deployments: a plan begins and ends them, and every allocation that joins one is counted.
+//! Deployments: plans begin and end them, and each allocation that joins one is counted.
 
 use ordu_proto::command::{DeploymentUpdate, PlanUpdate};
 use ordu_proto::state::{Deployment, DeploymentState, DeploymentStatus};
@@ -23,7 +23,7 @@ impl World {
         row.unwrap_or_else(|| panic!("no deployment {number}"))
     }
 
-    /// A deployment of the job's present version.
+    /// Returns a deployment of the job's current version.
     fn new_deployment(&self, number: u64, job_id: &str) -> Deployment {
         let job = self.job(job_id);
         let group = DeploymentState {
@@ -43,12 +43,12 @@ impl World {
         }
     }
 
-    /// A placement that is part of a deployment.
+    /// Returns a placement that is part of a deployment.
     fn rolled_out(&self, number: u64, node: u64, cpu_mhz: i64, deployment: u64) -> Allocation {
         Allocation { deployment_id: id(deployment).to_vec(), ..self.placement(number, "a", node, cpu_mhz) }
     }
 
-    /// Of the deployment's group: how many were placed, and by when there must be progress.
+    /// Returns how many allocations the deployment's group has placed, and its progress deadline.
     fn progress(&self, number: u64) -> (i64, i64) {
         let group = &self.deployment(number).groups["g"];
         (group.placed_allocs, group.require_progress_by_ns)
@@ -207,7 +207,7 @@ fn nothing_begins_or_ends_with_a_plan_that_takes_no_effect() {
 #[test]
 fn the_latest_deployment_is_found_by_one_row_whatever_deployments_the_job_has_had() {
     let mut world = world();
-    // Ids that come in another order than the deployments.
+    // The ids are in another order than the deployments' creation.
     for number in (7_000..7_050).rev() {
         world.accept(plans(vec![begins(world.new_deployment(number, "a"), Vec::new())]));
     }

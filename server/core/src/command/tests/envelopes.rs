@@ -1,4 +1,4 @@
-//! What holds for every command: request ids, fences, time, feature levels.
+//! Rules for every command: request ids, fences, time, feature levels.
 
 use ordu_proto::command::{ClusterInit, Done, FeatureLevelRaise, JobRegistered};
 
@@ -63,7 +63,7 @@ fn the_oldest_answers_make_room_for_new_ones() {
         if reload {
             world.reload();
         }
-        // The last of the first ones is found; the very first has made room.
+        // The answer of the newest request in `many` is kept; that of its oldest has been dropped.
         let found = outcome(world.batch(&[with_id(ANSWERED_REQUESTS_MAX as u64, command())]));
         assert_eq!(found, done(10 + ANSWERED_REQUESTS_MAX as u64));
     }
@@ -95,7 +95,7 @@ fn a_request_whose_answer_may_have_been_dropped_takes_no_effect_a_second_time() 
         assert_eq!(Outcome::TooLate, outcome(world.batch(std::slice::from_ref(&first))));
         assert_eq!(before, world.state_rows(), "it left a trace");
     }
-    // What cannot have been answered before the drop is decided as ever.
+    // This request cannot have been answered before the drop, so it is applied as usual.
     let later = since(earliest + 1, ANSWERED_REQUESTS_MAX as u64 + 2, "{2}");
     assert!(outcome(world.batch(&[later])).answer::<JobRegistered>().is_some());
 }
@@ -133,9 +133,9 @@ fn what_this_release_does_not_know_is_fatal() {
     let known = envelope(None, 0, 5, registered("a", "{1}", 1));
     let mut newer = known.clone();
     newer.head.feature_level = FEATURE_LEVEL + 1;
-    // A command of a number that no release has yet: field 999, an empty message.
+    // A command with a number that no release uses: field 999, an empty message.
     let unknown = [known.head.encode_to_vec(), vec![0xba, 0x3e, 0]].concat();
-    // A level that the cluster rises to, and that this release does not know.
+    // A raise to a level that this release does not know.
     let level = FEATURE_LEVEL + 1;
     let raise = FeatureLevelRaise { level };
     let begin = ClusterInit { cluster_id: vec![1; 16], feature_level: level };
@@ -183,7 +183,7 @@ fn the_cluster_s_level_rises_and_never_falls() {
         world.reload();
         assert_eq!(reached, world.machine.feature_level(), "after {level}");
     }
-    // One that begins at a level is at it from the first, and says so to every server alike.
+    // A cluster that is created at a level has it from the start, on every server.
     let mut world = World::new();
     world.accept(ClusterInit { cluster_id: vec![1; 16], feature_level: FEATURE_LEVEL });
     assert_eq!(FEATURE_LEVEL, world.machine.cluster().feature_level);

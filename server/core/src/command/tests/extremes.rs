@@ -1,4 +1,4 @@
-//! Commands that no server proposes and any peer may send: whatever their fields say, `apply` answers.
+//! Commands that no correct server proposes but any peer could send: `apply` must answer whatever the fields contain.
 
 use ordu_proto::command::{
     ClusterInit, DeploymentUpdate, FeatureLevelRaise, JobDispatch, JobEvaluate, JobRevert, JobStability,
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::super::Envelope;
 use super::*;
 
-/// Chooses by a number that a failure prints: the same number makes the same commands.
+/// A pseudorandom generator. A failing test prints its seed; the same seed makes the same commands.
 struct Dice(u64);
 
 impl Dice {
@@ -49,7 +49,7 @@ impl Dice {
         self.of(&[i32::MIN, -1, 0, 1, 2, 3, 4, 5, 80, 65_535, 65_536, i32::MAX, any])
     }
 
-    /// One of few, so that commands meet, and now and then none.
+    /// Returns one of few ids, so that commands refer to the same rows, and sometimes an invalid id.
     fn id(&mut self) -> Vec<u8> {
         let number = self.below(6) as u64;
         match self.below(16) {
@@ -150,7 +150,7 @@ impl Dice {
             id: self.id(),
             namespace: self.namespace(),
             job_id: self.name(),
-            // The first entries' indexes: some meet a specification.
+            // Indexes of the first entries, some of which created a specification.
             job_create_index: if self.is(4) { self.u64() } else { 11 + self.below(6) as u64 },
             job_version: if self.is(4) { self.u64() } else { self.below(3) as u64 },
             task_group: "g".to_owned(),
@@ -364,7 +364,7 @@ proptest! {
         seed in any::<u64>(),
         first_index in prop::sample::select(vec![10, 1 << 40, u64::MAX / 2]),
     ) {
-        // The number is the whole case: printed, so that a failure can be made again by it alone.
+        // Print the seed: it alone reproduces a failure.
         println!("seed {seed}, entries from {first_index}");
         let mut dice = Dice(seed);
         let mut world = World { index: first_index, ..World::new() };

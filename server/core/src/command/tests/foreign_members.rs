@@ -1,4 +1,4 @@
-//! Specifications as another release writes them: what this one does not know of them stays as it is.
+//! Specifications written by another release: members that this release does not know must be kept.
 
 use ordu_proto::command::JobDispatched;
 
@@ -18,7 +18,7 @@ struct Edited<'a> {
 }
 
 impl Edited<'_> {
-    /// A specification with members of another release at every depth, and known ones of other types.
+    /// Returns a specification with unknown members at every depth, and known members of other types.
     fn spec(self) -> String {
         let Edited { id, count, periodic, meta } = self;
         let task = r#"{"Name":"t","Newest":{"b":1,"a":[ ]},"KillTimeout":"5s"}"#;
@@ -85,7 +85,7 @@ fn a_launch_changes_the_name_and_takes_the_schedule_away() {
         assert_eq!(Edited { id: child, ..PLAIN }.spec(), world.spec_text(child));
         assert!(!world.job(child).periodic);
     }
-    // A schedule is the same only if all of it is, whether this release knows it or not.
+    // A schedule is unchanged only if all its members are, including those that this release does not know.
     let schedule =
         |world: &World| read::periodic_launch(&world.tables, "default", "j").unwrap().unwrap().launch_ns;
     world.accept(registration(row.clone(), &Edited { count: 2, ..periodic }.spec()));

@@ -1,8 +1,7 @@
-//! The bytes that releases have written: to the log and into the tables.
+//! The bytes that releases have written to the log and into the tables.
 //!
-//! When this fails, the change that made it fail would have servers misread what another release wrote.
-//! Never change the bytes of a release: make the change with new fields or a new command, and add a line
-//! (a new file for a new release) for what is written from now on.
+//! A failure means that servers would misread what another release wrote. Never change the bytes of a release: make
+//! the change with new fields or a new command, and add a line (a new file for a new release) for the new bytes.
 
 mod deployments;
 
@@ -25,12 +24,12 @@ use super::super::{Answer, Reconciled, read_envelope, tagged};
 use super::*;
 use crate::state::TableIndexes;
 
-/// Tables that there were before there were others.
+/// Number of tables in the first servers.
 const FIRST_TABLES: usize = 13;
 
 const RELEASE_0_1: &str = include_str!("golden/0.1.hex");
 
-/// The lines of a golden file: a name, a space, the bytes in hex.
+/// Returns the lines of the golden file: a name, a space, the bytes in hex.
 fn golden() -> BTreeMap<&'static str, Vec<u8>> {
     let lines = RELEASE_0_1.lines().map(|line| {
         let (name, hex) = line.split_once(' ').unwrap();
@@ -80,7 +79,7 @@ impl Pinned {
         }
     }
 
-    /// Compares what was seen with what is in the file.
+    /// Compares the lines seen with those in the file.
     fn finish(self) {
         assert!(self.wrong.is_empty(), "other bytes than those of the release:\n{}\n", self.wrong.join("\n"));
         assert_eq!(golden().into_keys().collect::<BTreeSet<_>>(), self.seen);
@@ -429,7 +428,7 @@ fn rows(pinned: &mut Pinned) {
     for (number, table) in Table::ALL.into_iter().enumerate() {
         indexes.set(table, number as u64 + 1);
     }
-    // The tables of the first servers, then those that came after: the row only ever grows at its end.
+    // First the tables of the first servers, then the later ones: the row only ever grows at its end.
     let encoded = indexes.encode();
     let (first, later) = encoded.split_at(8 * FIRST_TABLES);
     pinned.bytes("row.table_indexes", first);
@@ -506,8 +505,8 @@ fn what_is_logged_and_stored_is_what_the_release_wrote_byte_for_byte() {
     pinned.finish();
 }
 
-/// The state of this log, as the release computes it: another hash means that a command decides otherwise
-/// than it did, and servers of two releases would part. (Tables that come with a release are part of it.)
+/// The final state hash of this log. Another hash means that a command decides differently than before, and servers of
+/// two releases would diverge. (Tables that a release adds are part of the hash.)
 #[test]
 fn a_given_log_leads_to_the_state_that_the_release_reached() {
     let mut world = World::new();

@@ -1,5 +1,5 @@
-//! The heaviest single entries that clients and leaders can have logged. What each takes is printed
-//! (`--nocapture`); what bounds it stands in `limits`.
+//! The most expensive single entries that clients and leaders can have logged. The tests print what each costs
+//! (`--nocapture`); the bounds are in `limits`.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::job::spec_json;
 use crate::limits::{JOB_BODY_BYTES_MAX, JOB_PARENT_BYTES_MAX, PLAN_WHOLE_CHANGES_MAX};
 
-/// A world that says what each entry takes.
+/// A world that prints the cost of each entry.
 struct Timed(World);
 
 impl Timed {
@@ -25,10 +25,10 @@ impl Timed {
     }
 }
 
-/// A specification of about so many bytes, with whatever `edit` makes of it.
+/// Returns a specification of about `bytes` bytes, changed by `edit`.
 fn spec(bytes: usize, edit: impl FnOnce(&mut Spec)) -> String {
     let mut spec = Spec { id: "big".into(), job_type: Some("service".into()), ..Spec::default() };
-    // As most large jobs are: many small members, not one text.
+    // Like most large jobs: many small members, not one long text.
     let members = (0..bytes / 32).map(|number| (format!("key-{number:08}"), "value-8".to_owned()));
     spec.meta = members.collect();
     edit(&mut spec);
@@ -38,7 +38,7 @@ fn spec(bytes: usize, edit: impl FnOnce(&mut Spec)) -> String {
 #[test]
 fn the_heaviest_registrations_and_dispatches_are_taken() {
     let mut world = Timed(World::new());
-    // A body with all of its defaults filled in may be many times as large.
+    // A body with all defaults filled in may be many times larger.
     let large = spec(6 * JOB_BODY_BYTES_MAX, |_| {});
     assert!(large.len() > 4 * JOB_BODY_BYTES_MAX, "{}", large.len());
     world.accept("the largest job", registered("big", &large, 1));
@@ -93,7 +93,7 @@ fn the_heaviest_plans_and_reports_are_taken() {
     let place: Vec<Allocation> = (10..10 + count).map(|at| world.0.placement(at, "many", 1, 1)).collect();
     world.accept(&format!("a plan of {count} placements"), plans(vec![plan(place)]));
     let update = |number| report(number, ClientStatus::Running).updates;
-    // As many as a server puts into one entry.
+    // As many reports as a server puts into one entry.
     let reported = 2_048;
     let updates = (10..10 + reported).flat_map(update).collect();
     world.accept(&format!("{reported} reports"), AllocClientUpdate { updates });

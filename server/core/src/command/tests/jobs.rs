@@ -1,4 +1,4 @@
-//! Registration, deregistration, evaluation, and how long versions and specifications are kept.
+//! Registration, deregistration and evaluation of jobs, and the retention of versions and specifications.
 
 use ordu_proto::command::{JobDeregistered, JobEvaluate, JobRegistered, SummariesReconcile};
 
@@ -242,7 +242,7 @@ fn six_versions_are_kept_and_the_newest_stable_one_outlives_its_turn() {
     };
     assert_eq!(vec![2, 3, 4, 5, 6, 7], kept(&world));
 
-    // Stability is set by a later release's command; here by hand.
+    // Mark the version as stable directly in the table.
     let mut stable = read::job_version(&world.tables, "default", "a", 3).unwrap().unwrap();
     stable.stable = true;
     let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
@@ -283,7 +283,7 @@ fn a_specification_is_kept_while_an_allocation_runs_by_it_and_goes_with_the_last
     }
 }
 
-/// Evaluation `number` ends so, and says that so many allocations wait.
+/// Sets the status and the queued count of evaluation `number`.
 fn ended(world: &World, number: u64, status: EvalStatus, queued: i64) -> EvalUpdate {
     let mut eval = world.eval(number);
     eval.set_status(status);
@@ -303,7 +303,7 @@ fn what_a_cancelled_evaluation_said_of_waiting_allocations_does_not_count() {
     world.accept(registered("a", &of_one_group(2), 2));
     world.accept(ended(&world, 2, EvalStatus::Complete, 0));
     assert_eq!(0, world.group("a").queued);
-    // The blocked one has nothing left to do.
+    // Cancelling the blocked evaluation does not apply its count.
     world.accept(ended(&world, 1, EvalStatus::Canceled, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");
@@ -319,7 +319,7 @@ fn nothing_of_a_stopped_job_waits() {
     assert_eq!(3, world.group("a").queued);
     world.accept(deregister("a", false, 2));
     assert_eq!(0, world.group("a").queued);
-    // It looked at the job as it was before.
+    // The evaluation looked at the job before it was stopped.
     world.accept(ended(&world, 1, EvalStatus::Blocked, 3));
     assert_eq!(0, world.group("a").queued);
     let before = world.group("a");

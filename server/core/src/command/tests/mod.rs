@@ -1,4 +1,4 @@
-//! Commands as the log has them: envelopes applied in batches over tables in memory.
+//! Commands as the log contains them: envelopes applied in batches to tables in memory.
 
 mod allocations;
 mod autopilot;
@@ -36,7 +36,7 @@ use super::{Applied, Command, LogPosition, Machine, Outcome, Proposal, envelope}
 use crate::state::hash::state_hash;
 use crate::state::{Corrupt, Id, MemoryTables, Reader, Table, Tx, key, read, reader::Visit};
 
-/// An id that a test tells apart by its number.
+/// Returns an id made from a number.
 fn id(number: u64) -> Id {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&number.to_be_bytes());
@@ -96,7 +96,7 @@ impl Reader for Counting<'_> {
     }
 }
 
-/// A server's tables with the machine over them.
+/// A server's tables and its state machine.
 struct World {
     tables: MemoryTables,
     machine: Machine,
@@ -133,19 +133,19 @@ impl World {
         self.batch(&[bytes]).remove(0).outcome
     }
 
-    /// Applies what must not be refused.
+    /// Applies a command that must not be refused.
     fn accept(&mut self, command: impl Into<Proposal>) -> Outcome {
         let answer = self.apply(command);
         assert!(!matches!(answer, Outcome::Refused(_)), "refused: {answer:?}");
         answer
     }
 
-    /// The answer of what must not be refused.
+    /// Applies a command that must not be refused, and returns its answer.
     fn answer<C: Command>(&mut self, command: C) -> C::Answer {
         self.accept(command).answer().expect("a command is answered with its own answer")
     }
 
-    /// Applies what must be refused without a trace, and hands out status and text.
+    /// Applies a command that must be refused without changing the state, and returns status and text.
     fn refused(&mut self, command: impl Into<Proposal>) -> (u32, String) {
         let before = self.state_rows();
         match self.apply(command) {
@@ -157,11 +157,11 @@ impl World {
         }
     }
 
-    /// All rows but those of the requests and of the cluster's time.
+    /// Returns all rows except the answered requests, the cluster's metadata and the hash chain.
     fn state_rows(&self) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
         let rows = self.tables.iter().filter(|(table, key, value)| match (table, *key) {
             (Table::Requests, _) | (Table::Meta, key::meta::CLUSTER | key::meta::CHAIN) => false,
-            // No row and a row of zeros say the same.
+            // A missing row is equivalent to a row of zeros.
             (Table::Meta, key::meta::INDEXES) => value.iter().any(|byte| *byte != 0),
             _ => true,
         });
@@ -220,7 +220,7 @@ impl World {
         read::indexes(&self.tables).unwrap().get(table)
     }
 
-    /// A placement of the job's present version.
+    /// Returns a placement of the job's current version.
     fn placement(&self, number: u64, job_id: &str, node: u64, cpu_mhz: i64) -> Allocation {
         let job = self.job(job_id);
         placement_of(number, &job, node, cpu_mhz)

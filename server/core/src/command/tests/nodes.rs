@@ -1,4 +1,4 @@
-//! Nodes register, go down and come back.
+//! Node registration and node status changes.
 
 use super::*;
 

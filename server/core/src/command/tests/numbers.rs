@@ -1,5 +1,5 @@
-//! The numbers of versions: none is given twice while something runs by it, and a dry run tells the one that
-//! the registration then gives.
+//! Version numbers: none is reused while an allocation runs by it, and a dry run predicts the number that the
+//! registration then assigns.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::command::version_of_submission;
 use ordu_proto::state::JobSpec;
 
-/// What happens to a job; numbers are taken modulo what there is.
+/// A random change to a job; numbers are taken modulo the number of existing items.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Register { spec: u64 },
@@ -40,7 +40,7 @@ fn spec(number: u64) -> String {
     format!(r#"{{"ID":"a","Priority":{number},"TaskGroups":[{{"Name":"g"}}]}}"#)
 }
 
-/// The specification by which each allocation runs or ran.
+/// Returns the specification that each allocation uses.
 fn runs_by(world: &World) -> BTreeMap<Vec<u8>, Option<JobSpec>> {
     let allocs = read::allocs_of_job(&world.tables, "default", "a").unwrap();
     let spec_of = |alloc: &Allocation| {
@@ -80,7 +80,7 @@ proptest! {
                 Step::Mark { version, stable } => {
                     world.accept(stability("a", version_at(version), stable));
                 }
-                // It may be what the job is, which is refused.
+                // This may be the current version, in which case the revert is refused.
                 Step::Revert { version } => drop(world.apply(revert("a", version_at(version), None, place))),
                 Step::Stop => drop(world.accept(deregister("a", false, place))),
                 Step::Place => {
@@ -118,7 +118,7 @@ fn a_number_is_not_given_again_though_its_version_is_not_kept_any_more() {
     }
     assert!(read::job_version(&world.tables, "default", "a", 1).unwrap().is_none(), "it is not kept");
     let before = runs_by(&world);
-    // Unmarked, version 0 is the job, and the number after it is 1.
+    // Once unmarked, version 0 is the current one, and the next number is 1.
     world.accept(stability("a", 0, false));
     assert_eq!(0, world.job("a").version);
     world.accept(registered("a", &spec(20), 30));

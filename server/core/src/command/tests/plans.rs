@@ -1,4 +1,4 @@
-//! Plans: what fits takes effect, node by node, and what does not is named.
+//! Plans: the parts that fit take effect, node by node; refused nodes are named.
 
 use ordu_proto::command::{PlanApplied, PlanResult, PlanUpdate};
 

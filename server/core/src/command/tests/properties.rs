@@ -1,4 +1,4 @@
-//! What holds for every sequence of commands, however it is cut into batches.
+//! Invariants of every sequence of commands, however it is split into batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::scheduler::{Capacity, Usage, is_terminal};
 
-/// A command in few words; numbers are taken modulo what there is.
+/// A command in short form; numbers are taken modulo the number of existing items.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Register { job: u64, spec: u64 },
@@ -32,15 +32,15 @@ enum Step {
     Fenced,
 }
 
-/// What a plan does about deployments beside what it places.
+/// A plan's changes to deployments.
 #[derive(Clone, Copy, Debug)]
 enum Rollout {
     Nothing,
-    /// One begins, and another ends.
+    /// The plan begins one deployment and ends another.
     Begin {
         ended: u64,
     },
-    /// What is placed becomes part of one that there is.
+    /// The placements join an existing deployment.
     Join {
         deployment: u64,
     },
@@ -97,7 +97,7 @@ fn job_id(job: u64) -> String {
     format!("job-{job}")
 }
 
-/// The envelopes of a sequence. Ids come from the place in it, so most commands find something.
+/// Returns the envelopes of a sequence. Ids derive from the position in it, so most commands find existing rows.
 fn envelopes(steps: &[Step]) -> Vec<Vec<u8>> {
     let mut world = World::new();
     let mut written: Vec<Vec<u8>> = Vec::new();
@@ -148,7 +148,7 @@ fn command(world: &World, step: Step, place: u64) -> Proposal {
             children::periodic("parent-p", &serde_json::json!({"Enabled": true, "Spec": "* * * * *"})).into()
         }
         Step::Dispatch { token } => JobDispatch {
-            // Without one as often as with each of the others.
+            // An empty token is as likely as each of the other tokens.
             idempotency_token: if token == 0 { String::new() } else { token.to_string() },
             ..children::dispatch("parent-d", &[("must", "1")], b"x", 1_000 + place)
         }
@@ -258,7 +258,7 @@ fn decoded<M: Message + Default>(tables: &MemoryTables, table: Table) -> Vec<M> 
 
 type Seen = (Option<Capacity>, Option<(Usage, u32)>);
 
-/// What the view says of every node.
+/// Returns the view's state of every node.
 fn seen(world: &World) -> Vec<Seen> {
     let view = &world.machine.view;
     (100..100 + NODES)
@@ -298,7 +298,7 @@ fn check_recounts(world: &World) {
             [count(ClientStatus::Pending), count(ClientStatus::Running), count(ClientStatus::Lost)],
             [group.starting, group.running, group.lost],
         );
-        // These count how often it happened, and a node may correct what it said.
+        // These counters never decrease, and a node may correct a reported status.
         assert!(
             group.complete >= count(ClientStatus::Complete) && group.failed >= count(ClientStatus::Failed)
         );
@@ -307,7 +307,7 @@ fn check_recounts(world: &World) {
     for row in decoded::<Deployment>(&world.tables, Table::Deployments) {
         let group = &row.groups["g"];
         let members = allocs.iter().filter(|alloc| alloc.deployment_id == row.id).count() as i64;
-        // Members may have gone over to another one since.
+        // Members may have moved to another deployment since.
         assert!(group.placed_allocs >= members);
         assert_eq!(group.placed_allocs > 0, group.require_progress_by_ns > 0);
     }
@@ -363,7 +363,7 @@ fn check_rows(world: &World) {
             "a live specification"
         );
     }
-    // A specification is there for a version or for an allocation, and for nothing else.
+    // A specification is stored if and only if a version or an allocation uses it.
     let by_versions = versions.iter().map(|job| (job.id.clone(), job.create_index, job.version));
     let by_allocs =
         allocs.iter().map(|alloc| (alloc.job_id.clone(), alloc.job_create_index, alloc.job_version));
@@ -437,13 +437,13 @@ proptest! {
         world.accept(node_register(node(100, 100)));
         world.accept(registered("a", "{1}", 1));
         let valid = envelope(Some(id(9)), 0, 5, plans(vec![plan(vec![world.placement(50, "a", 100, 10)])])).encode_to_vec();
-        // As they are, and in the middle of an envelope that was one.
+        // Test the bytes alone and inserted into a valid envelope.
         let at = place.index(valid.len());
         let spliced = [&valid[..at], &bytes, &valid[at..]].concat();
         for bytes in [bytes, spliced] {
             let mut tx = Tx::new(&world.tables, read::indexes(&world.tables).unwrap());
             let at = LogPosition { term: 3, index: 99 };
-            // An answer or a fatal error: both are words.
+            // Both an answer and a fatal error are fine, and both must have a text.
             match world.machine.apply(&mut tx, at, bytes.into()) {
                 Ok(applied) => {
                     let read = Outcome::decode(applied.outcome.encode_to_vec());

@@ -26,7 +26,7 @@ impl Stage {
         Stage { world, drawn: 1_000 }
     }
 
-    /// Registers the job, and has its evaluation decided and applied.
+    /// Registers the job, then schedules its evaluation and applies the decision.
     fn register(&mut self, job: &Value, eval: u64) -> Decision {
         let body = json!({ "Job": job }).to_string();
         let mut request = decode_register(body.as_bytes()).unwrap();
@@ -86,7 +86,7 @@ impl Stage {
         rows
     }
 
-    /// The latest deployment as clients see it, its indexes and times by their kind.
+    /// Returns the latest deployment as clients see it, with placeholders for id, indexes and times.
     fn shown(&self, job_id: &str) -> Value {
         let row = read::latest_deployment(&self.world.tables, "default", job_id).unwrap().unwrap();
         let mut document = serde_json::to_value(DeploymentDocument::of(&row)).unwrap();
@@ -103,7 +103,7 @@ impl Stage {
         document
     }
 
-    /// By evaluation, the position of the deployment that it names.
+    /// Returns the position of the deployment that each evaluation names.
     fn named(&self, job_id: &str) -> BTreeMap<Id, Option<usize>> {
         let deployments = self.deployments(job_id);
         let evals = read::evals_of_job(&self.world.tables, "default", job_id).unwrap();

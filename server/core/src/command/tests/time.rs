@@ -1,4 +1,4 @@
-//! The time of entries: the leader's stamp, and what an operator's reset mends.
+//! The time of entries: the leader's stamp, and the reset of a wrong time by an operator.
 
 use ordu_proto::command::{TimeReset, TimeWasReset};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::state::rows::{Evals, PeriodicLaunches};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
-/// When the clocks are right again.
+/// The correct time.
 const NOW: i64 = 1_700_000_000 * SECOND;
 
 #[test]
@@ -47,7 +47,7 @@ fn no_stamp_is_too_large_for_what_is_reckoned_with_it() {
 }
 
 impl World {
-    /// The clock says `now_ns` when the operator has the time reset.
+    /// Resets the time while the clock says `now_ns`.
     fn reset(&mut self, now_ns: i64) -> TimeWasReset {
         self.time_ns = now_ns - 1_000;
         let command = TimeReset { time_ns: now_ns + SECOND, tolerance_ns: 2 * SECOND, after: vec![] };
@@ -72,7 +72,7 @@ fn a_reset_lets_time_and_launches_go_on_from_now_and_changes_no_job() {
     world.accept(periodic("rare", &json!({"Enabled": true, "Spec": "0 0 1 1 *", "SpecType": "cron"})));
     world.time_ns = NOW + HOUR;
     assert_eq!(format!("p/periodic-{}", (NOW + HOUR) / SECOND), world.launched_child(NOW + HOUR, 1));
-    // The clocks are right again, and nothing is launched.
+    // The clocks are correct again; without a reset nothing is launched.
     world.time_ns = NOW;
     assert_eq!("", world.launched_child(NOW + 40 * SECOND, 2));
     let (job, other, rare) = (world.job("p"), world.launch_ns("rare"), world.job("rare"));
@@ -91,8 +91,8 @@ fn a_reset_lets_time_and_launches_go_on_from_now_and_changes_no_job() {
     assert_eq!((job, other, rare), (world.job("p"), world.launch_ns("rare"), world.job("rare")));
     world.reload();
     assert_eq!(NOW, world.machine.cluster().time_ns);
-    // What lies before is not launched again, what lies after is: also what the wrong clock has launched
-    // before.
+    // Launches due before the reset are not repeated. Later ones are launched, even if the
+    // wrong clock has already launched them.
     assert_eq!("", world.launched_child(NOW - 20 * SECOND, 3));
     assert_eq!(format!("p/periodic-{}", NOW / SECOND + 40), world.launched_child(NOW + 40 * SECOND, 4));
     let again = world.launched_child(NOW + HOUR, 5);
@@ -167,7 +167,7 @@ fn a_reset_that_reads_more_than_one_entry_may_goes_on_in_further_ones() {
         }
         after = reset.after;
     }
-    // The launch is a row as well.
+    // The launch record counts as a row, too.
     assert_eq!(vec![(1, ENTRY_ROWS_READ_MAX - 1), (0, ENTRY_ROWS_READ_MAX), (0, 11)], moved);
     let still_waits = (1..=EVALS).filter(|number| world.eval(*number as u64).wait_until_ns != 0);
     assert_eq!(0, still_waits.count());

@@ -1,4 +1,4 @@
-//! Rows that cannot be decoded: whoever needs one is refused, everything else goes on.
+//! Undecodable rows: commands that need one are refused, everything else continues.
 
 use ordu_proto::command::{JobEvaluate, PlanApplied, PlanResult, SummariesReconcile};
 use ordu_proto::state::{Deployment, JobSpec};
@@ -8,10 +8,10 @@ use super::versions::{revert, stability};
 use super::*;
 use crate::command::UNREADABLE_STATUS;
 
-/// No message begins with this byte.
+/// No protobuf message begins with this byte.
 const GARBAGE: &[u8] = &[0xff; 7];
 
-/// Tables whose rows are keys alone: what can be wrong with one is its key.
+/// Tables whose rows have only a key: just the key can be malformed.
 const BARE: [Table; 4] =
     [Table::EvalsByJob, Table::AllocsByJob, Table::AllocsByEval, Table::DeploymentsByJob];
 
@@ -35,14 +35,14 @@ impl World {
         self.reload();
     }
 
-    /// Applies what must be refused for a row that cannot be decoded.
+    /// Applies a command that must be refused because of an undecodable row.
     fn unreadable(&mut self, command: impl Into<Proposal>) -> String {
         let (status, text) = self.refused(command);
         assert_eq!(UNREADABLE_STATUS, status, "{text}");
         text
     }
 
-    /// A job of which nothing was there before goes its whole way.
+    /// Takes a new job through its whole life.
     fn run_another_job(&mut self) {
         self.accept(node_register(node(109, 1_000)));
         self.accept(registered("other", &spec("other", 0), 901));
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-/// Jobs, versions, children, evaluations, allocations, deployments and nodes; something in every table.
+/// Returns a world with rows in every table: jobs, versions, children, evaluations, allocations, deployments and nodes.
 fn populated() -> World {
     let mut world = World::new();
     for number in [100, 101] {
@@ -98,7 +98,7 @@ fn populated() -> World {
     world
 }
 
-/// One command of each kind, about what is there.
+/// Returns commands of all kinds that concern existing rows.
 fn commands(world: &World) -> Vec<Proposal> {
     let update = |number| report(number, ClientStatus::Running).updates;
     let row = |table, number| {
@@ -147,7 +147,7 @@ fn whichever_row_cannot_be_decoded_the_machine_loads_and_all_commands_go_on() {
         }
         world.run_another_job();
         for command in commands(&world) {
-            // Anything but words would be a panic or an end of the server.
+            // Anything but an answer or a refusal would be a panic or a stopped server.
             if let Outcome::Refused(refusal) = world.apply(command)
                 && refusal.status == UNREADABLE_STATUS
             {
@@ -208,7 +208,8 @@ fn what_would_run_by_a_specification_that_cannot_be_parsed_is_refused() {
     let at = key::job_spec("default", "a", row.create_index, row.version);
     world.spoil(Table::JobSpecs, at, &not_a_specification.encode_to_vec());
     world.unreadable(force_evaluation("a", 9));
-    // It is mended by registering it anew, and stopped and removed as it is.
+    // A job with an unreadable specification is repaired by registering it again, and can be
+    // stopped and purged as it is.
     world.accept(registered("a", &spec("a", 8), 9));
     world.accept(force_evaluation("a", 10));
     for job in ["d", "p"] {
@@ -284,7 +285,7 @@ fn a_plan_whose_rows_cannot_be_decoded_fails_alone_and_writes_nothing() {
         let applied = answer.answer::<PlanApplied>().unwrap();
         let [first, second] = applied.results.as_slice() else { panic!("{:?}", applied.results) };
         assert!(first.unreadable.contains(table.name()), "{table:?}: {first:?}");
-        // It neither takes room nor gives any.
+        // The unreadable plan neither takes nor frees capacity.
         assert_eq!(&PlanResult { placed: 1, ..PlanResult::default() }, second, "{table:?}");
         assert!(world.has_alloc(81) && !world.has_alloc(80), "{table:?}");
         let mut alone = populated();

@@ -1,4 +1,4 @@
-//! Versions of a job: going back to one, marking one as stable.
+//! Job versions: reverting to one, marking one as stable.
 
 use ordu_proto::command::{JobRegistered, JobRevert, JobStability, SummariesReconcile};
 
@@ -29,14 +29,14 @@ impl World {
     }
 }
 
-/// The specification that a test registers after all others.
+/// The specification that a test registers last.
 const NEW: u64 = 99;
 
 fn spec(number: u64) -> String {
     format!(r#"{{"ID":"a","Priority":{number}}}"#)
 }
 
-/// A job with the versions 0, 1 and 2, each of the specification of its number.
+/// Returns a job with versions 0, 1 and 2, each with the specification of its number.
 fn three_versions() -> World {
     let mut world = World::new();
     for version in 0..3 {
@@ -109,7 +109,7 @@ fn a_mark_on_an_older_version_makes_it_the_job_as_nomad_does() {
     let mut world = three_versions();
     world.accept(stability("a", 1, true));
     assert_eq!((1, &*spec(1)), (world.job("a").version, &*world.spec_text("a")));
-    // Nothing runs by version 2, so its number is given again.
+    // No allocation uses version 2, so its number is reused.
     world.accept(revert("a", 0, None, 9));
     assert_eq!((2, &*spec(0)), (world.job("a").version, &*world.spec_text("a")));
     assert_eq!(vec![(2, false), (1, true), (0, false)], world.versions("a"));
@@ -155,7 +155,7 @@ fn the_version_that_is_written_is_kept_though_its_number_is_the_lowest_but_one()
             world.accept(stability("a", 10, true));
         }
     }
-    // Twice, since a mark that is there already changes nothing.
+    // Unmark and mark again: marking a version that is marked already changes nothing.
     world.accept(stability("a", 10, false));
     world.accept(stability("a", 10, true));
     assert_eq!(10, world.job("a").version);
@@ -203,7 +203,7 @@ fn groups_keep_their_counts_where_the_registration_asks_for_it() {
     let stored: serde_json::Value = serde_json::from_str(&world.spec_text("a")).unwrap();
     let counts: Vec<_> = (0..2).map(|group| stored["TaskGroups"][group]["Count"].clone()).collect();
     assert_eq!(vec![serde_json::json!(7), serde_json::json!(2)], counts);
-    // Each of the two specifications is within the bound, and what is kept of both is not.
+    // Each of the two specifications is within the limit, but the result with the kept counts is not.
     let more = JobRegister {
         preserve_counts: true,
         ..register(job("a"), &spec(1, 99_999).replace("\"h\"", "\"i\""), Some(3))
@@ -220,7 +220,7 @@ fn the_groups_of_the_version_that_becomes_the_job_are_in_its_summary() {
         let mut world = World::new();
         world.accept(registered("a", &spec("first"), 1));
         world.accept(registered("a", &spec("second"), 2));
-        // Counted anew, it has the groups of the present version only.
+        // The recomputed summary has only the groups of the current version.
         world.accept(SummariesReconcile::default());
         assert!(!world.summary("a").unwrap().groups.contains_key("first"));
         world.accept(back);

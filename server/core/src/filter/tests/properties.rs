@@ -1,11 +1,11 @@
-//! Whatever the text and the row, there is an answer; and what holds of all rows.
+//! Properties that hold for all rows: any text and row give a result or an error.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
 
-/// Texts that come closer to expressions than chance does.
+/// Texts that resemble expressions more than random text does.
 fn near_expressions() -> impl Strategy<Value = String> {
     let pieces = [
         "Name",
@@ -98,7 +98,7 @@ proptest! {
     fn a_quoted_text_equals_itself_and_no_other(text in any::<String>(), other in any::<String>()) {
         let row = json!({"a": text});
         let quoted = format!("a == {text:?}");
-        // Rust writes some characters as `\u{…}`, which is no escape here.
+        // Rust writes some characters as `\u{…}`, which is not an escape in filters.
         prop_assume!(!quoted.contains("\\u{") && !quoted.contains("\\'"));
         prop_assert!(holds(&row, &quoted));
         prop_assert_eq!(text == other, holds(&json!({"a": other}), &quoted));
@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn what_is_read_of_a_row_is_enough(json in json(), text in near_expressions()) {
-        // The same expression over the whole row, which another part of it asks for.
+        // The same expression evaluated on the complete row, by an additional want of everything.
         if let Ok(filter) = Filter::parse(&text) {
             let mut whole = filter.clone();
             whole.wanted.add(&[]);

@@ -1,4 +1,4 @@
-//! What is no expression, and what does not fit a row.
+//! Expressions that are rejected, and expressions that do not fit a row.
 
 use expect_test::expect;
 

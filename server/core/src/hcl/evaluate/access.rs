@@ -1,4 +1,4 @@
-//! Ways into a value: `.name`, `[index]` and the splats `.*` and `[*]`.
+//! Access to parts of a value: `.name`, `[index]` and the splats `.*` and `[*]`.
 
 use hcl::edit::Span;
 use hcl::edit::expr::{Expression, Traversal, TraversalOperator};
@@ -10,13 +10,13 @@ use super::budget::Budget;
 use super::scope::{Evaluator, Local, unknown};
 use super::{Fault, Outcome, values};
 
-/// One step into a value.
+/// One step of an access path.
 enum Step {
     Name(String),
     Index(ValueKind),
-    /// `.*`: only the names that follow are looked up in each item.
+    /// `.*`: only the names directly after it are looked up in each item.
     Names,
-    /// `[*]`: all that follows is looked up in each item.
+    /// `[*]`: all further steps are looked up in each item.
     Everything,
 }
 
@@ -47,7 +47,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Goes on from a name, without a copy of all that it stands for.
+    /// Walks the steps from a named value, without copying the whole value.
     fn by_name(&mut self, name: &str, steps: &[Step], written: &str) -> Outcome {
         if let Some((_, value)) = self.frames.iter().rev().find(|(known, _)| known == name) {
             return walk(&value.kind, steps, &mut self.budget);
@@ -105,8 +105,8 @@ fn walk(start: &ValueKind, steps: &[Step], budget: &mut Budget) -> Outcome {
     Ok(value.clone())
 }
 
-/// Takes steps into each item of a list, and further ones into the list that comes of it. What is no
-/// list is taken for a list of one, and null for an empty one.
+/// Walks `of_items` in each item of a list, then `of_list` in the resulting list. A value that is not a list counts as
+/// a list of one item, null as an empty list.
 fn each(value: &ValueKind, of_items: &[Step], of_list: &[Step], budget: &mut Budget) -> Outcome {
     let position = crate::hcl::tree::Position { line: 1, column: 1 };
     let mut walked = Vec::new();

@@ -1,4 +1,4 @@
-//! What evaluating one document may cost.
+//! Limits the work of evaluating one document.
 
 use crate::hcl::tree::ValueKind;
 use crate::hcl::{
@@ -7,13 +7,13 @@ use crate::hcl::{
 
 use super::Fault;
 
-/// Names that are looked through for one that is near a wrong one.
+/// Names compared with an unknown name to suggest a similar one.
 const HINT_NAMES_MAX: usize = 200;
-/// Steps for that.
+/// Steps charged for such a suggestion.
 const HINT_STEPS: usize = 1000;
 
-/// The steps and bytes that are left. Once one of them is spent, nothing more can be done, so that an
-/// expression that tries another way ends too.
+/// Remaining steps and bytes. Once one of them is exhausted every further operation fails, so an expression cannot
+/// continue by trying an alternative.
 pub(in crate::hcl) struct Budget {
     steps_left: usize,
     bytes_left: usize,
@@ -24,7 +24,7 @@ impl Budget {
         Budget { steps_left: HCL_EVALUATION_STEPS_MAX, bytes_left: HCL_EVALUATION_BYTES_MAX }
     }
 
-    /// Takes steps: one for every expression that is evaluated and every value that is made.
+    /// Charges steps: one for each expression evaluated and each value made.
     pub(in crate::hcl) fn steps(&mut self, steps: usize) -> Result<(), Fault> {
         match self.steps_left.checked_sub(steps) {
             Some(left) => {
@@ -39,8 +39,8 @@ impl Budget {
         }
     }
 
-    /// The known name that a wrong one most likely stands for, as the end of a sentence. Looking for it takes
-    /// more than most expressions do, and an expression may try wrong names again and again.
+    /// Suggests the known name most similar to an unknown one, as the end of an error text. Charged separately, because
+    /// the search costs more than most expressions and an expression may try unknown names repeatedly.
     pub(super) fn hint<'n>(
         &mut self,
         wrong: &str,
@@ -54,7 +54,7 @@ impl Budget {
         })
     }
 
-    /// Takes bytes of text that is made.
+    /// Charges bytes of text that is made.
     pub(in crate::hcl) fn bytes(&mut self, bytes: usize) -> Result<(), Fault> {
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => {
@@ -72,13 +72,12 @@ impl Budget {
         }
     }
 
-    /// Takes what a copy of the value costs.
+    /// Charges the cost of a copy of the value.
     pub(in crate::hcl) fn copy(&mut self, value: &ValueKind) -> Result<(), Fault> {
         self.walk(value, 0, true)
     }
 
-    /// Looks through a value that was made: deeper than the bound it is refused, before anything that
-    /// walks through it is in danger.
+    /// Charges one traversal of a new value and rejects nesting beyond the limit, before recursive code traverses it.
     pub(in crate::hcl) fn check(&mut self, value: &ValueKind) -> Result<(), Fault> {
         self.walk(value, 0, false)
     }

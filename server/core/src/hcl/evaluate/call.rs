@@ -1,4 +1,4 @@
-//! Calls of functions.
+//! Function calls.
 
 use hcl::edit::Span;
 use hcl::edit::expr::{Expression, FuncCall};
@@ -12,7 +12,7 @@ use super::types::Type;
 use super::values::{self, Number};
 use super::{Evaluator, Fault, Outcome};
 
-/// A call on its way: the function's name, its arguments, and what it may cost.
+/// Function call with evaluated arguments.
 pub(super) struct Call<'b> {
     name: &'static str,
     arguments: Vec<ValueKind>,
@@ -50,7 +50,7 @@ impl Evaluator<'_> {
         self.checked(kind)
     }
 
-    /// `try(…)` yields the first of its arguments that can be evaluated, `can(…)` whether its one can.
+    /// `try(…)` returns the first argument that evaluates without error; `can(…)` whether its argument does.
     fn attempt(&mut self, name: &str, call: &FuncCall, source: &str) -> Outcome {
         if name == "can" {
             let [argument] = arguments::<1>(call, "can")?;
@@ -111,19 +111,19 @@ impl Call<'_> {
         self.arguments.len()
     }
 
-    /// The refusal of an argument.
+    /// Returns an error about the argument at `at`.
     pub(super) fn refuse<T>(&self, at: usize, sentence: &str) -> Result<T, Fault> {
         Err(format!("{} {sentence}", self.what(at)).into())
     }
 
-    /// The argument; null if there is none.
+    /// Takes the argument at `at`; null if absent.
     pub(super) fn take(&mut self, at: usize) -> ValueKind {
         self.arguments
             .get_mut(at)
             .map_or(ValueKind::Null, |argument| std::mem::replace(argument, ValueKind::Null))
     }
 
-    /// All the arguments.
+    /// Takes all arguments.
     pub(super) fn all(&mut self) -> Vec<ValueKind> {
         std::mem::take(&mut self.arguments)
     }
@@ -151,13 +151,13 @@ impl Call<'_> {
         values::to_object(self.take(at), &self.what(at))
     }
 
-    /// A list of texts.
+    /// Reads the argument at `at` as a list of strings.
     pub(super) fn texts(&mut self, at: usize) -> Result<Vec<String>, Fault> {
         let what = format!("every item of {}", self.what(at));
         self.list(at)?.iter().map(|item| values::to_text(&item.kind, &what)).collect()
     }
 
-    /// A text that is made, within what may be made.
+    /// Charges for a newly made text and returns it as a value.
     pub(super) fn made(&mut self, text: String) -> Outcome {
         self.budget.bytes(text.len())?;
         Ok(ValueKind::Text(text))

@@ -1,4 +1,4 @@
-//! `[for … in …: …]` and `{for … in …: … => …}`.
+//! `for` expressions: `[for … in …: …]` and `{for … in …: … => …}`.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl Evaluator<'_> {
         self.object_of(objects.into_iter().map(|(key, items)| (key, value(items))).collect())
     }
 
-    /// One item: its key, if keys are made, and its value; nothing if the condition leaves it out.
+    /// Evaluates one iteration to an optional key and a value. Returns `None` if the condition excludes the item.
     fn for_item(
         &mut self,
         expression: &ForExpr,
@@ -76,7 +76,7 @@ impl Evaluator<'_> {
         Ok(Some((key, self.expression(&expression.value_expr, source)?)))
     }
 
-    /// The keys and values of what a loop goes through.
+    /// Returns the keys and values over which a loop iterates.
     pub(in crate::hcl) fn pairs(
         &mut self,
         collection: ValueKind,

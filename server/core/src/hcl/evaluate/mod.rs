@@ -1,5 +1,5 @@
-//! Evaluates expressions: the maintained crate reads them, the walk over what it read is our own,
-//! because only so every step and every byte of it can be counted and bounded.
+//! Evaluates expressions. An external crate parses them; the evaluator is our own, so that every step and byte is
+//! counted and limited.
 
 mod access;
 mod budget;
@@ -24,12 +24,12 @@ use super::tree::{Member, Value, ValueKind};
 use super::{Error, HCL_EVALUATION_DEPTH_MAX, shortened};
 use std::collections::BTreeMap;
 
-/// What is wrong with an expression.
+/// Error in an expression.
 #[derive(Debug)]
 pub(in crate::hcl) enum Fault {
-    /// A sentence, and the byte of the expression that it is about.
+    /// A message, and the byte offset in the expression that it is about.
     Told { offset: Option<usize>, text: String },
-    /// Something with a place of its own: a local whose value cannot be had.
+    /// An error with its own position, such as that of a failed local.
     Placed(Error),
 }
 
@@ -46,7 +46,7 @@ impl From<&str> for Fault {
 }
 
 impl Fault {
-    /// What it says, without its place.
+    /// Returns the message without the position.
     pub(super) fn into_text(self) -> String {
         match self {
             Fault::Told { text, .. } => text,
@@ -54,7 +54,7 @@ impl Fault {
         }
     }
 
-    /// The same about a part of the expression, unless it names a smaller one.
+    /// Sets the offset to the start of `part`, unless a more exact one is set.
     fn within(self, part: &impl Span) -> Fault {
         match self {
             Fault::Told { offset: None, text } => {
@@ -68,10 +68,10 @@ impl Fault {
 type Outcome = Result<ValueKind, Fault>;
 
 impl Evaluator<'_> {
-    /// The value of a fragment of the document.
+    /// Evaluates a fragment of the document.
     pub(super) fn fragment(&mut self, fragment: &Fragment<'_>) -> Result<Value, Error> {
         let position = fragment.position();
-        // Reading costs time for every byte, and within loops it is done again and again.
+        // Charge for parsing: loops parse their fragments again in each iteration.
         self.budget.steps(fragment.text().len()).map_err(|fault| fragment.place(fault))?;
         let parsed = fragment.parse()?;
         let outer = std::mem::replace(&mut self.place, position);
@@ -86,7 +86,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The value of an expression that stands in the text `source`.
+    /// Evaluates an expression of the text `source`.
     fn expression(&mut self, expression: &Expression, source: &str) -> Outcome {
         self.budget.steps(1)?;
         self.deeper(|evaluator| {
@@ -94,7 +94,7 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Does something that may nest, one level deeper.
+    /// Runs `inner` one nesting level deeper.
     pub(super) fn deeper<T>(
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, Fault>,
@@ -167,25 +167,25 @@ impl Evaluator<'_> {
         self.expression(chosen, source)
     }
 
-    /// A value at the place of the expression that is evaluated.
+    /// Creates a value at the position of the current fragment.
     fn here(&self, kind: ValueKind) -> Value {
         Value { kind, position: self.place }
     }
 
-    /// An object with its members in order.
+    /// Creates an object with sorted members.
     fn object_of(&mut self, members: BTreeMap<String, ValueKind>) -> Outcome {
         let position = self.place;
         let member = |(key, kind)| Member { key, position, value: Value { kind, position } };
         self.checked(ValueKind::Object(members.into_iter().map(member).collect()))
     }
 
-    /// The value, unless it is nested deeper than a value may be.
+    /// Returns the value unless it is nested too deeply.
     fn checked(&mut self, kind: ValueKind) -> Outcome {
         self.budget.check(&kind)?;
         Ok(kind)
     }
 
-    /// The refusal of a name that stands for nothing.
+    /// Returns the error for an unknown name.
     fn unknown_name(name: &str) -> Fault {
         format!("`{}` is not a value; words stand in quotes", shortened(name)).into()
     }

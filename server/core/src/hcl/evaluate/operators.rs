@@ -23,7 +23,8 @@ impl Evaluator<'_> {
         }
     }
 
-    /// A chain of operators leans to the left: it is walked in a loop, however long it is.
+    /// Evaluates a chain of binary operators. The syntax tree of a chain is nested to the left; a loop walks it, so
+    /// that the length of the chain does not matter.
     pub(super) fn binary(&mut self, operation: &BinaryOp, source: &str) -> Outcome {
         let mut chain = vec![operation];
         let mut first = &operation.lhs_expr;

@@ -1,4 +1,4 @@
-//! What names stand for: variables and locals of the document, and the names that loops give.
+//! Scopes: the document's variables and locals, and the names bound by loops.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use super::{Fault, Outcome};
 /// Evaluates the expressions of one document.
 pub(in crate::hcl) struct Evaluator<'d> {
     pub(in crate::hcl) budget: Budget,
-    /// Variables that have their value.
+    /// Variables with their values.
     pub(super) variables: BTreeMap<String, Value>,
     pub(super) locals: BTreeMap<String, Local<'d>>,
-    /// What loops named, the innermost last.
+    /// Names bound by loops, innermost last.
     pub(super) frames: Vec<(String, Value)>,
     pub(super) depth: usize,
-    /// Where the fragment stands that is evaluated.
+    /// Position of the fragment being evaluated.
     pub(super) place: Position,
 }
 
-/// A local on its way: it gets its value when it is first asked for.
+/// A local, evaluated on first use.
 pub(super) enum Local<'d> {
     Written(&'d syntax::Value<'d>),
-    /// It is being evaluated: whoever asks for it now goes round in a circle.
+    /// Being evaluated; a reference to it now is circular.
     Begun,
     Known(Value),
 }
@@ -49,7 +49,7 @@ impl<'d> Evaluator<'d> {
         self.locals.insert(name.to_owned(), Local::Written(value));
     }
 
-    /// Evaluates a local unless it has its value.
+    /// Evaluates a local unless it has been evaluated already.
     pub(in crate::hcl) fn ensure_local(&mut self, name: &str) -> Result<(), Fault> {
         let written = match self.locals.get_mut(name) {
             None => return Err(unknown("local", name, self.locals.keys(), &mut self.budget)),
@@ -62,7 +62,7 @@ impl<'d> Evaluator<'d> {
                 Local::Begun | Local::Known(_) => return Ok(()),
             },
         };
-        // A local does not see the loops around the place that asks for it.
+        // The loops around a reference to a local are not in the local's scope.
         let frames = std::mem::take(&mut self.frames);
         let value = self.deeper(|evaluator| evaluator.value(written).map_err(Fault::Placed));
         self.frames = frames;
@@ -77,12 +77,12 @@ impl<'d> Evaluator<'d> {
         outcome
     }
 
-    /// Whether a loop or the document gives the name a meaning.
+    /// Whether the name is `var`, `local` or bound by a loop.
     pub(super) fn knows(&self, name: &str) -> bool {
         matches!(name, "var" | "local") || self.frames.iter().any(|(known, _)| known == name)
     }
 
-    /// What a name alone stands for.
+    /// Returns the value of a bare name.
     pub(super) fn variable(&mut self, name: &str) -> Outcome {
         if let Some((_, value)) = self.frames.iter().rev().find(|(known, _)| known == name) {
             self.budget.copy(&value.kind)?;
@@ -102,7 +102,7 @@ impl<'d> Evaluator<'d> {
         }
     }
 
-    /// Does something in which a loop's names stand for a key and a value.
+    /// Runs `inner` with a loop's names bound to a key and a value.
     pub(super) fn with_frame<T>(
         &mut self,
         key_name: Option<&str>,
@@ -121,7 +121,7 @@ impl<'d> Evaluator<'d> {
         outcome
     }
 
-    /// Does something in which a name stands for a value.
+    /// Runs `inner` with a name bound to a value.
     pub(in crate::hcl) fn with_name<T>(
         &mut self,
         name: &str,
@@ -135,7 +135,7 @@ impl<'d> Evaluator<'d> {
     }
 }
 
-/// The refusal of a variable or local that the document does not have.
+/// Returns the error for an undeclared variable or local.
 pub(super) fn unknown<'n>(
     root: &str,
     name: &str,

@@ -1,4 +1,4 @@
-//! Texts with `${…}` and `%{…}` in them.
+//! Templates: strings with `${…}` and `%{…}`.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::hcl::{Error, escape, shortened};
 use super::{Evaluator, Fault, Outcome, values};
 
 impl Evaluator<'_> {
-    /// The value of a text in pieces. A `${…}` that is all of the text yields its value as it is.
+    /// Evaluates a template in pieces. A template that is a single `${…}` keeps the type of its value.
     pub(in crate::hcl) fn pieces(&mut self, pieces: &[Piece<'_>]) -> Result<ValueKind, Error> {
         let mut text = String::new();
         for piece in pieces {
@@ -42,7 +42,7 @@ impl Evaluator<'_> {
         Ok(ValueKind::Text(text))
     }
 
-    /// Whether a `${…}` is to stay as it stands, for the node that runs the task.
+    /// Whether a `${…}` must stay unevaluated because only the node that runs the task can resolve it.
     fn only_the_node_knows(&self, written: &str) -> bool {
         is_runtime_reference(written) && !self.knows(root(written))
     }
@@ -120,7 +120,7 @@ impl Evaluator<'_> {
         self.push(&text, out)
     }
 
-    /// The `${…}` as it stands, if only the node can resolve it.
+    /// Returns the `${…}` as written if only the node can resolve it.
     fn as_written(&self, interpolation: &Interpolation, source: &str) -> Option<String> {
         let written = source.get(interpolation.expr.span()?)?.trim();
         self.only_the_node_knows(written).then(|| format!("${{{written}}}"))
@@ -173,19 +173,19 @@ impl Evaluator<'_> {
     }
 }
 
-/// What stands around a template.
+/// Context of a template.
 #[derive(Debug, Clone, Copy, Default)]
 struct Around {
-    /// Quotes, within which there are escapes.
+    /// Inside quotes, where escapes are resolved.
     quoted: bool,
-    /// The mark before it strips the blanks that it begins with.
+    /// A strip marker before the template removes its leading blanks.
     strips_first: bool,
-    /// The mark behind it strips the blanks that it ends with.
+    /// A strip marker behind the template removes its trailing blanks.
     strips_last: bool,
 }
 
 impl Around {
-    /// What stands around a template between two marks.
+    /// Returns the context of a template between two markers.
     fn within(self, first: Strip, last: Strip) -> Around {
         Around { strips_first: first.strip_end(), strips_last: last.strip_start(), ..self }
     }
@@ -196,7 +196,7 @@ struct Strips {
     end: bool,
 }
 
-/// Whether an element has the blanks before and behind it stripped.
+/// Returns whether an element strips the blanks before and behind it.
 fn strips(element: &Element) -> Strips {
     let (first, last) = match element {
         Element::Literal(_) => (Strip::None, Strip::None),
@@ -209,7 +209,7 @@ fn strips(element: &Element) -> Strips {
     Strips { start: first.strip_start(), end: last.strip_end() }
 }
 
-/// The text with its escapes resolved, which the parser of expressions leaves as they are.
+/// Resolves escapes, which the expression parser leaves in place.
 fn unescaped(text: &str) -> Result<Cow<'_, str>, Fault> {
     if !text.contains('\\') {
         return Ok(Cow::Borrowed(text));
@@ -225,7 +225,7 @@ fn unescaped(text: &str) -> Result<Cow<'_, str>, Fault> {
     Ok(Cow::Owned(plain))
 }
 
-/// Strips the blanks up to the end of the first line.
+/// Strips leading blanks, up to and including the first line break.
 fn without_start(text: &str) -> &str {
     match text.split_once('\n') {
         Some((line, rest)) if line.trim().is_empty() => rest,
@@ -233,7 +233,7 @@ fn without_start(text: &str) -> &str {
     }
 }
 
-/// Strips the blanks of the last line, which its own end may close.
+/// Strips the trailing blanks of the last line, including its line break.
 fn without_end(text: &str) -> &str {
     let line_start = text.strip_suffix('\n').unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
     let (before, line) = text.split_at(line_start);
@@ -244,14 +244,13 @@ fn interpolated(value: &Value, written: &str) -> Result<String, Fault> {
     values::to_text(&value.kind, &format!("the value of `{}` within a text", shortened(written)))
 }
 
-/// The first word of a path.
+/// Returns the first word of a path.
 fn root(written: &str) -> &str {
     written.split(['.', '[']).next().unwrap_or_default()
 }
 
-/// Whether it is a path to something that only the node knows that will run the task, unless a loop gives
-/// its first word a meaning: `node.datacenter`, `attr.cpu.arch`, `env["HOME"]`, `NOMAD_PORT_db`. `var`
-/// and `local` name things of the document.
+/// Whether `written` is a path that only the node which runs the task can resolve: `node.datacenter`, `attr.cpu.arch`,
+/// `env["HOME"]`, `NOMAD_PORT_db`. `var` and `local` refer to the document. The caller checks for names bound by loops.
 pub(in crate::hcl) fn is_runtime_reference(written: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let root = root(written);

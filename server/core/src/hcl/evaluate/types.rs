@@ -1,4 +1,4 @@
-//! Types that the author of a variable may ask for, and how values are turned into them.
+//! Type constraints of variables, and conversion of values to them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(in crate::hcl) enum Type {
     Number,
     Flag,
     List(Box<Type>),
-    /// Like a list, each value once and in order.
+    /// A sorted list without duplicates.
     Set(Box<Type>),
     Map(Box<Type>),
     Object(Vec<Attribute>),
@@ -33,12 +33,12 @@ pub(in crate::hcl) struct Attribute {
 }
 
 impl Type {
-    /// Reads `string`, `list(string)`, `object({ a = number })` and the like.
+    /// Parses `string`, `list(string)`, `object({ a = number })` and the like.
     pub(in crate::hcl) fn read(expression: &Expression) -> Result<Type, Fault> {
         match expression {
             Expression::Parenthesis(inner) => Type::read(inner.inner()),
             Expression::Variable(name) => Type::named(name.as_str()),
-            // An older way to write it.
+            // Older syntax for types.
             Expression::String(name) => Type::named(name.as_str()),
             Expression::FuncCall(call) => Type::of_call(call),
             _ => Err(Type::unknown("this")),
@@ -97,7 +97,7 @@ impl Type {
         }
     }
 
-    /// `name = type`, `name = optional(type)`
+    /// Parses an attribute type: `type` or `optional(type)`.
     fn attribute(name: &str, written: &Expression) -> Result<Attribute, Fault> {
         let name = name.to_owned();
         if let Expression::FuncCall(call) = written
@@ -111,12 +111,12 @@ impl Type {
         Ok(Attribute { name, kind: Type::read(written)?, optional: false })
     }
 
-    /// Whether a text that is given for it is its value as it stands.
+    /// Whether a text given for this type is taken literally rather than parsed as an expression.
     pub(in crate::hcl) fn is_text_as_it_stands(&self) -> bool {
         matches!(self, Type::Any | Type::Text | Type::Number | Type::Flag)
     }
 
-    /// The nearest type of a value.
+    /// Returns the type constraint closest to a value.
     pub(in crate::hcl) fn of(value: &Value) -> Type {
         match &value.kind {
             ValueKind::Null => Type::Any,
@@ -128,7 +128,7 @@ impl Type {
         }
     }
 
-    /// Turns a value into this type. Null is of every type.
+    /// Converts a value to this type. Null belongs to every type.
     pub(in crate::hcl) fn convert(&self, value: Value) -> Result<Value, Fault> {
         let Value { kind, position } = value;
         if kind == ValueKind::Null {
@@ -172,7 +172,7 @@ fn items<'t>(kind: ValueKind, of: impl Fn(usize) -> &'t Type) -> Result<Vec<Valu
     list.into_iter().enumerate().map(convert).collect()
 }
 
-/// The values in order, each once.
+/// Sorts the values by their identity and removes duplicates.
 pub(super) fn once_each(items: Vec<Value>) -> Vec<Value> {
     let known: BTreeMap<String, Value> =
         items.into_iter().map(|item| (values::identity(&item.kind), item)).collect();
@@ -188,7 +188,7 @@ fn convert_member(member: &mut Member, of: &Type) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The wanted attributes; others are left out, as HCL2 does.
+/// Returns the declared attributes; others are dropped, as in HCL2.
 fn object(
     kind: ValueKind,
     attributes: &[Attribute],

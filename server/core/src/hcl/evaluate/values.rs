@@ -1,5 +1,5 @@
-//! Values as operators and functions take them: HCL2 turns texts into numbers and back where one of
-//! them is wanted, and knows one kind of number.
+//! Conversion and comparison of values. HCL2 converts strings and numbers to each other where needed, and has a single
+//! type of number.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,14 +9,14 @@ use crate::hcl::tree::{Member, Value, ValueKind};
 
 use super::{Fault, Outcome};
 
-/// A number of either kind.
+/// Number, stored as an integer or a float.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Integer(i64),
     Float(f64),
 }
 
-/// Whole numbers up to here are exact as floats.
+/// Integers up to this magnitude are exact as floats.
 const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
 impl Number {
@@ -35,7 +35,7 @@ impl Number {
     }
 }
 
-/// The number as a value; a whole one as an integer.
+/// Converts a number to a value; a whole number becomes an integer.
 pub(super) fn from_float(number: f64) -> Outcome {
     if !number.is_finite() {
         return Err("the result is beyond what a number can be".into());
@@ -54,7 +54,7 @@ pub(super) fn from_number(number: &hcl::Number) -> Outcome {
     }
 }
 
-/// What a value is, for an error.
+/// Describes a value in an error.
 pub(super) fn describe(value: &ValueKind) -> String {
     match value {
         ValueKind::Null => "null".to_owned(),
@@ -90,14 +90,14 @@ pub(super) fn to_flag(value: &ValueKind, what: &str) -> Result<bool, Fault> {
     }
 }
 
-/// A number, also as the text of one.
+/// Returns the value as a number; strings that contain a number are converted.
 pub(super) fn as_number(value: &ValueKind) -> Option<Number> {
     match value {
         ValueKind::Integer(number) => Some(Number::Integer(*number)),
         ValueKind::Float(number) => Some(Number::Float(*number)),
         ValueKind::Text(text) => match text.parse::<i64>() {
             Ok(number) => Some(Number::Integer(number)),
-            // Rust's reader would take "inf" and "nan" too.
+            // Require a leading digit or minus sign: Rust's parser would accept "inf" and "nan" too.
             Err(_) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::Float)
             }
@@ -135,7 +135,7 @@ pub(super) fn to_object(value: ValueKind, what: &str) -> Result<Vec<Member>, Fau
     }
 }
 
-/// Whether two values are equal. A number is equal to a number only, never to its text.
+/// Whether two values are equal. A number never equals a string.
 pub(super) fn equal(one: &ValueKind, two: &ValueKind) -> bool {
     match (one, two) {
         (ValueKind::Integer(one), ValueKind::Float(two))
@@ -159,10 +159,10 @@ pub(super) fn equal(one: &ValueKind, two: &ValueKind) -> bool {
     }
 }
 
-/// A text that is the same for equal values only.
+/// Returns a key that two values share only if they are equal.
 pub(super) fn identity(value: &ValueKind) -> String {
     match value {
-        // A float is never whole, but for those too great to be exact.
+        // Whole numbers are stored as integers, except those too large to be exact.
         ValueKind::Float(number) => format!("{number:e}"),
         ValueKind::List(items) => {
             let items: Vec<String> = items.iter().map(|item| identity(&item.kind)).collect();
@@ -177,14 +177,13 @@ pub(super) fn identity(value: &ValueKind) -> String {
     }
 }
 
-/// The member of this name. Objects that are evaluated have their members in order.
+/// Looks up a member. Objects have sorted members once they are evaluated.
 pub(super) fn member<'v>(members: &'v [Member], name: &str) -> Option<&'v Value> {
     let at = members.binary_search_by(|member| member.key.as_str().cmp(name)).ok()?;
     Some(&members[at].value)
 }
 
-/// Brings the members of all objects in a value into order, once each: of members with one name the last
-/// one counts.
+/// Sorts the members of all objects in a value and removes duplicate names; the last member of a name wins.
 pub(in crate::hcl) fn normalise(value: &mut Value) {
     match &mut value.kind {
         ValueKind::List(items) => items.iter_mut().for_each(normalise),

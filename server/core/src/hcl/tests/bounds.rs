@@ -1,4 +1,4 @@
-//! Documents that mean no good: each is answered soon, and none endangers the process.
+//! Hostile documents: each gets a quick answer, and none endangers the process.
 
 use super::super::{
     Dialect, HCL_BYTES_MAX, HCL_DEPTH_MAX, HCL_EVALUATION_DEPTH_MAX, HCL_VALUE_DEPTH_MAX, parse,
@@ -119,7 +119,7 @@ fn nesting_is_refused_before_the_stack_is_in_danger() {
     ] {
         assert!(evaluated(&text).is_err(), "{text:.40} was taken");
     }
-    // A chain of operators is no nesting.
+    // A chain of operators does not count as nesting.
     assert!(evaluated(&format!("1{}", " + 1".repeat(100))).is_ok());
 }
 
@@ -154,7 +154,7 @@ fn locals_that_ask_for_each_other_are_followed_to_a_bound() {
 
 #[test]
 fn the_deepest_that_is_taken_fits_the_stack_of_a_thread() {
-    // Half of what a thread has where nothing else is said, for whoever calls this is on the stack too.
+    // Half of the default stack of a thread, to leave room for the frames of callers.
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     let read = thread.spawn(|| {
         let nested = |depth: usize| {

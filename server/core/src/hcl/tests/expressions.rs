@@ -1,4 +1,4 @@
-//! Values and what is made of them.
+//! Expressions and their values.
 
 use super::{assert_refused, assert_values, value_of};
 use crate::hcl::Dialect;

@@ -1,4 +1,4 @@
-//! What is wrong with a document is told with its line and column.
+//! Errors in documents, with their line and column.
 
 use super::super::{Dialect, Variables, parse, parse_with};
 use super::shown;

@@ -1,4 +1,4 @@
-//! Every function, with what it yields and what it refuses.
+//! Results and errors of every function.
 
 use super::{assert_refused, assert_values};
 use serde_json::json;

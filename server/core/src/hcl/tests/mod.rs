@@ -1,4 +1,4 @@
-//! The reader against documents good and hostile.
+//! Tests of the parser on valid and hostile documents.
 
 mod bounds;
 mod documents;
@@ -10,7 +10,7 @@ mod properties;
 use super::{Body, Dialect, Entry, Error, Value, ValueKind, Variables, parse, parse_with};
 use serde_json::{Value as Json, json};
 
-/// A body as JSON: attributes under their key, blocks as [kind, labels…, body].
+/// Converts a body to JSON: attributes under their key, blocks as [kind, labels…, body].
 fn shown(body: &Body) -> Json {
     let show = |entry: &Entry| match entry {
         Entry::Attribute(attribute) => json!({ attribute.key.as_str(): attribute.value.to_json() }),
@@ -32,19 +32,19 @@ fn value_of(text: &str, dialect: Dialect) -> Result<Value, Error> {
     }
 }
 
-/// The value of an expression of a jobspec as JSON, or the fault's text.
+/// Evaluates a jobspec expression to JSON, or to the text of the error.
 fn evaluated(text: &str) -> Result<Json, String> {
     value_of(text, Dialect::Jobspec).map(|value| value.to_json()).map_err(|error| error.to_string())
 }
 
-/// Each expression has its value.
+/// Asserts the value of each expression.
 fn assert_values(cases: &[(&str, Json)]) {
     for (text, wanted) in cases {
         assert_eq!(evaluated(text).as_ref(), Ok(wanted), "{text}");
     }
 }
 
-/// Each expression is refused with a text that holds the words.
+/// Asserts that each expression is rejected with an error that contains the given text.
 fn assert_refused(cases: &[(&str, &str)]) {
     for (text, wanted) in cases {
         match evaluated(text) {

@@ -1,9 +1,9 @@
-//! What holds for every text.
+//! Properties that hold for every text.
 
 use super::super::{Dialect, parse, parse_hcl1};
 use proptest::prelude::*;
 
-/// Words that a document is made of, so that some of what is made is nearly right.
+/// Words of documents, so that some generated texts are nearly valid.
 fn word() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(vec![
         "a",

@@ -1,4 +1,4 @@
-//! Bodies that set something going for a job that is there: a dispatch, an evaluation.
+//! Bodies of requests that dispatch or evaluate an existing job.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use serde::Deserialize;
 
 use super::{BodyError, check_same, read, read_bytes};
 
-/// Launch a child of a parameterized job.
+/// Request to launch a child of a parameterized job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DispatchRequest {
-    /// What the child finds in its file.
+    /// Payload for the child, decoded.
     pub payload: Vec<u8>,
-    /// Meta of the child.
+    /// Metadata of the child.
     pub meta: BTreeMap<String, String>,
-    /// The shape of the child's ID behind `dispatch-`; empty for the usual one.
+    /// Template of the child's ID after `dispatch-`; empty for the default.
     pub id_prefix_template: String,
-    /// Dispatches with the same token launch one child; empty for none.
+    /// Dispatches with equal tokens launch a single child; empty for no deduplication.
     pub idempotency_token: String,
-    /// The region that the request is for; empty for this one.
+    /// Target region; empty for the local region.
     pub region: String,
-    /// The namespace that the body names.
+    /// Namespace in the body.
     pub namespace: String,
 }
 
-/// Evaluate a job anew.
+/// Request to create an evaluation of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvaluateRequest {
-    /// Replace failed allocations now, whatever their policies say.
+    /// Reschedules failed allocations immediately, whatever their policies.
     pub force_reschedule: bool,
-    /// The region that the request is for; empty for this one.
+    /// Target region; empty for the local region.
     pub region: String,
-    /// The namespace that the body names.
+    /// Namespace in the body.
     pub namespace: String,
 }
 
-/// The body of a dispatch; the payload is base64.
+/// Body of a dispatch; the payload is base64.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobDispatchRequest {
@@ -49,7 +49,7 @@ pub struct JobDispatchRequest {
     namespace: String,
 }
 
-/// The body of a request to evaluate a job anew.
+/// Body of a request to evaluate a job.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobEvaluateRequest {
@@ -66,7 +66,7 @@ struct EvalOptions {
     force_reschedule: bool,
 }
 
-/// Reads the body of a dispatch of the job `id`, which it need not name.
+/// Decodes the dispatch of the job `id`. The body may omit the job's ID.
 pub fn decode_dispatch(id: &str, body: &[u8]) -> Result<DispatchRequest, BodyError> {
     let it: JobDispatchRequest = read(body)?;
     let payload = read_bytes(&it.payload)?;
@@ -83,7 +83,7 @@ pub fn decode_dispatch(id: &str, body: &[u8]) -> Result<DispatchRequest, BodyErr
     })
 }
 
-/// Reads the body of an evaluation of the job `id`: it may be left out, but not be wrong.
+/// Decodes the request to evaluate the job `id`. The body may be empty, but if present it must name the job.
 pub fn decode_evaluate(id: &str, body: &[u8]) -> Result<EvaluateRequest, BodyError> {
     if body.trim_ascii().is_empty() {
         return Ok(EvaluateRequest::default());

@@ -1,5 +1,5 @@
-//! What the bodies of requests about jobs say, or why they say nothing: read with the tolerance that
-//! clients are used to, refused in the words that clients match.
+//! Decodes the bodies of job requests, as tolerantly as Nomad does, and rejects invalid ones with the error texts that
+//! clients match.
 
 mod launch;
 mod register;
@@ -23,12 +23,12 @@ pub use versions::{
 
 use super::decode;
 
-/// Why a body is refused.
+/// Why a body is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyError {
-    /// The status of the answer.
+    /// HTTP status of the answer.
     pub status: u16,
-    /// The text of the answer.
+    /// Text of the answer.
     pub text: String,
 }
 
@@ -59,12 +59,12 @@ fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, BodyError> {
     decode::from_slice(body).map_err(BodyError::bad_request)
 }
 
-/// The bytes that a body carries as base64.
+/// Decodes base64.
 fn read_bytes(text: &str) -> Result<Vec<u8>, BodyError> {
     decode::decode_base64(text).map_err(BodyError::bad_request)
 }
 
-/// A job that a body names has to be the one of the path.
+/// Checks that the job named in the body is that of the path.
 fn check_same(named: &str, id: &str, text: &str) -> Result<(), BodyError> {
     if named == id { Ok(()) } else { Err(BodyError::bad_request(text)) }
 }

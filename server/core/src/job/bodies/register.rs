@@ -1,4 +1,4 @@
-//! Bodies that hold a whole job: registrations, updates, plans, validations.
+//! Bodies that contain a whole job: registrations, updates, plans, validations.
 
 use ordu_proto::api::job::{Job, JobSpec};
 use schemars::JsonSchema;
@@ -11,46 +11,46 @@ use crate::job::faults::Faults;
 use crate::job::validate;
 use crate::limits::JOB_NAME_BYTES_MAX;
 
-/// A registration as it came: neither canonical nor valid yet.
+/// A decoded registration: not yet canonical and not yet validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisterRequest {
     /// The job.
     pub job: JobSpec,
-    /// Register the job as a stopped one.
+    /// Registers the job as stopped.
     pub stop: bool,
-    /// The job brings a payload, which only a dispatch may.
+    /// Whether the job contains a payload, which only dispatches may have.
     pub carries_payload: bool,
-    /// Register only if the job's index is `job_modify_index`, 0 for a job that is not there.
+    /// Registers only if the job's index equals `job_modify_index`, or the job does not exist if that is 0.
     pub enforce_index: bool,
     /// See `enforce_index`.
     pub job_modify_index: u64,
-    /// Override soft policies; there are none here.
+    /// Overrides soft policies; Ordu has none.
     pub policy_override: bool,
-    /// Keep the counts of the groups that are there.
+    /// Keeps the current counts of existing groups.
     pub preserve_counts: bool,
-    /// The region that the request is for; empty for this one.
+    /// Target region; empty for the local region.
     pub region: String,
-    /// The namespace that the request names; the job's own counts.
+    /// Namespace in the request. The namespace in the job takes precedence.
     pub namespace: String,
 }
 
 impl RegisterRequest {
-    /// Checks the job, which is canonical by now, and what came with it.
+    /// Validates the job, which must be canonical, and the payload sent with it.
     pub fn validate(&self) -> Result<(), Faults> {
         validate::validate_submitted(&self.job, self.carries_payload)
     }
 }
 
-/// A plan as it came: neither canonical nor valid yet.
+/// A decoded plan request: not yet canonical and not yet validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanRequest {
-    /// The job as a registration would bring it.
+    /// The job, as in a registration.
     pub submitted: RegisterRequest,
-    /// Tell how the job differs from the one that is registered.
+    /// Whether to return the diff to the registered job.
     pub diff: bool,
 }
 
-/// The body of a registration or of an update.
+/// Body of a registration or an update.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(extend("required" = ["Job"]))]
@@ -65,7 +65,7 @@ pub struct JobRegisterRequest {
     namespace: String,
 }
 
-/// The body of a plan.
+/// Body of a plan request.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(extend("required" = ["Job"]))]
@@ -78,7 +78,7 @@ pub struct JobPlanRequest {
     namespace: String,
 }
 
-/// The body of a validation.
+/// Body of a validation request.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(extend("required" = ["Job"]))]
@@ -89,8 +89,8 @@ pub struct JobValidateRequest {
     namespace: String,
 }
 
-/// What the state owns of a job and a body may still say. A second look at the body takes less time
-/// than a job whose members must be kept aside until they are known.
+/// Members of a job that belong to the server's state but may occur in a body. Parsing the body a second time is faster
+/// than buffering the members of the job until they are known.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", rename = "JobRegisterRequest", default)]
 struct BodyOfMembers {
@@ -106,7 +106,7 @@ struct Members {
     payload: String,
 }
 
-/// The job of a body with what stands in it beside the specification.
+/// The job in a body, with its members outside the specification.
 struct Submitted {
     job: JobSpec,
     has_id: bool,
@@ -143,12 +143,12 @@ impl Submitted {
     }
 }
 
-/// Reads the body of a registration. The error is the text of the refusal with status 400.
+/// Decodes a registration. The error is the text of an answer with status 400.
 pub fn decode_register(body: &[u8]) -> Result<RegisterRequest, String> {
     Ok(registration(body)?)
 }
 
-/// Reads the body of a registration at the path of the job `id`.
+/// Decodes a registration sent to the path of the job `id`.
 pub fn decode_update(id: &str, body: &[u8]) -> Result<RegisterRequest, BodyError> {
     let request = registration(body)?;
     check_same(&request.job.id, id, "Job ID does not match name")?;
@@ -167,7 +167,7 @@ fn registration(body: &[u8]) -> Result<RegisterRequest, BodyError> {
     })
 }
 
-/// Reads the body of a plan of the job `id`.
+/// Decodes a plan request for the job `id`.
 pub fn decode_plan(id: &str, body: &[u8]) -> Result<PlanRequest, BodyError> {
     let it: JobPlanRequest = read(body)?;
     let submitted = Submitted::read(it.job, body)?.must_have_id("Job must have a valid ID")?;
@@ -177,20 +177,20 @@ pub fn decode_plan(id: &str, body: &[u8]) -> Result<PlanRequest, BodyError> {
     Ok(PlanRequest { submitted, diff: it.diff })
 }
 
-/// Reads the body of a validation. A job without an ID is for `validate` to tell.
+/// Decodes a validation request. A missing job ID is left to `validate` to report.
 pub fn decode_validate(body: &[u8]) -> Result<RegisterRequest, BodyError> {
     let it: JobValidateRequest = read(body)?;
     Ok(Submitted::read(it.job, body)?.into_request(it.region, it.namespace))
 }
 
-/// Reads a job that stands alone, as a file of a user does, with the same tolerance.
+/// Decodes a bare job, such as a user's file, with the same tolerance.
 pub fn decode_job(document: &[u8]) -> Result<JobSpec, String> {
     let job = decode::from_slice(document)?;
     check_names(&job)?;
     Ok(job)
 }
 
-/// Names are bounded before defaults are made of them.
+/// Limits the lengths of names before default values are derived from them.
 fn check_names(job: &JobSpec) -> Result<(), String> {
     let check = |what: &str, name: &str| match name.len() {
         ..=JOB_NAME_BYTES_MAX => Ok(()),

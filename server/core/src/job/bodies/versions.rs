@@ -1,41 +1,41 @@
-//! Bodies about the versions of a job: go back to one, call one stable.
+//! Bodies of requests about versions of a job: revert to a version, mark a version as stable.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BodyError, check_same, read};
 
-/// Go back to an earlier version.
+/// Request to revert to an earlier version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevertRequest {
-    /// The version to go back to.
+    /// Version to revert to.
     pub version: u64,
-    /// Go back only if this is the job's present version.
+    /// Reverts only if this is the job's current version.
     pub enforced_prior_version: Option<u64>,
-    /// A secret that serves the registration only.
+    /// Secret used during the registration only.
     pub consul_token: String,
-    /// A secret that serves the registration only.
+    /// Secret used during the registration only.
     pub vault_token: String,
-    /// The region that the request is for; empty for this one.
+    /// Target region; empty for the local region.
     pub region: String,
-    /// The namespace that the body names.
+    /// Namespace in the body.
     pub namespace: String,
 }
 
-/// Call a version stable, or no longer.
+/// Request to mark a version as stable or unstable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StableRequest {
-    /// The version.
+    /// Version to mark.
     pub version: u64,
-    /// What it is from now on.
+    /// New stability of the version.
     pub stable: bool,
-    /// The region that the request is for; empty for this one.
+    /// Target region; empty for the local region.
     pub region: String,
-    /// The namespace that the body names.
+    /// Namespace in the body.
     pub namespace: String,
 }
 
-/// The body of a request to go back to a version.
+/// Body of a revert request.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobRevertRequest {
@@ -49,7 +49,7 @@ pub struct JobRevertRequest {
     namespace: String,
 }
 
-/// The body of a mark on a version.
+/// Body of a stability request.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobStabilityRequest {
@@ -61,7 +61,7 @@ pub struct JobStabilityRequest {
     namespace: String,
 }
 
-/// Reads the body of a revert of the job `id`.
+/// Decodes the revert request for the job `id`.
 pub fn decode_revert(id: &str, body: &[u8]) -> Result<RevertRequest, BodyError> {
     let it: JobRevertRequest = read(body)?;
     check_named(&it.job_id, id)?;
@@ -75,7 +75,7 @@ pub fn decode_revert(id: &str, body: &[u8]) -> Result<RevertRequest, BodyError> 
     })
 }
 
-/// Reads the body that calls a version of the job `id` stable.
+/// Decodes the stability request for the job `id`.
 pub fn decode_stable(id: &str, body: &[u8]) -> Result<StableRequest, BodyError> {
     let it: JobStabilityRequest = read(body)?;
     check_named(&it.job_id, id)?;

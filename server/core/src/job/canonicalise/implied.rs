@@ -1,4 +1,4 @@
-//! Constraints that follow from what a group's tasks use.
+//! Implicit constraints, derived from the features that a group's tasks use.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use ordu_proto::api::job::{Constraint, TaskGroup};
 const VAULT_VERSION: &str = "${attr.vault.version}";
 const SIGNALS: &str = "${attr.os.signals}";
 
-/// Adds the constraints that the group's own words imply, unless they are there.
+/// Adds the implicit constraints of the group unless they are present.
 pub(super) fn add_constraints(group: &mut TaskGroup) {
     let uses_vault = group.tasks.iter().any(|task| task.vault.is_some());
     if uses_vault && !group.constraints.iter().any(|constraint| constraint.left == VAULT_VERSION) {
@@ -22,7 +22,7 @@ pub(super) fn add_constraints(group: &mut TaskGroup) {
     }
 }
 
-/// The signals that a node must be able to send to the group's tasks.
+/// Returns the signals that a node must be able to send to the group's tasks.
 fn signals_of(group: &TaskGroup) -> BTreeSet<&str> {
     let mut signals = BTreeSet::new();
     let on_change = |mode: &Option<String>| mode.as_deref() == Some("signal");

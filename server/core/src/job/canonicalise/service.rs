@@ -1,4 +1,4 @@
-//! The canonical form of a service.
+//! Canonical form of a service.
 
 use ordu_proto::api::job::{CheckRestart, Service};
 
@@ -13,7 +13,7 @@ pub(super) fn canonicalise(service: &mut Service, job: &JobFacts, group: &str, t
             None => format!("{}-{group}", job.name),
         };
     } else if service.name.contains("${") {
-        // The task of a group's service goes by this word.
+        // In services of a group, `${TASK}` stands for "group".
         let task = task.unwrap_or("group");
         let base = format!("{}-{group}-{task}", job.name);
         let words = [("JOB", job.name.as_str()), ("TASKGROUP", group), ("TASK", task), ("BASE", &base)];
@@ -34,7 +34,7 @@ pub(super) fn canonicalise(service: &mut Service, job: &JobFacts, group: &str, t
     }
 }
 
-/// What a check says of restarts, with the service's words for what it leaves open.
+/// Merges the restart settings of a check with those of its service; the check's take precedence.
 fn merge(default: Option<&CheckRestart>, own: Option<CheckRestart>) -> Option<CheckRestart> {
     let merged = match (default, own) {
         (None, None) => return None,
@@ -50,8 +50,8 @@ fn merge(default: Option<&CheckRestart>, own: Option<CheckRestart>) -> Option<Ch
     Some(CheckRestart { grace: Some(grace), ..merged })
 }
 
-/// Puts words for the `${NAME}`s that are known. A word that could itself be read as a part of such a
-/// name is not put, so that what comes out is what comes out of a second time too.
+/// Replaces each known `${NAME}` by its value. A value that contains `$`, `{` or `}` is not inserted: it could form a
+/// new reference, and interpolating twice would then change the result.
 fn interpolate(text: &str, words: &[(&str, &str)]) -> String {
     let mut result = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The canonical form of a task.
+//! Canonical form of a task.
 
 use ordu_proto::api::job::{
     LogConfig, Resources, RestartPolicy, Task, TaskArtifact, Template, Vault, VolumeMount,
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{JobFacts, fill_networks, fill_scaling, fill_weights, service};
 use crate::job::defaults;
 
-/// The signal of change mode `signal` where none is named. Of a token it is said in every mode.
+/// Default change signal of templates with change mode `signal`, and of Vault tokens with any change mode.
 const CHANGE_SIGNAL: &str = "SIGHUP";
 
 pub(super) fn canonicalise(task: &mut Task, job: &JobFacts, group: &str, restart: &RestartPolicy) {
@@ -49,12 +49,12 @@ fn fill_resources(resources: &mut Resources) {
     }
 }
 
-/// The API tells no integers from other numbers in a driver's configuration and writes all of them
-/// with a point, so that `6379` is read back as `6379.0`.
+/// Converts integers in a driver's configuration to floats. The API does not distinguish the two and writes all numbers
+/// with a decimal point, so that `6379` is returned as `6379.0`.
 fn numbers_as_floats(value: &mut Value) {
     match value {
         Value::Number(number) if !number.is_f64() => {
-            // Beyond 2^53 the nearest one is taken; what came in as an integer is then no longer exact.
+            // Beyond 2^53 the nearest float is taken, so large integers lose precision.
             if let Some(float) = number.as_f64().and_then(serde_json::Number::from_f64) {
                 *number = float;
             }

@@ -1,7 +1,7 @@
-//! Base64 as the API's bodies carry bytes: the standard alphabet, padded, broken into lines or not. A
-//! fault is told with its position, in the words that clients know.
+//! Base64 decoder for bytes in the API's bodies: standard alphabet, padded, line breaks allowed. Errors have the texts
+//! of Nomad and name the position.
 
-/// Decodes a text, or says what is wrong with it.
+/// Decodes base64, or returns a text with the position of the error.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
     let text = text.as_bytes();
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
@@ -23,7 +23,7 @@ fn illegal(position: usize) -> String {
     format!("illegal base64 data at input byte {position}")
 }
 
-/// Four letters: `count` of them carry bits, the rest pads.
+/// Four letters, of which `count` carry bits; the rest is padding.
 struct Group {
     sextets: [u8; 4],
     count: usize,
@@ -35,7 +35,7 @@ struct Letters<'t> {
 }
 
 impl Letters<'_> {
-    /// The next letter that is no break of a line, with its position.
+    /// Returns the next letter that is not a line break, with its position.
     fn next(&mut self) -> Option<(usize, u8)> {
         while let Some(&letter) = self.text.get(self.at) {
             self.at += 1;
@@ -46,19 +46,19 @@ impl Letters<'_> {
         None
     }
 
-    /// The next group, or the position of what is wrong with it.
+    /// Returns the next group, or the position of an error.
     fn group(&mut self) -> Result<Option<Group>, usize> {
         let mut sextets = [0; 4];
         for count in 0..4 {
             let Some((position, letter)) = self.next() else {
-                // A group that breaks off is told at its beginning.
+                // For an incomplete group, report the position of its first letter.
                 return if count == 0 { Ok(None) } else { Err(self.at - count) };
             };
             match (letter, count) {
                 (b'=', 0 | 1) => return Err(position),
                 (b'=', 2) => match self.next() {
                     Some((_, b'=')) => return Ok(Some(Group { sextets, count })),
-                    // What stands before the wrong letter is told.
+                    // Report the position before the wrong letter, as Nomad does.
                     Some((position, _)) => return Err(position - 1),
                     None => return Err(self.text.len()),
                 },
@@ -69,7 +69,7 @@ impl Letters<'_> {
         Ok(Some(Group { sextets, count: 4 }))
     }
 
-    /// Nothing may follow the padding.
+    /// Checks that nothing follows the padding.
     fn end(&mut self) -> Result<(), usize> {
         self.next().map_or(Ok(()), |(position, _)| Err(position))
     }

@@ -1,27 +1,27 @@
-//! Where a document is wrong, and what was found there: told in the words that clients know, which name
-//! the types of Nomad's own program.
+//! Describes where a document has a value of the wrong type, and which type. The texts are those of Nomad, which name
+//! the Go types of its source.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
 use crate::limits::{JOB_DEPTH_MAX, JOB_PARTS_MAX};
 
-/// What a type asks the reader for.
+/// Type that a decoder expects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Bool,
-    /// A whole number, by the width of its type: `i64`.
+    /// An integer, with the name of its Rust type: `i64`.
     Whole(&'static str),
     Float,
     Text,
     List,
     Map,
     Struct(&'static str, &'static [&'static str]),
-    /// The user's own words: whatever it is.
+    /// Any value, chosen by the user.
     Any,
 }
 
-/// The way to where the reader is, filled from the inside out while an error travels up.
+/// Path to the current value. It is filled from the innermost step outwards while an error propagates.
 #[derive(Default)]
 pub(super) struct Place {
     steps: RefCell<Vec<Step>>,
@@ -31,23 +31,23 @@ pub(super) struct Place {
 }
 
 pub(super) enum Step {
-    /// A member of a type.
+    /// A member of a struct.
     Member {
         of: &'static str,
         name: &'static str,
     },
-    /// A key of a map by the user's own words.
+    /// A key of a map, chosen by the user.
     Key(String),
     Item(usize),
 }
 
-/// A value of another type than is wanted.
+/// A value whose type differs from the expected one.
 struct Mismatch {
     found: String,
     wanted: Wanted,
 }
 
-/// The names that types have in Nomad, where they are not ours.
+/// Nomad's names of types, where they differ from ours.
 const TYPE_NAMES: [(&str, &str); 4] = [
     ("CsiPluginConfig", "TaskCSIPluginConfig"),
     ("DnsConfig", "DNSConfig"),
@@ -55,11 +55,11 @@ const TYPE_NAMES: [(&str, &str); 4] = [
     ("Lifecycle", "TaskLifecycle"),
 ];
 
-/// The types that are not of Nomad's package `api`.
+/// Types that belong to Nomad's package `structs` rather than `api`.
 const OF_STRUCTS: [&str; 5] =
     ["EvalOptions", "JobDispatchRequest", "JobEvaluateRequest", "JobRevertRequest", "JobStabilityRequest"];
 
-/// Members whose type in Nomad says more than ours does.
+/// Go types of members, where ours do not determine them.
 const MEMBER_TYPES: [(&str, &str); 34] = [
     ("Affinities", "[]*api.Affinity"),
     ("Artifacts", "[]*api.TaskArtifact"),
@@ -106,13 +106,13 @@ impl Place {
         *self.mismatch.borrow_mut() = Some(Mismatch { found, wanted });
     }
 
-    /// Goes a level down; false if it is one too many.
+    /// Enters a nesting level. Returns false if the nesting is too deep.
     pub(super) fn enter(&self) -> bool {
         self.depth.set(self.depth.get() + 1);
         self.depth.get() <= JOB_DEPTH_MAX
     }
 
-    /// Counts an object of a known kind; false if it is one too many.
+    /// Counts an object of a known kind. Returns false if there are too many.
     pub(super) fn count_part(&self) -> bool {
         self.parts.set(self.parts.get() + 1);
         self.parts.get() <= JOB_PARTS_MAX
@@ -122,7 +122,7 @@ impl Place {
         self.depth.set(self.depth.get() - 1);
     }
 
-    /// The text of the refusal.
+    /// Returns the error text for the answer.
     pub(super) fn describe(&self, error: &serde_json::Error) -> String {
         let steps = self.steps.borrow();
         let exact = path(steps.iter().rev(), true);
@@ -141,7 +141,7 @@ impl Place {
                     }
                     None => format!("json: cannot unmarshal {found} into Go value of type {wanted}"),
                 };
-                // Nomad does not say which item of a list it is.
+                // Nomad's text does not include list indexes.
                 if exact != members {
                     text.push_str(&format!(", at {exact}"));
                 }
@@ -153,11 +153,11 @@ impl Place {
     }
 }
 
-/// The way as a path; items and keys are on it only if it is to be exact.
+/// Formats the steps as a path; with list indexes and map keys only if `is_exact`.
 fn path<'s>(steps: impl Iterator<Item = &'s Step>, is_exact: bool) -> String {
     let mut path = String::new();
     for step in steps {
-        // Writing to a `String` does not fail.
+        // Writing to a `String` cannot fail.
         let _ = match step {
             Step::Member { name, .. } if path.is_empty() => write!(path, "{name}"),
             Step::Member { name, .. } => write!(path, ".{name}"),
@@ -169,7 +169,7 @@ fn path<'s>(steps: impl Iterator<Item = &'s Step>, is_exact: bool) -> String {
     path
 }
 
-/// The type that was wanted at the end of the way.
+/// Returns the Go type expected at the end of the path.
 fn type_of(wanted: Wanted, steps: &[Step]) -> String {
     let member = match steps.first() {
         Some(Step::Member { name, .. }) => *name,
@@ -194,7 +194,7 @@ fn type_of(wanted: Wanted, steps: &[Step]) -> String {
     name.to_owned()
 }
 
-/// The name of one of our types as Nomad spells it.
+/// Returns Nomad's name of one of our types.
 fn bare_name(ours: &'static str) -> &'static str {
     TYPE_NAMES.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, name)| *name)
 }

@@ -1,6 +1,5 @@
-//! A wrapper around serde_json's reader that stands between it and each type's own `Deserialize`: so
-//! what is a member and what is a user's own word is learnt from the types themselves, and one pass over
-//! the text does.
+//! Lenient deserializer: wraps serde_json's and adds Nomad's tolerance between it and the `Deserialize` of each type.
+//! Struct members and user-defined keys are told apart by what the types ask for, so one pass over the text suffices.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, 
 use super::place::{Place, Step, Wanted};
 use crate::limits::{JOB_DEPTH_MAX, JOB_PARTS_MAX};
 
-/// serde_json takes keys that begin so for its own notes to itself, and what they hold for more JSON.
+/// Prefix of keys that serde_json uses internally; it would interpret their values as further JSON.
 const RESERVED_KEYS: &str = "$serde_json::private::";
 
 pub(super) struct Lenient<'p, D> {
@@ -33,7 +32,7 @@ macro_rules! read {
     };
 }
 
-/// Hands over to the reader as it is: none of these is the type of a member.
+/// Forwards methods unchanged: no member has one of these types.
 macro_rules! hand_over {
     ($($method:ident($($argument:ident: $type:ty),*);)+) => {
         $(fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -92,7 +91,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<'_, D> {
     }
 }
 
-/// `null` is an absent `Option`, anything else a present one, read with tolerance.
+/// Maps `null` to an absent `Option`; any other value is read leniently.
 struct Optional<'p, V> {
     visitor: V,
     place: &'p Place,
@@ -118,7 +117,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Optional<'_, V> {
     }
 }
 
-/// Takes what is wanted, `null` for the zero of it, and tells of anything else.
+/// Accepts the expected type, and `null` as its zero value; records any other type as the mismatch.
 struct Expecting<'p, V> {
     visitor: V,
     wanted: Wanted,
@@ -139,7 +138,7 @@ impl<'de, V: Visitor<'de>> Expecting<'_, V> {
         let Expecting { visitor, wanted, place } = self;
         match wanted {
             Wanted::Any | Wanted::Float => read(visitor),
-            // What is beyond the type is told with its value.
+            // Record a number that is out of range with its value.
             Wanted::Whole(_) => {
                 read(visitor).inspect_err(|_| place.record(format!("number {number}"), wanted))
             }
@@ -147,7 +146,7 @@ impl<'de, V: Visitor<'de>> Expecting<'_, V> {
         }
     }
 
-    /// Reads what is one level down.
+    /// Reads a value one nesting level deeper.
     fn descend<T, E: Error>(place: &Place, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         if !place.enter() {
             return Err(E::custom(format_args!(
@@ -231,7 +230,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Expecting<'_, V> {
     }
 }
 
-/// The items of a list, each read with tolerance.
+/// Reads the items of a list leniently.
 struct ItemAccess<'p, A> {
     list: A,
     index: usize,
@@ -253,14 +252,14 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ItemAccess<'_, A> {
     }
 }
 
-/// A type and the names of its members.
+/// Name of a struct and of its members.
 type Members = (&'static str, &'static [&'static str]);
 
-/// A document with known members, or a map by the user's own words.
+/// Reads the members of a struct, or the entries of a map with user-defined keys.
 struct MemberAccess<'p, A> {
     map: A,
     members: Option<Members>,
-    /// The member whose value comes next.
+    /// Member of the value that follows.
     current: Step,
     place: &'p Place,
 }
@@ -313,13 +312,13 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for Key<'_, K> {
         };
         let exact = names.iter().find(|name| **name == key);
         let known = exact.or_else(|| names.iter().find(|name| name.eq_ignore_ascii_case(key)));
-        // A member that nobody knows is skipped; only broken text can be wrong with it.
+        // The value of an unknown member is skipped, so only a syntax error can occur in it.
         *self.current = Step::Member { of, name: known.copied().unwrap_or("?") };
         self.seed.deserialize(known.copied().unwrap_or(key).into_deserializer())
     }
 }
 
-/// A value, read with tolerance.
+/// Reads a value leniently.
 struct Value<'p, T> {
     seed: T,
     place: &'p Place,

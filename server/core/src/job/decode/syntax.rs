@@ -1,7 +1,7 @@
-//! Why a text is no JSON, in the words that clients of the API know. Asked only of texts that could not
-//! be read, so it may take its time: one pass, and a byte a level that is open.
+//! Describes syntax errors in JSON with the texts of Nomad. It only runs on texts that failed to parse: one pass, with
+//! one byte of memory for each open level.
 
-/// The first fault of the text; nothing if it is JSON.
+/// Returns the first syntax error of the text, if there is one.
 pub(super) fn fault(text: &[u8]) -> Option<String> {
     Scan { text, at: 0, open: Vec::new() }.document().err()
 }
@@ -18,7 +18,7 @@ enum Container {
     List,
 }
 
-/// What may come next.
+/// Which token may follow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Value,
@@ -190,7 +190,7 @@ fn unexpected(byte: u8, place: &str) -> String {
     format!("invalid character {} {place}", quoted(byte))
 }
 
-/// A byte as the texts quote it: as if it were a character of Latin-1.
+/// Quotes a byte as the error texts do: as a character of Latin-1.
 fn quoted(byte: u8) -> String {
     match byte {
         b'\'' => "'\\''".to_owned(),

@@ -1,4 +1,4 @@
-//! What is said of texts that are no JSON, no base64, or too deep.
+//! Errors for invalid JSON, invalid base64 and documents nested too deeply.
 
 use ordu_proto::api::job::JobSpec;
 use serde_json::Value;

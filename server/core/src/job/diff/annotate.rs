@@ -1,4 +1,4 @@
-//! What a diff does to the allocations, by what the scheduler wants to do with them.
+//! Annotates a diff with its effect on allocations, as planned by the scheduler.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ const FORCES_DESTROY: &str = "forces destroy";
 const FORCES_IN_PLACE_UPDATE: &str = "forces in-place update";
 const FORCES_DESTRUCTIVE_UPDATE: &str = "forces create/destroy update";
 
-/// Fields of a task that a running one takes over.
+/// Fields of a task that can change without restarting the task.
 const FIELDS_IN_PLACE: [&str; 1] = ["KillTimeout"];
-/// Objects of a task that a running one takes over.
+/// Objects of a task that can change without restarting the task.
 const OBJECTS_IN_PLACE: [&str; 3] = ["LogConfig", "Service", "Constraint"];
 
-/// Says at groups, counts and tasks what becomes of the allocations. `desired` is by group; a group
-/// that is not in there keeps no updates.
+/// Annotates groups, counts and tasks with the planned changes of allocations. `desired` is keyed by group; a group
+/// without an entry gets no updates.
 pub fn annotate(diff: &mut JobDiff, desired: &BTreeMap<String, DesiredUpdates>) {
     for group in &mut diff.task_groups {
         group.updates = desired.get(&group.name).map(updates);
@@ -44,7 +44,7 @@ fn updates(desired: &DesiredUpdates) -> BTreeMap<String, u64> {
 }
 
 fn annotate_count(count: &mut FieldDiff) {
-    // No count is none, and whatever is not a number was never valid.
+    // An absent count is 0; text that is not a number cannot occur in a valid job.
     let number = |text: &str| text.parse::<i64>().unwrap_or(0);
     let annotation = match number(&count.new).cmp(&number(&count.old)) {
         Ordering::Greater => Some(FORCES_CREATE),
@@ -57,7 +57,7 @@ fn annotate_count(count: &mut FieldDiff) {
 fn annotate_task(task: &mut TaskDiff, group_type: DiffType) {
     let annotation = match (task.diff_type, group_type) {
         (DiffType::None, _) => None,
-        // The whole group comes or goes.
+        // The whole group is added or deleted.
         (DiffType::Added, DiffType::Added) => Some(FORCES_CREATE),
         (DiffType::Deleted, DiffType::Deleted) => Some(FORCES_DESTROY),
         _ if is_destructive(task) => Some(FORCES_DESTRUCTIVE_UPDATE),

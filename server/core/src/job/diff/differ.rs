@@ -10,17 +10,17 @@ use super::order;
 use super::pairs::pairs;
 use super::schema::{GROUP, Identity, JOB, Schema, Shape, TASK, TypeBy};
 
-/// A value before and now, as far as it is there.
+/// A value on one side, if present.
 type Side<'v> = Option<&'v Value>;
 
-/// Compares two documents.
+/// Compares documents.
 pub(super) struct Differ {
     contextual: bool,
     budget: Budget,
 }
 
 impl Differ {
-    /// One that writes a diff from so many bytes at most.
+    /// Creates a differ that uses at most `bytes_max` for a diff.
     pub(super) fn new(contextual: bool, bytes_max: usize) -> Differ {
         Differ { contextual, budget: Budget(bytes_max) }
     }
@@ -52,7 +52,7 @@ impl Differ {
         Ok(TaskDiff { diff_type, name: name(old, new), fields, objects, annotations: Vec::new() })
     }
 
-    /// How two groups or tasks differ. They are edited by any change, even of what is not shown.
+    /// Compares two groups or tasks. They count as edited by any change, even of hidden members.
     fn unit(
         &mut self,
         schema: &Schema,
@@ -67,7 +67,7 @@ impl Differ {
         Ok((by_presence(old, new, true), fields, objects))
     }
 
-    /// How the values of two documents of one kind differ.
+    /// Compares the plain values of two documents of one kind.
     fn fields(
         &mut self,
         schema: &Schema,
@@ -97,7 +97,7 @@ impl Differ {
         Ok(values)
     }
 
-    /// How the objects inside two documents of one kind differ.
+    /// Compares the nested objects of two documents of one kind.
     fn children(
         &mut self,
         schema: &Schema,
@@ -114,7 +114,7 @@ impl Differ {
             let is = new.and_then(|new| schema.shape(name, new));
             match (was, is) {
                 (Some(was), Some(is)) if was.alike(is) => self.child(was, old, new, &mut diffs)?,
-                // What took another shape, as JSON that is kept as it came can, is another thing.
+                // A value with a new shape, possible in free-form JSON, replaces the old one.
                 (was, is) => {
                     if let Some(was) = was {
                         self.child(was, old, None, &mut diffs)?;
@@ -181,7 +181,7 @@ impl Differ {
     }
 
     fn texts(&mut self, name: &str, old: Side<'_>, new: Side<'_>) -> Result<Option<ObjectDiff>, TooLarge> {
-        // How often each text was there, and is.
+        // Occurrences of each text on the old and the new side.
         let mut counts: BTreeMap<String, [usize; 2]> = BTreeMap::new();
         for (index, side) in [old, new].into_iter().enumerate() {
             for item in side.and_then(Value::as_array).into_iter().flatten() {
@@ -204,7 +204,7 @@ impl Differ {
 
 const BY_NAME: Identity = Identity::Member("Name");
 
-/// What the member says, if it says something.
+/// Returns the value of a member unless it is absent or null.
 fn member<'v>(document: Side<'v>, name: &str) -> Side<'v> {
     document.and_then(|document| document.get(name)).filter(|value| !value.is_null())
 }
@@ -214,7 +214,7 @@ fn name(old: Side<'_>, new: Side<'_>) -> String {
     name.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Whether any of these is other than it was.
+/// Whether any field or object differs.
 fn changed(fields: &[FieldDiff], objects: &[ObjectDiff]) -> bool {
     !objects.is_empty() || fields.iter().any(|field| field.diff_type != DiffType::None)
 }
@@ -239,7 +239,7 @@ fn by_fields(fields: &[FieldDiff]) -> DiffType {
     }
 }
 
-/// An object that did not change is not told.
+/// Builds an object diff; `None` for an unchanged object.
 fn object(
     diff_type: DiffType,
     name: &str,

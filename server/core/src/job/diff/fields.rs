@@ -1,20 +1,20 @@
-//! Values: how they are told as texts, how what is inside maps and lists gets a name, and how two sets
-//! of named values differ.
+//! Plain values in a diff: their texts, the names of values nested in maps and lists, and the comparison of two sets of
+//! named values.
 
 use std::collections::BTreeMap;
 
 use ordu_proto::api::job::{DiffType, FieldDiff};
 use serde_json::{Number, Value};
 
-/// The bytes that a diff may still be written from.
+/// Remaining bytes for the diff.
 pub(super) struct Budget(pub(super) usize);
 
-/// A diff would be written from more than it may be.
+/// The diff would exceed its byte limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
 impl Budget {
-    /// What a field takes beside its texts, bytes, in memory or as JSON.
+    /// Overhead of a field beside its texts, in memory or as JSON, bytes.
     pub(super) const FIELD_BYTES: usize = 128;
 
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), TooLarge> {
@@ -23,21 +23,21 @@ impl Budget {
     }
 }
 
-/// Values by their name.
+/// Values by name.
 pub(super) type Fields = BTreeMap<String, String>;
 
-/// Adds the value, or all values inside it: `name[key]` of a map, `name[0]` of a list.
+/// Adds a value, or all values nested in it: `name[key]` for maps, `name[0]` for lists.
 pub(super) fn flatten(
     name: String,
     value: &Value,
     fields: &mut Fields,
     budget: &mut Budget,
 ) -> Result<(), TooLarge> {
-    // Charged for each name on the way, for even lists of nothing have one.
+    // Charge for the name at each level: even nested empty lists have names.
     budget.take(name.len())?;
     match value {
         Value::Object(members) => members.iter().try_for_each(|(key, value)| {
-            // The members of an object without a name are named as they are.
+            // Members of an unnamed object have bare names.
             let path = if name.is_empty() { key.clone() } else { format!("{name}[{key}]") };
             flatten(path, value, fields, budget)
         }),
@@ -54,20 +54,20 @@ pub(super) fn flatten(
     }
 }
 
-/// The text of a value that holds no others.
+/// Returns the text of a plain value.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Bool(value) => value.to_string(),
         Value::Number(number) => number_text(number),
         Value::Null => "nil".to_owned(),
-        // Never told: whoever has one of these looks inside.
+        // Does not occur: lists and objects are flattened.
         Value::Array(_) | Value::Object(_) => String::new(),
     }
 }
 
-/// An integer as it is, another number by the fewest digits that tell it from its neighbours, with an
-/// exponent where it is below a ten-thousandth or has more than six digits: `6379`, `0.5`, `1.5e+06`.
+/// Formats integers in full and other numbers with the fewest digits that identify them. Exponents are used below a
+/// ten-thousandth and from a million upwards: `6379`, `0.5`, `1.5e+06`.
 fn number_text(number: &Number) -> String {
     let float = match number.as_f64() {
         Some(float) if number.is_f64() => float,
@@ -85,7 +85,7 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// How the values of one name differ; nothing for equal ones, unless all are to be told.
+/// Compares the two values of a name. Returns `None` for equal values unless `contextual`.
 pub(super) fn field(name: &str, old: &str, new: &str, contextual: bool) -> Option<FieldDiff> {
     let diff_type = match (old, new) {
         _ if old == new => DiffType::None,
@@ -102,7 +102,7 @@ pub(super) fn field(name: &str, old: &str, new: &str, contextual: bool) -> Optio
     })
 }
 
-/// How the values differ, by name.
+/// Compares two sets of values by name.
 pub(super) fn diff(old: &Fields, new: &Fields, contextual: bool) -> Vec<FieldDiff> {
     let mut diffs: Vec<FieldDiff> = old
         .iter()

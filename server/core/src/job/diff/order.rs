@@ -1,15 +1,15 @@
-//! The order in which fields and objects are told.
+//! Order of fields and objects in a diff.
 
 use std::cmp::Ordering;
 
 use ordu_proto::api::job::{DiffType, FieldDiff, ObjectDiff};
 
-/// By name, then by what was, then by what is.
+/// Orders fields by name, old value and new value.
 pub(super) fn fields(one: &FieldDiff, other: &FieldDiff) -> Ordering {
     (&one.name, &one.old, &one.new).cmp(&(&other.name, &other.old, &other.new))
 }
 
-/// By name, then by what became of them, then the smaller one first, then by what is inside.
+/// Orders objects by name, type of change, size and content.
 pub(super) fn objects(one: &ObjectDiff, other: &ObjectDiff) -> Ordering {
     one.name
         .cmp(&other.name)

@@ -1,4 +1,4 @@
-//! Which item of the old list is which of the new one.
+//! Matches the items of an old list with those of a new list.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde_json::Value;
 use super::fields::{Budget, TooLarge};
 use super::schema::Identity;
 
-/// An item before and now.
+/// An item on the old and on the new side.
 pub(super) type Pair<'v> = (Option<&'v Value>, Option<&'v Value>);
 
-/// Items that share something, in the order of their lists.
+/// Items with the same identity, in list order.
 #[derive(Default)]
 struct Same<'v> {
     old: Vec<&'v Value>,
     new: Vec<&'v Value>,
 }
 
-/// Pairs the items of two lists. Several of one identity, like the services of one name, are paired
-/// with their equals first and the rest in their order.
+/// Pairs the items of two lists by identity. Among items with the same identity, such as services of one name, equal
+/// ones are paired first and the rest in order.
 pub(super) fn pairs<'v>(
     old: Option<&'v Value>,
     new: Option<&'v Value>,
@@ -51,7 +51,7 @@ pub(super) fn pairs<'v>(
     Ok(pairs)
 }
 
-/// Pairs the items that say the same, and leaves those that have no equal.
+/// Pairs equal items and returns the others.
 fn take_equals<'v>(
     same: Same<'v>,
     pairs: &mut Vec<Pair<'v>>,
@@ -62,7 +62,7 @@ fn take_equals<'v>(
         budget.take(text.len() + Budget::FIELD_BYTES).map(|()| text)
     };
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    // From behind, so that the first one is taken first.
+    // In reverse, so that `pop` takes the first one first.
     for (place, old) in same.old.iter().enumerate().rev() {
         places.entry(text(old)?).or_default().push(place);
     }
@@ -82,7 +82,7 @@ fn take_equals<'v>(
     Ok(rest)
 }
 
-/// The items of a list, or of a map with their keys.
+/// Returns the items of a list, or the values of a map with their keys.
 fn items(list: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
     let (items, members) = match list {
         Some(Value::Array(items)) => (Some(items), None),

@@ -1,62 +1,62 @@
-//! How each kind of document in a specification is shown in a diff: what its objects are called and in
-//! which order they stand, how the items of its lists are told apart, and what is not shown.
+//! Defines how each kind of document in a specification appears in a diff: names and order of its objects, matching of
+//! list items, and hidden members.
 //!
-//! A member that is not listed is shown as it is: a value as a field of its name, what is inside a map
-//! or a list as fields `Name[key]` and `Name[0]`.
+//! A member that is not listed appears as it is: a plain value as a field of its name, values nested in a map or a list
+//! as fields `Name[key]` and `Name[0]`.
 
 use serde_json::Value;
 
 use Identity::{Content, Key, Member};
 use Shape::{Flat, List, Object, Texts};
 
-/// How the members of one kind of document are shown.
+/// Presentation of one kind of document.
 pub(super) struct Schema {
-    /// Members that are shown as objects, in the order of the diff.
+    /// Members shown as objects, in the order of the diff.
     pub(super) children: &'static [(&'static str, Shape<'static>)],
-    /// Members that are not shown.
+    /// Members not shown.
     pub(super) hidden: &'static [&'static str],
-    /// Lists that are shown as one field, their items with commas between.
+    /// Lists shown as one field with comma-separated items.
     pub(super) joined: &'static [&'static str],
-    /// Members that are not listed are objects where they hold objects or texts.
+    /// Whether unlisted members that contain objects or lists of texts are shown as objects.
     pub(super) nested: bool,
-    /// What decides between added, deleted and edited.
+    /// How the type of change is determined.
     pub(super) type_by: TypeBy,
 }
 
-/// What decides between added, deleted and edited.
+/// How the type of change (added, deleted, edited) is determined.
 pub(super) enum TypeBy {
-    /// Whether the document is there.
+    /// By the presence of the document on each side.
     Presence,
-    /// What became of its fields: one that only gained values was added.
+    /// By its fields: a document whose fields were all added counts as added.
     Fields,
 }
 
-/// What a member is shown as, and the name of that.
+/// Presentation of a member, and its name there.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'a> {
     /// One object.
     Object(&'a str, &'static Schema),
-    /// As many objects as the list or map has items.
+    /// One object for each item of the list or map.
     List(&'a str, &'static Schema, Identity),
-    /// One object with a field for each text of the list; their order does not count.
+    /// One object with a field for each text of the list, regardless of order.
     Texts(&'a str),
-    /// One object with all that is inside as fields.
+    /// One object with all nested values as fields.
     Flat(&'a str),
 }
 
-/// By what two items of a list are the same one.
+/// How items of two lists are matched.
 #[derive(Clone, Copy)]
 pub(super) enum Identity {
-    /// By all that they say: such an item is never edited, another comes in its place.
+    /// By content: items are never edited, only added and deleted.
     Content,
-    /// By this member.
+    /// By the value of this member.
     Member(&'static str),
-    /// By their key in the map.
+    /// By the key in the map.
     Key,
 }
 
 impl Schema {
-    /// The members of the document that are shown and say something.
+    /// Returns the members of the document that are neither hidden nor null.
     pub(super) fn members<'v>(
         &self,
         document: Option<&'v Value>,
@@ -67,12 +67,12 @@ impl Schema {
             .filter(|(name, value)| !value.is_null() && !self.hidden.contains(name))
     }
 
-    /// What the member is shown as if it is listed.
+    /// Returns the presentation of a listed member.
     pub(super) fn listed(&self, name: &str) -> Option<Shape<'static>> {
         self.children.iter().find(|(listed, _)| *listed == name).map(|(_, shape)| *shape)
     }
 
-    /// What the member is shown as, unless it is shown as a field.
+    /// Returns the presentation of a member, or `None` if it is shown as a field.
     pub(super) fn shape<'v>(&self, name: &'v str, value: &Value) -> Option<Shape<'v>> {
         if let Some(shape) = self.listed(name) {
             let fits = match shape {
@@ -93,7 +93,7 @@ impl Schema {
 }
 
 impl Shape<'_> {
-    /// Whether values of both shapes can be one thing that was edited.
+    /// Whether a change between values of both shapes is an edit rather than a replacement.
     pub(super) fn alike(self, other: Shape<'_>) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
@@ -103,14 +103,14 @@ fn holds_others(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// Values and maps of values.
+/// Documents with plain values and maps of them.
 const VALUES: Schema =
     Schema { children: &[], hidden: &[], joined: &[], nested: false, type_by: TypeBy::Fields };
 
-/// Values and objects.
+/// Documents with plain values and objects.
 const OBJECTS: Schema = Schema { type_by: TypeBy::Presence, ..VALUES };
 
-/// JSON that is kept as it came.
+/// Free-form JSON.
 pub(super) const FREE: Schema = Schema { nested: true, ..OBJECTS };
 
 pub(super) const JOB: Schema = Schema {
@@ -123,7 +123,7 @@ pub(super) const JOB: Schema = Schema {
         ("ParameterizedJob", Object("ParameterizedJob", &PARAMETERIZED)),
         ("Multiregion", Object("Multiregion", &MULTIREGION)),
     ],
-    // The groups have their own place; of the default policies they have taken what they need.
+    // Groups are compared separately and have inherited the default policies.
     hidden: &["ID", "TaskGroups", "Update", "Reschedule", "Migrate", "ConsulToken", "VaultToken"],
     ..OBJECTS
 };
@@ -142,7 +142,7 @@ pub(super) const GROUP: Schema = Schema {
         ("Volumes", List("Volume", &VOLUME, Key)),
         ("Scaling", Object("Scaling", &GROUP_SCALING)),
     ],
-    // The API tells nothing of how a group is moved.
+    // Nomad's diff omits the migrate strategy of groups.
     hidden: &["Name", "Tasks", "Migrate"],
     ..OBJECTS
 };
@@ -164,7 +164,7 @@ pub(super) const TASK: Schema = Schema {
         ("VolumeMounts", List("VolumeMount", &VALUES, Content)),
         ("ScalingPolicies", List("Scaling", &SCALING, Member("Type"))),
     ],
-    // The API tells of restarts at the group only.
+    // Nomad's diff shows restart policies of groups only.
     hidden: &["Name", "RestartPolicy"],
     ..OBJECTS
 };
@@ -197,11 +197,11 @@ const DEVICE: Schema =
 const NETWORK: Schema = Schema {
     children: &[
         ("ReservedPorts", List("Static Port", &VALUES, Content)),
-        // The servers choose the number.
+        // Chosen by the servers.
         ("DynamicPorts", List("Dynamic Port", &Schema { hidden: &["Value"], ..VALUES }, Content)),
         ("DNS", Object("DNS", &Schema { joined: &["Servers", "Searches", "Options"], ..OBJECTS })),
     ],
-    // The servers choose these.
+    // Chosen by the servers.
     hidden: &["Device", "CIDR", "IP"],
     ..OBJECTS
 };
@@ -239,11 +239,11 @@ const VAULT: Schema = Schema { children: &[("Policies", Texts("Policies"))], ..O
 
 const SCALING: Schema = Schema {
     children: &[("Policy", Flat("Policy"))],
-    // The servers write these.
+    // Set by the servers.
     hidden: &["ID", "Target", "CreateIndex", "ModifyIndex"],
     ..OBJECTS
 };
 
-/// A group is scaled in one way only.
+/// A group has a single scaling policy, so its type is hidden.
 const GROUP_SCALING: Schema =
     Schema { hidden: &["Type", "ID", "Target", "CreateIndex", "ModifyIndex"], ..SCALING };

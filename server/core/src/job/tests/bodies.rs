@@ -11,7 +11,7 @@ use crate::job::{
     validation_document,
 };
 
-/// Reads a body for the job `a`, and forgets what it says.
+/// Decodes a body for the job `a` and drops the result.
 type Decode = fn(&[u8]) -> Result<(), BodyError>;
 
 fn assert_refused(decode: Decode, cases: &[(&str, &str)]) {

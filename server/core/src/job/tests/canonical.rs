@@ -1,4 +1,4 @@
-//! Defaults, as a 1.0.18 server tells them of jobs that leave things open.
+//! Defaults of omitted members, as returned by a Nomad 1.0.18 server.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn canonical(job: &Value) -> Value {
     serde_json::from_slice(&spec_json(&register(job).job)).unwrap()
 }
 
-/// Everything that the wanted document says is in the other one too.
+/// Asserts that `got` contains everything in `wanted`.
 fn assert_says(got: &Value, wanted: &Value, place: &str) {
     match (got, wanted) {
         (Value::Object(got), Value::Object(wanted)) => {
@@ -358,7 +358,7 @@ fn a_group_that_scales_starts_with_its_least_count() {
 
 #[test]
 fn stored_bytes_are_these() {
-    // Versions that are stored are read for as long as they live: a change here needs a reader of both.
+    // Stored versions must stay readable: changing this format requires a decoder for both formats.
     let job = register(&json!({"ID": "bytes", "Type": "batch", "Meta": {"b": "2", "a": "1"}})).job;
     let bytes = String::from_utf8(spec_json(&job)).unwrap();
     expect_test::expect![[r#"{"ID":"bytes","Name":"bytes","Namespace":"default","Region":"global","Type":"batch","Priority":50,"AllAtOnce":false,"Datacenters":null,"Constraints":null,"Affinities":null,"Spreads":null,"TaskGroups":null,"Update":{"Stagger":0,"MaxParallel":0,"HealthCheck":"","MinHealthyTime":0,"HealthyDeadline":0,"ProgressDeadline":0,"AutoRevert":false,"AutoPromote":false,"Canary":0},"Multiregion":null,"Periodic":null,"ParameterizedJob":null,"Meta":{"a":"1","b":"2"},"ConsulToken":"","VaultToken":"","VaultNamespace":""}"#]]

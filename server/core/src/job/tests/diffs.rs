@@ -1,4 +1,4 @@
-//! Diffs as a 1.0.18 server tells them, and what they say of the scheduler's wishes.
+//! Diffs as returned by a Nomad 1.0.18 server, and their annotations.
 
 mod annotations;
 mod full_job;
@@ -20,14 +20,14 @@ fn side(request: &RegisterRequest) -> DiffSide<'_> {
     DiffSide { spec: &request.job, stop: request.stop, dispatched: false, parent_id: "" }
 }
 
-/// The diff of a job that is registered and one that replaces it; `null` for none.
+/// Returns the diff between two jobs; `null` stands for an absent job.
 fn diff(old: &Value, new: &Value) -> JobDiff {
     let side_of = |job: &Value| (!job.is_null()).then(|| register(job));
     let (old, new) = (side_of(old), side_of(new));
     job_diff(old.as_ref().map(side), new.as_ref().map(side), true).unwrap()
 }
 
-/// A diff in few words: a sign, names, values, and annotations behind a `#`.
+/// Formats a diff compactly: a sign, names, values, and annotations after `#`.
 fn told(diff: &JobDiff) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} job {}", sign(diff.diff_type), diff.id);
@@ -81,7 +81,7 @@ fn inside(fields: &[FieldDiff], objects: &[ObjectDiff], depth: usize, out: &mut 
     }
 }
 
-/// The job of the plans below: a group `web` of a task `sleep`.
+/// Returns the job of the plans below, with a group `web` of a task `sleep`.
 fn planned_job() -> Value {
     json!({
         "ID": "plan", "Name": "plan", "Type": "service", "Priority": 50, "Datacenters": ["dc1"],
@@ -100,7 +100,7 @@ fn planned_job() -> Value {
 const GROUP: &str = "/TaskGroups/0";
 const TASK: &str = "/TaskGroups/0/Tasks/0";
 
-/// Edits of the planned job and the diff they make.
+/// Asserts the diff that results from edits of the planned job.
 fn assert_told(edits: &[(&str, Value)], wanted: &Expect) {
     let job = planned_job();
     wanted.assert_eq(&told(&diff(&job, &edited(job.clone(), edits))));

@@ -1,4 +1,4 @@
-//! The API's documents of a job against the types that clients read them with.
+//! The API's documents of a job, decoded by the types that clients use.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A job that says everything that the API knows, and says it again when it is read back.
+//! Round trip of a job that sets every member of the API.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::job::{spec_json, validate, warnings};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// A valid job with every member that a specification can have.
+/// Returns a valid job with every member of a specification.
 pub(super) fn full_job() -> Value {
     let update = json!({
         "Stagger": 31 * SECOND, "MaxParallel": 2, "HealthCheck": "task_states", "MinHealthyTime": 11 * SECOND,
@@ -132,7 +132,7 @@ fn everything_that_is_said_is_given_back() {
     assert_eq!(validate(&job), Ok(()));
     let told: Value = serde_json::from_slice(&spec_json(&job)).unwrap();
 
-    // What the servers add or move is put to what was said.
+    // Add to the submitted job what the servers add or move.
     let target = json!({"Other": "x", "Namespace": "team", "Job": "full", "Group": "g"});
     let implied = json!([
         constraint(),
@@ -161,6 +161,6 @@ fn everything_that_is_said_is_given_back() {
 #[test]
 fn a_user_is_told_of_each_field_without_effect_once() {
     let warnings = warnings(&register(&full_job()).job);
-    // The group's own warnings in Nomad's words, and one for each field of ours.
+    // The group's warnings in Nomad's words, and one of ours for each field without effect.
     assert_eq!(warnings.texts().len(), 23, "{warnings}");
 }

@@ -1,4 +1,4 @@
-//! Bodies that nobody writes in earnest: whatever they hold, they are answered.
+//! Hostile bodies: every one gets an answer.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::job::{
 };
 use crate::limits::JOB_NAME_BYTES_MAX;
 
-/// Takes a body as far as it goes, and checks what holds for every registration.
+/// Takes a body through all steps of a registration, and checks the properties of every registration.
 fn take(body: &[u8]) {
     let id = "full";
     let _ =
@@ -103,7 +103,7 @@ fn text() -> impl Strategy<Value = Value> {
     prop_oneof![prop::sample::select(known.to_vec()), any::<String>()].prop_map(Value::from)
 }
 
-/// Any JSON whatever; its keys are often those of the API.
+/// Generates arbitrary JSON, often with the API's names as keys.
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), number(), text()];
     let names = prop::sample::select(names_of(&full_job()));
@@ -127,7 +127,7 @@ fn names_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// The JSON pointers of everything in the document but itself.
+/// Collects the JSON pointers of everything in the document except its root.
 fn places_of(value: &Value, place: &str, places: &mut Vec<String>) {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
@@ -141,7 +141,7 @@ fn places_of(value: &Value, place: &str, places: &mut Vec<String>) {
     }
 }
 
-/// Another value of the same kind as the one that is there, or anything else.
+/// Generates edits: values of the same type as the original, or arbitrary ones.
 fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, Value, Value, Value, bool)>> {
     prop::collection::vec((any::<prop::sample::Index>(), number(), text(), json_value(), any::<bool>()), 1..6)
 }
@@ -186,7 +186,7 @@ proptest! {
         places_of(&job, "", &mut places);
         for (place, number) in places.iter().zip(numbers.iter().cycle()) {
             let value = job.pointer_mut(place).unwrap();
-            // Weights, shares and counts of devices have narrow types.
+            // These members have narrow integer types.
             let is_narrow = ["Weight", "Percent", "Index"].iter().any(|name| place.ends_with(name));
             if value.is_i64() {
                 *value = if is_narrow { small[2 + number.index(3)].clone() } else { number.get(&extremes).clone() };

@@ -1,4 +1,4 @@
-//! What holds for every specification.
+//! Properties of all specifications.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) fn words() -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(word(), word(), 0..3)
 }
 
-/// A driver's configuration. Numbers are such that every reader of JSON takes them for the same.
+/// Generates a driver's configuration. Its numbers are exact in every JSON parser.
 pub(super) fn driver_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -151,10 +151,10 @@ prop_compose! {
     }
 }
 
-/// Members whose values are maps by the user's own words.
+/// Members whose values are maps with user-defined keys.
 const OWN_WORDS: [&str; 3] = ["Config", "Env", "Meta"];
 
-/// Writes every member's name in another case.
+/// Writes the names of all members in another case.
 fn in_other_case(document: Value) -> Value {
     match document {
         Value::Object(members) => Value::Object(
@@ -197,7 +197,7 @@ proptest! {
         let mut twice = once.clone();
         canonicalise(&mut twice);
         prop_assert_eq!(&twice, &once);
-        // Whatever it says, validation answers.
+        // Validation must not panic.
         let _ = validate(&once);
     }
 

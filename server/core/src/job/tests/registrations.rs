@@ -1,4 +1,4 @@
-//! Bodies of registrations, good and bad.
+//! Bodies of registrations, valid and invalid.
 
 use serde_json::json;
 

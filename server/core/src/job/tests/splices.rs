@@ -1,5 +1,4 @@
-//! Editing a stored specification is the same as parsing it, changing it and writing it, where this release knows
-//! all that it holds.
+//! Editing a stored specification equals parsing, changing and serialising it, if this release knows all its members.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use proptest::prelude::*;
 use super::properties::{spec, word, words};
 use crate::job::{SpecEdit, SpecFacts, parse_spec, spec_json, written_schedule};
 
-/// What parsing and writing makes of it.
+/// Returns the result of parsing, changing and serialising.
 fn written(json: &[u8], change: impl FnOnce(&mut JobSpec)) -> String {
     let mut spec = parse_spec(json).unwrap();
     change(&mut spec);

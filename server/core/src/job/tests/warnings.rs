@@ -1,4 +1,4 @@
-//! What a user is told of a job that is accepted.
+//! Warnings about accepted jobs.
 
 use serde_json::json;
 

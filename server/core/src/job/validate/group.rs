@@ -1,4 +1,4 @@
-//! Faults of a task group.
+//! Validation of a task group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,7 +123,7 @@ fn check_mounts(group: &TaskGroup, task: &Task, faults: &mut Faults) {
 fn check_scaling(job: &JobSpec, scaling: &ScalingPolicy, group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
     let mut add = |fault: &str| faults.add(format!("Scaling policy invalid: {fault}"));
-    // A greatest count that is not said is none.
+    // -1 stands for an absent maximum.
     let (min, max) = (scaling.min.unwrap_or(0), scaling.max.unwrap_or(-1));
     if scaling.policy_type.is_empty() {
         add("missing scaling policy type");
@@ -141,7 +141,7 @@ fn check_scaling(job: &JobSpec, scaling: &ScalingPolicy, group: &TaskGroup) -> F
     if max < group.count() {
         add("task group count must not be greater than maximum count in scaling policy");
     }
-    // The regions of such a job say the counts.
+    // In a multiregion job, the counts come from the regions.
     let is_counted_elsewhere = job.is_multiregion() && group.count() == 0;
     if group.count() < min && !is_counted_elsewhere {
         add("task group count must not be less than minimum count in scaling policy");

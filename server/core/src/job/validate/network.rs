@@ -1,4 +1,4 @@
-//! Faults of a group's networks and of its tasks' networks: one port is claimed once.
+//! Validation of the networks of a group and of its tasks: no port is claimed twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,15 @@ use crate::job::faults::Faults;
 
 const PORT_MAX: i64 = u16::MAX as i64;
 
-/// Who has a label or a number.
+/// Labels and ports claimed so far.
 #[derive(Default)]
 struct Claims<'a> {
-    /// Labels of the group's networks. Tasks may use the same label each for itself.
+    /// Labels of the group's networks. Tasks may reuse a label, each in its own networks.
     labels: BTreeSet<&'a str>,
     numbers: BTreeMap<(&'a str, i64), String>,
 }
 
-/// Whose networks are looked at.
+/// Owner of the networks in error texts.
 const GROUP: &str = "taskgroup network";
 
 pub(super) fn check(group: &TaskGroup) -> Faults {
@@ -65,7 +65,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The port inside the network namespace; -1 stands for "as outside".
+/// Checks the port inside the network namespace; -1 means the same as outside.
 fn check_inner_port(port: &Port, faults: &mut Faults) {
     if port.to < -1 {
         faults.add(format!("Port {:?} cannot be mapped to negative value {}", port.label, port.to));

@@ -1,7 +1,6 @@
-//! Numbers that a job writes as text, and what is said of those that are none.
+//! Numbers and hexadecimal digits that a job writes as text, with Go's error texts.
 
-/// Reads a whole number of this base that is at most `most`, or tells why not in the words that clients
-/// know.
+/// Parses an unsigned integer of the given base that is at most `most`. Errors have Go's texts.
 pub(super) fn parse(text: &str, base: u32, most: u64) -> Result<u64, String> {
     let reason = if text.is_empty() || !text.chars().all(|digit| digit.is_digit(base)) {
         "invalid syntax"
@@ -14,7 +13,7 @@ pub(super) fn parse(text: &str, base: u32, most: u64) -> Result<u64, String> {
     Err(format!("strconv.ParseUint: parsing {text:?}: {reason}"))
 }
 
-/// Counts the bytes of hexadecimal digits, or tells why they are none.
+/// Returns the number of bytes in hexadecimal digits. Errors have Go's texts.
 pub(super) fn hex_bytes(text: &str) -> Result<usize, String> {
     match text.chars().find(|digit| !digit.is_ascii_hexdigit()) {
         Some(wrong) => Err(format!("encoding/hex: invalid byte: U+{:04X} {wrong:?}", u32::from(wrong))),

@@ -1,7 +1,7 @@
-//! Paths that a job names must stay inside the allocation's directory.
+//! Checks that paths in a job stay inside the allocation's directory.
 
-/// Whether `path`, seen from the directory `depth` levels below the allocation's, leaves the latter at
-/// any point. An absolute path counts from that directory too.
+/// Whether `path`, relative to a directory `depth` levels below the allocation's, leaves the allocation's directory at
+/// any point. An absolute path is treated as relative.
 pub(super) fn escapes(depth: usize, path: &str) -> bool {
     let mut depth = depth;
     for part in path.split('/') {

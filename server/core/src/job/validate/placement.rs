@@ -1,4 +1,4 @@
-//! Faults of constraints, affinities and spreads.
+//! Validation of constraints, affinities and spreads.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::limits::{
     CONSTRAINT_SIDE_BYTES_MAX, JOB_CONSTRAINTS_BYTES_MAX, JOB_REGEXES_MAX, REGEX_COMPILED_BYTES_MAX,
 };
 
-/// Whether the job's constraints and affinities, of all its parts, are within the bounds of what is looked at.
+/// Whether the constraints and affinities of the job and all its parts are within the size limits.
 pub(super) fn check_bounds(faults: &mut Faults, job: &JobSpec) -> bool {
     let groups = || job.task_groups.iter();
     let tasks = || groups().flat_map(|group| &group.tasks);
@@ -43,7 +43,7 @@ pub(super) fn check_bounds(faults: &mut Faults, job: &JobSpec) -> bool {
     faults.is_empty()
 }
 
-/// How our reader of regular expressions begins a reason, and the words that clients know for it.
+/// Start of an error message of the `regex` crate, and Go's text for the same error.
 const REGEX_REASONS: [(&str, &str); 10] = [
     ("unclosed group", "missing closing )"),
     ("unopened group", "unexpected )"),
@@ -65,7 +65,7 @@ pub(super) fn check(faults: &mut Faults, job: &JobSpec, constraints: &[Constrain
     check_affinities(faults, job, affinities);
 }
 
-/// Checks those of a task, which does not choose a node by what else is there.
+/// Checks the constraints and affinities of a task, which must not depend on other allocations of the job.
 pub(super) fn check_of_task(
     faults: &mut Faults,
     job: &JobSpec,
@@ -82,7 +82,7 @@ pub(super) fn check_of_task(
     check_affinities(faults, job, affinities);
 }
 
-/// Checks those of a device.
+/// Checks the constraints and affinities of a device.
 pub(super) fn check_of_device(faults: &mut Faults, constraints: &[Constraint], affinities: &[Affinity]) {
     for (number, constraint) in (1..).zip(constraints) {
         if looks_at_others(constraint) {
@@ -229,7 +229,7 @@ fn compares(operand: &str) -> bool {
     matches!(operand, "=" | "==" | "is" | "!=" | "not" | "<" | "<=" | ">" | ">=")
 }
 
-/// What stands in `${…}` is known on the node only.
+/// Whether the text contains a `${…}`, whose value only the node knows.
 fn is_interpolated(text: &str) -> bool {
     text.contains("${")
 }
@@ -240,7 +240,7 @@ fn check_regex(pattern: &str, faults: &mut Faults) {
     }
     if let Err(error) = RegexBuilder::new(pattern).size_limit(REGEX_COMPILED_BYTES_MAX).build() {
         let reason = match error {
-            // The last line says what is wrong, those above draw where.
+            // The last line of the message is the error, the lines above draw its place.
             regex::Error::Syntax(text) => {
                 let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
                 let known = REGEX_REASONS.iter().find(|(ours, _)| reason.starts_with(ours));

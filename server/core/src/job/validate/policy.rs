@@ -1,4 +1,4 @@
-//! Faults of the policies of restarting, rescheduling, updating and moving.
+//! Validation of restart, reschedule, update and migrate policies.
 
 use ordu_proto::api::job::{MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy};
 
@@ -63,7 +63,7 @@ pub(super) fn check_reschedule(policy: &ReschedulePolicy) -> Faults {
     faults
 }
 
-/// What is between a failure and the next attempt.
+/// Checks the delays between a failure and the next attempt.
 fn check_delays(policy: &ReschedulePolicy) -> Faults {
     let mut faults = Faults::new();
     let (delay, max_delay, function) =
@@ -78,7 +78,7 @@ fn check_delays(policy: &ReschedulePolicy) -> Faults {
     }
     if function != "constant" {
         if max_delay.0 < least.0 {
-            // The delay stands here where the greatest one should; clients know the text so.
+            // Nomad's text has the delay here rather than the maximum delay; clients match it.
             faults.add(format!("Max Delay cannot be less than {least} (got {delay})"));
         }
         if max_delay.0 < delay.0 {
@@ -88,7 +88,7 @@ fn check_delays(policy: &ReschedulePolicy) -> Faults {
     faults
 }
 
-/// The attempts of a limited policy have to fit into its interval.
+/// Checks that the attempts of a limited policy fit into its interval.
 fn check_attempts_fit(policy: &ReschedulePolicy) -> Faults {
     let mut faults = Faults::new();
     let (fitting, needed_ns) = attempts_that_fit(policy);
@@ -111,11 +111,11 @@ fn check_attempts_fit(policy: &ReschedulePolicy) -> Faults {
     faults
 }
 
-/// How many attempts fit into the interval, and the interval that all of them need, in nanoseconds.
+/// Returns how many attempts fit into the interval, and the interval in nanoseconds that all of them need.
 ///
-/// While delays grow an attempt is counted at its own delay after the first failure. Beyond the ceiling
-/// each is one ceiling after the last; with `fibonacci` the first such one is at the ceiling itself.
-/// With `constant` each is one more delay after the last.
+/// As long as the delay grows, an attempt's time is its own delay, measured from the first failure. Once the delay
+/// exceeds the ceiling, each attempt follows one ceiling after the previous one; with `fibonacci` the first of these is
+/// at the ceiling itself. With `constant`, each attempt follows one delay after the previous one.
 fn attempts_that_fit(policy: &ReschedulePolicy) -> (i64, u128) {
     let positive = |ns: i64| u128::try_from(ns).unwrap_or(0);
     let (attempts, interval) = (policy.attempts(), positive(policy.interval_ns()));
@@ -127,7 +127,7 @@ fn attempts_that_fit(policy: &ReschedulePolicy) -> (i64, u128) {
 
     let (mut counted, mut fitting, mut at, mut before) = (0_i64, 0_i64, 0_u128, 0_u128);
     let mut next = first;
-    // Ends soon: the delay grows at least as the Fibonacci numbers do.
+    // Terminates quickly: the delay grows at least as fast as the Fibonacci numbers.
     while grows && counted < attempts && next <= ceiling {
         (counted, at) = (counted + 1, next);
         fitting += i64::from(at <= interval);
@@ -243,13 +243,13 @@ mod tests {
         for (function, attempts, delay_s, ceiling_s, interval_s, fitting, needed_s) in [
             ("constant", 3, 5, 0, 15, 3, 15),
             ("constant", 4, 5, 0, 15, 3, 20),
-            // 10, 20, 40, then 60 more each.
+            // Attempts at 10, 20, 40, then every further 60.
             ("exponential", 5, 10, 60, 160, 5, 160),
             ("exponential", 5, 10, 60, 150, 4, 160),
             ("exponential", 5, 10, 60, 30, 2, 160),
-            // The last one that grows is at the ceiling: 5, 10, 20, 40, then 40 more each.
+            // In minutes, attempts at 5, 10, 20, 40 (the ceiling), then every further 40.
             ("exponential", 10, 300, 2_400, 1_800, 3, 16_800),
-            // 10, 10, 20, 30, 50, 60, then 60 more each.
+            // Attempts at 10, 10, 20, 30, 50, 60, then every further 60.
             ("fibonacci", 7, 10, 60, 120, 7, 120),
             ("fibonacci", 7, 10, 60, 119, 6, 120),
             ("fibonacci", 3, 10, 60, 19, 2, 20),

@@ -1,4 +1,4 @@
-//! Faults of jobs that launch children.
+//! Validation of periodic and parameterized jobs.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Faults of services, and the ports that they call by a label.
+//! Validation of services and of the port labels that they refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::job::faults::Faults;
 
 const SERVICE_NAME_BYTES_MAX: usize = 63;
 
-/// The services of a task. Their ports are the task's and the group's.
+/// Checks the services of a task. Their port labels may be those of the task's or the group's networks.
 pub(super) fn check_of_task(group: &TaskGroup, task: &Task) -> Faults {
     let mut faults = Faults::new();
     let mut known = BTreeSet::new();
@@ -37,8 +37,8 @@ pub(super) fn check_of_task(group: &TaskGroup, task: &Task) -> Faults {
     faults
 }
 
-/// The services of a group as a whole. Their ports may be known in the group's network only, so they
-/// are not looked for.
+/// Checks the services of a group as a whole. Their port labels are not checked, because they may exist only in the
+/// group's network.
 pub(super) fn check_of_group(group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
     let mut known = BTreeSet::new();
@@ -75,7 +75,7 @@ pub(super) fn check_of_group(group: &TaskGroup) -> Faults {
     faults
 }
 
-/// The script of a group's service has to know the task that runs it.
+/// Checks that script checks of a group's services name the task that runs them.
 pub(super) fn check_scripts_of_group(group: &TaskGroup) -> Faults {
     let mut faults = Faults::new();
     for service in group.services.iter().filter(|service| service.task_name.is_empty()) {
@@ -122,7 +122,7 @@ fn check(service: &Service) -> Faults {
     faults
 }
 
-/// Letters, digits and inner dashes, and `${…}` in the place of any of them.
+/// Whether a name has only letters, digits and inner dashes, where a `${…}` may replace any of them.
 fn is_host_name(name: &str) -> bool {
     let mut plain = String::new();
     let mut rest = name;
@@ -139,12 +139,12 @@ fn is_host_name(name: &str) -> bool {
         && !plain.ends_with('-')
 }
 
-/// Labels of ports, and the services that call them.
+/// Port labels with the services that refer to them.
 #[derive(Default)]
 struct Labels<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
 
 impl<'a> Labels<'a> {
-    /// Takes note of what a service and its checks call by a label.
+    /// Records the port labels of a service and its checks.
     fn gather(&mut self, service: &'a Service, faults: &mut Faults) {
         let label = service.port_label.as_str();
         let is_number_of_driver = service.address_mode == "driver" && label.parse::<i64>().is_ok();
@@ -175,7 +175,7 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// A port that is called by its label has to be there.
+    /// Reports recorded labels that no port has.
     fn check(self, networks: impl Iterator<Item = &'a NetworkResource>, faults: &mut Faults) {
         let known: BTreeSet<&str> = networks
             .flat_map(|network| network.reserved_ports.iter().chain(&network.dynamic_ports))

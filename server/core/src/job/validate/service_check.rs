@@ -1,4 +1,4 @@
-//! Faults of a service's health checks.
+//! Validation of a service's health checks.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub(super) fn needs_port(check: &ServiceCheck) -> bool {
     matches!(check.check_type.to_ascii_lowercase().as_str(), "http" | "tcp" | "grpc")
 }
 
-/// A check of a service of a group with these tasks: which task runs it, and by which address it asks.
+/// Checks the task and the address mode of a check in a service of a group that has these tasks.
 pub(super) fn check_in_group(tasks: &BTreeSet<&str>, check: &ServiceCheck, faults: &mut Faults) {
     let ServiceCheck { name, task_name, check_type, .. } = check;
     if !task_name.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn check_in_group(tasks: &BTreeSet<&str>, check: &ServiceCheck, fault
     }
 }
 
-/// The first fault of a check; the restarts that it may cause are told together.
+/// Returns the first error of a check. Errors of its restart settings are combined into one.
 pub(super) fn fault(check: &ServiceCheck) -> Option<String> {
     type_fault(check)
         .or_else(|| span_fault(check))

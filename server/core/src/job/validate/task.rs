@@ -1,4 +1,4 @@
-//! Faults of a task.
+//! Validation of a task.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ const CPU_MHZ_MIN: i64 = 1;
 const MEMORY_MB_MIN: i64 = 10;
 const PERMISSIONS_MAX: u64 = 0o7777;
 
-/// The faults of a task of a group of which these services have a proxy.
+/// Checks a task. `with_proxy` are the group's services that have a proxy.
 pub(super) fn check(job: &JobSpec, group: &TaskGroup, with_proxy: &BTreeSet<&str>, task: &Task) -> Faults {
     let mut faults = Faults::new();
     if task.name.is_empty() {
         faults.add("Missing task name");
     } else if task.name.contains(['/', '\\']) {
-        // The task's directory bears its name.
+        // The name is that of the task's directory.
         faults.add("Task name cannot include slashes");
     } else if task.name.contains('\0') {
         faults.add("Task name cannot include null characters");
@@ -60,7 +60,7 @@ pub(super) fn check(job: &JobSpec, group: &TaskGroup, with_proxy: &BTreeSet<&str
         check_proxy(with_proxy, task, of, &mut faults);
     }
     check_storage(task, &mut faults);
-    // What the task takes from its group is told there.
+    // Errors of inherited policies are reported for the group.
     let own = task.restart_policy.as_ref().filter(|own| group.restart_policy.as_ref() != Some(*own));
     if let Some(restart) = own {
         faults.add_part(policy::check_restart(restart));
@@ -81,7 +81,7 @@ fn check_rest(task: &Task, faults: &mut Faults) {
     }
 }
 
-/// A task that is the proxy of one of the group's services.
+/// Checks a task that is the proxy of one of the group's services.
 fn check_proxy(with_proxy: &BTreeSet<&str>, task: &Task, of: &str, faults: &mut Faults) {
     if !task.services.is_empty() {
         faults.add("Connect proxy task must not have a service stanza");
@@ -176,7 +176,7 @@ fn check_artifact(artifact: &TaskArtifact) -> Faults {
     faults
 }
 
-/// `md5:c4aa…`; what holds `${…}` is known on the node only.
+/// Checks a checksum like `md5:c4aa…`. One that contains `${…}` is only known on the node.
 fn check_checksum(checksum: &str) -> Result<(), String> {
     if checksum.contains("${") {
         return Ok(());

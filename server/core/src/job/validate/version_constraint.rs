@@ -1,8 +1,8 @@
-//! The syntax of version constraints: `>= 1.2, < 2.0-beta1`, parts divided by commas.
+//! Syntax of version constraints: comma-separated parts, such as `>= 1.2, < 2.0-beta1`.
 
 const OPERATORS: [&str; 8] = [">=", "<=", "!=", "~>", "=", ">", "<", ""];
 
-/// The first part that is no constraint.
+/// Returns the first part that is malformed.
 pub(super) fn first_malformed(constraints: &str) -> Option<&str> {
     constraints.split(',').find(|part| !is_constraint(part.trim())).map(|part| part.trim())
 }
@@ -14,7 +14,8 @@ fn is_constraint(part: &str) -> bool {
         .is_some_and(|version| is_version(version.trim()))
 }
 
-/// `v1.2.3-pre.1+meta`: any count of numbers; what is before a release may follow them without a dash.
+/// Whether a text is a version like `v1.2.3-pre.1+meta`, with any count of numbers and an optional dash before the
+/// pre-release.
 fn is_version(version: &str) -> bool {
     let (version, metadata) = match version.split_once('+') {
         Some((version, metadata)) => (version, Some(metadata)),

@@ -1,17 +1,16 @@
-//! What a job says and Ordu does not act on. It is stored, compared and given back; the user is told
-//! that it changes nothing.
+//! Warnings about fields that have no effect in Ordu. They are stored, compared and returned.
 //!
-//! Some more is not acted on and not told of: spreads, services and their checks, artifacts, templates,
-//! payloads of dispatches, and disks that stay or move. Clients expect no word about these.
+//! Spreads, services and their checks, and sticky or migrated disks have no effect either, and tasks with artifacts or
+//! templates fail to start; there are no warnings about these, because clients do not expect them.
 
 use std::collections::BTreeMap;
 
 use ordu_proto::api::job::{CheckRestart, JobSpec, NetworkResource, Service, Task, TaskGroup};
 
-/// Places that are told of one field; beyond them their count is told.
+/// Places listed for one field; further places are counted.
 const PLACES_TOLD_MAX: usize = 5;
 
-/// The fields that are not acted on, in the order in which they are told.
+/// Fields without effect, in the order of their warnings.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Field {
     Multiregion,
@@ -40,7 +39,7 @@ enum Field {
 }
 
 impl Field {
-    /// What is told of the field before its places.
+    /// Text of the warning before the places.
     fn text(self) -> &'static str {
         match self {
             Field::Multiregion => "Multiregion has no effect: the job runs in this region only",
@@ -72,7 +71,7 @@ impl Field {
     }
 }
 
-/// One text a field that the job uses without effect.
+/// Returns one text for each field without effect that the job uses.
 pub(super) fn texts(job: &JobSpec) -> Vec<String> {
     let mut uses = Uses::default();
     uses.find(Field::Multiregion, job.multiregion.is_some(), String::new);
@@ -100,7 +99,7 @@ fn is_said(text: &Option<String>) -> bool {
     text.as_ref().is_some_and(|text| !text.is_empty())
 }
 
-/// Where each field is used, each place once.
+/// Places where each field is used, without duplicates.
 #[derive(Default)]
 struct Uses(BTreeMap<Field, Vec<String>>);
 

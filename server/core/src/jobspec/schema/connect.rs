@@ -1,4 +1,4 @@
-//! Services in a mesh: sidecars, their proxies and upstreams, and gateways.
+//! Schema of service mesh blocks: sidecars, their proxies and upstreams, and gateways.
 
 use super::task::{LOGS, RESOURCES};
 use super::{Absent, Kind, Schema, block, duration, field, flag, integer, many, meta, one, text, texts};
@@ -77,7 +77,7 @@ static GATEWAY: Schema = block(
     ],
 );
 
-/// Nanoseconds that a gateway's proxy waits for a connection.
+/// Default connection timeout of a gateway's proxy, nanoseconds.
 const CONNECT_TIMEOUT_NS: i64 = 5_000_000_000;
 
 static GATEWAY_PROXY: Schema = block(

@@ -1,4 +1,4 @@
-//! Task groups.
+//! Schema of task groups.
 
 use super::super::read::Object;
 use super::network::NETWORK;
@@ -50,7 +50,7 @@ static EPHEMERAL_DISK: Schema = block(
     ],
 );
 
-/// Megabytes of an allocation's disk of which nothing is said.
+/// Default size of an allocation's disk, megabytes.
 const DISK_MB: i64 = ordu_proto::api::job::EphemeralDisk::DEFAULT_SIZE_MB;
 
 static CONSUL: Schema = block("consul block", &[text("namespace", "Namespace").or(Absent::Empty)]);

@@ -1,4 +1,4 @@
-//! The job itself.
+//! Schema of the job.
 
 use super::super::read::{self, Object};
 use super::group::GROUP;
@@ -11,7 +11,7 @@ use crate::hcl::{Error, Position};
 use ordu_proto::api::job::{DEFAULT_NAMESPACE, DEFAULT_PRIORITY, DEFAULT_REGION, TYPE_SERVICE};
 use serde_json::Value as Json;
 
-/// Tasks that stand in the job without a group.
+/// Temporary member for tasks outside of groups.
 const LONE_TASKS: &str = "~tasks";
 
 pub(in super::super) static JOB: Schema = Schema {
@@ -108,7 +108,7 @@ static REGION: Schema = Schema {
     finish: None,
 };
 
-/// A task without a group stands in one of its own, of its name, before the written ones.
+/// Puts each task outside of groups into a group of its own with the task's name, before the written groups.
 fn finish(job: &mut Object, _: Position) -> Result<(), Error> {
     if let Some(Json::Array(tasks)) = job.remove(LONE_TASKS) {
         let group_of = |task: Json| {

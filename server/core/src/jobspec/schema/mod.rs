@@ -1,5 +1,5 @@
-//! What a jobspec may hold, as data: for every block its keys, their names in the API, their types, and
-//! what the API shows where the author wrote nothing: as the job was read, and in its canonical form.
+//! Schema of jobspecs: the keys of every block, their names in the API, their types, and the values that the API shows
+//! for absent keys, both in the parsed and in the canonical form.
 
 mod connect;
 mod group;
@@ -15,70 +15,70 @@ use super::constraint;
 use super::read::Object;
 use crate::hcl::{Body, Error, Label, Position};
 
-/// Finishes an object of a body that begins at the place.
+/// Completes the object of a body that begins at the position.
 type Finish = fn(&mut Object, Position) -> Result<(), Error>;
 
-/// A kind of block.
+/// Schema of a kind of block.
 pub(super) struct Schema {
-    /// Its name, for errors.
+    /// Name in errors.
     pub(super) what: &'static str,
-    /// The API's member that takes its label; without one it has none.
+    /// Member of the API's object that takes the label; without it, no label is allowed.
     pub(super) label: Option<&'static str>,
-    /// Its keys.
+    /// Keys of the block.
     pub(super) fields: &'static [Field],
     /// Members of the API's object that no key sets.
     pub(super) constants: &'static [Constant],
-    /// What remains to be done when all keys are read.
+    /// Final step after all keys are read.
     pub(super) finish: Option<Finish>,
 }
 
-/// A member of the API's object that no key sets.
+/// Member of the API's object that no key sets.
 pub(super) struct Constant {
     pub(super) api: &'static str,
-    /// What stands there.
+    /// Its value.
     pub(super) absent: Absent,
-    /// What stands there in the canonical form, if that is not the same.
+    /// Its value in the canonical form, if different.
     pub(super) canonical: Absent,
 }
 
-/// A key of a block.
+/// Key of a block.
 pub(super) struct Field {
-    /// The key as the author writes it.
+    /// Key in the jobspec.
     pub(super) key: &'static str,
-    /// The member of the API's object.
+    /// Member of the API's object.
     pub(super) api: &'static str,
     /// The type.
     pub(super) kind: Kind,
-    /// What the API shows where the key is not written.
+    /// Value in the API if the key is absent.
     pub(super) absent: Absent,
-    /// What the canonical form shows there, or where a text is empty that is so when it is not written.
-    /// [`Absent::Omitted`] leaves it as it is.
+    /// Value in the canonical form if the key is absent, or if a text is empty whose absent value is empty.
+    /// [`Absent::Omitted`] leaves the value unchanged.
     pub(super) canonical: Absent,
 }
 
-/// The type of a key.
+/// Type of a key.
 pub(super) enum Kind {
     Text,
     Integer,
-    /// A whole number between two, both allowed: the API has no room for others.
+    /// An integer within inclusive bounds: the API's type holds no others.
     IntegerIn(i64, i64),
     Flag,
-    /// In the API: nanoseconds.
+    /// A duration; nanoseconds in the API.
     Duration,
     Texts,
-    /// Names and texts.
+    /// A map of texts.
     TextMap,
-    /// Names and lists of texts.
+    /// A map of lists of texts.
     TextsMap,
-    /// Whatever the author writes.
+    /// Free-form content.
     Free,
-    /// A block that stands there once at most.
+    /// A block that occurs at most once.
     One(&'static Schema),
-    /// A block that may stand there several times: a list.
+    /// A repeatable block: a list.
     Many(&'static Schema),
-    /// A block that may stand there several times: an object by their labels.
+    /// A repeatable block: an object keyed by labels.
     ByName(&'static Schema),
-    /// A block that may stand there several times and is read by a function; its members by the schema.
+    /// A repeatable block read by a function; the schema has its members.
     ManyBy(fn(&Body, Option<&Label>) -> Result<Object, Error>, &'static Schema),
 }
 
@@ -91,7 +91,7 @@ impl Kind {
     }
 }
 
-/// What the API shows for a key that is not written.
+/// Value that the API shows for an absent key.
 #[derive(Clone, Copy)]
 pub(super) enum Absent {
     Omitted,
@@ -101,20 +101,20 @@ pub(super) enum Absent {
     False,
     True,
     Text(&'static str),
-    /// A number; durations are numbers of nanoseconds.
+    /// A number; nanoseconds for durations.
     Integer(i64),
-    /// An empty object that is filled in its turn.
+    /// An object with the defaults of its schema.
     Object,
 }
 
 impl Field {
-    /// What the API shows where the key is not written, in either form.
+    /// Sets the value of the absent key.
     const fn or(mut self, absent: Absent) -> Field {
         self.absent = absent;
         self
     }
 
-    /// What the canonical form shows where the key is not written.
+    /// Sets the value of the absent key in the canonical form.
     const fn filled(mut self, canonical: Absent) -> Field {
         self.canonical = canonical;
         self
@@ -173,7 +173,7 @@ const fn affinities() -> Field {
     field("affinity", "Affinities", Kind::ManyBy(constraint::affinity, &AFFINITY))
 }
 
-/// The weight of an affinity or a spread that names none.
+/// Default weight of affinities and spreads.
 const WEIGHT: i64 = 50;
 
 static CONSTRAINT: Schema = block("constraint", &[]);

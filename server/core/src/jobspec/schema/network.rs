@@ -1,4 +1,4 @@
-//! Networks, their ports and their name resolution.
+//! Schema of networks, their ports and their DNS settings.
 
 use super::super::read::Object;
 use super::{Absent, Schema, block, integer, many, one, text, texts};
@@ -39,7 +39,7 @@ static PORT: Schema = Schema {
     finish: None,
 };
 
-/// Ports with a number of their own are reserved ports, the others are dynamic ones.
+/// Splits the ports: those with a fixed number are reserved, the others dynamic.
 fn part_ports(network: &mut Object, _: Position) -> Result<(), Error> {
     let Some(Json::Array(ports)) = network.remove("DynamicPorts") else {
         network.insert("DynamicPorts".to_owned(), Json::Null);

@@ -1,5 +1,5 @@
-//! Blocks that say how a job is treated: update, migrate, restart, reschedule, spread, vault, scaling.
-//! The canonical form of the first four comes from above them and from the job's type; see `canonical`.
+//! Schema of policy blocks: update, migrate, restart, reschedule, spread, vault, scaling. `canonical` completes the
+//! first four, with inherited values and the defaults of the job's type.
 
 use super::super::read::Object;
 use super::{
@@ -73,7 +73,7 @@ static SPREAD_TARGET: Schema = Schema {
     finish: None,
 };
 
-/// Inherited by the tasks below it; see the end of groups and jobs.
+/// Temporary member for the vault block of a job or a group, which their tasks inherit at the end.
 pub(super) const INHERITED_VAULT: &str = "~vault";
 
 pub(super) const fn inherited_vault() -> Field {
@@ -91,7 +91,7 @@ pub(super) static VAULT: Schema = block(
     ],
 );
 
-/// Gives the vault block of a group, or of a job, to the tasks that have none of their own.
+/// Copies the vault block of a group or a job to the tasks without one.
 pub(super) fn inherit_vault(vault: &Json, tasks: Option<&mut Json>) {
     for task in tasks.and_then(Json::as_array_mut).into_iter().flatten() {
         if task["Vault"].is_null() {
@@ -100,7 +100,7 @@ pub(super) fn inherit_vault(vault: &Json, tasks: Option<&mut Json>) {
     }
 }
 
-/// The scaling of a group, which is of its count.
+/// Scaling of a group's count.
 pub(super) static SCALING: Schema = Schema {
     what: "scaling block",
     label: None,
@@ -115,7 +115,7 @@ pub(super) static SCALING: Schema = Schema {
     finish: Some(|scaling, position| check_scaling(scaling, "horizontal", position)),
 };
 
-/// The scaling of one of a task's resources.
+/// Scaling of one of a task's resources.
 pub(super) static TASK_SCALING: Schema = Schema {
     what: "scaling block",
     label: None,

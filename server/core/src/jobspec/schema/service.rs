@@ -1,4 +1,4 @@
-//! Services and their checks.
+//! Schema of services and their checks.
 
 use super::connect::CONNECT;
 use super::{Absent, Kind, Schema, duration, field, flag, integer, many, meta, one, text, texts};

@@ -1,4 +1,4 @@
-//! Tasks and what stands in them.
+//! Schema of tasks and their blocks.
 
 use super::network::NETWORK;
 use super::policy::{RESTART, TASK_SCALING, VAULT, task_scaling};
@@ -42,7 +42,7 @@ pub(super) static TASK: Schema = Schema {
     finish: None,
 };
 
-/// Nanoseconds from the signal that asks a task to end to the kill.
+/// Default time between a task's stop signal and its kill, nanoseconds.
 pub(super) const KILL_TIMEOUT_NS: i64 = 5_000_000_000;
 
 pub(super) static RESOURCES: Schema = block(
@@ -88,7 +88,7 @@ static ARTIFACT: Schema = block(
     ],
 );
 
-/// Nanoseconds that a change of a template waits at most.
+/// Default limit of the random delay of a template change, nanoseconds.
 const SPLAY_NS: i64 = 5_000_000_000;
 
 static TEMPLATE: Schema = block(

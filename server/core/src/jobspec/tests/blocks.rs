@@ -1,4 +1,4 @@
-//! Blocks of every kind, and the API's objects that they stand for.
+//! Blocks of every kind and the resulting objects of the API.
 
 use super::assert_holds;
 use crate::jobspec::parse;

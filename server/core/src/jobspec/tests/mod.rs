@@ -1,4 +1,4 @@
-//! Jobspecs and the API's job that each stands for.
+//! Jobspecs and the resulting jobs of the API.
 
 mod blocks;
 mod canonical;
@@ -9,7 +9,7 @@ mod requests;
 use super::parse;
 use serde_json::{Value as Json, json};
 
-/// The members that are wanted, each at its place; members beyond them are not looked at.
+/// Asserts that `got` contains all members of `wanted`; ignores other members.
 fn assert_holds(got: &Json, wanted: &Json, path: &str) {
     match (got, wanted) {
         (Json::Object(got), Json::Object(wanted)) => {

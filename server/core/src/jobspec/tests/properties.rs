@@ -1,4 +1,4 @@
-//! What holds for every jobspec: documents are written from the schema itself, by chance.
+//! Properties of all jobspecs, tested with random documents that are generated from the schema.
 
 use super::super::schema::{self, Kind, Schema};
 use crate::job::{canonicalise, decode_job, parse_spec, spec_json, validate};
@@ -6,7 +6,7 @@ use crate::jobspec::{Variables, parse, parse_document};
 use proptest::prelude::*;
 use std::fmt::Write;
 
-/// Throws that decide what a document says; when they are used up it says nothing more.
+/// Random choices that determine a document. Once they are used up, nothing more is written.
 struct Dice<'d>(std::slice::Iter<'d, u8>);
 
 impl Dice<'_> {
@@ -15,10 +15,10 @@ impl Dice<'_> {
     }
 }
 
-/// Writes a body after its schema, in the layout of either dialect.
+/// Writes a body by its schema, in the layout of either dialect.
 fn write_body(schema: &Schema, depth: usize, dice: &mut Dice<'_>, line_end: &str, out: &mut String) {
     for field in schema.fields {
-        // Most of what is deep down is left out, so that documents stay small.
+        // Keep documents small: write a third of the fields, and none below a fixed depth.
         let repeats = if field.kind.may_repeat() { 2 } else { 1 };
         for _ in 0..repeats {
             if dice.throw(3) != 1 || depth > 6 {
@@ -35,7 +35,7 @@ fn write_body(schema: &Schema, depth: usize, dice: &mut Dice<'_>, line_end: &str
 
 fn write_entry(field: &schema::Field, depth: usize, dice: &mut Dice<'_>, line_end: &str, out: &mut String) {
     let key = field.key;
-    // These are checked against each other: what the schema's own writer would say is enough.
+    // These keys depend on each other; leave them absent, with their defaults.
     if matches!(key, "max" | "id" | "name")
         || (key == "type" && field.absent.to_json() == Some("horizontal".into()))
     {
@@ -63,7 +63,7 @@ fn write_entry(field: &schema::Field, depth: usize, dice: &mut Dice<'_>, line_en
         Kind::ManyBy(..) if key == "scaling" => block("scaling \"cpu\"", "max = 9", line_end),
         Kind::ManyBy(..) => block(key, "attribute = \"${meta.a}\"", line_end),
     };
-    // A string takes all that is written to it.
+    // Writing to a `String` cannot fail.
     let _ = write!(out, "{written}{line_end}");
 }
 
@@ -92,7 +92,7 @@ proptest! {
         canonicalise(&mut twice);
         prop_assert_eq!(&twice, &job);
         prop_assert_eq!(&parse_spec(&spec_json(&job)).unwrap(), &job);
-        // Whatever it says, validation answers.
+        // Validation must not panic.
         let _ = validate(&job);
     }
 
@@ -102,7 +102,7 @@ proptest! {
             let parsed = parse_document(&text, &Variables::new(), canonicalize).unwrap();
             let mut job = decode_job(&serde_json::to_vec(&parsed).unwrap()).unwrap();
             canonicalise(&mut job);
-            // What is kept as it came is kept as the answer has it.
+            // Free-form members are registered as the answer has them, and the two answers differ in defaults.
             job.multiregion = None;
             for group in &mut job.task_groups {
                 let of_tasks = group.tasks.iter_mut().flat_map(|task| &mut task.services);

@@ -1,4 +1,4 @@
-//! The request to parse a jobspec.
+//! Requests to parse a jobspec.
 
 use crate::jobspec::ParseRequest;
 use serde_json::json;

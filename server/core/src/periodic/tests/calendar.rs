@@ -1,9 +1,9 @@
-//! Days, months and years, in a zone without changes.
+//! Days, months and years, in a zone without clock changes.
 
 use super::{launches, ns, schedule};
 use crate::periodic::missed_launch;
 
-/// The next launches in UTC after a time, without seconds and offset.
+/// Asserts the next launches in UTC after a time, without seconds and offset.
 fn assert_next(spec: &str, after: &str, expected: &[&str]) {
     let shown = launches(spec, "UTC", &format!("{after}Z"), expected.len());
     let shown: Vec<&str> = shown.iter().map(|text| text.trim_end_matches(":00 +00")).collect();
@@ -40,7 +40,7 @@ fn seven_fields_begin_with_seconds() {
     let expected = ["Mon 2026-09-28 10:00:05 +00", "Mon 2026-09-28 10:00:10 +00"];
     assert_eq!(launches("*/5 * * * * * *", "UTC", "2026-09-28 10:00:00Z", 2), expected);
     assert_eq!(launches("*/5 * * * * * *", "UTC", "2026-09-28 10:00:04.999999999Z", 2), expected);
-    // At the launch itself the next one is asked for.
+    // A launch at the given time itself does not count.
     assert_eq!(launches("*/5 * * * * * *", "UTC", "2026-09-28 10:00:05Z", 1), expected[1..]);
 }
 
@@ -100,10 +100,10 @@ fn ends_of_months_and_leap_years() {
 #[test]
 fn the_nearest_weekday_does_not_leave_its_month() {
     for (spec, after, expected) in [
-        // Sunday the 14th: the Monday after. Saturday the 14th: the Friday before.
+        // The 14th is a Sunday: the Monday after. The 14th is a Saturday: the Friday before.
         ("0 0 14W * *", "2013-03-31 00:00:00", &["Mon 2013-04-15 00:00", "Tue 2013-05-14 00:00"][..]),
         ("0 0 14W * *", "2013-08-31 00:00:00", &["Fri 2013-09-13 00:00"]),
-        // Saturday the 1st: not the Friday of the month before. Sunday the 31st: not the Monday after.
+        // The 1st is a Saturday: not the Friday of the previous month. The 31st is a Sunday: not the Monday after.
         ("0 0 1W * *", "2026-07-15 00:00:00", &["Mon 2026-08-03 00:00", "Tue 2026-09-01 00:00"]),
         ("0 0 31W * *", "2026-05-01 00:00:00", &["Fri 2026-05-29 00:00", "Fri 2026-07-31 00:00"]),
         ("0 0 30W * *", "2013-06-02 00:00:00", &["Fri 2013-06-28 00:00"]),

@@ -1,8 +1,8 @@
-//! The table of the module's documentation: what happens when the clocks change.
+//! The table in the module's documentation: behaviour at clock changes.
 
 use super::launches;
 
-/// Zone, expression, the time to start after, and the wall times of the next launches.
+/// Zone, expression, start time, and the wall times of the next launches.
 type Case<'a> = (&'a str, &'a str, &'a str, &'a [&'a str]);
 
 fn assert_launches(cases: &[Case<'_>]) {
@@ -24,16 +24,16 @@ fn wall_times_that_the_clocks_go_forward_over_are_skipped() {
         ("America/New_York", "0 2 * * *", "2026-03-07 12:00-05", &["Mon 2026-03-09 02:00:00 -04"]),
         ("Europe/Berlin", "30 2 * * *", "2026-03-28 12:00+01", &["Mon 2026-03-30 02:30:00 +02"]),
         ("Europe/Berlin", "*/15 2 * * *", "2026-03-29 01:00+01", &["Mon 2026-03-30 02:00:00 +02"]),
-        // Only on the day of the change and in that year: never.
+        // Matches only on the day of the change in a single year: never launches.
         ("Europe/Berlin", "30 2 29 3 * 2026", "2026-01-01 00:00Z", &["never"]),
-        // Half an hour is left out, 02:00 to 02:30.
+        // The half hour from 02:00 to 02:30 is skipped.
         (
             "Australia/Lord_Howe",
             "0,29,30 2 * * *",
             "2019-10-05 12:00+10:30",
             &["Sun 2019-10-06 02:30:00 +11", "Mon 2019-10-07 02:00:00 +11"],
         ),
-        // Midnight is left out.
+        // Midnight is skipped.
         ("America/Sao_Paulo", "@daily", "2018-11-03 12:00-03", &["Mon 2018-11-05 00:00:00 -02"]),
         ("America/Santiago", "0 0 * * *", "2026-09-05 12:00-04", &["Mon 2026-09-07 00:00:00 -03"]),
     ]);
@@ -102,7 +102,7 @@ fn wall_times_that_the_clocks_go_back_over_run_twice() {
             "2026-11-01 01:00-04",
             &["Sun 2026-11-01 01:00:00 -05", "Mon 2026-11-02 01:00:00 -05"],
         ),
-        // The clocks go back at 02:00, which is then there once.
+        // The clocks go back at 02:00, so 02:00 occurs once.
         ("America/New_York", "0 2 * * *", "2026-11-01 00:00-04", &["Sun 2026-11-01 02:00:00 -05"]),
         (
             "Europe/Berlin",
@@ -116,7 +116,7 @@ fn wall_times_that_the_clocks_go_back_over_run_twice() {
             "2026-10-25 02:00+02",
             &["Sun 2026-10-25 02:30:00 +02", "Sun 2026-10-25 02:00:00 +01", "Sun 2026-10-25 02:30:00 +01"],
         ),
-        // Half an hour is repeated, 01:30 to 02:00.
+        // The half hour from 01:30 to 02:00 is repeated.
         (
             "Australia/Lord_Howe",
             "3,31 1 * * *",
@@ -128,7 +128,7 @@ fn wall_times_that_the_clocks_go_back_over_run_twice() {
                 "Mon 2019-04-08 01:03:00 +10:30",
             ],
         ),
-        // The day before comes back for an hour, so midnight is there twice as well as 23:30.
+        // The hour from 23:00 is repeated, so 23:30 occurs twice, but midnight only once.
         (
             "America/Sao_Paulo",
             "30 23 * * *",

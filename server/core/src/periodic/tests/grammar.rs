@@ -1,4 +1,4 @@
-//! Which expressions and zones are read, and what is said of the others.
+//! Valid and invalid expressions and zones, with the errors of the latter.
 
 use crate::limits::CRON_SPEC_BYTES_MAX;
 use crate::periodic::{Schedule, check_spec, check_time_zone, child_id};

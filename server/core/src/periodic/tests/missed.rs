@@ -1,4 +1,4 @@
-//! The launch that a leader catches up on.
+//! The missed launch that a new leader catches up on.
 
 use super::{ns, schedule};
 use crate::periodic::missed_launch;
@@ -10,16 +10,16 @@ fn the_newest_launch_since_the_last_one_is_named() {
         ("@hourly", "UTC", "2026-01-01 00:00Z", "2026-01-01 05:00Z", Some("2026-01-01 05:00Z")),
         ("@hourly", "UTC", "2026-01-01 05:00Z", "2026-01-01 05:59:59.9Z", None),
         ("@hourly", "UTC", "2026-01-01 05:00Z", "2026-01-01 05:00Z", None),
-        // A forced launch lies between the times of the schedule.
+        // The last launch was forced, between two times of the schedule.
         ("@hourly", "UTC", "2026-01-01 04:59:59.5Z", "2026-01-01 05:10Z", Some("2026-01-01 05:00Z")),
         ("@hourly", "UTC", "2026-01-01 05:00:00.5Z", "2026-01-01 05:10Z", None),
-        // The clock of this leader is behind the last one's.
+        // The clock of this leader is behind that of the previous one.
         ("@hourly", "UTC", "2026-01-01 05:00Z", "2026-01-01 03:00Z", None),
         ("* * * * * * *", "UTC", "2026-01-01 00:00Z", "2026-02-01 00:00:00.25Z", Some("2026-02-01 00:00Z")),
         ("@yearly", "UTC", "1970-01-01 00:00Z", "2099-12-31 00:00Z", Some("2099-01-01 00:00Z")),
         ("0 0 30 2 *", "UTC", "1970-01-01 00:00Z", "2099-12-31 00:00Z", None),
         ("0 0 1 1 * 2020", "UTC", "2019-01-01 00:00Z", "2099-12-31 00:00Z", Some("2020-01-01 00:00Z")),
-        // Of a wall time that is there twice the second is the newest.
+        // Of a wall time that occurs twice, the second is the latest.
         (
             "30 1 * * *",
             "America/New_York",

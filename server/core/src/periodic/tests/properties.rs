@@ -1,4 +1,4 @@
-//! Random expressions, zones and times, against a matcher that looks at one second after the other.
+//! Random expressions, zones and times, compared with a matcher that tests each second.
 
 use std::fmt::{self, Display};
 
@@ -13,7 +13,7 @@ use crate::periodic::{Schedule, missed_launch};
 
 const NS: i64 = 1_000_000_000;
 
-/// An entry of a field's list, as it is meant.
+/// Intended meaning of a list entry in a field.
 #[derive(Debug, Clone)]
 enum Entry {
     Every,
@@ -75,7 +75,7 @@ impl Entry {
         match *self {
             Nth(day, week) => is_same_day(day) && i16::from((date.day() + 6) / 7) == week,
             LastOfWeekday(day) => is_same_day(day) && date.day() + 7 > date.days_in_month(),
-            // Sunday has two numbers.
+            // Sunday is both 0 and 7.
             _ => self.has(day_of_week(date)) || day_of_week(date) == 0 && self.has(7),
         }
     }
@@ -115,7 +115,7 @@ impl Meant {
             && any(year, wall.year())
     }
 
-    /// The launches among these seconds, by looking at each `step` of them.
+    /// Returns the launches in the given seconds by testing every `step`-th second.
     fn launches(&self, zone_name: &str, seconds: std::ops::Range<i64>, step: usize) -> Vec<i64> {
         let zone = zone(zone_name);
         let wall = |second: &i64| zone.to_datetime(Timestamp::from_second(*second).unwrap());
@@ -163,7 +163,7 @@ prop_compose! {
     }
 }
 
-/// Zones, each with a change of its clocks.
+/// Zones, each with the time of a clock change.
 const CHANGES: [(&str, &str); 12] = [
     ("UTC", "2026-03-29 01:00Z"),
     ("America/New_York", "2026-03-08 07:00Z"),
@@ -183,14 +183,14 @@ fn zone_name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&CHANGES[..]).prop_map(|(zone, _)| zone)
 }
 
-/// A zone, and a second at most so many hours before a change of its clocks or anywhere in some years.
+/// Generates a zone, and a second within `hours_before` a clock change or anywhere in several years.
 fn place(hours_before: i64) -> impl Strategy<Value = (&'static str, i64)> {
     let near = (prop::sample::select(&CHANGES[..]), 0..=hours_before * 3_600)
         .prop_map(|((zone, change), before)| (zone, ns(change) / NS - before));
     prop_oneof![2 => near, 1 => (zone_name(), 1_262_304_000..1_893_456_000i64)]
 }
 
-/// Walks forward and backward through a range of seconds.
+/// Asserts that forward and backward searches over a range of seconds find the launches of the naive matcher.
 fn assert_same(meant: &Meant, zone: &str, seconds: std::ops::Range<i64>, step: usize) {
     let schedule = schedule(&meant.to_string(), zone);
     let expected = meant.launches(zone, seconds.clone(), step);
@@ -256,12 +256,12 @@ proptest! {
             prop_assert!(schedule.next_after(at).is_none_or(|next| next > at));
             prop_assert!(missed_launch(schedule, i64::MIN, at).is_none_or(|latest| latest <= at));
         }
-        // The other argument is as strange.
+        // The zone is arbitrary text too.
         prop_assert!(Schedule::parse("@daily", &zone).map(|daily| daily.next_after(0)) != Ok(None));
     }
 }
 
-/// Anything, and much of what nearly is an expression.
+/// Generates arbitrary text, and text that is nearly an expression.
 fn strange_text() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "*", "?", "/", "-", ",", "#", "L", "w", "0", "1", "7", "15", "31", "59", "2099", "1970", "mon",

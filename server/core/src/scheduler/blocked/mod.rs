@@ -1,8 +1,8 @@
-//! Evaluations that wait for room: woken when a node or an allocation's end could help them, and only
-//! then, and handed out as many at a time as the caller asks for.
+//! Evaluations that wait for free capacity. They are woken only by changes of nodes or allocations that could help
+//! them, and are taken out in batches of a size that the caller chooses.
 //!
-//! A job that waits for a datacenter without nodes sleeps through whatever happens elsewhere; thousands of
-//! them cost nothing.
+//! A job that waits for a datacenter without nodes is not woken by changes elsewhere, so
+//! thousands of such jobs cost nothing.
 
 #[cfg(test)]
 mod tests;
@@ -16,29 +16,29 @@ use rustc_hash::FxHashMap;
 use super::evaluations::TRIGGER_MAX_PLANS;
 use crate::state::JobKey;
 
-/// How many classes' last changes are remembered. Where more had any, an evaluation older than those that
-/// were forgotten is looked at once more than needed.
+/// Maximum number of classes whose last change is remembered. After more changed classes, evaluations that are older
+/// than the forgotten changes may be woken once without need.
 const REMEMBERED_CLASSES_MAX: usize = 8192;
 
 type EvalId = [u8; 16];
 
-/// The evaluations that are blocked, one a job at most.
+/// The blocked evaluations, at most one per job.
 #[derive(Debug, Default)]
 pub struct BlockedEvals {
     held: FxHashMap<EvalId, Held>,
     by_job: BTreeMap<JobKey, EvalId>,
-    /// By the time at which they were made.
+    /// All evaluations by creation time.
     by_age: BTreeSet<(i64, EvalId)>,
-    /// Those that are asleep.
+    /// Evaluations that have not been woken, by datacenter.
     by_datacenter: BTreeMap<String, BTreeSet<EvalId>>,
-    /// Those that are woken and not taken yet: higher priority first, then the one that was woken first.
+    /// Woken evaluations that have not been taken yet, by priority and then in the order in which they were woken.
     woken: BTreeSet<(Reverse<i32>, u64, EvalId)>,
     last_woken: u64,
-    /// The state index of the last change that could have helped, by datacenter and class: for
-    /// evaluations that were with a worker meanwhile.
+    /// State index of the last change that could have helped, by datacenter and class. Needed for evaluations that a
+    /// worker had at that time.
     changes: BTreeMap<String, BTreeMap<String, u64>>,
     remembered: usize,
-    /// What was forgotten of `changes` is not later than this.
+    /// Upper bound of the indexes of changes that were dropped from `changes`.
     forgotten_index: u64,
     latest_index: u64,
 }
@@ -47,35 +47,35 @@ pub struct BlockedEvals {
 struct Held {
     eval: Evaluation,
     datacenters: Vec<String>,
-    /// Its number in the order in which evaluations were woken; `None` while it is asleep.
+    /// Position in the order of waking; `None` if not woken.
     woken: Option<u64>,
 }
 
-/// What `BlockedEvals` tells of itself.
+/// Statistics of `BlockedEvals`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockedStats {
-    /// All that are blocked.
+    /// Number of blocked evaluations.
     pub blocked: usize,
-    /// When the oldest of them was made.
+    /// Creation time of the oldest one.
     pub oldest_ns: Option<i64>,
 }
 
 impl BlockedEvals {
-    /// None blocked.
+    /// Builds an empty set.
     pub fn new() -> BlockedEvals {
         BlockedEvals::default()
     }
 
-    /// Blocks an evaluation that found no room in its job's datacenters; it is awake at once if something
-    /// changed since its snapshot. Returns the older one of two of the job, which is blocked no longer and to
-    /// be cancelled (`evaluations::cancelled_as_duplicate`).
+    /// Adds an evaluation that found no room in its job's datacenters. It is woken at once if a relevant change
+    /// happened after its snapshot. If the job already has a blocked evaluation, removes and returns the older of the
+    /// two, which must be cancelled (`evaluations::cancelled_as_duplicate`).
     pub fn block(&mut self, eval: Evaluation, datacenters: &[String]) -> Option<Evaluation> {
         let has_missed = self.has_missed(&eval, datacenters);
         self.hold(eval, datacenters, has_missed)
     }
 
-    /// As `block`, when a server begins to lead and does not know what changed before: the evaluation is
-    /// looked at again if there is a class of nodes (`ClusterView::class_names`) that might do.
+    /// Like `block`, for a server that begins to lead and does not know earlier changes: wakes the evaluation if any
+    /// existing class of nodes (`ClusterView::class_names`) could help.
     pub fn restore<'a>(
         &mut self,
         eval: Evaluation,
@@ -89,8 +89,8 @@ impl BlockedEvals {
         self.hold(eval, datacenters, may_do)
     }
 
-    /// A node of the class became ready or eligible or has more room, by the change at the state index
-    /// `index`: wakes the evaluations that this may help.
+    /// Wakes the evaluations that a change at state index `index` may help: a node of the class became ready or
+    /// eligible, or has more free capacity.
     pub fn unblock(&mut self, class: &str, datacenter: &str, index: u64) {
         self.remember(class, datacenter, index);
         let Some(ids) = self.by_datacenter.get(datacenter) else { return };
@@ -99,15 +99,15 @@ impl BlockedEvals {
         helped.into_iter().for_each(|id| self.wake(id));
     }
 
-    /// Takes out the first of those that are woken, `max` at most, to be enqueued. To be asked again whenever
-    /// there may be room for more of them, and after each of the other calls.
+    /// Removes and returns up to `max` woken evaluations, to be enqueued. Call it after each call of the other
+    /// methods, and whenever there may be room for more.
     pub fn take_woken(&mut self, max: usize) -> Vec<Evaluation> {
         let first: Vec<EvalId> = self.woken.iter().take(max).map(|(_, _, id)| *id).collect();
         first.into_iter().filter_map(|id| self.release(id)).collect()
     }
 
-    /// Those whose plans were refused as often as allowed: nothing need change for them to succeed, so the
-    /// leader takes them up again every minute.
+    /// Wakes the evaluations whose plans were refused too often. They may succeed without any change of the cluster,
+    /// so the leader calls this every minute.
     pub fn unblock_refused_plans(&mut self) {
         let refused =
             |id: &&EvalId| self.held.get(*id).is_some_and(|held| held.eval.triggered_by == TRIGGER_MAX_PLANS);
@@ -115,26 +115,26 @@ impl BlockedEvals {
         refused.into_iter().for_each(|id| self.wake(id));
     }
 
-    /// The job needs no more room: it was placed whole, stopped or removed. Returns its evaluation, which is
-    /// to be cancelled if `apply` has not done so.
+    /// Removes and returns the job's evaluation when the job needs no more capacity: it is placed completely, stopped
+    /// or removed. The evaluation must be cancelled if `apply` has not done so.
     pub fn untrack(&mut self, namespace: &str, job_id: &str) -> Option<Evaluation> {
         let id = *self.by_job.get(&JobKey::new(namespace, job_id))?;
         self.release(id)
     }
 
-    /// Whether the evaluation is blocked here.
+    /// Returns whether the evaluation is blocked here.
     pub fn contains(&self, eval_id: &[u8]) -> bool {
         EvalId::try_from(eval_id).is_ok_and(|id| self.held.contains_key(&id))
     }
 
-    /// How many are blocked, and for how long.
+    /// Returns the number of blocked evaluations and the age of the oldest.
     pub fn stats(&self) -> BlockedStats {
         let oldest_ns = self.by_age.first().map(|(made_ns, _)| *made_ns);
         BlockedStats { blocked: self.held.len(), oldest_ns }
     }
 
-    /// Takes out the evaluation of the same job that is blocked now, unless that one is newer. (An older
-    /// state of the same evaluation is no duplicate of it.)
+    /// Removes and returns the blocked evaluation of the same job, unless it is newer. An older copy of `eval` itself
+    /// is removed but not returned.
     fn displace(&mut self, id: EvalId, eval: &Evaluation) -> Result<Option<Evaluation>, ()> {
         let Some(&other) = self.by_job.get(&JobKey::from(eval)) else { return Ok(None) };
         if other != id && self.held.get(&other).is_some_and(|held| is_older(eval, &held.eval)) {
@@ -158,7 +158,7 @@ impl BlockedEvals {
         duplicate
     }
 
-    /// What is awake already keeps its turn.
+    /// Wakes an evaluation. If it is awake already, it keeps its position.
     fn wake(&mut self, id: EvalId) {
         let Some(held) = self.held.get_mut(&id).filter(|held| held.woken.is_none()) else { return };
         self.last_woken += 1;
@@ -190,7 +190,7 @@ impl BlockedEvals {
         }
     }
 
-    /// Whether something that could have helped changed after the evaluation's snapshot was taken.
+    /// Returns whether a change that could have helped happened after the evaluation's snapshot.
     fn has_missed(&self, eval: &Evaluation, datacenters: &[String]) -> bool {
         let seen = eval.snapshot_index;
         if self.latest_index <= seen {
@@ -218,13 +218,12 @@ impl BlockedEvals {
     }
 }
 
-/// Whether a node of the class might have room for what the evaluation waits for: it met the class and
-/// found it fit, or it did not meet it.
+/// Returns whether a node of the class could help: the evaluation found the class eligible or has not seen it.
 fn could_help(eval: &Evaluation, class: &str) -> bool {
     eval.escaped_computed_class || eval.class_eligibility.get(class).copied().unwrap_or(true)
 }
 
-/// Whether `eval` looked at an older state of the job than `other`.
+/// Returns whether `eval` has seen an older state of the job than `other`.
 fn is_older(eval: &Evaluation, other: &Evaluation) -> bool {
     let age = |eval: &Evaluation| eval.create_index.max(eval.snapshot_index);
     age(eval) < age(other)

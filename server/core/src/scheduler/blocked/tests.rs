@@ -1,4 +1,4 @@
-//! What wakes a blocked evaluation, what does not, and what was missed meanwhile.
+//! Which changes wake a blocked evaluation, including changes missed while it was with a worker.
 
 use super::*;
 
@@ -6,8 +6,8 @@ fn id(number: u8) -> Vec<u8> {
     vec![number; 16]
 }
 
-/// Blocked evaluation `number` of job `job`, decided on index 10, that found class `full` fit and class
-/// `wrong` unfit.
+/// Returns blocked evaluation `number` of job `job`, decided at index 10, which found class
+/// `full` eligible and class `wrong` ineligible.
 fn eval(number: u8, job: &str) -> Evaluation {
     Evaluation {
         id: id(number),
@@ -31,7 +31,7 @@ fn blocked(evals: &[Evaluation]) -> BlockedEvals {
     blocked
 }
 
-/// Takes out all that are awake.
+/// Takes all woken evaluations.
 fn woken(blocked: &mut BlockedEvals) -> Vec<Vec<u8>> {
     blocked.take_woken(usize::MAX).into_iter().map(|eval| eval.id).collect()
 }
@@ -154,7 +154,8 @@ fn those_that_are_awake_are_taken_in_the_order_in_which_they_were_woken() {
     assert_eq!(blocked.take_woken(1), [urgent]);
     assert_eq!(blocked.stats().blocked, 2, "who is awake is still blocked until it is taken");
     let again = blocked.take_woken(1).remove(0);
-    // It looked, found nothing, and something has changed meanwhile: behind the one that has not looked yet.
+    // The evaluation found no room, but a change happened meanwhile: it is woken again, after
+    // the one that has not been taken yet.
     blocked.block(again.clone(), &dc("dc1"));
     let last = woken(&mut blocked);
     assert_eq!((last.len(), &last[1]), (2, &again.id));

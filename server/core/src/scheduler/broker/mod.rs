@@ -1,8 +1,8 @@
-//! Hands evaluations out to scheduler workers: highest priority first and then in the order in which they
-//! came, one of a job at a time, again when a worker is lost, and not for ever.
+//! The evaluation broker: delivers evaluations to scheduler workers by priority and then in order of arrival, one per
+//! job at a time. It redelivers an evaluation when its worker is lost, up to a limit.
 //!
-//! It lives as long as its server leads and is filled from the evaluations table then. It has no clock:
-//! whoever calls says what time it is, and asks `next_deadline` when to call again.
+//! A broker exists while its server leads, and is filled from the evaluations table when leadership begins. It has no
+//! clock: callers pass the current time, and `next_deadline` tells them when to call again.
 
 mod stats;
 #[cfg(test)]
@@ -18,20 +18,20 @@ use super::evaluations::is_open;
 use crate::state::JobKey;
 pub use stats::BrokerStats;
 
-/// The queue of evaluations that were handed out as often as allowed. The leader takes them from it, writes
-/// them down as failed and acknowledges them.
+/// Queue of the evaluations that have reached the delivery limit. The leader dequeues them,
+/// marks them as failed and acknowledges them.
 pub const FAILED_QUEUE: &str = "_failed";
 
-/// How the broker deals with workers that do not answer. Times are nanoseconds.
+/// Timeouts and limits for workers that do not answer. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerOptions {
-    /// A worker that has not acknowledged after this long is taken to be lost.
+    /// Time after which a worker that has not acknowledged is considered lost.
     pub nack_timeout_ns: i64,
-    /// An evaluation that comes back for the first time waits this long.
+    /// Delay before the first redelivery.
     pub first_nack_delay_ns: i64,
-    /// One that comes back for the nth time waits n - 1 times this.
+    /// Delay before the nth redelivery is n - 1 times this.
     pub next_nack_delay_ns: i64,
-    /// An evaluation is handed out this often at most.
+    /// Maximum number of deliveries of one evaluation.
     pub delivery_limit: u32,
 }
 
@@ -46,52 +46,52 @@ impl Default for BrokerOptions {
     }
 }
 
-/// Proves that an evaluation was handed out to its bearer and has not been taken back since.
+/// Proves that an evaluation was delivered to the bearer and has not been taken back since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
-/// An evaluation that was handed out.
+/// A delivered evaluation.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The evaluation as it was enqueued.
     pub eval: Evaluation,
-    /// What `ack` and `nack` ask for.
+    /// The token to pass to `ack` and `nack`.
     pub token: Token,
 }
 
-/// Why an acknowledgement is refused.
+/// Reason why an acknowledgement is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    /// It was not handed out, or is finished, or was taken back.
+    /// The evaluation was not delivered, is finished, or was taken back.
     #[error("evaluation is not outstanding")]
     NotOutstanding,
-    /// It was taken back and handed out to another.
+    /// The evaluation was taken back and delivered to another worker.
     #[error("evaluation token does not match")]
     TokenMismatch,
 }
 
 type EvalId = [u8; 16];
-/// Higher priority first, then by the order in which they came. (Not by age: evaluations that wait for room
-/// are old, and would go before all others each time that they are woken.)
+/// Orders by priority, then by arrival. Not by age: blocked evaluations are old, and would
+/// precede all others each time they are woken.
 type Rank = (Reverse<i32>, u64, EvalId);
 
-/// Evaluations that wait for a worker, a turn or a time, and those that workers have.
+/// Evaluations that wait for a worker, for their job's turn or for a point in time, and those delivered to workers.
 #[derive(Debug, Default)]
 pub struct EvalBroker {
     options: BrokerOptions,
     evals: FxHashMap<EvalId, Tracked>,
-    /// Those of them that were blocked before they came.
+    /// The evaluations that were blocked before they were enqueued.
     woken: FxHashSet<EvalId>,
-    /// By queue: the scheduler's name, or that of the failed ones.
+    /// Ready evaluations by queue: the scheduler's name or [`FAILED_QUEUE`].
     ready: BTreeMap<String, BTreeSet<Rank>>,
     jobs: BTreeMap<JobKey, JobTurns>,
-    /// By the time that they wait for.
+    /// Delayed evaluations by the time they wait for.
     delayed: BTreeSet<(i64, EvalId)>,
-    /// Outstanding ones by the time at which they are taken back.
+    /// Delivered evaluations by the time at which they are taken back.
     deadlines: BTreeSet<(i64, EvalId)>,
-    /// Those that are to be decided, by the time since which they are.
+    /// Due evaluations by the time since which they have been due.
     due: BTreeSet<(i64, EvalId)>,
-    /// How many are with workers.
+    /// Number of delivered evaluations.
     outstanding: usize,
     last_token: u64,
     last_order: u64,
@@ -100,34 +100,34 @@ pub struct EvalBroker {
 #[derive(Debug)]
 struct Tracked {
     eval: Evaluation,
-    /// Its number in the order in which evaluations came.
+    /// Position in the order of arrival.
     order: u64,
     place: Place,
-    /// Since when it is to be decided; none while it waits for its time.
+    /// Time since which the evaluation has been due; `None` while it is delayed.
     due_ns: Option<i64>,
     deliveries: u32,
-    /// A newer copy that came in while a worker had it: it is to be looked at again afterwards.
+    /// A newer copy that arrived while a worker had the evaluation; enqueued after the acknowledgement.
     again: Option<Evaluation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Ready,
-    /// For its turn; another one of the job is ahead.
+    /// Waits until another evaluation of the same job is finished.
     Waiting,
-    /// For a time. One that came back from a worker keeps its job's turn meanwhile.
+    /// Waits for a point in time. A redelivered evaluation keeps its job's turn meanwhile.
     Delayed {
         until_ns: i64,
         has_turn: bool,
     },
-    /// With a worker. Without a deadline while its plan waits to be applied.
+    /// Delivered to a worker. Has no deadline while its plan waits to be applied.
     Outstanding {
         token: Token,
         deadline_ns: Option<i64>,
     },
 }
 
-/// Which evaluation of a job has its turn, and which wait for theirs.
+/// The evaluation of a job that may be delivered, and those that wait for it.
 #[derive(Debug, Default)]
 struct JobTurns {
     turn: Option<EvalId>,
@@ -135,14 +135,14 @@ struct JobTurns {
 }
 
 impl EvalBroker {
-    /// A broker without evaluations.
+    /// Builds a broker without evaluations.
     pub fn new(options: BrokerOptions) -> EvalBroker {
         EvalBroker { options, ..EvalBroker::default() }
     }
 
-    /// Takes in an evaluation that is pending, or blocked and woken. One with a time to wait for waits. One
-    /// that a worker has at present is handed out again after it; one that is here already stays as it is,
-    /// but for one that waits and is to wait less.
+    /// Adds an evaluation that is pending, or that was blocked and woken. If it has a time to wait for, it is delayed
+    /// until then. If a worker has it, the new copy is delivered afterwards. If it is in the broker already, nothing
+    /// changes, except that a delayed one takes an earlier time.
     pub fn enqueue(&mut self, eval: Evaluation, now_ns: i64) {
         let Ok(id) = EvalId::try_from(eval.id.as_slice()) else { return };
         if !is_open(eval.status()) {
@@ -182,7 +182,7 @@ impl EvalBroker {
         }
     }
 
-    /// Hands out the best evaluation for one of these schedulers (`FAILED_QUEUE` is one), if there is any.
+    /// Delivers the first evaluation for one of these schedulers (or [`FAILED_QUEUE`]), if any.
     pub fn dequeue(&mut self, schedulers: &[&str], now_ns: i64) -> Option<Delivery> {
         self.advance(now_ns);
         let firsts = schedulers.iter().filter_map(|&name| {
@@ -203,9 +203,8 @@ impl EvalBroker {
         Some(Delivery { eval: tracked.eval.clone(), token })
     }
 
-    /// The worker is done with the evaluation. The newest of those that waited for their turn has it now;
-    /// the others are returned: a newer one looks at all that they would, so they are to be cancelled
-    /// (`evaluations::cancelled_as_outdated`).
+    /// Finishes an evaluation. The newest waiting evaluation of the job gets the turn. The others are returned and
+    /// must be cancelled (`evaluations::cancelled_as_outdated`): the newer one covers all their changes.
     pub fn ack(&mut self, eval_id: &[u8], token: Token, now_ns: i64) -> Result<Vec<Evaluation>, BrokerError> {
         let id = self.outstanding(eval_id, token)?;
         self.lift_deadline(id);
@@ -219,22 +218,22 @@ impl EvalBroker {
         Ok(outdated)
     }
 
-    /// The worker gives the evaluation back. It is handed out again after a while, or goes to the failed
-    /// ones if that was done as often as allowed.
+    /// Returns an evaluation to the broker. It is redelivered after a delay, or moves to the failed queue if it has
+    /// reached the delivery limit.
     pub fn nack(&mut self, eval_id: &[u8], token: Token, now_ns: i64) -> Result<(), BrokerError> {
         let id = self.outstanding(eval_id, token)?;
         self.take_back(id, now_ns);
         Ok(())
     }
 
-    /// The evaluation's plan waits to be applied: its worker is not lost, however long that takes.
+    /// Suspends the worker's deadline while the evaluation's plan waits to be applied.
     pub fn pause_timeout(&mut self, eval_id: &[u8], token: Token) -> Result<(), BrokerError> {
         let id = self.outstanding(eval_id, token)?;
         self.lift_deadline(id);
         Ok(())
     }
 
-    /// The plan is applied: the worker has the whole time again.
+    /// Restarts the worker's deadline after the plan has been applied.
     pub fn resume_timeout(&mut self, eval_id: &[u8], token: Token, now_ns: i64) -> Result<(), BrokerError> {
         let id = self.outstanding(eval_id, token)?;
         self.lift_deadline(id);
@@ -246,8 +245,8 @@ impl EvalBroker {
         Ok(())
     }
 
-    /// Forgets an evaluation that was finished some other way (cancelled, deleted). One that a worker has is
-    /// left to its acknowledgement.
+    /// Removes an evaluation that was finished in another way (cancelled, deleted). If a worker
+    /// has it, it stays until it is acknowledged.
     pub fn forget(&mut self, eval_id: &[u8]) {
         let Ok(id) = EvalId::try_from(eval_id) else { return };
         let Some(tracked) = self.evals.get(&id) else { return };
@@ -265,13 +264,13 @@ impl EvalBroker {
         self.remove(id);
         let has_turn = self.jobs.get(&key).is_some_and(|turns| turns.turn == Some(id));
         if has_turn {
-            // Those that wait are not outdated by an evaluation that never ran; the first has its turn.
+            // The removed evaluation never ran, so the waiting ones are not outdated: the first of them gets the turn.
             let next = self.jobs.get_mut(&key).and_then(|turns| turns.waiting.pop_first());
             self.give_turn(&key, next);
         }
     }
 
-    /// Moves on what waited for a time that has come: delayed evaluations, and lost workers'.
+    /// Processes expired times: takes back evaluations from lost workers and enqueues delayed ones.
     pub fn advance(&mut self, now_ns: i64) {
         while let Some(&(deadline_ns, id)) = self.deadlines.first()
             && deadline_ns <= now_ns
@@ -290,8 +289,8 @@ impl EvalBroker {
         }
     }
 
-    /// The clock was set back to `now_ns`: what was reckoned by it as it was would come much too late.
-    /// Workers have the whole time again, and what they gave back is handed out.
+    /// Adjusts to a clock that was set back to `now_ns`, because deadlines and delays based on the old time would
+    /// expire much too late. Restarts all deadlines and makes redeliveries ready at once.
     pub fn clock_was_set_back(&mut self, now_ns: i64) {
         let deadline_ns = now_ns.saturating_add(self.options.nack_timeout_ns);
         for (_, id) in std::mem::take(&mut self.deadlines) {
@@ -314,18 +313,18 @@ impl EvalBroker {
         }
     }
 
-    /// When `advance` (or `dequeue`) has something to do next, if nothing else happens.
+    /// Returns the next time at which `advance` (or `dequeue`) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<i64> {
         let firsts = [self.delayed.first(), self.deadlines.first()];
         firsts.into_iter().flatten().map(|(time_ns, _)| *time_ns).min()
     }
 
-    /// How many of the evaluations were blocked before they came.
+    /// Returns how many of the evaluations were blocked before they were enqueued.
     pub fn woken(&self) -> usize {
         self.woken.len()
     }
 
-    /// How many evaluations there are, and where.
+    /// Returns the broker's statistics.
     pub fn stats(&self) -> BrokerStats {
         let ready = self.ready.values().map(BTreeSet::len).sum();
         let (outstanding, delayed) = (self.outstanding, self.delayed.len());
@@ -388,11 +387,12 @@ impl EvalBroker {
         self.delayed.insert((until_ns, id));
     }
 
-    /// Ready if it is its job's turn, else it waits for that.
+    /// Makes the evaluation ready if its job's turn is free, else lets it wait.
     fn queue_up(&mut self, id: EvalId, now_ns: i64) {
         let is_woken = self.woken.contains(&id);
         let Some(tracked) = self.evals.get_mut(&id) else { return };
-        // What is woken was decided before; all else is due since it was made, or since the time that it waited for.
+        // A woken evaluation was already decided once, so it is due now. Any other is due since
+        // its creation or the end of its delay.
         let waited_for_ns = match tracked.place {
             Place::Delayed { until_ns, .. } => until_ns,
             _ => 0,
@@ -430,7 +430,7 @@ impl EvalBroker {
         }
     }
 
-    /// The job's turn goes to the newest that waits; the others are forgotten and returned.
+    /// Passes the job's turn to the newest waiting evaluation. Removes and returns the others.
     fn pass_turn(&mut self, key: &JobKey, from: EvalId) -> Vec<Evaluation> {
         let Some(turns) = self.jobs.get_mut(key) else { return Vec::new() };
         if turns.turn != Some(from) {

@@ -1,28 +1,28 @@
-//! What the broker tells of itself.
+//! The broker's statistics.
 
-/// How many evaluations the broker has, and where they are.
+/// Numbers of evaluations in the broker, by state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {
-    /// Those that a worker could have now.
+    /// Evaluations that a worker could get now.
     pub ready: usize,
-    /// Those that workers have.
+    /// Evaluations delivered to workers and not yet acknowledged.
     pub outstanding: usize,
-    /// Those that wait for another one of their job.
+    /// Evaluations that wait for another one of the same job.
     pub waiting: usize,
-    /// Those that wait for a time.
+    /// Evaluations that wait for a point in time.
     pub delayed: usize,
-    /// Those of the ready ones that were handed out as often as allowed.
+    /// Ready evaluations that have reached the delivery limit.
     pub failed: usize,
-    /// Those of all of them that were blocked before they came.
+    /// Evaluations that were blocked before they were enqueued.
     pub woken: usize,
-    /// When the oldest of those that were woken was made.
+    /// Creation time of the oldest woken evaluation.
     pub oldest_woken_ns: Option<i64>,
-    /// Since when the one is to be decided that is for longest. One that a worker gave back is so since it first was.
+    /// Time since which the longest waiting evaluation has been due. A nack does not reset this time.
     pub oldest_due_ns: Option<i64>,
 }
 
 impl BrokerStats {
-    /// All of them.
+    /// Returns the total number of evaluations.
     pub fn total(&self) -> usize {
         self.ready + self.outstanding + self.waiting + self.delayed
     }

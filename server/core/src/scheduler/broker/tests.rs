@@ -235,7 +235,7 @@ enum Step {
         wait_s: i64,
     },
     Dequeue,
-    /// A worker is done; by the number its evaluation is finished, or blocks.
+    /// A worker finishes: its evaluation is complete or becomes blocked.
     Done {
         worker: usize,
         blocks: bool,
@@ -271,10 +271,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How many of those that are awake the model lets into the broker.
+/// Maximum number of woken evaluations that the model puts into the broker at a time.
 const WOKEN_AT_ONCE_MAX: usize = 2;
 
-/// The two structures, the workers, and which evaluations are not finished.
+/// Both structures, the workers, and the unfinished evaluations.
 #[derive(Default)]
 struct Model {
     broker: EvalBroker,
@@ -361,7 +361,7 @@ impl Model {
 }
 
 impl EvalBroker {
-    /// Every evaluation stands in the index of its place and in no other, and every job has one turn.
+    /// Checks that every evaluation is in the index of its place and in no other, and that every job has one turn.
     fn verify(&self) {
         let waiting: usize = self.jobs.values().map(|turns| turns.waiting.len()).sum();
         let stats = self.stats();
@@ -400,7 +400,7 @@ proptest! {
             model.take(step);
             model.verify();
         }
-        // And none is stuck: with workers that finish everything, all come to their end.
+        // No evaluation is stuck: with workers that finish everything, all evaluations end.
         model.workers.clear();
         for _ in 0..10_000 {
             if model.open.is_empty() {

@@ -1,4 +1,4 @@
-//! What fits and what does not, node by node and plan after plan.
+//! Which plans fit, for each node and across several plans.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn ports(values: &[i32]) -> Vec<Port> {
     values.iter().map(|&value| Port { value, ..Default::default() }).collect()
 }
 
-/// 1000 MHz, 1000 MB, 1000 MB; port 22 is the node's own.
+/// Returns a node with 1000 MHz, 1000 MB of memory and 1000 MB of disk that reserves port 22.
 fn node(number: u8) -> Node {
     let own = NetworkResource { reserved_ports: ports(&[22]), ..Default::default() };
     let mut node = Node {
@@ -61,7 +61,7 @@ fn update(number: u8, resources: AllocatedResources) -> PlanUpdate {
     PlanUpdate { alloc_id: id(number), resources: Some(resources), ..Default::default() }
 }
 
-/// Two nodes; allocation 1 holds 600 of everything and port 80 of node 1.
+/// Two nodes. Allocation 1 holds 600 of each resource and port 80 of node 1.
 struct World {
     view: ClusterView,
     rows: BTreeMap<Vec<u8>, Allocation>,

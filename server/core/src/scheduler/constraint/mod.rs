@@ -1,4 +1,4 @@
-//! Constraints and affinities: read once a job version, asked once a class of nodes.
+//! Constraints and affinities: parsed once per job version, evaluated once per node class where possible.
 
 mod set;
 mod target;
@@ -19,22 +19,22 @@ use super::view::NodeFacts;
 use crate::limits::{CONSTRAINT_TOLD_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
 use ordu_proto::api::job;
 
-/// A constraint on single nodes, read. (`distinct_hosts` and `distinct_property` look at other
-/// allocations too and are kept apart; see `ScheduledJob`.)
+/// A parsed constraint on single nodes. (`distinct_hosts` and `distinct_property` also depend on other allocations and
+/// are stored separately; see `ScheduledJob`.)
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     left: Target,
     right: Target,
     test: Test,
-    /// As metrics name it: `${attr.kernel.name} = linux`; of a long one its beginning.
+    /// The constraint as shown in metrics: `${attr.kernel.name} = linux`. Long ones are truncated.
     pub(crate) text: String,
-    /// Nodes of one computed class may differ in it.
+    /// Whether nodes of one computed class may differ in it.
     pub(crate) escapes_class: bool,
-    /// Of both sides as they are written.
+    /// Length of both sides in bytes.
     pub(crate) bytes: usize,
 }
 
-/// What a node had better be, and how much that counts.
+/// A weighted preference for nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Affinity {
     pub(crate) constraint: Constraint,
@@ -49,24 +49,24 @@ enum Test {
     Order(fn(Ordering) -> bool),
     Regexp(Prepared<Expression>),
     Version(Prepared<Requirement>, Dialect),
-    /// All of the right side's items, or any of them.
+    /// The left side must contain all of the right side's items, or any of them.
     Contains(Prepared<ItemSet>, Share),
-    /// The same of two sides that are the same for all nodes: the answer.
+    /// Result of a set comparison whose sides are both literals.
     Fixed(bool),
     IsSet,
     IsNotSet,
-    /// No such operand: no node meets it.
+    /// Unknown operand: no node meets the constraint.
     Never,
 }
 
-/// How much of a set the other side must have.
+/// Whether all items of a set must be present, or any.
 #[derive(Clone, Copy, Debug)]
 enum Share {
     All,
     Any,
 }
 
-/// The right side, read beforehand where it is the same for all nodes.
+/// The right side, parsed in advance if it is a literal.
 #[derive(Clone, Debug)]
 enum Prepared<T> {
     Fixed(T),
@@ -82,7 +82,7 @@ impl<T> Prepared<T> {
         }
     }
 
-    /// What `test` says of the right side, read. `reading` is what it costs to read it where that is not done.
+    /// Applies `test` to the parsed right side. `reading` is the cost of parsing it, if it was not parsed in advance.
     fn holds(
         &self,
         right: &str,
@@ -101,16 +101,16 @@ impl<T> Prepared<T> {
     }
 }
 
-/// What it costs to compile a regular expression, by its bytes: steps.
+/// Returns the cost of compiling a regular expression, in steps.
 fn regex_reading_steps(pattern: &str) -> u64 {
     1_000 + 100 * pattern.len() as u64
 }
 
-/// What it costs beyond that to compile a large one, which takes some ten milliseconds: steps.
+/// Additional cost in steps of compiling a large one, which takes about ten milliseconds.
 const REGEX_LARGE_STEPS: u64 = 1_000_000;
 
-/// A regular expression, and whether it is a large one: those can take a microsecond and more for a byte that they
-/// are looked for in; what people write takes some nanoseconds.
+/// A regular expression. Matching a large one can take a microsecond or more per byte of text;
+/// usual ones take some nanoseconds.
 #[derive(Clone, Debug)]
 struct Expression {
     regex: Regex,
@@ -118,12 +118,12 @@ struct Expression {
 }
 
 impl Expression {
-    /// What cannot be read, or would take too much memory, is none.
+    /// Compiles an expression; `None` if it is invalid or would take too much memory.
     fn read(text: &str) -> Option<Expression> {
         Self::read_if(text, || true)
     }
 
-    /// As [`Expression::read`], within the budget.
+    /// Like [`Expression::read`], but within the budget.
     fn read_within(text: &str, budget: &Budget) -> Option<Expression> {
         Self::read_if(text, || {
             budget.spend(REGEX_LARGE_STEPS);
@@ -131,7 +131,7 @@ impl Expression {
         })
     }
 
-    /// `may_be_large` is asked of one that is large, before it is compiled.
+    /// Compiles an expression. `may_be_large` is called before a large one is compiled.
     fn read_if(text: &str, may_be_large: impl FnOnce() -> bool) -> Option<Expression> {
         let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build();
         match compiled(REGEX_SMALL_BYTES_MAX) {
@@ -150,12 +150,12 @@ impl Expression {
     }
 }
 
-/// Bytes that a compiled expression of the usual size takes.
+/// Maximum compiled size in bytes of an expression that does not count as large.
 const REGEX_SMALL_BYTES_MAX: usize = 16 * 1024;
 
 impl Constraint {
-    /// Reads a constraint. What cannot be read (an operand that does not exist, a regular expression
-    /// that is none) holds on no node; validation has told the user before.
+    /// Parses a constraint. An invalid one (an unknown operand, a malformed regular expression) holds on no node;
+    /// validation has already reported it to the user.
     pub(crate) fn parse(left: &str, operand: &str, right: &str) -> Constraint {
         let (left_target, right_target) = (Target::parse(left), Target::parse(right));
         let version = |dialect| {
@@ -189,7 +189,8 @@ impl Constraint {
         }
     }
 
-    /// Whether the node meets it. Without steps left in the budget it does not, and nobody may count on that.
+    /// Returns whether the node meets the constraint. Returns false if the budget is used up;
+    /// such a result must be discarded.
     pub(crate) fn holds(&self, node: &NodeFacts, budget: &Budget) -> bool {
         if let Test::Fixed(answer) = self.test {
             return answer;
@@ -201,7 +202,7 @@ impl Constraint {
             Test::IsSet => return left.is_some(),
             Test::IsNotSet => return left.is_none(),
             Test::Never => return false,
-            // A missing attribute differs from everything but another missing one.
+            // A missing attribute differs from everything except another missing one.
             Test::Differ => return left != self.right.resolve(node),
             _ => {}
         }
@@ -230,7 +231,7 @@ impl Constraint {
                 })
             }
             Test::Contains(wanted, share) => {
-                // Each item is looked for among all of the other side, or put in order among its own.
+                // Each item is looked up in the other list, or sorted into its own.
                 let items_steps = |bytes: usize| 1 + 2 * bytes as u64;
                 budget.spend(items_steps(bytes));
                 let read = |text: &str| Some(ItemSet::of(text));
@@ -243,7 +244,7 @@ impl Constraint {
     }
 }
 
-/// The test of a set, answered where both sides are the same for all nodes.
+/// Builds the test of a set, evaluated at once if both sides are literals.
 fn contains(left: &Target, right: &Target, share: Share) -> Test {
     let wanted = Prepared::of(right, |text| Some(ItemSet::of(text)));
     match (left, &wanted) {
@@ -252,7 +253,7 @@ fn contains(left: &Target, right: &Target, share: Share) -> Test {
     }
 }
 
-/// The beginning of a text that metrics tell, whole where it is not long.
+/// Truncates a long text for metrics.
 fn told(mut text: String) -> String {
     if text.len() > CONSTRAINT_TOLD_BYTES_MAX {
         text.truncate(text.floor_char_boundary(CONSTRAINT_TOLD_BYTES_MAX));
@@ -274,7 +275,7 @@ impl From<&job::Affinity> for Affinity {
     }
 }
 
-/// Numbers by value where both sides are numbers, else letter by letter.
+/// Compares numerically if both sides are numbers, else as text.
 fn compare(left: &str, right: &str) -> Ordering {
     if let (Ok(left), Ok(right)) = (left.parse::<i64>(), right.parse::<i64>()) {
         return left.cmp(&right);

@@ -1,13 +1,13 @@
-//! Lists of words between commas, as sets: what the operands `set_contains…` compare.
+//! Comma-separated lists as sets, for the operands `set_contains…`.
 
 use super::Share;
 
-/// The items of a list, each once.
+/// The distinct items of a list, sorted.
 #[derive(Clone, Debug)]
 pub(crate) struct ItemSet(Vec<Box<str>>);
 
 impl ItemSet {
-    /// Reads a list.
+    /// Parses a list.
     pub(crate) fn of(text: &str) -> ItemSet {
         let mut all: Vec<Box<str>> = items(text).map(Box::from).collect();
         all.sort_unstable();
@@ -15,7 +15,7 @@ impl ItemSet {
         ItemSet(all)
     }
 
-    /// Whether the list `text` has all items, or any.
+    /// Returns whether the list `text` contains all items of this set, or any of them.
     pub(crate) fn is_in(&self, text: &str, share: Share) -> bool {
         let place = |item: &str| self.0.binary_search_by(|known| (**known).cmp(item)).ok();
         match share {

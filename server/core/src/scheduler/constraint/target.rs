@@ -1,4 +1,4 @@
-//! One side of a constraint: a word as it stands, or a fact of the node in `${…}`.
+//! One side of a constraint: a literal, or a property of the node in `${…}`.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(crate) enum Target {
     NodeClass,
     Attribute(String),
     Meta(String),
-    /// In `${…}`, but nothing that a node has: it is missing on every node.
+    /// An unknown property in `${…}`, which no node has.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ impl Target {
         }
     }
 
-    /// The value on this node, if it has one.
+    /// Returns the value on this node, if any.
     pub(crate) fn resolve<'a>(&'a self, node: &'a NodeFacts) -> Option<Cow<'a, str>> {
         let value = match self {
             Target::Literal(text) => text,
@@ -52,7 +52,7 @@ impl Target {
         Some(Cow::Borrowed(value))
     }
 
-    /// Whether nodes of one computed class may differ in it.
+    /// Returns whether the value may differ between nodes of one computed class.
     pub(crate) fn escapes_class(&self) -> bool {
         match self {
             Target::NodeId | Target::NodeName => true,
@@ -62,7 +62,7 @@ impl Target {
     }
 }
 
-/// Sixteen bytes as the API spells them: 8-4-4-4-12 hexadecimal digits.
+/// Formats sixteen bytes as a UUID in the API's form: 8-4-4-4-12 hexadecimal digits.
 pub(crate) fn uuid_text(id: &[u8]) -> String {
     IdText(id).to_string()
 }

@@ -1,4 +1,4 @@
-//! Every operand on nodes that have the attribute, have another value of it, or lack it.
+//! All operands, on nodes that have the attribute, have another value of it, or lack it.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ fn metrics_name_constraints_as_users_write_them() {
     assert_eq!(Constraint::parse("${meta.nowhere}", "", "x").text, "${meta.nowhere} = x");
 }
 
-/// So many different words between commas.
+/// Returns a list of `count` distinct words.
 fn words(count: usize) -> String {
     (0..count).map(|number| format!("word-{number}")).collect::<Vec<_>>().join(",")
 }
@@ -137,7 +137,8 @@ fn long_texts_cost_in_proportion_to_their_length_and_none_more_than_the_budget()
     }
     let (all, none) = (words(120_000), words(120_000).replace("word", "other"));
     let (steps, few) = (10_000_000, 6_000_000);
-    // Whether it holds, and the steps that it takes at most; those of more than the budget find nothing.
+    // The last two columns: whether the constraint holds, and the maximum number of steps. A constraint that exceeds
+    // the budget holds on no node.
     let words = "${meta.unique.words}";
     let cases = [
         ("two lists of 120,000 words", all.as_str(), "set_contains_any", none.as_str(), false, 0),
@@ -172,7 +173,7 @@ fn long_texts_cost_in_proportion_to_their_length_and_none_more_than_the_budget()
     }
 }
 
-/// Run with `--nocapture` it tells how long each takes.
+/// With `--nocapture`, prints how long each case takes.
 #[test]
 fn what_ten_thousand_nodes_are_asked_ends_with_the_budget_of_one_evaluation() {
     const NODES: u64 = 10_000;
@@ -190,7 +191,7 @@ fn what_ten_thousand_nodes_are_asked_ends_with_the_budget_of_one_evaluation() {
         node.unique_meta.insert(format!("unique.{key}"), value.to_owned());
     }
     let other = words(5_000).replace("word", "other");
-    // Whether all nodes are asked within the budget.
+    // The last column: whether all nodes can be checked within the budget.
     let cases = [
         ("an expression as people write them", "${meta.unique.text}", "regexp", r"^(web|db)-[0-9]+$", true),
         ("a large expression", "${meta.unique.text}", "regexp", r"(\w{5}){3}x", false),

@@ -1,27 +1,27 @@
-//! Versions as people write them (`1.2`, `v1.17.3-rc.1+build`), and requirements on them (`>= 1.0, < 2.0`,
-//! `~> 1.4`): what the operands `version` and `semver` compare.
+//! Versions (`1.2`, `v1.17.3-rc.1+build`) and requirements on them (`>= 1.0, < 2.0`, `~> 1.4`),
+//! for the operands `version` and `semver`.
 
 use std::cmp::Ordering;
 
-/// How strictly versions are read and pre-releases are let in.
+/// Rules for parsing versions and for accepting pre-releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// Operand `version`: a pre-release may follow without a dash, it satisfies only requirements that
-    /// name a pre-release of the same version, and there is `~>`.
+    /// Operand `version`: a pre-release may follow without a dash and satisfies only requirements that name a
+    /// pre-release of the same version; `~>` is supported.
     Version,
-    /// Operand `semver`: pre-releases are ordered as Semantic Versioning 2.0 says and nothing more.
+    /// Operand `semver`: the order of Semantic Versioning 2.0, without additional rules.
     Semver,
 }
 
-/// A version, read.
+/// A parsed version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     segments: Vec<u64>,
-    /// The parts of the pre-release; none is greater than any.
+    /// The parts of the pre-release. A version without pre-release is greater than those with one.
     pre_release: Vec<String>,
 }
 
-/// Conditions that a version must meet, all of them.
+/// Conditions that a version must all meet.
 #[derive(Clone, Debug)]
 pub(crate) struct Requirement {
     dialect: Dialect,
@@ -40,19 +40,19 @@ enum Comparison {
 }
 
 impl Requirement {
-    /// Reads conditions between commas; `None` where one of them cannot be read.
+    /// Parses comma-separated conditions; returns `None` if any of them is invalid.
     pub(crate) fn parse(text: &str, dialect: Dialect) -> Option<Requirement> {
         let conditions =
             text.split(',').map(|part| condition(part.trim(), dialect)).collect::<Option<Vec<_>>>()?;
         Some(Requirement { dialect, conditions })
     }
 
-    /// Whether the version meets all conditions.
+    /// Returns whether the version meets all conditions.
     pub(crate) fn is_met_by(&self, version: &Version) -> bool {
         self.conditions.iter().all(|(comparison, bound)| self.meets(*comparison, version, bound))
     }
 
-    /// What that costs: each condition compares all parts of both.
+    /// Returns the cost in steps of `is_met_by`: each condition compares all parts of both versions.
     pub(crate) fn steps(&self, version: &Version) -> u64 {
         let parts = |version: &Version| 1 + version.segments.len() + version.pre_release.len();
         let of_conditions: usize = self.conditions.iter().map(|(_, bound)| parts(bound)).sum();
@@ -76,7 +76,8 @@ impl Requirement {
         }
     }
 
-    /// A pre-release is not what "newer than 1.0" asks for, unless the bound is one of the same version.
+    /// Returns whether the version may satisfy an ordered comparison. A pre-release may do so only if the bound is a
+    /// pre-release of the same version.
     fn lets_in(&self, version: &Version, bound: &Version) -> bool {
         if self.dialect == Dialect::Semver || version.pre_release.is_empty() {
             return true;
@@ -86,7 +87,7 @@ impl Requirement {
 }
 
 fn condition(text: &str, dialect: Dialect) -> Option<(Comparison, Version)> {
-    // Two-letter signs stand before those that they begin with.
+    // Two-character operators come before their one-character prefixes.
     let signs = [
         (">=", Comparison::GreaterOrEqual),
         ("<=", Comparison::LessOrEqual),
@@ -107,7 +108,7 @@ fn condition(text: &str, dialect: Dialect) -> Option<(Comparison, Version)> {
 impl Version {
     pub(crate) fn parse(text: &str, dialect: Dialect) -> Option<Version> {
         let text = text.strip_prefix('v').unwrap_or(text);
-        // What follows a plus sign is metadata and takes no part in comparisons.
+        // Ignore build metadata after a plus sign.
         let text = text.split_once('+').map_or(text, |(version, _)| version);
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (numbers, rest) = text.split_at(end);
@@ -147,7 +148,7 @@ impl Version {
     }
 }
 
-/// Part by part: numbers by value and before words, words by their letters; what has more parts is greater.
+/// Compares part by part: numbers by value and before words, words as text; if all are equal, more parts are greater.
 fn compare_pre_releases(left: &[String], right: &[String]) -> Ordering {
     let by_part =
         left.iter().zip(right).map(|(left, right)| match (left.parse::<u64>(), right.parse::<u64>()) {

@@ -1,4 +1,4 @@
-//! What is gathered of a job that is stored, and of one that is not.
+//! The input gathered for stored and submitted jobs.
 
 use std::cell::RefCell;
 
@@ -14,14 +14,14 @@ use crate::scheduler::testing::{group, id};
 use crate::state::{MemoryTables, Table, Write, key};
 
 const NAMESPACE: &str = "default";
-/// The create index of the job that is there, and of one of the same name before it.
+/// Create indexes of the current job and of an earlier one with the same name.
 const CREATED: u64 = 20;
 const CREATED_BEFORE: u64 = 10;
 
 struct Tables(MemoryTables);
 
 impl Tables {
-    /// Version 3 of a service of one group, at index 42.
+    /// Returns tables with version 3 of a service with one group, at index 42.
     fn with_job() -> Tables {
         let mut tables = Tables(MemoryTables::default());
         tables.put(Table::Meta, key::meta::APPLIED.to_vec(), &LogId { term: 1, index: 42 });
@@ -46,7 +46,7 @@ impl Tables {
         self.put(Table::JobSpecs, key::job_spec(NAMESPACE, "job", created, version), &spec);
     }
 
-    /// An allocation that runs by this version.
+    /// Writes an allocation of this version.
     fn put_alloc(&mut self, number: u64, job_create_index: u64, job_version: u64) {
         let alloc = Allocation {
             id: id(number),
@@ -60,7 +60,7 @@ impl Tables {
         self.put(Table::Allocs, alloc.id.clone(), &alloc);
     }
 
-    /// What is gathered, and which versions were read for it.
+    /// Returns the gathered input, and the versions read for it.
     fn gather(&self, subject: Subject<'_>) -> (Result<GatheredInput, Corrupt>, Vec<(u64, u64)>) {
         let read = RefCell::new(Vec::new());
         let view = ClusterView::new().snapshot();

@@ -1,5 +1,5 @@
-//! What the scheduler needs of a job, read once a version: constraints parsed, resources summed, and a
-//! digest a group that says whether a running allocation can take another version where it is.
+//! The scheduler's form of a job version, built once per version: parsed constraints, summed resources, and a digest
+//! per group that decides whether a running allocation can be updated in place.
 
 mod shape;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use super::view::Capacity;
 use crate::job::JobKind;
 use crate::scheduler::view::quantity;
 
-/// One version of a job, as the scheduler sees it.
+/// A job version in the scheduler's form.
 #[derive(Clone, Debug)]
 pub struct ScheduledJob {
     pub(crate) namespace: String,
@@ -26,9 +26,9 @@ pub struct ScheduledJob {
     pub(crate) create_index: u64,
     pub(crate) datacenters: Vec<String>,
     pub(crate) all_at_once: bool,
-    /// What any group's node must be.
+    /// Constraints on the nodes of all groups.
     pub(crate) constraints: Constraints,
-    /// What the allocations of the whole job may not share.
+    /// Exclusions between allocations of the whole job.
     pub(crate) exclusions: Exclusions,
     pub(crate) groups: Vec<ScheduledGroup>,
 }
@@ -38,38 +38,38 @@ pub struct ScheduledJob {
 pub(crate) struct ScheduledGroup {
     pub(crate) name: String,
     pub(crate) count: u32,
-    /// What a node must be, for the group or one of its tasks.
+    /// Constraints on the node, from the group and its tasks.
     pub(crate) constraints: Constraints,
     pub(crate) exclusions: Exclusions,
-    /// What a node had better be, for the job, the group or one of its tasks.
+    /// Affinities of the job, the group and its tasks.
     pub(crate) affinities: Vec<Arc<Affinity>>,
-    /// Drivers that the node must have, ascending.
+    /// Drivers that the node must have, sorted.
     pub(crate) drivers: Vec<String>,
-    /// Network modes that the node must offer (`bridge`, `cni/…`), beside that of the host.
+    /// Network modes other than the host's (`bridge`, `cni/…`) that the node must offer.
     pub(crate) network_modes: Vec<String>,
-    /// What an allocation takes in all, without ports.
+    /// Total resources of an allocation, without ports.
     pub(crate) ask: Capacity,
     pub(crate) tasks: Vec<ScheduledTask>,
     pub(crate) networks: Vec<NetworkResource>,
-    /// What all those networks need of the node's ports, if anything.
+    /// Ports that all these networks need, if any.
     pub(crate) ports: Option<PortNeeds>,
-    /// How new versions are rolled out; `None` where there are no deployments.
+    /// The rollout policy for new versions; `None` if the group has no deployments.
     pub(crate) update: Option<UpdatePolicy>,
-    /// Equal for two versions of a group exactly if an allocation can go from one to the other in place.
+    /// Equal for two versions of a group if and only if an allocation can be updated in place from one to the other.
     pub(crate) shape: [u8; 32],
 }
 
-/// How a service's group takes a new version.
+/// Rollout policy of a service's group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UpdatePolicy {
-    /// How many allocations are replaced at a time; at least one.
+    /// Maximum number of allocations that are replaced at a time; at least one.
     pub(crate) parallel_max: usize,
     pub(crate) auto_revert: bool,
     pub(crate) auto_promote: bool,
     pub(crate) progress_deadline_ns: i64,
 }
 
-/// What a task of the group takes.
+/// Resources of a task.
 #[derive(Clone, Debug)]
 pub(crate) struct ScheduledTask {
     pub(crate) name: String,
@@ -78,39 +78,39 @@ pub(crate) struct ScheduledTask {
     pub(crate) networks: Vec<NetworkResource>,
 }
 
-/// Ports that an allocation takes of its node.
+/// The ports of its node that an allocation needs.
 #[derive(Clone, Debug)]
 pub(crate) struct PortNeeds {
     pub(crate) fixed: Vec<FixedPort>,
-    /// How many the servers choose.
+    /// Number of dynamic ports.
     pub(crate) dynamic: usize,
 }
 
-/// A port whose number the job chose.
+/// A static port.
 #[derive(Clone, Debug)]
 pub(crate) struct FixedPort {
-    /// `None` where it is no number of a port, or taken by the group itself: no node can give it.
+    /// `None` if the number is not a valid port or occurs twice in the group: no node can provide it.
     pub(crate) number: Option<u16>,
     pub(crate) label: String,
-    /// As the job has it.
+    /// The number as given in the job.
     pub(crate) value: i64,
 }
 
 /// Constraints on single nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Constraints {
-    /// Those that all nodes of a class meet, or none.
+    /// Constraints that have the same result for all nodes of a class.
     pub(crate) of_classes: Vec<Constraint>,
-    /// Those that nodes of one class may differ in.
+    /// Constraints whose result may differ between nodes of one class.
     pub(crate) of_nodes: Vec<Constraint>,
 }
 
-/// What allocations may not share with each other.
+/// Restrictions on allocations that share a node or a node property.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exclusions {
-    /// No two on one node.
+    /// At most one allocation per node.
     pub(crate) distinct_hosts: bool,
-    /// At most so many on nodes with one value of an attribute.
+    /// Limits on allocations per value of a node attribute.
     pub(crate) distinct_properties: Vec<DistinctProperty>,
 }
 
@@ -118,20 +118,20 @@ pub(crate) struct Exclusions {
 #[derive(Clone, Debug)]
 pub(crate) struct DistinctProperty {
     pub(crate) target: Target,
-    /// The target as the user wrote it.
+    /// The target as given in the job.
     pub(crate) text: String,
     pub(crate) limit: u64,
 }
 
-/// An allocation's name ends in a number below this; a greater count is cut to it.
+/// Maximum count of a group, because an allocation's name index is a `u32`; greater counts are reduced to it.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
 impl ScheduledJob {
-    /// Reads a version of a job: its row and its specification. It never fails: what is wrong with a
-    /// specification (validation has told its author) is met by no node.
+    /// Builds the scheduler's form from a version's row and specification. Never fails: no node meets an invalid
+    /// constraint, and validation has already reported it to the job's author.
     pub fn from_spec(row: &Job, spec: &JobSpec) -> ScheduledJob {
         let (constraints, exclusions) = split_constraints(&spec.constraints);
-        // Read once, whatever the number of groups.
+        // Parsed once and shared by all groups.
         let affinities: Vec<Arc<Affinity>> = spec.affinities.iter().map(shared).collect();
         ScheduledJob {
             namespace: row.namespace.clone(),
@@ -151,7 +151,7 @@ impl ScheduledJob {
         }
     }
 
-    /// Bytes of the constraints and affinities that a decision may ask of each node.
+    /// Returns the total length in bytes of the constraints and affinities that a decision may evaluate for each node.
     pub fn constraint_bytes(&self) -> usize {
         let of = |constraints: &Constraints| {
             let all = constraints.of_classes.iter().chain(&constraints.of_nodes);
@@ -163,12 +163,12 @@ impl ScheduledJob {
         of(&self.constraints) + of_groups.sum::<usize>()
     }
 
-    /// Allocations that the job wants, of all groups.
+    /// Returns the total count of all groups.
     pub fn allocs_wanted(&self) -> usize {
         self.groups.iter().fold(0, |wanted: usize, group| wanted.saturating_add(group.count as usize))
     }
 
-    /// The datacenters that the job may run in: what its blocked evaluation waits for.
+    /// Returns the datacenters that the job may run in. Its blocked evaluation waits for changes in these.
     pub fn datacenters(&self) -> &[String] {
         &self.datacenters
     }
@@ -223,7 +223,7 @@ impl ScheduledGroup {
 }
 
 impl UpdatePolicy {
-    /// The policy, unless it says that there are to be no deployments.
+    /// Returns the policy, or `None` if it disables deployments.
     fn of(update: &UpdateStrategy) -> Option<UpdatePolicy> {
         let parallel_max = usize::try_from(update.max_parallel()).ok().filter(|&at_a_time| at_a_time > 0)?;
         Some(UpdatePolicy {
@@ -236,12 +236,12 @@ impl UpdatePolicy {
 }
 
 impl PortNeeds {
-    /// What these networks need together, if they need any.
+    /// Returns the ports that these networks need together, if any.
     fn of<'a>(networks: impl Iterator<Item = &'a NetworkResource> + Clone) -> Option<PortNeeds> {
         let mut numbers = BTreeSet::new();
         let mut fixed = Vec::new();
         for port in networks.clone().flat_map(|network| &network.reserved_ports) {
-            // The same number twice is no port for the second.
+            // A duplicate number is not available to the second port.
             let number = u16::try_from(port.value).ok().filter(|&value| value != 0 && numbers.insert(value));
             fixed.push(FixedPort { number, label: port.label.clone(), value: port.value });
         }
@@ -265,7 +265,7 @@ fn shared(affinity: &job::Affinity) -> Arc<Affinity> {
     Arc::new(Affinity::from(affinity))
 }
 
-/// Those on single nodes, and those that look at other allocations.
+/// Separates constraints on single nodes from those that depend on other allocations.
 fn split_constraints(constraints: &[job::Constraint]) -> (Constraints, Exclusions) {
     let mut on_nodes = Constraints::default();
     let mut exclusions = Exclusions::default();
@@ -275,7 +275,7 @@ fn split_constraints(constraints: &[job::Constraint]) -> (Constraints, Exclusion
             "distinct_property" => exclusions.distinct_properties.push(DistinctProperty {
                 target: Target::parse(&constraint.left),
                 text: constraint.left.clone(),
-                // Nothing said means one; what is no number means that no node will do.
+                // The default is one. An invalid number means that no node fits.
                 limit: if constraint.right.is_empty() { 1 } else { constraint.right.parse().unwrap_or(0) },
             }),
             _ => {

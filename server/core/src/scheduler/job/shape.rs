@@ -1,5 +1,5 @@
-//! The part of a group that a running allocation cannot change: a digest of it decides between an
-//! update in place and a stop with a new start.
+//! A digest of the parts of a group that a running allocation cannot change. It decides between
+//! an update in place and a replacement.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use ordu_proto::api::job::{EphemeralDisk, JobSpec, NetworkResource, Task, TaskGr
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What makes an update destructive if it differs: the tasks with their driver, user, configuration,
+/// A difference in any of these makes an update destructive: the tasks with their driver, user, configuration,
 /// environment, artifacts, templates, Vault, devices and mounts, the combined meta, CPU, memory, ports, and the
-/// group's disk, networks and volumes. Everything else can be taken in place.
+/// group's disk, networks and volumes. All other changes are made in place.
 #[derive(Serialize)]
 struct Shape<'a> {
     disk_mb: i64,
@@ -19,14 +19,14 @@ struct Shape<'a> {
     tasks: BTreeMap<&'a str, serde_json::Value>,
 }
 
-/// The digest of the group's shape in this job.
+/// Returns the digest of the group's shape in this job.
 pub(super) fn of(spec: &JobSpec, group: &TaskGroup) -> [u8; 32] {
     let shape = Shape {
         disk_mb: group.disk_mb(),
         disk: group.ephemeral_disk.as_ref(),
         networks: &group.networks,
         volumes: json(&group.volumes),
-        // By name: the order in which tasks are written changes nothing.
+        // Sorted by name: the order of tasks does not matter.
         tasks: group.tasks.iter().map(|task| (task.name.as_str(), of_task(spec, group, task))).collect(),
     };
     Sha256::digest(json(&shape).to_string()).into()
@@ -56,8 +56,8 @@ fn of_task(spec: &JobSpec, group: &TaskGroup, task: &Task) -> serde_json::Value 
     })
 }
 
-/// These types have text keys and no failing serializers; where that were not so, `null` would make
-/// every update destructive or none, but never panic in a server.
+/// Serializes a value. These types have text keys and no failing serializers. If serialization failed all the same,
+/// `null` would make every update destructive or none, but the server would not panic.
 fn json(value: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a job comes to, and what makes its update destructive.
+//! The scheduler's form of a job, and which changes make an update destructive.
 
 use ordu_proto::api::job::{
     Affinity, Constraint, EphemeralDisk, NetworkResource, Port, Resources, RestartPolicy, Service, Task,

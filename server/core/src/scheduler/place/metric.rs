@@ -1,4 +1,4 @@
-//! Counts what became of the nodes that a group was tried on, in the words of the API's metrics.
+//! Counts the nodes that were evaluated, filtered or exhausted for a group, for the API's placement metrics.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use ordu_proto::state::AllocMetric;
 
 use crate::scheduler::view::ClusterView;
 
-/// What a node lacks.
+/// The resource that a node lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
     Cpu,
@@ -26,7 +26,7 @@ impl Shortage {
     }
 }
 
-/// The counts. By class they are kept under the class's number and named when they are told.
+/// The counts. Counts by class are indexed by class number and get their names in [`Tally::metric`].
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     available: Vec<i64>,
@@ -37,7 +37,7 @@ pub(crate) struct Tally {
     shortages: BTreeMap<String, i64>,
 }
 
-/// Nomad's word, kept out of the map since it may be counted for every node.
+/// Nomad's reason. Counted outside of the map, because it may apply to every node.
 const INELIGIBLE: &str = "computed class ineligible";
 
 impl Tally {
@@ -58,7 +58,7 @@ impl Tally {
         self.available[class as usize] += 1;
     }
 
-    /// One node more (or, with -1, fewer) is filtered for the reason.
+    /// Adds `by` (1 or -1) to the number of nodes filtered for this reason.
     pub(crate) fn filter(&mut self, class: u32, reason: &str, by: i64) {
         self.filtered[class as usize] += by;
         if reason == INELIGIBLE {
@@ -68,13 +68,13 @@ impl Tally {
         }
     }
 
-    /// One node more (or, with -1, fewer) is exhausted.
+    /// Adds `by` (1 or -1) to the number of exhausted nodes.
     pub(crate) fn exhaust(&mut self, class: u32, shortage: &Shortage, by: i64) {
         self.exhausted[class as usize] += by;
         count(&mut self.shortages, shortage.as_str(), by);
     }
 
-    /// The metric as it stands, without scores.
+    /// Returns the current metric, without scores.
     pub(crate) fn metric(&self, view: &ClusterView, datacenters: &[String]) -> AllocMetric {
         let mut nodes_available: BTreeMap<String, i64> =
             datacenters.iter().map(|name| (name.clone(), 0)).collect();
@@ -100,7 +100,7 @@ impl Tally {
     }
 }
 
-/// Adds to a count; counts of nothing are not told.
+/// Adds to a count; removes it when it becomes zero.
 fn count(counts: &mut BTreeMap<String, i64>, name: &str, by: i64) {
     if by == 0 {
         return;

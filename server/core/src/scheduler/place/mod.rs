@@ -1,4 +1,4 @@
-//! Finds a node for every allocation that is missing, best first, and writes the plan's rows.
+//! Chooses the best node for each missing allocation and writes the plan's rows.
 
 mod metric;
 mod occupancy;
@@ -26,30 +26,30 @@ use super::schedule::plan_stop;
 use super::view::{ClusterView, Slot, Usage, mix, node_key};
 use crate::job::JobKind;
 
-/// For so many placements of a group and evaluation a metric tells of the five best nodes; for the others
-/// only of the one chosen. A group of thousands would else write the same five nodes thousands of times.
+/// Number of placements per group and evaluation whose metrics list the five best nodes; later ones list only the
+/// chosen node. Otherwise a group of thousands would store the same five nodes thousands of times.
 const FULLY_TOLD_PLACEMENTS: usize = 16;
 
-/// Draws ids.
+/// Generates ids.
 pub type Ids<'a> = dyn FnMut() -> [u8; 16] + 'a;
 
-/// Places the groups of one evaluation, one after the other, in a view of its own.
+/// Places the groups of one evaluation one after the other in its own view.
 pub(crate) struct Placer<'p, 'j> {
     pub(crate) job: &'j ScheduledJob,
     pub(crate) eval_id: &'p [u8],
-    /// The deployment that what is placed becomes part of.
+    /// The deployment that the placements become part of.
     pub(crate) deployment: Option<&'p Deployment>,
     pub(crate) view: &'p mut ClusterView,
     pub(crate) feasibility: &'p mut Feasibility<'j>,
     pub(crate) occupancy: Occupancy<'j>,
     pub(crate) plan: &'p mut Plan,
-    /// Groups that could not be placed whole.
+    /// Metrics of the groups that could not be placed completely.
     pub(crate) failed: BTreeMap<String, AllocMetric>,
-    /// Allocations that are still to be placed, by group.
+    /// Number of allocations still to be placed, by group.
     pub(crate) queued: BTreeMap<String, i64>,
 }
 
-/// What is the same for all allocations of a group in one evaluation.
+/// State of one group during one evaluation.
 struct Group<'j> {
     index: usize,
     spec: &'j ScheduledGroup,
@@ -57,16 +57,16 @@ struct Group<'j> {
     placed: usize,
 }
 
-/// An allocation to come.
+/// An allocation to place.
 struct Wish<'a> {
     name_index: u32,
     previous: Option<&'a Allocation>,
-    /// The previous one stops when this one is placed.
+    /// Whether the previous allocation stops when this one is placed.
     stops_previous: bool,
 }
 
 impl<'j> Placer<'_, 'j> {
-    /// Counts the allocations that stay, of all groups, before the first is placed.
+    /// Counts the existing allocations of all groups before the first placement.
     pub(crate) fn count_present(&mut self, groups: &[GroupWork<'_>]) {
         for (index, work) in groups.iter().enumerate() {
             for alloc in work.kept.iter().chain(&work.destructive).chain(&work.waiting) {
@@ -77,7 +77,8 @@ impl<'j> Placer<'_, 'j> {
         }
     }
 
-    /// Places what the group misses. Replacements come first: each brings the room of the one it replaces.
+    /// Places the group's missing allocations. Replacements come first, because each frees the
+    /// capacity of its predecessor.
     pub(crate) fn place_group(&mut self, index: usize, work: &GroupWork<'_>, ids: &mut Ids<'_>) {
         let job = self.job;
         let spec = &job.groups[index];
@@ -98,7 +99,7 @@ impl<'j> Placer<'_, 'j> {
             let stops_previous = place.previous.is_some_and(|previous| previous.force_reschedule);
             let wish = Wish { name_index: place.name_index, previous: place.previous, stops_previous };
             if !self.place(&mut group, &mut ranking, &wish, ids) {
-                // Nothing has changed for those that follow; they would only fail the same way.
+                // All further placements of the group would fail for the same reason.
                 let left = wanted as i64 - group.placed as i64;
                 let failed = self.failed.entry(spec.name.clone()).or_default();
                 failed.coalesced_failures = left - 1;
@@ -108,7 +109,7 @@ impl<'j> Placer<'_, 'j> {
         self.queued.insert(spec.name.clone(), wanted as i64 - group.placed as i64);
     }
 
-    /// Stops the previous allocation and places its successor, or lets it run if there is no place.
+    /// Stops the previous allocation and places its successor; keeps the previous one if no node fits.
     fn replace(
         &mut self,
         group: &mut Group<'j>,
@@ -136,12 +137,13 @@ impl<'j> Placer<'_, 'j> {
         }
     }
 
-    /// One node's room changed. Where properties are shared between nodes, others may have opened too.
+    /// Updates the ranking after a node's free capacity changed. With `distinct_property` rules
+    /// other nodes may change too.
     fn look_again(&mut self, ranking: &mut Ranking<'j>, slot: Slot) {
         ranking.revisit_sharing(&mut self.sight(), slot);
     }
 
-    /// Places one allocation; if there is no place for it, the group's failure tells why.
+    /// Places one allocation. If no node fits, records the reason in the group's metric.
     fn place(
         &mut self,
         group: &mut Group<'j>,
@@ -149,7 +151,7 @@ impl<'j> Placer<'_, 'j> {
         wish: &Wish<'_>,
         ids: &mut Ids<'_>,
     ) -> bool {
-        // A node where the previous attempt failed is not the first choice for the next.
+        // A node where the previous attempt failed gets a penalty.
         let failed = wish.previous.filter(|previous| previous.client_status() == ClientStatus::Failed);
         let penalised: Vec<Slot> =
             failed.and_then(|previous| self.view.slot(&previous.node_id)).into_iter().collect();
@@ -166,8 +168,7 @@ impl<'j> Placer<'_, 'j> {
             };
             match ports::assign(self.view, choice.slot, group.spec, mix(&id)) {
                 Ok(resources) => break (choice, resources),
-                // The ranking sees no more than that there are ports enough. The node is out, so the
-                // search goes on with the next one and ends.
+                // The ranking only checks that enough ports are free. `exhaust` removes the node, so the search ends.
                 Err(shortage) => ranking.exhaust(self.view, choice.slot, shortage),
             }
         };

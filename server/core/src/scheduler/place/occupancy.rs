@@ -1,5 +1,5 @@
-//! Where the job's allocations are, or will be by the plan: what anti-affinity, `distinct_hosts` and
-//! `distinct_property` look at.
+//! Numbers of the job's allocations on each node, existing and planned. Anti-affinity, `distinct_hosts` and
+//! `distinct_property` depend on them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Occupancy<'j> {
 
 #[derive(Debug)]
 struct Property<'j> {
-    /// The group that it is a matter of, or the job.
+    /// The group that the rule is limited to; `None` for the whole job.
     group: Option<usize>,
     rule: &'j DistinctProperty,
     counts: BTreeMap<String, u64>,
@@ -42,23 +42,23 @@ impl<'j> Occupancy<'j> {
         }
     }
 
-    /// How many allocations of the group are on the node.
+    /// Returns how many allocations of the group are on the node.
     #[inline]
     pub(crate) fn of_group(&self, group: usize, slot: Slot) -> u32 {
         self.of_groups[group].get(&slot).copied().unwrap_or(0)
     }
 
-    /// Whether what a placement elsewhere does can close a node, or open one.
+    /// Returns whether a placement on one node can affect the feasibility of other nodes.
     pub(crate) fn has_properties(&self) -> bool {
         !self.properties.is_empty()
     }
 
-    /// Rules on shared properties: each is asked of each node.
+    /// Returns the number of `distinct_property` rules, each of which is checked for each node.
     pub(crate) fn property_count(&self) -> u64 {
         self.properties.len() as u64
     }
 
-    /// The node's values of the properties that the group's allocations share with others, rule by rule.
+    /// Returns the node's values for the `distinct_property` rules that apply to the group, rule by rule.
     pub(crate) fn values<'s>(
         &'s self,
         view: &'s ClusterView,
@@ -94,8 +94,8 @@ impl<'j> Occupancy<'j> {
         }
     }
 
-    /// Whether one more allocation of the group may go to the node, as far as the job's others are
-    /// concerned; else why not, in the words that metrics use.
+    /// Checks whether the job's other allocations permit one more allocation of the group on the node. Returns the
+    /// reason as shown in metrics if they do not.
     pub(crate) fn allows(&self, view: &ClusterView, group: usize, slot: Slot) -> Result<(), String> {
         let hosts_job = || self.of_job.get(&slot).is_some_and(|&count| count > 0);
         let distinct_in_job = self.job.exclusions.distinct_hosts && hosts_job();

@@ -1,4 +1,4 @@
-//! Ports of a node for an allocation: static ones must be free, dynamic ones are chosen.
+//! Assigns a node's ports to an allocation: static ports must be free, dynamic ports are chosen.
 
 use ordu_proto::api::job::{NetworkResource as Ask, Port as PortAsk};
 use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, NetworkResource, Port};
@@ -6,19 +6,19 @@ use ordu_proto::state::{AllocatedResources, AllocatedTaskResources, NetworkResou
 use crate::scheduler::job::{PortNeeds, ScheduledGroup};
 use crate::scheduler::view::{ClusterView, NodeFacts, Slot, fold};
 
-/// The first port that is given out where the job does not choose.
+/// First dynamic port.
 pub(crate) const DYNAMIC_PORT_MIN: u16 = 20_000;
-/// The last one.
+/// Last dynamic port.
 pub(crate) const DYNAMIC_PORT_MAX: u16 = 32_000;
 
 const NO_NETWORKS: &str = "network: no networks available";
 const SELECTION_FAILED: &str = "network: dynamic port selection failed";
 
-/// Why a node cannot give the ports, in the words that metrics use.
+/// Reason why a node cannot provide the ports, as shown in metrics.
 pub(crate) type PortShortage = String;
 
-/// Whether the node can give the group its ports. It is asked of every node, so it counts and writes
-/// nothing; where it says yes, `assign` succeeds.
+/// Checks whether the node can provide the group's ports. Runs for every node, so it only counts and assigns nothing.
+/// If it succeeds, `assign` succeeds too.
 pub(crate) fn check(view: &ClusterView, slot: Slot, needs: &PortNeeds) -> Result<(), PortShortage> {
     let Some(node) = view.node_facts(slot).filter(|node| host_network(node).is_some()) else {
         return Err(NO_NETWORKS.to_owned());
@@ -28,7 +28,7 @@ pub(crate) fn check(view: &ClusterView, slot: Slot, needs: &PortNeeds) -> Result
     if let Some(port) = needs.fixed.iter().find(|port| port.number.is_none_or(is_taken)) {
         return Err(collision(&port.label, port.value));
     }
-    // Counting the group's static ports as if they all were in the range errs on the safe side.
+    // Counting all static ports as if they were in the dynamic range errs on the safe side.
     let wanted = needs.fixed.len() + needs.dynamic;
     let range = usize::from(DYNAMIC_PORT_MAX - DYNAMIC_PORT_MIN) + 1;
     if needs.dynamic > 0 && in_range(used) + in_range(reserved) + wanted > range {
@@ -37,16 +37,16 @@ pub(crate) fn check(view: &ClusterView, slot: Slot, needs: &PortNeeds) -> Result
     Ok(())
 }
 
-/// How many of these ascending ports are in the range of dynamic ones.
+/// Returns how many of these sorted ports are in the dynamic range.
 fn in_range(ports: &[u16]) -> usize {
     let below = |bound: u16| ports.partition_point(|&port| port < bound);
     below(DYNAMIC_PORT_MAX + 1) - below(DYNAMIC_PORT_MIN)
 }
 
-/// The resources of an allocation of the group on the node, with its ports.
+/// Returns the resources of an allocation of the group on the node, including its ports.
 ///
-/// Dynamic ports are sought from a place that the seed decides (the allocation's id, say): a port that has
-/// just become free is seldom given out again at once, and plans made side by side seldom choose the same.
+/// The search for dynamic ports starts at a position derived from the seed (the allocation's id). So a port that was
+/// just freed is seldom reused at once, and concurrent plans seldom choose the same port.
 pub(crate) fn assign(
     view: &ClusterView,
     slot: Slot,
@@ -90,7 +90,7 @@ impl Picker<'_> {
             && !self.taken.contains(&port)
     }
 
-    /// All static ports come first, so that no dynamic one takes theirs.
+    /// Takes a network's static ports. Runs for all networks first, so that no dynamic port takes a static one.
     fn reserve(&mut self, ask: &Ask) -> Result<(), PortShortage> {
         for port in &ask.reserved_ports {
             let free = u16::try_from(port.value).ok().filter(|&value| value != 0 && self.is_free(value));
@@ -123,7 +123,7 @@ impl Picker<'_> {
         })
     }
 
-    /// The `to` of -1 means "the same number inside as outside".
+    /// Builds a port. A `to` of -1 means the same port number inside as outside.
     fn port(&self, ask: &PortAsk, value: i32) -> Port {
         let to = if ask.to == -1 { value } else { i32::try_from(ask.to).unwrap_or_default() };
         Port { label: ask.label.clone(), value, to, host_network: ask.host_network.clone() }
@@ -139,7 +139,7 @@ impl Picker<'_> {
     }
 }
 
-/// The network that ports are taken from, whatever the mode inside: the host's first.
+/// Returns the network that ports are taken from, whatever the group's network mode: the first host network.
 fn host_network(node: &NodeFacts) -> Option<&NetworkResource> {
     node.networks.iter().find(|network| matches!(network.mode.as_str(), "" | "host"))
 }

@@ -1,5 +1,5 @@
-//! Scores every feasible node for a group once, then only the nodes that change: a group of a thousand
-//! costs one pass over the columns and a thousand steps of a heap.
+//! Ranks the nodes for a group. All feasible nodes are scored once, and later only the nodes that change: placing a
+//! thousand allocations costs one pass over the columns and a thousand heap operations.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -15,13 +15,13 @@ use crate::scheduler::feasible::Feasibility;
 use crate::scheduler::job::ScheduledGroup;
 use crate::scheduler::view::{Capacity, ClusterView, NodeFacts, PAGE, PLACEABLE, Slot, fold};
 
-/// Steps that it costs to take a node out of the heap and look at it again.
+/// Steps for taking a node from the heap and scoring it again.
 const STEPS_PER_CHOICE: u64 = 8;
 
-/// How many of the best nodes a metric tells of.
+/// Maximum number of nodes whose scores a metric lists.
 const TOLD_SCORES_MAX: usize = 5;
 
-/// What a ranking looks at beside itself.
+/// The scheduler state that a ranking reads.
 pub(crate) struct Sight<'s, 'j> {
     pub(crate) view: &'s ClusterView,
     pub(crate) feasibility: &'s mut Feasibility<'j>,
@@ -29,22 +29,21 @@ pub(crate) struct Sight<'s, 'j> {
     pub(crate) datacenters: &'j [String],
 }
 
-/// The nodes that a group can go to now, best first.
+/// The nodes on which the group can be placed now, best first.
 #[derive(Debug)]
 pub(crate) struct Ranking<'j> {
     group: &'j ScheduledGroup,
     index: usize,
-    /// Drawn from the evaluation: nodes of equal score are taken in an order that differs from evaluation
-    /// to evaluation. Workers that plan side by side on one snapshot would otherwise all fill the same empty
-    /// nodes first, and all plans but one would be refused. It does not depend on the order of the columns,
-    /// so every server would choose alike.
+    /// Derived from the evaluation's id: orders nodes of equal score differently for each evaluation. Otherwise
+    /// workers that plan concurrently on one snapshot would all fill the same empty nodes first, and all plans but one
+    /// would be refused. Independent of the order of the columns, so every server chooses the same nodes.
     tie_seed: u64,
     heap: BinaryHeap<Candidate>,
-    /// Nodes that were scored again; older entries of theirs in the heap are void.
+    /// Number of times that each node was scored again; heap entries of other generations are stale.
     generations: FxHashMap<Slot, u32>,
-    /// Nodes that are not in the heap though their class is feasible.
+    /// Feasible nodes that are not in the heap, with the reason.
     out: FxHashMap<Slot, Out>,
-    /// Nodes that share a property, by its value; rule by rule.
+    /// Nodes by property value, for each `distinct_property` rule.
     sharing: Vec<FxHashMap<String, Vec<Slot>>>,
     affinity_of_class: Vec<Option<f64>>,
     tally: Tally,
@@ -64,7 +63,7 @@ enum Out {
     Excluded(String),
 }
 
-/// A node that was chosen, and the best ones in order with their scores, for the metric.
+/// The chosen node, and the best nodes with their scores for the metric.
 pub(crate) struct Choice {
     pub(crate) slot: Slot,
     pub(crate) told: Vec<(Slot, Score)>,
@@ -130,8 +129,8 @@ impl<'j> Ranking<'j> {
         }
     }
 
-    /// Looks again at a node, and at those that share a property with it: they may have been opened, or closed, by
-    /// what was changed there.
+    /// Scores a node and all nodes with the same property values again: a change on one of them
+    /// may make the others feasible or infeasible.
     pub(crate) fn revisit_sharing(&mut self, sight: &mut Sight<'_, 'j>, slot: Slot) {
         let mut slots = vec![slot];
         for (sharing, value) in self.sharing.iter().zip(sight.occupancy.values(sight.view, self.index, slot))
@@ -145,14 +144,14 @@ impl<'j> Ranking<'j> {
         }
     }
 
-    /// Takes the best node out of the ranking; the caller places on it and comes back with `revisit`.
-    /// Penalised nodes are those where an earlier attempt failed. With `told` the metric tells of more
-    /// nodes than the one chosen.
+    /// Takes the best node out of the ranking. The caller places an allocation on it and then calls `revisit`.
+    /// Penalised nodes are those where an earlier attempt failed. `told` requests scores of the best nodes for the
+    /// metric, not only of the chosen one.
     pub(crate) fn choose(&mut self, sight: &Sight<'_, 'j>, penalised: &[Slot], told: bool) -> Option<Choice> {
         let wanted = if told { TOLD_SCORES_MAX } else { 1 };
         let mut best: Vec<(Candidate, Score)> = Vec::new();
-        // A penalty only lowers a score, so once enough unpenalised nodes are seen, or the heap's next is
-        // lower than what is wanted, nothing better can follow.
+        // The heap ignores penalties, and a penalty only lowers a score: once enough
+        // unpenalised nodes are popped, no better node can follow.
         let mut unpenalised = 0;
         while unpenalised < wanted {
             sight.feasibility.budget.spend(STEPS_PER_CHOICE);
@@ -171,7 +170,7 @@ impl<'j> Ranking<'j> {
         Some(Choice { slot, told })
     }
 
-    /// Looks at a node again after something was placed on it, or taken from it.
+    /// Scores a node again after an allocation was placed on it or removed from it.
     pub(crate) fn revisit(&mut self, sight: &mut Sight<'_, 'j>, slot: Slot) {
         let view = sight.view;
         let class = view.class_number(slot);
@@ -196,14 +195,14 @@ impl<'j> Ranking<'j> {
         }
     }
 
-    /// The node that was chosen cannot give the ports after all.
+    /// Removes a chosen node that turned out to lack ports.
     pub(crate) fn exhaust(&mut self, view: &ClusterView, slot: Slot, shortage: ports::PortShortage) {
         let shortage = Shortage::Ports(shortage);
         self.tally.exhaust(view.class_number(slot), &shortage, 1);
         self.out.insert(slot, Out::Exhausted(shortage));
     }
 
-    /// The counts as they stand, with the scores that are told.
+    /// Returns the current counts, with the scores of the given nodes.
     pub(crate) fn metric(&self, sight: &Sight<'_, 'j>, told: &[(Slot, Score)]) -> AllocMetric {
         let mut metric = self.tally.metric(sight.view, sight.datacenters);
         metric.scores =
@@ -215,14 +214,14 @@ impl<'j> Ranking<'j> {
         Candidate { score, tie: fold(id_hash ^ self.tie_seed, 0x9e37_79b9_7f4a_7c15), slot, generation }
     }
 
-    /// The best valid entry, out of the heap.
+    /// Pops the best entry that is still valid.
     fn pop(&mut self, sight: &Sight<'_, 'j>) -> Option<Candidate> {
         loop {
             let candidate = self.heap.pop()?;
             if self.generations.get(&candidate.slot).copied().unwrap_or(0) != candidate.generation {
                 continue;
             }
-            // What was placed elsewhere may have closed this node since it was scored.
+            // A placement on another node may have made this one infeasible since it was scored.
             sight.feasibility.budget.spend(sight.occupancy.property_count());
             if sight.occupancy.has_properties()
                 && let Err(reason) = sight.occupancy.allows(sight.view, self.index, candidate.slot)
@@ -235,8 +234,8 @@ impl<'j> Ranking<'j> {
         }
     }
 
-    /// The node's capacity and what would be used of it with one more allocation, if that fits and the
-    /// job's other allocations allow it. If not, the node is counted and remembered as out.
+    /// Returns the node's capacity, and its use with one more allocation, if that fits and the job's other allocations
+    /// permit it. Otherwise counts the node and records it in `out`.
     fn room(&mut self, sight: &Sight<'_, 'j>, slot: Slot, class: u32) -> Option<(Capacity, Capacity)> {
         sight.feasibility.budget.spend(sight.occupancy.property_count());
         if let Err(reason) = sight.occupancy.allows(sight.view, self.index, slot) {
@@ -291,7 +290,7 @@ impl<'j> Ranking<'j> {
         Score::new(packed, same_group, self.group.count, penalised, affinity)
     }
 
-    /// The weights of the affinities that the node meets, as a share of all weights.
+    /// Returns the weight of the affinities that the node meets, as a share of all weights.
     fn affinity(&mut self, sight: &Sight<'_, 'j>, slot: Slot, node: &NodeFacts) -> f64 {
         let affinities = &self.group.affinities;
         if affinities.is_empty() {
@@ -313,8 +312,8 @@ impl<'j> Ranking<'j> {
     }
 }
 
-/// A node's score under Nomad's names for the components. Components of 0 are not stored: they are most
-/// of them, and the API adds them again.
+/// Returns a node's score with Nomad's names for the components. Omits components of 0, which
+/// are the majority; the API adds them again.
 fn told_score(view: &ClusterView, slot: Slot, score: &Score) -> Option<NodeScore> {
     let node = view.node_facts(slot)?;
     let components = [

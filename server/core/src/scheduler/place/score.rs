@@ -1,4 +1,4 @@
-//! How good a node is for a group: the components of a score and their mean.
+//! The score of a node for a group: its components and their mean.
 
 use std::f64::consts::LN_10;
 
@@ -8,20 +8,20 @@ use crate::scheduler::view::Capacity;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Score {
     pub(crate) binpack: f64,
-    /// 0 where no allocation of the same group is on the node.
+    /// 0 if no allocation of the same group is on the node.
     pub(crate) job_anti_affinity: f64,
-    /// 0 where no earlier attempt failed on the node.
+    /// 0 if no earlier attempt failed on the node.
     pub(crate) reschedule_penalty: f64,
-    /// 0 where there are no affinities or they cancel out.
+    /// 0 if there are no affinities or they cancel out.
     pub(crate) node_affinity: f64,
     pub(crate) normalized: f64,
 }
 
-/// The greatest that the packing term below comes to, which it is divided by.
+/// Maximum of the bin-packing term, used to normalise it.
 const BINPACK_MAX: f64 = 18.0;
 
-/// How well the node would be packed: 20 - (10^free CPU + 10^free memory), cut to 0..18 and divided by 18,
-/// where free is the fraction that is left after the placement. (Google's "best fit v3", as Nomad has it.)
+/// Returns how tightly the node would be packed: 20 - (10^free CPU + 10^free memory), clamped to 0..18 and divided by
+/// 18, where free is the fraction left after the placement. (Google's "BestFit v3", as in Nomad.)
 pub(crate) fn binpack(capacity: &Capacity, used_after: &Capacity) -> f64 {
     let free = |used: i64, capacity: i64| {
         if capacity == 0 { 0.0 } else { 1.0 - used as f64 / capacity as f64 }
@@ -33,8 +33,8 @@ pub(crate) fn binpack(capacity: &Capacity, used_after: &Capacity) -> f64 {
 }
 
 impl Score {
-    /// Puts the components together. `same_group` counts the allocations of the group that are on the node,
-    /// `desired` all that the group wants, `affinity` is the weighted share of affinities met (-1 to 1).
+    /// Combines the components. `same_group` is the number of the group's allocations on the node, `desired` the
+    /// group's count, `affinity` the weighted share of the affinities that the node meets (-1 to 1).
     pub(crate) fn new(binpack: f64, same_group: u32, desired: u32, penalised: bool, affinity: f64) -> Score {
         let mut score = Score { binpack, node_affinity: affinity, ..Score::default() };
         let (mut sum, mut components) = (binpack, 1.0);

@@ -1,4 +1,4 @@
-//! Where allocations go, and what metrics say of it.
+//! Choice of nodes and placement metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +154,7 @@ fn affinities_draw_and_repel() {
         wanted.affinities =
             vec![Affinity { left, right: "node-2".into(), operand: "=".into(), weight: Some(weight) }];
         let mut world = World::new(2, "service").with_groups(vec![wanted]);
-        // Without the affinity the fuller node would be the better one.
+        // Without the affinity, the other node would be chosen.
         world.change_node(2, |node| {
             node.resources.as_mut().unwrap().cpu_mhz = if expected { 9000 } else { 500 }
         });
@@ -173,7 +173,7 @@ fn a_node_where_the_last_attempt_failed_is_not_the_first_choice() {
     let first = world.live("g")[0].clone();
     world.set_client_status(&first.id, ClientStatus::Failed);
     world.change_job(|_, spec| drop(spec.task_groups[0].tasks[0].env.insert("K".into(), "v".into())));
-    // The node of the failure would be packed better.
+    // The node of the failure would have the better bin-packing score.
     let other = if first.node_id == id(1) { 2 } else { 1 };
     world.change_node(other, |node| node.resources.as_mut().unwrap().cpu_mhz = 100_000);
     let decision = world.settle();
@@ -268,7 +268,7 @@ fn metrics_tell_of_the_five_best_nodes_for_the_first_placements_of_a_group() {
     }
 }
 
-/// The score of the node by the definition, from scratch.
+/// Computes the node's score directly from its definition.
 fn plain_score(view: &ClusterView, node: &[u8], ask: &Usage, same_group: u32, desired: u32) -> Option<f64> {
     let capacity = view.capacity(node)?;
     let (used, _) = view.used(node).unwrap_or_default();
@@ -320,7 +320,7 @@ proptest! {
             let name = format!("g{number}");
             let placed = decision.plan.place.iter().filter(|alloc| alloc.task_group == name).count();
             prop_assert_eq!(decision.eval.queued_allocations[&name], count - placed as i64);
-            // Nothing is left out that would have fitted in the end.
+            // Nothing that fits in the end was left unplaced.
             let ask = Usage { cpu_mhz, memory_mb, disk_mb: 10, ports: vec![] };
             let room = world.nodes.keys().any(|node| plain_score(&view, node, &ask, 0, 1).is_some());
             prop_assert!(placed as i64 == count || !room);

@@ -1,4 +1,4 @@
-//! What becomes of allocations when the job, their nodes or they themselves change.
+//! What happens to allocations when the job, their nodes or the allocations themselves change.
 
 use ordu_proto::api::job::DesiredUpdates;
 use ordu_proto::state::{ClientStatus, DesiredStatus, NodeStatus, TaskState};

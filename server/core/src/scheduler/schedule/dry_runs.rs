@@ -1,5 +1,5 @@
-//! What a dry run tells of a job that is not registered: counts for each group, why there is no room, and
-//! the evaluation that would wait for it.
+//! Results of a dry run: counts for each group, the reasons for missing capacity, and the
+//! evaluation that would wait for it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::job::{canonicalise, decode_register, job_row, spec_json};
 use crate::scheduler::ScheduledJob;
 use crate::scheduler::testing::{id, node};
 
-/// A cluster of one node, on which one job may be registered and running.
+/// A cluster with one node, on which one job may be registered and running.
 struct Cluster {
     view: ClusterView,
     registered: Option<Registered>,
@@ -32,7 +32,7 @@ impl Cluster {
         Cluster { view, registered: None, allocs: Vec::new(), deployment: None }
     }
 
-    /// Registers the job and has all of it run.
+    /// Registers the job and places all of its allocations.
     fn register(&mut self, job: &Value) {
         let (row, spec_json, job) = self.hypothetical(job);
         let decision = self.decide(&row, &job, false);
@@ -45,7 +45,7 @@ impl Cluster {
         self.registered = Some(Registered { row, spec_json, job });
     }
 
-    /// The row and the version that the job would have.
+    /// Returns the row, specification and version that a registration would create.
     fn hypothetical(&self, job: &Value) -> (Job, Vec<u8>, Arc<ScheduledJob>) {
         let body = json!({ "Job": job }).to_string();
         let mut request = decode_register(body.as_bytes()).unwrap();
@@ -100,7 +100,7 @@ impl Cluster {
     }
 }
 
-/// A service of two allocations of which one is replaced at a time.
+/// Returns a service with two allocations, of which one is replaced at a time.
 fn base() -> Value {
     json!({
         "ID": "plan", "Type": "service", "Datacenters": ["dc1"], "Meta": {"a": "1"},
@@ -118,7 +118,7 @@ fn base() -> Value {
 const GROUP: &str = "/TaskGroups/0";
 const TASK: &str = "/TaskGroups/0/Tasks/0";
 
-/// The base with a member of the part at `pointer` replaced or added.
+/// Returns the base job with a member of the object at `pointer` replaced or added.
 fn with(pointer: &str, name: &str, value: Value) -> Value {
     let mut job = base();
     job.pointer_mut(pointer).unwrap()[name] = value;
@@ -131,7 +131,7 @@ fn running() -> Cluster {
     cluster
 }
 
-/// The counts that are not zero.
+/// Returns the counts that are not zero.
 fn counts(decision: &Decision) -> Value {
     let mut groups = serde_json::to_value(&decision.desired_updates).unwrap();
     for group in groups.as_object_mut().unwrap().values_mut() {
@@ -241,7 +241,7 @@ fn what_is_applied_replaces_all_at_once() {
 #[test]
 fn the_deployment_under_way_takes_from_what_may_be_replaced() {
     let mut cluster = running();
-    // One of the running version, one that an earlier version left behind.
+    // One allocation is of the running version, the other of an earlier one.
     cluster.allocs[1].job_version = 7;
     let expected =
         [(0, json!({"web": {"Ignore": 2}})), (1, json!({"web": {"Ignore": 1, "DestructiveUpdate": 1}}))];
@@ -253,7 +253,7 @@ fn the_deployment_under_way_takes_from_what_may_be_replaced() {
     }
 }
 
-/// A group's failure in the words of the API, but for what says nothing.
+/// Returns a group's failure metric as in the API, without empty members.
 fn failure(decision: &Decision) -> Value {
     let AllocMetric {
         nodes_evaluated,
@@ -290,7 +290,7 @@ fn why_there_is_no_room_is_told_with_the_evaluation_that_would_wait_for_it() {
     let one_replaced = json!({"web": {"DestructiveUpdate": 1, "Ignore": 1}});
     let ask = |cpu: i64, memory: i64| with(TASK, "Resources", json!({"CPU": cpu, "MemoryMB": memory}));
     let cases = [
-        // The node's class was found wanting when its allocations were looked at.
+        // The node's class was found infeasible when the existing allocations were checked.
         (
             nowhere,
             json!({"web": {"Place": 1, "Ignore": 2}}),

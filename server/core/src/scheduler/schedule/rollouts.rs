@@ -1,4 +1,4 @@
-//! When a deployment begins, what becomes part of it, and when it ends.
+//! When a deployment begins, which allocations join it, and when it ends.
 
 use ordu_proto::api::job::{TaskGroup, UpdateStrategy};
 use ordu_proto::state::{ClientStatus, Deployment, DeploymentStatus, NodeStatus};
@@ -8,7 +8,7 @@ use crate::scheduler::testing::{World, group, id};
 
 const DEADLINE_NS: i64 = 600_000_000_000;
 
-/// A group with an update policy.
+/// Returns a group with an update policy.
 fn rolling(name: &str, count: i64, cpu_mhz: i64) -> TaskGroup {
     let update = UpdateStrategy {
         max_parallel: Some(1),
@@ -20,7 +20,7 @@ fn rolling(name: &str, count: i64, cpu_mhz: i64) -> TaskGroup {
     TaskGroup { update: Some(update), ..group(name, count, cpu_mhz, 100) }
 }
 
-/// A service of two allocations that has been placed.
+/// Returns a world with a placed service of two allocations.
 fn world() -> World {
     let mut world = World::new(2, "service").with_groups(vec![rolling("g", 2, 100)]);
     world.row.modify_index = 9;
@@ -43,7 +43,7 @@ fn latest(world: &World) -> &Deployment {
     world.deployments.last().unwrap()
 }
 
-/// The ids that live allocations of the group carry.
+/// Returns the deployment ids of the group's live allocations.
 fn carried(world: &World, group: &str) -> Vec<Vec<u8>> {
     world.live(group).iter().map(|alloc| alloc.deployment_id.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! How evaluations end, and what holds whatever happens to a cluster.
+//! How evaluations end, and invariants of random sequences of cluster changes.
 
 use ordu_proto::api::job::UpdateStrategy;
 use ordu_proto::state::{Allocation, NodeStatus};
@@ -78,7 +78,7 @@ fn a_blocked_evaluation_stays_one_until_all_is_placed() {
 fn an_evaluation_that_would_cost_too_much_fails_in_words_and_changes_nothing() {
     let mut world = World::new(40, "service").with_groups(vec![group("g", 3, 100, 100)]);
     world.settle();
-    // The expression is the same for all, and what it is looked for in is each node's own.
+    // The expression is the same for all nodes, but the text it is matched against is unique to each node.
     for number in 1..=40 {
         world.change_node(number, |node| {
             node.meta.insert("unique.text".into(), "x".repeat(200_000));
@@ -217,7 +217,7 @@ fn happen(world: &mut World, event: Event) {
     }
 }
 
-/// What must hold after a plan is applied.
+/// Checks the invariants after a plan is applied.
 fn verify(world: &mut World, decision: &Decision) {
     for node in world.nodes.keys() {
         let (Some(capacity), Some((used, _))) = (world.view.capacity(node), world.view.used(node)) else {
@@ -285,7 +285,7 @@ proptest! {
             let same_places = |left: &Allocation, right: &Allocation| {
                 (&left.node_id, left.name_index) == (&right.node_id, right.name_index)
             };
-            // Other ids are drawn the second time; all else is equal.
+            // The second decision draws other ids; everything else is equal.
             let mut pairs = decision.plan.place.iter().zip(&again.plan.place);
             prop_assert_eq!(decision.plan.place.len(), again.plan.place.len());
             prop_assert!(pairs.all(|(left, right)| same_places(left, right)));
@@ -295,11 +295,11 @@ proptest! {
             };
             prop_assert_eq!(updated(&decision), updated(&again));
             prop_assert_eq!(&decision.desired_updates, &again.desired_updates);
-            // `apply` panics if the plan check refuses any of it.
+            // `apply` panics if the plan check refuses any part.
             world.apply(&decision.plan);
             verify(&mut world, &decision);
-            // Updates that found room made room where they were before, which may help those that found
-            // none; but it comes to an end, and at once where nothing failed.
+            // Updates free capacity on their previous nodes, which may allow further placements. But the job settles
+            // eventually, and at once if nothing failed.
             let mut last = decision;
             for round in 0.. {
                 let next = world.decide();

@@ -1,5 +1,5 @@
-//! The facts of nodes that change only when a node registers or changes status: shared by class where
-//! they can be, so that ten thousand like nodes hold their attributes once.
+//! Node data that changes only when a node registers or changes status. Nodes of a class share their common data, so
+//! that ten thousand equal nodes store their attributes once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use ordu_proto::state::{NetworkResource, Node, NodeResources};
 use super::usage::{add_network_ports, quantity};
 use crate::scheduler::class::{UNIQUE_PREFIX, computed_class};
 
-/// What all nodes of one computed class have in common.
+/// Data that is equal for all nodes of one computed class.
 #[derive(Debug)]
 pub(crate) struct ClassFacts {
     pub(crate) computed_class: String,
@@ -17,11 +17,11 @@ pub(crate) struct ClassFacts {
     pub(crate) node_class: String,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) meta: BTreeMap<String, String>,
-    /// Drivers that are detected and healthy, ascending.
+    /// Drivers that are detected and healthy, sorted.
     pub(crate) drivers: Vec<String>,
 }
 
-/// What a node has of its own.
+/// Data of a single node.
 #[derive(Debug)]
 pub(crate) struct NodeFacts {
     pub(crate) id: [u8; 16],
@@ -29,13 +29,13 @@ pub(crate) struct NodeFacts {
     pub(crate) class: Arc<ClassFacts>,
     pub(crate) unique_attributes: BTreeMap<String, String>,
     pub(crate) unique_meta: BTreeMap<String, String>,
-    /// Ports that no allocation may take, ascending.
+    /// Ports that no allocation may take, sorted.
     pub(crate) reserved_ports: Vec<u16>,
     /// The node's networks, without ports.
     pub(crate) networks: Vec<NetworkResource>,
 }
 
-/// What a node offers to allocations: its resources less what is reserved for others.
+/// A node's capacity for allocations: its resources minus the reserved ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
     /// MHz of CPU.
@@ -100,14 +100,14 @@ impl NodeFacts {
         }
     }
 
-    /// An attribute of the node, its own or its class's.
+    /// Returns an attribute of the node or of its class.
     pub(crate) fn attribute(&self, key: &str) -> Option<&str> {
         let map =
             if key.starts_with(UNIQUE_PREFIX) { &self.unique_attributes } else { &self.class.attributes };
         map.get(key).map(String::as_str)
     }
 
-    /// A meta value of the node, its own or its class's.
+    /// Returns a meta value of the node or of its class.
     pub(crate) fn meta(&self, key: &str) -> Option<&str> {
         let map = if key.starts_with(UNIQUE_PREFIX) { &self.unique_meta } else { &self.class.meta };
         map.get(key).map(String::as_str)
@@ -119,7 +119,7 @@ fn split(pairs: &BTreeMap<String, String>, unique: bool) -> BTreeMap<String, Str
     wanted.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// The classes that nodes are of now, by a small number that fits in a column.
+/// The existing node classes, with small numbers for use in columns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     numbers: BTreeMap<String, u32>,
@@ -134,8 +134,8 @@ struct ClassRow {
 }
 
 impl Classes {
-    /// The number of the node's class, which has one node more from now on. A row without a computed
-    /// class gets the one that `computed_class` gives it.
+    /// Counts the node in its class and returns the class and its number. A row without a computed class gets its
+    /// class from `computed_class`.
     pub(crate) fn join(&mut self, node: &Node) -> (u32, Arc<ClassFacts>) {
         let name = match node.computed_class.as_str() {
             "" => computed_class(node),
@@ -163,7 +163,7 @@ impl Classes {
         (number, facts)
     }
 
-    /// One node of the class is gone; a class without nodes is forgotten.
+    /// Removes one node from the class; removes the class with its last node.
     pub(crate) fn leave(&mut self, number: u32) {
         let Some(row) = self.rows.get_mut(number as usize) else { return };
         if let Some(class) = row {
@@ -176,7 +176,7 @@ impl Classes {
         }
     }
 
-    /// One more than the highest number in use: the length of a table by class.
+    /// Returns the length of a table indexed by class number.
     pub(crate) fn table_len(&self) -> usize {
         self.rows.len()
     }

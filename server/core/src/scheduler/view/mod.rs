@@ -1,8 +1,8 @@
-//! The scheduler's view of the cluster: capacity and use of every node in columns, kept in step by
-//! `apply` and rebuilt from the tables at start.
+//! The scheduler's view of the cluster: capacity and usage of every node, stored in columns. `apply` keeps it up to
+//! date, and it is rebuilt from the tables at start.
 //!
-//! It holds nothing per allocation: a million of them cost what their nodes' columns cost, and two bytes a
-//! port. Whoever takes an allocation away brings its row.
+//! It stores nothing per allocation except two bytes per port, so a million allocations cost no more than their nodes.
+//! Removing an allocation therefore needs its row.
 
 mod facts;
 mod page;
@@ -25,52 +25,52 @@ pub(crate) use page::{PAGE, PLACEABLE};
 pub(crate) use usage::quantity;
 pub use usage::{Usage, is_client_terminal, is_last_word, is_server_terminal, is_terminal};
 
-/// A node's place in the columns. It says nothing about order and is reused: outputs name nodes by id.
+/// A node's position in the columns. Slots are unordered and reused, so outputs identify nodes by id.
 pub(crate) type Slot = u32;
 
-/// A view of one moment. Taking one is cheap and it never changes under its holder, who may place
-/// allocations in it as if they were there.
+/// A view of one state. It is cheap to take and does not change with the cluster; its owner may
+/// add planned allocations to it.
 pub type ViewSnapshot = ClusterView;
 
-/// Capacity, use and facts of every node.
+/// Capacity, usage and facts of every node.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterView {
     facts: Vec<Arc<FactsPage>>,
     usage: Vec<Arc<UsagePage>>,
     ports: Vec<Arc<PortsPage>>,
     slots: Arc<FxHashMap<[u8; 16], Slot>>,
-    /// Slots below the highest that belong to no node.
+    /// Unused slots below the highest one.
     free: Arc<Vec<Slot>>,
     classes: Arc<Classes>,
     nodes: usize,
 }
 
-/// Where a node stands, for those who decide what becomes of its allocations.
+/// Condition of a node, which decides what happens to its allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeCondition {
-    /// There is no such node.
+    /// The node does not exist.
     Unknown,
-    /// The node is down: what ran on it is lost.
+    /// The node is down: its allocations are lost.
     Down,
-    /// The node is up but takes no new allocations (initializing, ineligible, draining).
+    /// The node is up but accepts no new allocations (initializing, ineligible, draining).
     Closed,
-    /// The node takes new allocations.
+    /// The node accepts new allocations.
     Open,
 }
 
 impl ClusterView {
-    /// A view of a cluster without nodes.
+    /// Builds a view of a cluster without nodes.
     pub fn new() -> ClusterView {
         ClusterView::default()
     }
 
-    /// The view as it is now, for a scheduler worker. It costs a few reference counts per 256 nodes.
+    /// Returns a snapshot for a scheduler worker. Costs a few reference counts per 256 nodes.
     pub fn snapshot(&self) -> ViewSnapshot {
         self.clone()
     }
 
-    /// Takes the node as its row is now; allocations may have been seen before it. Ids that are not
-    /// sixteen bytes are none and leave the view as it is.
+    /// Applies a node's new row. Its allocations may have been added before. Ignores nodes
+    /// whose id is not sixteen bytes long.
     pub fn node_upserted(&mut self, node: &Node) {
         let Some(id) = node_key(&node.id) else { return };
         let slot = self.slot_or_new(id);
@@ -79,7 +79,7 @@ impl ClusterView {
         let classes = Arc::make_mut(&mut self.classes);
         let was_there = facts.flags[row] & PRESENT != 0;
         let old_class = facts.class[row];
-        // Join before leaving, so that a class whose only node changed its status keeps its facts.
+        // Join before leaving, so that a class keeps its facts when its only node changes status.
         let (number, class) = classes.join(node);
         if was_there {
             classes.leave(old_class);
@@ -96,7 +96,7 @@ impl ClusterView {
         facts.node[row] = Some(Arc::new(NodeFacts::of(node, id, class)));
     }
 
-    /// Forgets the node. What its allocations take is remembered until they are taken away too.
+    /// Removes the node. The usage of its allocations is kept until they are removed too.
     pub fn node_removed(&mut self, node_id: &[u8]) {
         let Some(slot) = self.slot(node_id) else { return };
         let (page, row) = split(slot);
@@ -113,14 +113,14 @@ impl ClusterView {
         self.free_if_unused(node_id, slot);
     }
 
-    /// Takes the change of an allocation's row: `None` stands for a row that is not there.
+    /// Applies a change of an allocation's row from `old` to `new` (`None`: no row).
     pub fn alloc_changed(&mut self, old: Option<&Allocation>, new: Option<&Allocation>) {
         let before = old.and_then(|alloc| Usage::of_live(alloc).map(|usage| (&alloc.node_id, usage)));
         let after = new.and_then(|alloc| Usage::of_live(alloc).map(|usage| (&alloc.node_id, usage)));
         if before == after {
             return;
         }
-        // Taking first keeps the slot of a node that is gone while its last allocation changes.
+        // Add the new usage first, so that a removed node keeps its slot while its last allocation changes.
         if let Some((node_id, usage)) = after {
             self.alloc_added(node_id, &usage);
         }
@@ -132,7 +132,7 @@ impl ClusterView {
         }
     }
 
-    /// Takes a new allocation on the node that takes so much of it.
+    /// Adds a new allocation's usage to the node.
     pub fn alloc_added(&mut self, node_id: &[u8], usage: &Usage) {
         if let Some(id) = node_key(node_id) {
             let slot = self.slot_or_new(id);
@@ -140,12 +140,12 @@ impl ClusterView {
         }
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn node_count(&self) -> usize {
         self.nodes
     }
 
-    /// What is to be thought of the node.
+    /// Returns the node's condition.
     pub fn condition(&self, node_id: &[u8]) -> NodeCondition {
         let flags = self.slot(node_id).map_or(0, |slot| self.flags(slot));
         match flags {
@@ -156,27 +156,26 @@ impl ClusterView {
         }
     }
 
-    /// The computed class and the datacenter of the node, if there is one: what blocked evaluations are
-    /// unblocked by.
+    /// Returns the node's computed class and datacenter, if it exists, for waking blocked evaluations.
     pub fn class_and_datacenter(&self, node_id: &[u8]) -> Option<(&str, &str)> {
         let class = &self.node_facts(self.slot(node_id)?)?.class;
         Some((&class.computed_class, &class.datacenter))
     }
 
-    /// The computed classes that there are nodes of, each with its datacenter.
+    /// Returns the computed classes of all nodes, each with its datacenter.
     pub fn class_names(&self) -> impl Iterator<Item = (&str, &str)> {
         let numbers = 0..self.classes.table_len() as u32;
         let facts = numbers.filter_map(|number| self.classes.facts(number));
         facts.map(|facts| (facts.computed_class.as_str(), facts.datacenter.as_str()))
     }
 
-    /// What the node offers to allocations in all, if there is one.
+    /// Returns the node's total capacity for allocations, if it exists.
     pub fn capacity(&self, node_id: &[u8]) -> Option<Capacity> {
         let slot = self.slot(node_id)?;
         (self.flags(slot) & PRESENT != 0).then(|| self.capacity_at(slot))
     }
 
-    /// What the live allocations of the node take, and how many they are.
+    /// Returns the usage and the number of the node's live allocations.
     pub fn used(&self, node_id: &[u8]) -> Option<(Usage, u32)> {
         let slot = self.slot(node_id)?;
         let (page, row) = split(slot);
@@ -228,20 +227,20 @@ impl ClusterView {
         Capacity { cpu_mhz: facts.cpu_mhz[row], memory_mb: facts.memory_mb[row], disk_mb: facts.disk_mb[row] }
     }
 
-    /// What is in use of the node's CPU, memory and disk.
+    /// Returns the node's CPU, memory and disk usage.
     pub(crate) fn used_at(&self, slot: Slot) -> Capacity {
         let (page, row) = split(slot);
         let usage = &self.usage[page];
         Capacity { cpu_mhz: usage.cpu_mhz[row], memory_mb: usage.memory_mb[row], disk_mb: usage.disk_mb[row] }
     }
 
-    /// Ports in use by allocations of the node, ascending; those that the node reserves are not in it.
+    /// Returns the ports in use by the node's allocations, sorted, without the node's own reserved ports.
     pub(crate) fn ports_used(&self, slot: Slot) -> &[u16] {
         let (page, row) = split(slot);
         self.ports[page].used[row].as_ref().map_or(&[], |ports| ports.as_slice())
     }
 
-    /// Adds what an allocation takes.
+    /// Adds an allocation's usage.
     pub(crate) fn take(&mut self, slot: Slot, usage: &Usage) {
         let (page, row) = split(slot);
         let columns = Arc::make_mut(&mut self.usage[page]);
@@ -258,7 +257,7 @@ impl ClusterView {
         held.sort_unstable();
     }
 
-    /// Takes away what `take` added.
+    /// Removes usage that `take` added.
     pub(crate) fn give_back(&mut self, slot: Slot, usage: &Usage) {
         let (page, row) = split(slot);
         let columns = Arc::make_mut(&mut self.usage[page]);
@@ -311,25 +310,25 @@ impl ClusterView {
     }
 }
 
-/// The page of a slot, and the row in it.
+/// Returns the page of a slot, and the row in the page.
 pub(crate) fn split(slot: Slot) -> (usize, usize) {
     (slot as usize / PAGE, slot as usize % PAGE)
 }
 
-/// A node's id as the view's key; ids are sixteen bytes.
+/// Converts a node's id to a key of the view; `None` if it is not sixteen bytes long.
 pub(crate) fn node_key(node_id: &[u8]) -> Option<[u8; 16]> {
     node_id.try_into().ok()
 }
 
-/// Mixes sixteen bytes into eight (two multiplications by odd constants, as wyhash does), so that equal
-/// scores fall in an order that is no one's favourite.
+/// Hashes sixteen bytes to eight (two multiplications by odd constants, as in wyhash), so that the order of nodes with
+/// equal scores favours none of them.
 pub(crate) fn mix(id: &[u8; 16]) -> u64 {
     let value = u128::from_be_bytes(*id);
     let (high, low) = ((value >> 64) as u64, value as u64);
     fold(high ^ 0x9e37_79b9_7f4a_7c15, low ^ 0xd1b5_4a32_d192_ed03)
 }
 
-/// The two halves of a 128-bit product, folded.
+/// Multiplies to 128 bits and combines the two halves.
 pub(crate) fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product >> 64) as u64 ^ product as u64

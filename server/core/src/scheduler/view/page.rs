@@ -1,25 +1,25 @@
-//! The columns, in pages of 256 nodes that views share until one of them writes: a snapshot is a few
-//! dozen reference counts, and a write copies a few kilobytes at most.
+//! The columns, in pages of 256 nodes. Views share a page until one of them writes to it: a snapshot costs a few dozen
+//! reference counts, and a write copies at most a few kilobytes.
 
 use std::sync::Arc;
 
 use super::facts::NodeFacts;
 
-/// Nodes in a page.
+/// Number of nodes in a page.
 pub(crate) const PAGE: usize = 256;
 
-/// The node has registered (a slot without it only holds the use by allocations of a node that is gone).
+/// The node is registered. (A slot without this flag only holds the usage of a removed node's allocations.)
 pub(crate) const PRESENT: u8 = 1;
 /// The node's status is ready.
 pub(crate) const READY: u8 = 2;
-/// The node takes new allocations: it is neither ineligible nor draining.
+/// The node accepts new allocations: it is neither ineligible nor draining.
 pub(crate) const ELIGIBLE: u8 = 4;
 /// The node's status is down.
 pub(crate) const DOWN: u8 = 8;
-/// A node takes new allocations when all of these bits are set.
+/// A node gets new allocations only if all of these bits are set.
 pub(crate) const PLACEABLE: u8 = PRESENT | READY | ELIGIBLE;
 
-/// What changes when nodes register or change status.
+/// Data that changes when nodes register or change status.
 #[derive(Clone, Debug)]
 pub(crate) struct FactsPage {
     pub(crate) flags: [u8; PAGE],
@@ -27,12 +27,12 @@ pub(crate) struct FactsPage {
     pub(crate) cpu_mhz: [i64; PAGE],
     pub(crate) memory_mb: [i64; PAGE],
     pub(crate) disk_mb: [i64; PAGE],
-    /// Mixed from the node's id: what ties are broken with.
+    /// Hash of the node's id, for breaking ties.
     pub(crate) id_hash: [u64; PAGE],
     pub(crate) node: [Option<Arc<NodeFacts>>; PAGE],
 }
 
-/// What changes with every allocation.
+/// Data that changes with every allocation.
 #[derive(Clone, Debug)]
 pub(crate) struct UsagePage {
     pub(crate) cpu_mhz: [i64; PAGE],
@@ -41,7 +41,7 @@ pub(crate) struct UsagePage {
     pub(crate) live_allocs: [u32; PAGE],
 }
 
-/// Ports in use by allocations, ascending; a port stands in it as often as it is held.
+/// Ports in use by allocations, sorted. A port occurs as many times as allocations hold it.
 #[derive(Clone, Debug)]
 pub(crate) struct PortsPage {
     pub(crate) used: [Option<Arc<Vec<u16>>>; PAGE],

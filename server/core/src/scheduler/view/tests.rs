@@ -1,4 +1,4 @@
-//! The view against a plain model of the same nodes and allocations.
+//! Compares the view with a plain model of the same nodes and allocations.
 
 use std::collections::BTreeMap;
 

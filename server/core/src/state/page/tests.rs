@@ -1,4 +1,4 @@
-//! Spans and pages over tables in memory and over a transaction, against a plain ordered map.
+//! Compares spans and pages over tables in memory and over a transaction with a plain ordered map.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::state::{MemoryTables, TableIndexes, Tx, Write};
 
 type Seen = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A reader that has what it must and no more, and counts what is set aside.
+/// A reader with only the required methods, which counts skipped rows.
 struct Plain<'a>(&'a dyn Reader, Cell<usize>);
 
 impl Reader for Plain<'_> {
@@ -61,7 +61,7 @@ fn keys(reader: &dyn Reader, prefix: &str, from: Option<&str>, direction: Direct
 fn tables(keys: &[&str]) -> MemoryTables {
     let mut tables = MemoryTables::default();
     tables.commit(keys.iter().map(|key| write(Table::Jobs, *key, Some(b"base"))));
-    // The neighbours of the table, which no scan of it may see.
+    // Rows in the neighbouring tables, which no scan of this table may see.
     tables.commit([Table::Meta, Table::JobVersions].map(|table| write(table, "b", Some(b"other"))));
     tables
 }
@@ -77,7 +77,7 @@ fn a_span_begins_at_its_token_and_stays_in_its_prefix() {
         ("b", None, Reverse, "b4 b2 b1 b"),
         ("b", Some("b2"), Forward, "b2 b4"),
         ("b", Some("b2"), Reverse, "b2 b1 b"),
-        // A row that is gone: the page begins where it would have stood.
+        // A removed row: the page begins with the row that follows it.
         ("b", Some("b3"), Forward, "b4"),
         ("b", Some("b3"), Reverse, "b2 b1 b"),
         // Before and after the prefix.
@@ -142,7 +142,7 @@ fn jobs(reader_of: &[(&str, &str)]) -> MemoryTables {
     tables
 }
 
-/// Walks a list page by page, and says the pages.
+/// Reads a list page by page and returns the pages.
 fn walk(tables: &MemoryTables, rows_max: usize, direction: Direction, only: &str) -> Vec<String> {
     let mut pages = Vec::new();
     let mut token: Option<String> = None;
@@ -218,7 +218,7 @@ fn the_visitor_s_own_failure_ends_the_page() {
     assert_eq!(("2".to_owned(), 1), (failed.unwrap_err().0, visited));
 }
 
-/// Short keys over few letters, so that they meet; 255 because no key comes after a prefix of it.
+/// Short keys over few bytes, so that keys collide; 255 because no key follows a prefix of 255s.
 fn a_key() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![Just(0_u8), Just(1), Just(254), Just(255)], 0..4)
 }

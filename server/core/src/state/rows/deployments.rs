@@ -5,7 +5,7 @@ use ordu_proto::state::Deployment;
 use super::{Rows, Secondary};
 use crate::state::{Table, key};
 
-/// Deployments, by id. Those of a job are in the order in which they were made.
+/// Deployments, by id. `DeploymentsByJob` lists a job's deployments in order of creation.
 pub struct Deployments;
 
 impl Rows for Deployments {

@@ -19,7 +19,7 @@ impl Rows for Jobs {
     }
 }
 
-/// Jobs as they were in each version, by namespace, id and version, the newest first.
+/// The kept versions of each job, by namespace, id and version, newest first.
 pub struct JobVersions;
 
 impl Rows for JobVersions {
@@ -47,7 +47,7 @@ impl Rows for JobSummaries {
     }
 }
 
-/// Which launches of a periodic job have been decided on, by namespace and job id.
+/// Launch records of periodic jobs, by namespace and job id.
 pub struct PeriodicLaunches;
 
 impl Rows for PeriodicLaunches {

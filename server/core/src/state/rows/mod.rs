@@ -1,5 +1,5 @@
-//! What a table of rows is, declared in one place for each: its key, the secondary rows that lead to it, and so who is
-//! woken by a change.
+//! Declarations of the row tables: each declares its key and its secondary rows, which also
+//! determine the watchers that a change wakes.
 
 mod allocs;
 mod deployments;
@@ -21,14 +21,13 @@ pub use evals::Evals;
 pub use jobs::{JobSummaries, JobVersions, Jobs, PeriodicLaunches};
 pub use nodes::Nodes;
 
-/// A table whose rows are messages. Implemented by a type that stands for the table and has no values.
+/// A table whose rows are messages. The implementing type only names the table.
 ///
-/// A watcher is woken by a change of the table, of a row by its key, and of all rows that an owner in a secondary table
-/// has.
+/// A change of a row wakes the watchers of the table, of the row's key, and of each owner of one of its secondary rows.
 pub trait Rows: 'static {
-    /// A row.
+    /// Type of the rows.
     type Row: Message + Default + Clone + PartialEq + Debug;
-    /// What a row is found by.
+    /// Logical key of a row.
     type Key<'k>;
 
     /// The table.
@@ -37,35 +36,35 @@ pub trait Rows: 'static {
     /// Whether clients see the index of the table's last change (`X-Nomad-Index`, blocking queries).
     const INDEXED: bool = false;
 
-    /// The key's bytes.
+    /// Encodes a key.
     fn key(key: Self::Key<'_>) -> Vec<u8>;
 
-    /// The secondary rows that lead to `row`.
+    /// Returns the secondary rows that refer to `row`.
     fn secondary(_row: &Self::Row) -> Vec<Secondary> {
         Vec::new()
     }
 }
 
-/// A row of a secondary table: its key is the owner's followed by the id of what is owned.
+/// A row of a secondary table. Its key is the owner's key followed by the id of the owned row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secondary {
     /// The secondary table.
     pub table: Table,
-    /// Whose row it is, as the key begins.
+    /// First part of the key: the owner.
     pub owner: Vec<u8>,
-    /// The rest of the key.
+    /// Second part of the key.
     pub rest: Vec<u8>,
-    /// The value; empty where the key says all.
+    /// The value; empty if the key is all the information.
     pub value: Vec<u8>,
 }
 
 impl Secondary {
-    /// A row whose key says all.
+    /// Builds a secondary row without a value.
     pub fn of(table: Table, owner: Vec<u8>, rest: &[u8]) -> Self {
         Self { table, owner, rest: rest.to_vec(), value: Vec::new() }
     }
 
-    /// The whole key.
+    /// Returns the whole key.
     pub fn key(&self) -> Vec<u8> {
         [&*self.owner, &*self.rest].concat()
     }
@@ -76,38 +75,37 @@ impl Secondary {
 pub struct RowChange<R> {
     /// The row's key.
     pub key: Vec<u8>,
-    /// Before the entry; `None` where the row is new.
+    /// The row before the entry; `None` if it is new.
     pub old: Option<R>,
-    /// After the entry; `None` where it was removed.
+    /// The row after the entry; `None` if it was removed.
     pub new: Option<R>,
 }
 
 impl<R> RowChange<R> {
-    /// The row as it is, or as it was last.
+    /// Returns the new row, or the removed one.
     pub fn latest(&self) -> Option<&R> {
         self.new.as_ref().or(self.old.as_ref())
     }
 }
 
-/// A change of one row of any table, for those who keep something in step with the state: the scheduler's view,
-/// watchers, the leader's duties. Clones share it.
+/// A change of one row of any table, for everything that follows the state: the scheduler's view, watchers, the
+/// leader's duties. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Change(Arc<dyn AnyChange>);
 
 impl Change {
-    /// A change of a row of the table `T`.
+    /// Wraps a change of a row of the table `T`.
     pub fn new<T: Rows>(change: RowChange<T::Row>) -> Self {
         Self(Arc::new(Of::<T>(change)))
     }
 
-    /// The rows before and after, where it is a change of the table `T`.
+    /// Returns the change if it concerns the table `T`.
     pub fn of<T: Rows>(&self) -> Option<&RowChange<T::Row>> {
         let any: &dyn Any = &*self.0;
         any.downcast_ref::<Of<T>>().map(|Of(change)| change)
     }
 
-    /// Calls `wake` with each table and the bytes of each key in it that somebody may wait for; without bytes the table
-    /// as a whole is meant.
+    /// Calls `wake` with each table and key whose watchers the change affects. An empty key stands for the whole table.
     pub fn touched(&self, wake: &mut dyn FnMut(Table, &[u8])) {
         self.0.touched(wake);
     }
@@ -137,7 +135,7 @@ impl<T: Rows> AnyChange for Of<T> {
             wake(secondary.table, &secondary.owner);
         }
         for secondary in owners(old) {
-            // An owner that has the row still is woken once.
+            // Wake an owner only once if it owns both the old and the new row.
             if !now.iter().any(|same| same.table == secondary.table && same.owner == secondary.owner) {
                 wake(secondary.table, &secondary.owner);
             }

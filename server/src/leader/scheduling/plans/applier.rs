@@ -1,5 +1,5 @@
-//! Takes plans that wait, checks them against the state and all that is proposed, and proposes what fits
-//! of many of them in one entry. `apply` checks again, where the log is total.
+//! The plan applier: checks waiting plans against the state and all proposed plans, and proposes the accepted
+//! parts together in one entry. Applying the entry checks again, in log order.
 
 use std::sync::Arc;
 
@@ -15,10 +15,9 @@ use crate::counts::{PlanCounts, PlanFate};
 use crate::writer::Writer;
 use ordu_store::background::heavy;
 
-/// How plans are gathered into entries; a plan that is larger by itself is cut. While one entry is synced the next is
-/// on its way.
+/// Batching of plans; a single larger plan is split. While one entry is synced the next is in preparation.
 const PLAN_BATCH: BatchBounds = BatchBounds { items_max: 256, bytes_max: 1024 * 1024, in_flight_max: 2 };
-/// Placements from which on a check is worth a thread of its own.
+/// Number of placements above which a check runs on a blocking thread.
 const HEAVY_PLACEMENTS: usize = 500;
 
 /// The plan applier of one term.
@@ -31,19 +30,19 @@ pub(in super::super) struct Applier {
     pub(in super::super) counts: PlanCounts,
 }
 
-/// A plan that is proposed, and who waits for its outcome.
+/// A proposed plan, and the worker that waits for its outcome.
 struct Proposed {
     checked: Checked,
     waiting: Waiting,
 }
 
 impl Applier {
-    /// Applies plans for as long as it runs.
+    /// Runs the applier.
     pub(in super::super) async fn run(self) {
         let applier = Arc::new(self);
         let queue = applier.queue.clone();
         let apply = |batch| {
-            // One batch after the other: each is checked against what those before it propose.
+            // Batches are checked in sequence: each is checked against the proposals before it.
             let (applier, proposed) = (applier.clone(), applier.check(batch));
             async move {
                 if !proposed.is_empty() {
@@ -54,7 +53,7 @@ impl Applier {
         gather(PLAN_BATCH, queue, apply).await;
     }
 
-    /// What is to be proposed of the plans; those of which nothing is left are answered here.
+    /// Returns the plans to propose; plans of which nothing is accepted are answered here.
     fn check(&self, mut batch: Vec<Waiting>) -> Vec<Proposed> {
         let plans: Vec<Plan> = batch.iter_mut().map(|waiting| std::mem::take(&mut waiting.plan)).collect();
         let placements: usize = plans.iter().map(|plan| plan.place.len()).sum();
@@ -89,7 +88,7 @@ impl Applier {
     }
 
     fn check_plans(&self, plans: Vec<Plan>) -> Result<Vec<Result<Checked, Corrupt>>, Corrupt> {
-        // The view and the rows are of one state: while the guard is held nothing is applied.
+        // Nothing is applied while the guard is held, so the view and the rows are of one state.
         let machine = self.state.machine();
         self.state.read(move |reader| {
             let mut view = machine.view.snapshot();
@@ -120,7 +119,7 @@ impl Applier {
         }
     }
 
-    /// A single plan may be larger than an entry.
+    /// Writes a single plan, in several entries if it is too large for one.
     async fn write_one(&self, plan: Plan) -> Result<(u64, PlanResult), String> {
         let mut last_index = 0;
         let mut results = Vec::new();
@@ -159,7 +158,7 @@ impl Applier {
             Err(_) => PlanFate::Failed,
         };
         self.counts.note(fate, waiting.submitted.elapsed());
-        // The worker may have been ended with its term.
+        // The worker may have ended with its term.
         let _ = waiting.outcome.send(outcome);
     }
 }

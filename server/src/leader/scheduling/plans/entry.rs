@@ -1,4 +1,4 @@
-//! How checked plans become log entries, and what `apply` says becomes the outcome of each.
+//! Checks plans, splits them into log entries, and merges the results into outcomes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::PlanOutcome;
 
-/// A plan without what does not fit, and how much that was.
+/// The accepted part of a plan, and the nodes on which the rest was refused.
 #[derive(Debug, PartialEq)]
 pub(super) struct Checked {
     pub(super) plan: Plan,
@@ -22,7 +22,7 @@ impl Checked {
         ordu_core::scheduler::plan_is_empty(&self.plan)
     }
 
-    /// What became of the plan, given what became of what was left of it.
+    /// Returns the plan's outcome, given the result of its accepted part.
     pub(super) fn outcome(&self, index: u64, result: &PlanResult) -> Result<PlanOutcome, String> {
         if !result.unreadable.is_empty() {
             return Err(result.unreadable.clone());
@@ -36,13 +36,13 @@ impl Checked {
     }
 }
 
-/// Whether nothing of a part that is being filled is in it yet.
+/// Whether the part has no items yet.
 fn has_no_items(plan: &Plan) -> bool {
     plan.place.is_empty() && plan.stop.is_empty() && plan.update.is_empty()
 }
 
-/// Checks plans one after the other against the view, each as if those before it had taken effect. A plan whose
-/// rows cannot be read fails alone.
+/// Checks plans in sequence against the view, each as if the plans before it had taken effect. If a plan's
+/// rows cannot be read, only that plan fails.
 pub(super) fn check(
     view: &ClusterView,
     plans: Vec<Plan>,
@@ -68,17 +68,17 @@ pub(super) fn check(
     plans.into_iter().map(&mut check_one).collect()
 }
 
-/// What a change of an allocation weighs at least, bytes: it takes its time to apply however little it says.
+/// Minimum weight of an allocation change in bytes: even a tiny change takes time to apply.
 const CHANGE_BYTES_MIN: usize = 128;
 
-/// What a plan weighs in an entry, bytes.
+/// Returns the weight of a plan in an entry, in bytes.
 pub(super) fn weight(plan: &Plan) -> usize {
     let changes = plan.place.len() + plan.stop.len() + plan.update.len();
     plan.encoded_len().max(changes * CHANGE_BYTES_MIN)
 }
 
-/// Cuts a plan that is too large for one entry into several: what stops and what takes a new version
-/// first, then what is placed. A plan that takes effect whole or not at all stays whole.
+/// Splits a plan that is too large for one entry: first the stops and updates, then the placements. An
+/// all-at-once plan is never split.
 pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
     if plan.all_at_once || weight(&plan) <= bytes_max {
         return vec![plan];
@@ -97,7 +97,7 @@ pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
         bytes += item_bytes;
         put(&mut part);
     };
-    // Every item has a tag and a length of a few bytes beside its own.
+    // Protobuf tag and length of an item take a few bytes.
     const FRAME: usize = 6;
     for item in stop {
         add(item.encoded_len() + FRAME, &mut |part| part.stop.push(item.clone()));
@@ -112,7 +112,7 @@ pub(super) fn split(mut plan: Plan, bytes_max: usize) -> Vec<Plan> {
     parts
 }
 
-/// What became of a plan that was cut, from what became of its parts.
+/// Merges the results of a split plan's parts.
 pub(super) fn merge(results: impl IntoIterator<Item = PlanResult>) -> PlanResult {
     let mut refused = BTreeSet::new();
     let mut merged = PlanResult::default();
@@ -193,7 +193,7 @@ mod tests {
         let mut view = view();
         view.alloc_changed(None, Some(&running));
         let plans = vec![
-            // It would give room on the node, if it took effect.
+            // This stop would free room on the node if the plan took effect.
             Plan { stop: [stops(10), stops(66)].concat(), ..plan(vec![alloc(1, 9, 900)]) },
             plan(vec![alloc(2, 8, 900)]),
             plan(vec![alloc(3, 9, 900)]),

@@ -1,5 +1,5 @@
-//! Plans that were made and are not applied yet: workers place around them, and the applier checks with
-//! them.
+//! Plans that were submitted and are not applied yet. Workers and the plan applier treat their resources as
+//! taken.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use ordu_proto::command::Plan;
 use ordu_proto::state::Allocation;
 use tokio::sync::watch;
 
-/// Placements that are under way; workers wait while there are more. Deciding further ahead of the log
-/// would gain nothing, and every decision looks at all of them.
+/// Maximum number of placements in flight; workers wait above it. Deciding further ahead of the log would
+/// gain nothing, and every decision examines all of them.
 const PLACEMENTS_IN_FLIGHT_MAX: usize = 8192;
 
-/// Numbers plans in the order in which they were made.
+/// Numbers plans in the order of submission.
 pub(in super::super) type PlanNumber = u64;
 
-/// The plans under way.
+/// The plans in flight.
 pub(in super::super) struct InFlight {
     plans: Mutex<Numbered>,
-    /// How many placements are under way, and the number of the oldest plan.
+    /// The number of placements in flight, and the number of the oldest plan.
     progress: watch::Sender<(usize, PlanNumber)>,
 }
 
@@ -33,16 +33,16 @@ struct Numbered {
 
 #[derive(Clone)]
 struct UnderWay {
-    /// Until it is, no state has it.
+    /// Until a plan is proposed, no state can contain it.
     is_proposed: bool,
     footprint: Arc<Footprint>,
 }
 
-/// What a plan takes and gives back.
+/// The resources that a plan takes and frees.
 struct Footprint {
     /// The id of its first placement.
     first: Option<Vec<u8>>,
-    /// What is taken, with its node.
+    /// Resources taken, by node.
     takes: Vec<(Vec<u8>, Usage)>,
     stops: Vec<Vec<u8>>,
 }
@@ -54,7 +54,7 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// A plan was made.
+    /// Adds a submitted plan.
     pub(super) fn begin(&self, plan: &Plan) -> PlanNumber {
         let footprint = Arc::new(Footprint::of(plan));
         let mut numbered = self.numbered();
@@ -66,7 +66,7 @@ impl InFlight {
         number
     }
 
-    /// What is left of a plan after its check was proposed.
+    /// Records that the accepted part of a plan was proposed.
     pub(super) fn proposed(&self, number: PlanNumber, plan: &Plan) {
         let mut numbered = self.numbered();
         let Some(under_way) = numbered.plans.get_mut(&number) else { return };
@@ -80,7 +80,7 @@ impl InFlight {
         self.tell(&numbered);
     }
 
-    /// The plan is applied, or will not be.
+    /// Removes a plan that was applied or will not be.
     pub(super) fn settle(&self, number: PlanNumber) {
         let mut numbered = self.numbered();
         if let Some(UnderWay { footprint, .. }) = numbered.plans.remove(&number) {
@@ -89,7 +89,7 @@ impl InFlight {
         self.tell(&numbered);
     }
 
-    /// Returns when there is room for another plan.
+    /// Waits until there is room for another plan.
     pub(in super::super) async fn room(&self) {
         // The sender lives as long as this does.
         let _ = self
@@ -99,13 +99,13 @@ impl InFlight {
             .await;
     }
 
-    /// Returns when all plans up to `number` are settled.
+    /// Waits until all plans up to `number` are settled.
     pub(in super::super) async fn settled(&self, number: PlanNumber) {
         let _ = self.progress.subscribe().wait_for(|(_, oldest)| *oldest > number).await;
     }
 
-    /// Puts into `view` all plans under way that `reader`, which is of the view's state, does not have yet.
-    /// Answers the latest of them.
+    /// Adds to `view` all plans in flight that `reader`, which is of the same state, does not contain yet.
+    /// Returns the latest of them.
     pub(in super::super) fn overlay(
         &self,
         view: &mut ClusterView,
@@ -114,7 +114,7 @@ impl InFlight {
         self.overlay_if(view, reader, |_| true)
     }
 
-    /// As `overlay`, of those only that are proposed.
+    /// As [`Self::overlay`], for proposed plans only.
     pub(super) fn overlay_proposed(
         &self,
         view: &mut ClusterView,
@@ -129,7 +129,7 @@ impl InFlight {
         reader: &dyn Reader,
         wanted: impl Fn(&UnderWay) -> bool,
     ) -> Result<Option<PlanNumber>, Corrupt> {
-        // What reads the tables does not hold up those who make and settle plans.
+        // Release the lock before reading the tables, so that plans can be submitted and settled meanwhile.
         let plans: Vec<(PlanNumber, UnderWay)> = {
             let numbered = self.numbered();
             let wanted = numbered.plans.iter().filter(|(_, under_way)| wanted(under_way));
@@ -155,13 +155,14 @@ impl InFlight {
 }
 
 impl UnderWay {
-    /// Answers whether the state did not have it yet.
+    /// Adds the plan to `view`. Returns whether the state did not contain it yet.
     fn put_into(&self, view: &mut ClusterView, reader: &dyn Reader) -> Result<bool, Corrupt> {
-        // A plan takes effect in one entry, so its first placement speaks for all. Where that one was
-        // refused the others count twice until its worker hears of it: too careful, and not for long.
+        // A plan takes effect in one entry, so checking its first placement is enough. If that placement was
+        // refused, the others count twice until the worker hears of it; this errs on the safe side and is
+        // brief.
         if self.is_proposed
             && let Some(first) = &self.footprint.first
-            // A row that cannot be decoded is there all the same.
+            // A row that cannot be decoded exists nevertheless.
             && readable(read::alloc(reader, first))?.is_none_or(|row| row.is_some())
         {
             return Ok(false);

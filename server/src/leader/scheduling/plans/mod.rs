@@ -1,5 +1,5 @@
-//! The way of a plan: it waits by priority, is checked together with others, goes into one log entry with
-//! those that fit, and its worker hears what became of it.
+//! The path of a plan: it waits by priority, is checked together with others, goes into one log entry with
+//! those that fit, and its worker gets the outcome.
 
 mod applier;
 mod entry;
@@ -10,12 +10,12 @@ pub(super) use applier::Applier;
 pub(super) use in_flight::InFlight;
 pub(super) use queue::PlanQueue;
 
-/// What became of a plan.
+/// Outcome of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PlanOutcome {
-    /// The log index at which it was decided; 0 if nothing of it could be proposed.
+    /// The log index at which it was decided; 0 if nothing could be proposed.
     pub(super) index: u64,
-    /// Nodes whose part was refused.
+    /// Number of nodes whose part was refused.
     pub(super) refused: usize,
     /// Whether any of it took effect.
     pub(super) progress: bool,

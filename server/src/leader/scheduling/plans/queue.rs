@@ -1,4 +1,4 @@
-//! Plans that wait for the applier, higher priority first, then in the order in which they were made.
+//! Queue of plans for the applier, by priority, then in order of submission.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,7 +13,7 @@ use super::in_flight::PlanNumber;
 use super::{InFlight, PlanOutcome, entry};
 use crate::batching::{Batch, BatchBounds, Batched, Queue};
 
-/// A plan that waits. There are as many as evaluations in hand at most.
+/// A waiting plan. There are at most as many as evaluations in hand.
 pub(in super::super) struct Waiting {
     pub(super) plan: Plan,
     pub(super) number: PlanNumber,
@@ -29,26 +29,26 @@ pub(in super::super) struct PlanQueue {
     arrived: Notify,
 }
 
-/// A plan that was submitted.
+/// A submitted plan.
 pub(in super::super) struct Submitted(oneshot::Receiver<Result<PlanOutcome, String>>);
 
 impl Submitted {
-    /// What became of the plan.
+    /// Waits for the plan's outcome.
     ///
     /// # Errors
-    /// With a sentence, if that is not known.
+    /// A sentence, if the outcome is unknown.
     pub(in super::super) async fn outcome(self) -> Result<PlanOutcome, String> {
         self.0.await.unwrap_or_else(|_| Err("the plan applier has ended".to_owned()))
     }
 }
 
 impl PlanQueue {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub(in super::super) fn new(in_flight: Arc<InFlight>) -> Self {
         Self { in_flight, waiting: Mutex::default(), arrived: Notify::new() }
     }
 
-    /// Takes a plan; from here on it is under way.
+    /// Queues a plan; from now on it is in flight.
     pub(in super::super) fn submit(&self, plan: Plan) -> Submitted {
         let (outcome, receiver) = oneshot::channel();
         let number = self.in_flight.begin(&plan);
@@ -58,7 +58,7 @@ impl PlanQueue {
         Submitted(receiver)
     }
 
-    /// The best plans, if there are any.
+    /// Takes the best plans, if there are any.
     fn take(&self, bounds: &BatchBounds) -> Option<Vec<Waiting>> {
         let mut waiting = self.waiting();
         let mut batch: Batch<Waiting> = Batch::default();
@@ -70,7 +70,7 @@ impl PlanQueue {
         batch.filled()
     }
 
-    /// How many plans wait.
+    /// Returns the number of waiting plans.
     pub(in super::super) fn len(&self) -> usize {
         self.waiting().len()
     }

@@ -1,4 +1,4 @@
-//! What was written from the first deployment on: their rows, and the plans that begin and end them.
+//! Golden bytes of deployments: their rows, and the plans that begin and end them.
 
 use ordu_proto::command::{DeploymentUpdate, PlanUpdate};
 use ordu_proto::state::{Deployment, DeploymentState, DeploymentStatus};
@@ -37,7 +37,7 @@ pub(super) fn full_deployment() -> Deployment {
     }
 }
 
-/// A plan that begins a deployment, ends another, and takes an allocation into the new one.
+/// Returns a plan that begins a deployment, ends another, and moves an allocation into the new one.
 pub(super) fn rollout() -> Plan {
     let ended = DeploymentUpdate {
         deployment_id: id(2).to_vec(),
@@ -59,7 +59,7 @@ pub(super) fn rollout() -> Plan {
     }
 }
 
-/// A log in which versions are rolled out: as in the other one, another hash means another decision.
+/// A log with version rollouts: as in the other log, another hash means another decision.
 #[test]
 fn a_given_log_with_deployments_leads_to_the_state_that_the_release_reached() {
     let mut world = World::new();

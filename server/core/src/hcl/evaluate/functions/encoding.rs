@@ -1,4 +1,4 @@
-//! Functions that write and read other forms, and digests.
+//! Functions that encode, decode and hash.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -58,13 +58,13 @@ fn digest<D: Digest>(call: &mut Call<'_>, text: &str) -> Outcome {
     call.budget.bytes(text.len())?;
     let mut hexadecimal = String::new();
     for byte in D::digest(text.as_bytes()) {
-        // A string takes all that is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(hexadecimal, "{byte:02x}");
     }
     call.made(hexadecimal)
 }
 
-/// As the query of an address has it: a blank is `+`.
+/// Encodes a URL query component; a space becomes `+`.
 fn urlencode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! `format` and `formatlist`: texts after a pattern with verbs.
+//! `format` and `formatlist`: printf-style formatting.
 
 use crate::hcl::tree::{Value, ValueKind};
 
@@ -17,11 +17,10 @@ pub(super) const TABLE: &[Function] = &[
     at_least("formatlist", 1, formatlist),
 ];
 
-/// The greatest width and precision of a verb: enough for columns, too little for a flood.
+/// Greatest width and precision of a verb.
 const WIDTH_MAX: usize = 1024;
 
-/// The pattern once for every item of its lists, which are of one length; what is no list is the same
-/// each time.
+/// Formats once for each item of the list arguments, which must have equal lengths. Other arguments are repeated.
 fn formatlist(call: &mut Call<'_>) -> Outcome {
     let pattern = call.text(0)?;
     let arguments = call.all().split_off(1);
@@ -52,7 +51,7 @@ fn formatlist(call: &mut Call<'_>) -> Outcome {
     Ok(ValueKind::List(texts))
 }
 
-/// A verb: `%-08.2[1]f`.
+/// A formatting verb such as `%-08.2[1]f`.
 #[derive(Default)]
 struct Verb {
     left: bool,
@@ -106,7 +105,7 @@ fn format(pattern: &str, arguments: &[ValueKind], budget: &mut Budget) -> Result
         })?;
         next += 1;
         most_used = most_used.max(next);
-        // One argument can have many verbs.
+        // Charge for each use: several verbs can format the same argument.
         budget.copy(argument)?;
         budget.bytes(verb.width)?;
         verb.write(letter, argument, &mut out)?;
@@ -216,7 +215,7 @@ impl Verb {
     }
 }
 
-/// `1.5e3` as it is written elsewhere: with a sign and two digits, `1.5e+03`.
+/// Rewrites Rust's `1.5e3` with a sign and at least two exponent digits, as Go does: `1.5e+03`.
 fn exponent(written: &str, letter: char) -> String {
     let Some((digits, power)) = written.split_once('e') else { return written.to_owned() };
     let (sign, power) = match power.strip_prefix('-') {

@@ -56,7 +56,7 @@ pub(super) const TABLE: &[Function] = &[
     exactly("slice", 3, slice),
     exactly("sort", 1, |call| {
         let mut texts = call.texts(0)?;
-        // Comparing costs more than looking at each once.
+        // Sorting costs more than one look at each text.
         call.budget.steps(texts.len().saturating_mul(16))?;
         texts.sort();
         Ok(ValueKind::List(texts.into_iter().map(|text| call.text_value(text)).collect()))
@@ -91,15 +91,15 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
-/// The most numbers that `range` makes, as HCL2 has it.
+/// Most numbers that `range` returns, as in HCL2.
 const RANGE_ITEMS_MAX: usize = 1024;
 
-/// Takes what looking through the items costs.
+/// Charges for copying or comparing the items.
 pub(super) fn charge(call: &mut Call<'_>, items: &[Value]) -> Result<(), Fault> {
     items.iter().try_for_each(|item| call.budget.copy(&item.kind))
 }
 
-/// The item at an index, which goes round at the end of the list.
+/// `element(list, index)`: the index wraps around at the end of the list.
 fn element(call: &mut Call<'_>) -> Outcome {
     let (mut items, index) = (call.list(0)?, call.integer(1)?);
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
@@ -171,7 +171,7 @@ fn range(call: &mut Call<'_>) -> Outcome {
     let (start, end) = (start.as_f64(), end.as_f64());
     let mut numbers = Vec::new();
     loop {
-        // Multiplied, for a sum of fractions drifts.
+        // Multiply: repeated addition of fractions would accumulate rounding errors.
         let number = start + step * numbers.len() as f64;
         if (upward && number >= end) || (!upward && number <= end) {
             return Ok(ValueKind::List(numbers));

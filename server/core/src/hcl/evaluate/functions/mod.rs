@@ -1,4 +1,4 @@
-//! The functions that expressions may call.
+//! Functions that expressions may call.
 
 mod encoding;
 mod format;
@@ -19,14 +19,14 @@ use super::{Fault, Outcome};
 /// A function.
 pub(super) struct Function {
     pub(super) name: &'static str,
-    /// The least number of arguments.
+    /// Fewest arguments.
     pub(super) least: usize,
-    /// The greatest one, if there is one.
+    /// Most arguments; `None` for no limit.
     pub(super) most: Option<usize>,
     pub(super) body: fn(&mut Call<'_>) -> Outcome,
 }
 
-/// A function with so many arguments.
+/// Defines a function with exactly `count` arguments.
 const fn exactly(name: &'static str, count: usize, body: fn(&mut Call<'_>) -> Outcome) -> Function {
     Function { name, least: count, most: Some(count), body }
 }
@@ -64,7 +64,7 @@ const DIGEST: &str = "it is broken as a digest; `sha256` and `sha512` are there"
 const YAML: &str = "YAML is not read here; `jsonencode` yields what YAML readers take too";
 const NOT_HERE: &str = "it is not supported here";
 
-/// Functions that are known elsewhere and refused here, each with the reason.
+/// Functions of other HCL2 tools that are rejected here, with the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("abspath", FILES),
     ("bcrypt", CHANCE),
@@ -92,7 +92,7 @@ fn all() -> impl Iterator<Item = &'static Function> {
     TABLES.iter().flat_map(|table| table.iter())
 }
 
-/// The function of this name, or why there is none.
+/// Returns the function named `name`.
 pub(super) fn find(name: &str, budget: &mut Budget) -> Result<&'static Function, Fault> {
     if let Some(function) = all().find(|function| function.name == name) {
         return Ok(function);

@@ -1,4 +1,4 @@
-//! Functions on address ranges like `10.1.0.0/16`.
+//! Functions on address ranges such as `10.1.0.0/16`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -32,7 +32,7 @@ pub(super) const TABLE: &[Function] = &[
     }),
 ];
 
-/// A range of addresses, as bits at the low end of a number.
+/// Address range; an IPv4 address occupies the low 32 bits.
 struct Range {
     address: u128,
     prefix: u32,
@@ -77,7 +77,7 @@ fn range(call: &mut Call<'_>) -> Result<Range, Fault> {
     Ok(range)
 }
 
-/// The number of a host or subnet within so many bits; below zero it counts from the end.
+/// Checks that a host or subnet number fits into `bits` bits; a negative number counts from the end.
 fn numbered(call: &Call<'_>, number: i64, bits: u32, what: &str) -> Result<u128, Fault> {
     let count = 1_u128.checked_shl(bits);
     let size = u128::from(number.unsigned_abs());

@@ -1,4 +1,4 @@
-//! Functions with regular expressions, and `replace`, which takes one between slashes.
+//! Regular expression functions, and `replace`, whose pattern is a regular expression if it is between slashes.
 
 use regex::{Regex, RegexBuilder};
 
@@ -19,13 +19,13 @@ pub(super) const TABLE: &[Function] = &[
     exactly("regexall", 2, regexall),
 ];
 
-/// The bytes of a pattern; longer ones are programs.
+/// Length of a pattern, bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
-/// The bytes that a pattern may need when it is compiled: repeats within repeats grow without end.
+/// Memory of a compiled pattern, bytes. Nested repetitions multiply it.
 const PATTERN_SIZE_MAX: usize = 1 << 18;
-/// Steps for compiling a pattern, which takes the time of many others.
+/// Steps charged for compiling a pattern.
 const STEPS_TO_COMPILE: usize = 16_384;
-/// Steps for every byte of a text that is looked through: a pattern may look at it in many ways at once.
+/// Steps charged for each byte searched: the matcher may follow many alternatives at once.
 const STEPS_A_BYTE: usize = 32;
 
 fn compile(call: &mut Call<'_>, pattern: &str, text: &str) -> Result<Regex, Fault> {
@@ -54,7 +54,7 @@ fn replace(call: &mut Call<'_>) -> Outcome {
     call.made(text.replace(&part, &by))
 }
 
-/// `$1` and `${name}` in `by` stand for what the groups of the pattern found.
+/// Replaces all matches; `$1` and `${name}` in `by` refer to capture groups.
 fn replace_matches(call: &mut Call<'_>, text: &str, pattern: &str, by: &str) -> Outcome {
     let pattern = compile(call, pattern, text)?;
     let mut made = String::new();
@@ -91,15 +91,14 @@ fn regexall(call: &mut Call<'_>) -> Outcome {
     Ok(ValueKind::List(all))
 }
 
-/// The text that was found; with groups in the pattern a list of what these found, with named ones an
-/// object.
+/// Returns the matched text; for a pattern with groups a list of their captures, with named groups an object.
 fn found(call: &mut Call<'_>, pattern: &Regex, captures: &regex::Captures<'_>) -> Outcome {
     let kind = |found: Option<regex::Match<'_>>| match found {
         Some(found) => ValueKind::Text(found.as_str().to_owned()),
         None => ValueKind::Null,
     };
     if let Some(whole) = captures.get(0) {
-        // Groups nest, so that each may hold all of it.
+        // Groups nest, so each may capture the whole match.
         call.budget.bytes(whole.len().saturating_mul(captures.len()))?;
         call.budget.steps(captures.len())?;
     }

@@ -1,4 +1,4 @@
-//! Functions on sets: lists that hold every value once and in order.
+//! Functions on sets: sorted lists without duplicates.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn list(set: Set) -> ValueKind {
     ValueKind::List(set.into_values().collect())
 }
 
-/// Every way to take one item of each list, in the order of the lists.
+/// Returns the Cartesian product of the lists.
 fn setproduct(call: &mut Call<'_>) -> Outcome {
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for at in 0..call.count() {

@@ -1,4 +1,4 @@
-//! Functions on texts.
+//! Functions on strings.
 
 use crate::hcl::tree::ValueKind;
 
@@ -53,7 +53,7 @@ pub(super) const TABLE: &[Function] = &[
 
 fn by(call: &mut Call<'_>, make: impl FnOnce(&str) -> String) -> Outcome {
     let text = call.text(0)?;
-    // Before it is done, so that repeated work on a long text is bounded too.
+    // Charge first, so that repeated work on a long text is limited too.
     call.budget.bytes(text.len())?;
     call.made(make(&text))
 }
@@ -74,7 +74,7 @@ fn charge_both(call: &mut Call<'_>, text: &str, other: &str) -> Result<(), super
     call.budget.bytes(text.len().saturating_add(other.len()))
 }
 
-/// The bytes of a set of characters, which is looked through for each character of a text.
+/// Size of a set of characters, bytes. The set is searched for each character of a text.
 const SET_BYTES_MAX: usize = 256;
 
 /// `trim(text, characters)`
@@ -106,8 +106,7 @@ fn title(text: &str) -> String {
     titled
 }
 
-/// `substr(text, offset, length)`: an offset below zero counts from the end, a length below zero takes
-/// all that is left.
+/// `substr(text, offset, length)`: a negative offset counts from the end, a negative length takes the rest.
 fn substr(call: &mut Call<'_>) -> Outcome {
     let (text, offset, length) = (call.text(0)?, call.integer(1)?, call.integer(2)?);
     call.budget.bytes(text.len())?;
@@ -147,7 +146,7 @@ fn join(call: &mut Call<'_>) -> Outcome {
     call.made(parts.join(&separator))
 }
 
-/// `indent(spaces, text)`: every line but the first.
+/// `indent(spaces, text)`: indents every line but the first.
 fn indent(call: &mut Call<'_>) -> Outcome {
     let (spaces, text) = (call.integer(0)?, call.text(1)?);
     let Ok(spaces) = usize::try_from(spaces) else {

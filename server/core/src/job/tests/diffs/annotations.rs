@@ -1,4 +1,4 @@
-//! What a diff says of the scheduler's wishes.
+//! Annotations of diffs with the scheduler's plans.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A job that says something in every member.
+//! Diffs of a job with every member set.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is told of the members of a job and of its groups, by examples.
+//! Example diffs of the members of a job and of its groups.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -230,7 +230,7 @@ fn changes_of_a_group() {
             = task sleep
     "#]],
     );
-    // The task takes the policy over, so it is edited too; what is told of it stands at the group.
+    // The task inherits the policy, so it is edited too; the change is only shown at the group.
     assert_told(
         &[(&group("RestartPolicy"), json!({"Attempts": 1}))],
         &expect![[r#"

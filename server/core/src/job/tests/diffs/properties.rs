@@ -1,4 +1,4 @@
-//! What holds for every diff.
+//! Properties of all diffs.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn diff(old: &JobSpec, new: &JobSpec, contextual: bool) -> JobDiff {
     job_diff(Some(side(old)), Some(side(new)), contextual).unwrap()
 }
 
-/// The specification as a document.
+/// Converts the specification to a document.
 fn document(spec: &JobSpec) -> Value {
     serde_json::to_value(spec).unwrap()
 }
@@ -30,7 +30,7 @@ fn parsed(document: Value) -> JobSpec {
     serde_json::from_value(document).unwrap()
 }
 
-/// Another value of the same type.
+/// Returns a different value of the same type.
 fn other(value: &Value) -> Value {
     match value {
         Value::Bool(value) => json!(!value),
@@ -41,7 +41,7 @@ fn other(value: &Value) -> Value {
     }
 }
 
-/// Takes members and items away, repeats and turns lists, changes values: as the choices say.
+/// Removes members and items, repeats and reverses lists, and changes values, controlled by `choices`.
 fn mutated(value: Value, choices: &mut impl Iterator<Item = u8>) -> Value {
     let choice = choices.next().unwrap_or(u8::MAX);
     match value {
@@ -70,7 +70,7 @@ fn mutated(value: Value, choices: &mut impl Iterator<Item = u8>) -> Value {
 
 fn mutant(document: Value, choices: &[u8]) -> JobSpec {
     let id = document["ID"].clone();
-    // The choices come round again with a shift, so that a few make many different ones.
+    // Repeat the choices with a growing shift, so that a few bytes yield many different choices.
     let mut choices = choices.iter().enumerate().cycle().scan(0_u8, |shift, (index, choice)| {
         *shift = shift.wrapping_add(u8::from(index == 0) * 37);
         Some(choice.wrapping_add(*shift))
@@ -80,7 +80,7 @@ fn mutant(document: Value, choices: &[u8]) -> JobSpec {
     parsed(mutant)
 }
 
-/// The full job with JSON of the user's own in the members that are kept as they came.
+/// Returns the full job with custom JSON in its free-form members.
 fn with_own_json(own: &Value) -> Value {
     let mut job = document(&register(&full_job()).job);
     for pointer in [
@@ -97,7 +97,7 @@ fn with_own_json(own: &Value) -> Value {
     job
 }
 
-/// Two versions of a job.
+/// Generates two versions of a job.
 fn versions() -> impl Strategy<Value = (JobSpec, JobSpec)> {
     let choices = || vec(any::<u8>(), 1..97);
     let full = (choices(), choices()).prop_map(|(one, other)| {
@@ -117,7 +117,7 @@ fn versions() -> impl Strategy<Value = (JobSpec, JobSpec)> {
     prop_oneof![3 => full, 2 => own, 2 => step, 1 => strangers]
 }
 
-/// Each value that a diff tells of, by where it stands: how often it was there, and is.
+/// Number of occurrences of each value in a diff, old and new, by its position.
 #[derive(Debug, Default, PartialEq)]
 struct Values(BTreeMap<(String, String, String), (usize, usize)>);
 
@@ -151,7 +151,7 @@ impl Values {
     }
 }
 
-/// The same changes, told of the other direction.
+/// Returns the diff in the opposite direction.
 fn turned(mut diff: JobDiff) -> JobDiff {
     fn turn_type(diff_type: &mut DiffType) {
         *diff_type = match *diff_type {
@@ -183,7 +183,7 @@ fn turned(mut diff: JobDiff) -> JobDiff {
     diff
 }
 
-/// The diff as a document with all lists in one order.
+/// Returns the diff as a document with all lists sorted.
 fn without_order(diff: &JobDiff) -> Value {
     fn sort(value: &mut Value) {
         match value {
@@ -200,7 +200,7 @@ fn without_order(diff: &JobDiff) -> Value {
     document
 }
 
-/// Whether anything that changed is told.
+/// Whether the diff contains any change.
 fn tells_a_change(diff: &JobDiff) -> bool {
     Values::of(diff).0.values().any(|(old, new)| old != new)
 }
@@ -257,7 +257,7 @@ proptest! {
     fn whatever_is_told_is_a_change((old, new) in versions()) {
         let diff = diff(&old, &new, true);
         let changed = diff.task_groups.iter().any(|group| group.diff_type != DiffType::None);
-        // A block that says nothing is one all the same: it comes or goes without any value.
+        // A block without any values can be added or deleted as well.
         let blocks = diff.objects.iter().any(|object| object.diff_type != DiffType::None);
         prop_assert_eq!(diff.diff_type != DiffType::None, changed || blocks || tells_a_change(&diff));
         if old == new {
@@ -266,7 +266,7 @@ proptest! {
     }
 }
 
-/// The values inside, by their JSON pointers.
+/// Collects the JSON pointers of all values inside.
 fn leaves(pointer: &str, value: &Value, out: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -289,7 +289,7 @@ fn a_change_of_any_member_is_told_but_for_these() {
     for pointer in pointers.iter().filter(|pointer| *pointer != "/ID") {
         let mut new = old.clone();
         let value = new.pointer_mut(pointer).unwrap();
-        // A member that the full job leaves out would go untested; a canonical one leaves out these.
+        // Members that the full job omits would go untested, except for those that the canonical form omits.
         let left_out = pointer.ends_with("Token") || pointer.starts_with("/Update");
         assert!(left_out || ![Value::Null, json!("")].contains(value), "{pointer}");
         *value = other(value);

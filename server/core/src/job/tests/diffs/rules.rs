@@ -1,4 +1,4 @@
-//! Rules that hold for diffs of all kinds, and the diffs that are refused.
+//! Rules for diffs of all kinds, and diffs that are rejected.
 
 use expect_test::expect;
 use ordu_proto::api::job::{DiffType, JobDiff};

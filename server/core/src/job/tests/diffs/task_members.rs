@@ -1,4 +1,4 @@
-//! What is told of the members of a task, by examples.
+//! Example diffs of the members of a task.
 
 use expect_test::expect;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Groups that are refused.
+//! Rejected groups.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Jobs that are refused, with the texts of a 1.0.18 server.
+//! Rejected jobs, with the error texts of a Nomad 1.0.18 server.
 
 mod group;
 mod placement;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{edited, register, small_job};
 use crate::job::validate;
 
-/// The refusal's text, empty for a valid job.
+/// Returns the validation error, empty for a valid job.
 fn refusal(job: &Value) -> String {
     validate(&register(job).job).err().map(|faults| faults.to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Constraints, affinities and spreads that are refused.
+//! Rejected constraints, affinities and spreads.
 
 use serde_json::json;
 

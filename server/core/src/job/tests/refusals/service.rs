@@ -1,4 +1,4 @@
-//! Services and checks that are refused.
+//! Rejected services and checks.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn service_names_are_host_names() {
     }
 }
 
-/// The services of a task, of which the faults are these.
+/// Asserts that a task's services have these errors, in this order.
 fn assert_faults_of_services(services: Value, faults: &[&str]) {
     let job = edited(small_job("service"), &[("/TaskGroups/0/Tasks/0/Services", services.clone())]);
     let told = refusal(&job);

@@ -1,4 +1,4 @@
-//! Tasks that are refused.
+//! Rejected tasks.
 
 use serde_json::json;
 
