@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The pause of the supervisor after a failed `accept`.
+pub(crate) const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// Updates of one allocation within this window are combined into one.
 pub(crate) const UPDATE_WINDOW: Duration = Duration::from_millis(200);
 /// Delay of an urgent update (a task started or ended) if none was sent within [`UPDATE_WINDOW`]. Too short to be

@@ -90,10 +90,13 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut slots = self.waiting.lock();
+        // Dropped under the lock, so that of two tickets that are dropped at once the second sees that it is the last.
+        let slot = std::mem::take(&mut self.slot);
         // The two are this ticket's and the map's; others are cloned only under the lock.
-        if Arc::strong_count(&self.slot) <= 2 {
+        if Arc::strong_count(&slot) <= 2 {
             slots.remove(&self.key);
         }
+        drop(slot);
     }
 }
 

@@ -16,7 +16,7 @@ use super::launch::Launcher;
 use super::protocol::{self, Answer, Request, RequestFrame, SupervisorFrame};
 use super::say;
 use super::tasks::Tasks;
-use crate::limits::{ADOPTED_POLL, EXIT_QUEUE_MAX, SUPERVISOR_IDLE};
+use crate::limits::{ACCEPT_RETRY_PAUSE, ADOPTED_POLL, EXIT_QUEUE_MAX, SUPERVISOR_IDLE};
 
 /// Signals that the starter of this process may have set to be ignored. Each gets a handler that does nothing. On exec
 /// the kernel resets handled signals to their defaults, but ignored signals would stay ignored in every task.
@@ -57,11 +57,13 @@ pub(crate) async fn run(socket: PathBuf, state: &Path, launcher: Launcher) -> io
     let mut busy_at = Instant::now();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
                     tokio::task::spawn_local(serve(Rc::clone(&tasks), stream, quit.clone()));
                 }
-            }
+                // Such as too many open files: the connection remains pending, so retrying at once would spin.
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY_PAUSE).await,
+            },
             _ = child_ended.recv() => tasks.reap(),
             _ = adopted.tick() => {
                 tasks.poll_adopted();

@@ -49,7 +49,10 @@ async fn run(arguments: &RunArgs, screen: &mut Screen) -> Result<u8, CommandErro
     }
     let job_id = job["ID"].as_str().unwrap_or_default().to_owned();
     let client = arguments.api.client()?;
-    let options = RegisterOptions { enforce_job_modify_index: arguments.check_index, namespace: None };
+    // The job's own namespace takes precedence over the client's, for the registration and for what follows.
+    let namespace = job["Namespace"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+    let options =
+        RegisterOptions { enforce_job_modify_index: arguments.check_index, namespace: namespace.clone() };
     let registered = client.register_job(&job, &options).await?;
     if !registered.warnings.is_empty() {
         screen.line(format!("Job Warnings:\n{}\n", registered.warnings));
@@ -67,8 +70,6 @@ async fn run(arguments: &RunArgs, screen: &mut Screen) -> Result<u8, CommandErro
         screen.line(format!("Evaluation ID: {}", registered.eval_id));
         return Ok(DONE);
     }
-    // Look in the job's own namespace.
-    let namespace = job["Namespace"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let follow = Follow { job_id, namespace, until_allocations_run: true };
     Ok(monitor::follow(&client, screen, &registered.eval_id, &follow).await?)
 }

@@ -67,6 +67,18 @@ impl Shared {
         }
     }
 
+    /// Returns the state, unless an earlier write of the record failed: a write is not tried again after that.
+    fn usable_state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        match &state.failed {
+            Some(error) => {
+                let text = format!("the record beside the raft log cannot be written: {error}");
+                Err(io::Error::other(text))
+            }
+            None => Ok(state),
+        }
+    }
+
     fn run(&self) {
         loop {
             let mut state = self.state();
@@ -125,12 +137,7 @@ impl Recorder {
     /// # Errors
     /// If an earlier write of the record failed: then nothing may be promised any more.
     pub(super) fn note_synced(&self) -> io::Result<()> {
-        let mut state = self.shared.state();
-        if let Some(error) = &state.failed {
-            return Err(io::Error::other(format!(
-                "the record beside the raft log cannot be written: {error}"
-            )));
-        }
+        let mut state = self.shared.usable_state()?;
         if !state.is_behind {
             state.is_behind = true;
             self.wake(state);
@@ -152,7 +159,7 @@ impl Recorder {
     async fn written(&self, edit: impl FnOnce(&mut State)) -> io::Result<()> {
         let (sender, written) = oneshot::channel();
         {
-            let mut state = self.shared.state();
+            let mut state = self.shared.usable_state()?;
             edit(&mut state);
             state.waiting.push(sender);
             self.wake(state);
