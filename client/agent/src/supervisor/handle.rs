@@ -13,9 +13,10 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::bytes::Bytes;
 
 use super::protocol::{
-    self, Answer, Exit, Request, RequestFrame, StartTask, SupervisorFrame, TaskKey, TaskReport,
+    self, Answer, Exit, FrameReader, Request, RequestFrame, StartTask, SupervisorFrame, TaskKey, TaskReport,
 };
 use super::release::{Release, VERSION_VARIABLE};
 use crate::limits::{EXIT_QUEUE_MAX, OUTBOUND_QUEUE_MAX, SUPERVISOR_START_TIMEOUT};
@@ -211,35 +212,61 @@ async fn keep(
 }
 
 /// Exchanges requests and answers over one connection. Returns true if it should not be re-established.
+///
+/// Requests are written beside the loop that reads: the supervisor does not read while it writes, so an agent that
+/// did not read while it writes could wait for it forever, each with a full buffer.
 async fn converse(
     stream: UnixStream,
     calls: &mut mpsc::Receiver<Call>,
     exits: &broadcast::Sender<(TaskKey, Exit)>,
 ) -> bool {
-    let (mut reader, mut writer) = protocol::frames(stream);
+    let (reader, mut writer) = protocol::frames(stream);
+    let (outbound, mut requests) = mpsc::channel(1);
+    let write = async {
+        while let Some(request) = requests.recv().await {
+            if writer.send(request).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        is_over = exchange(reader, outbound, calls, exits) => is_over,
+        () = write => false,
+    }
+}
+
+/// Reads from one connection and hands requests to its writer. Returns true if the connection should not be
+/// re-established.
+async fn exchange(
+    mut reader: FrameReader,
+    outbound: mpsc::Sender<Bytes>,
+    calls: &mut mpsc::Receiver<Call>,
+    exits: &broadcast::Sender<(TaskKey, Exit)>,
+) -> bool {
     let mut waiting: BTreeMap<u64, oneshot::Sender<Answer>> = BTreeMap::new();
     let mut last_id = 0;
     // A supervisor that was asked to quit must not be started again.
     let mut quit_id = None;
     loop {
+        // Take a call only when the writer has room for it: no call is lost if the future is dropped in between.
+        let call = async { (outbound.reserve().await, calls.recv().await) };
         tokio::select! {
-            call = calls.recv() => {
+            (room, call) = call => {
                 let Some(Call { request, answer }) = call else { return true };
+                let Ok(room) = room else { return false };
                 last_id += 1;
                 if matches!(request, Request::Quit) {
                     quit_id = Some(last_id);
                 }
-                let bytes = match protocol::encode(&RequestFrame { id: last_id, request }) {
-                    Ok(bytes) => bytes,
+                match protocol::encode(&RequestFrame { id: last_id, request }) {
+                    Ok(bytes) => {
+                        waiting.insert(last_id, answer);
+                        room.send(bytes);
+                    }
                     Err(text) => {
                         // The requester may have been cancelled.
                         let _ = answer.send(Answer::Refused { text });
-                        continue;
                     }
-                };
-                waiting.insert(last_id, answer);
-                if writer.send(bytes).await.is_err() {
-                    return false;
                 }
             }
             frame = protocol::receive::<SupervisorFrame>(&mut reader) => match frame {
@@ -322,5 +349,37 @@ async fn watch_end(mut child: Child) {
         && !ExitStatus::success(&status)
     {
         tracing::warn!("the node supervisor ended: {status}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Larger than what the buffers of a socket hold.
+    const LARGE_BYTES: usize = 2 * 1024 * 1024;
+
+    #[tokio::test]
+    async fn a_large_answer_and_a_large_request_at_once_pass_each_other() {
+        let (agent, supervisor) = UnixStream::pair().unwrap();
+        let (ask, mut calls) = mpsc::channel(1);
+        let (exits, _) = broadcast::channel(1);
+        let (answer, answered) = oneshot::channel();
+        let key = TaskKey { alloc: "x".repeat(LARGE_BYTES), task: "t".into(), attempt: 1 };
+        ask.send(Call { request: Request::Status { key }, answer }).await.unwrap();
+        let agent = async { converse(agent, &mut calls, &exits).await };
+        // As the real one does, this supervisor reads nothing while it writes.
+        let supervisor = async {
+            let (mut reader, mut writer) = protocol::frames(supervisor);
+            let text = "y".repeat(LARGE_BYTES);
+            protocol::send(&mut writer, &SupervisorFrame::Answer { id: 1, answer: Answer::Refused { text } })
+                .await
+                .unwrap();
+            protocol::receive::<RequestFrame>(&mut reader).await.unwrap().unwrap()
+        };
+        let both = async { tokio::join!(agent, supervisor) };
+        timeout(Duration::from_secs(20), both).await.expect("neither side waits for the other");
+        drop(ask);
+        assert!(matches!(answered.await, Ok(Answer::Refused { text }) if text.len() == LARGE_BYTES));
     }
 }
