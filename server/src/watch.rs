@@ -244,6 +244,7 @@ mod tests {
             namespace: namespace.clone(),
             job_id: job_id.clone(),
             node_id: node_id.clone(),
+            eval_id: vec![5; 16],
             ..Allocation::default()
         };
         let moved = Allocation { node_id: vec![9; 16], ..alloc.clone() };
