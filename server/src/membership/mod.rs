@@ -3,6 +3,7 @@
 pub(crate) mod autopilot;
 pub(crate) mod changes;
 mod discovery;
+mod former;
 mod forming;
 mod greetings;
 mod health;
@@ -13,7 +14,8 @@ mod tests;
 
 pub use changes::{Changes, Force};
 pub use discovery::Discovery;
-pub use greetings::{Former, Greetings, Has, Loss, Telling};
+pub use former::Former;
+pub use greetings::{Greetings, Has, Loss, Telling};
 pub use health::HealthRecord;
 pub use known::{Known, Said};
 pub use levels::KnownLevels;
