@@ -357,9 +357,10 @@ impl Cluster {
         self.known.is_alive(id, HEARD_WITHIN)
     }
 
-    /// Returns the measured round trips to the other servers.
+    /// Returns the measured round trips to the other servers that are alive. What was measured of a server
+    /// that has died no longer counts: nothing could correct it.
     pub(crate) fn distances(&self) -> Distances {
-        let others = self.members().into_iter().filter(|member| member.id != self.id());
+        let others = self.members().into_iter().filter(|member| member.id != self.id() && member.alive);
         let measured = |member: Member| Some((member.server.name, self.known.round_trip(member.id)?));
         Distances { round_trips: others.filter_map(measured).collect() }
     }

@@ -102,6 +102,8 @@ pub(super) fn position(log_id: Option<&LogId>) -> Option<(u64, u64)> {
 
 /// Number of round trips kept per server: those of half a minute.
 const ROUND_TRIPS_KEPT: usize = 16;
+/// Number of round trips after which their minimum is taken for the distance of a server.
+const ROUND_TRIPS_NEEDED: usize = 3;
 
 /// A server heard from, and when.
 #[derive(Clone, Debug)]
@@ -266,9 +268,12 @@ impl Known {
         of_server.push_back(took);
     }
 
-    /// Returns the minimum of the recent round trips: load can only lengthen them.
+    /// Returns the minimum of the recent round trips, because load can only lengthen them; `None` until there
+    /// are enough to tell load from distance.
     pub fn round_trip(&self, id: u64) -> Option<Duration> {
-        locked(&self.0.round_trips).get(&id)?.iter().min().copied()
+        let all = locked(&self.0.round_trips);
+        let of_server = all.get(&id).filter(|it| it.len() >= ROUND_TRIPS_NEEDED)?;
+        of_server.iter().min().copied()
     }
 
     /// Records the vote and log position that a server of this cluster reports; returns the highest that it

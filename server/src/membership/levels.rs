@@ -93,6 +93,12 @@ pub(crate) fn refusal_of(cluster: &Cluster, state: &State, needed: u32) -> Optio
     })
 }
 
+/// Whether the cluster has its first level. A new cluster's leader writes it before it takes up any duty; what needs a
+/// level waits until then.
+pub(crate) fn has_first_level(state: &State) -> bool {
+    !state.machine().cluster().cluster_id.is_empty()
+}
+
 /// Returns the text that a server is too old for a cluster at `level`; used by that server and by those that
 /// refuse it.
 pub(crate) fn too_old(name: &str, release: &str, known: u32, level: u32) -> String {
@@ -110,10 +116,13 @@ pub(super) fn is_too_old(name: &str, level: u32) -> Option<String> {
 /// Returns the cluster's level and what each server supports, as seen by this leader.
 pub(crate) fn told(context: &Context) -> FeatureLevelsReply {
     let in_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (level, servers, now) = (context.state.feature_level(), context.cluster.levels(), Instant::now());
+    // A level that every server here supports is known from now on at the latest.
+    context.known_levels.note(level, known_by_all(&servers), now);
     FeatureLevelsReply {
-        level: context.state.feature_level(),
-        servers: context.cluster.levels(),
-        known_for_ms: context.known_levels.longest(Instant::now()).map(in_ms),
+        level,
+        known_for_ms: context.known_levels.longest(now).map(in_ms),
+        servers,
         raised_after_ms: in_ms(context.options.feature_level_after),
     }
 }
