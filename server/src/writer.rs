@@ -206,7 +206,11 @@ impl Writer {
             return Attempt::Stopped;
         }
         if let Some(reason) = levels::refusal_of(&self.cluster, &self.state, needs.feature_level) {
-            return Attempt::AboveLevel(reason);
+            return if levels::has_first_level(&self.state) {
+                Attempt::AboveLevel(reason)
+            } else {
+                Attempt::NotProposed
+            };
         }
         if let Some(reason) = self.space.refusal_of(needs) {
             return Attempt::NoRoom(reason);

@@ -90,6 +90,12 @@ pub(super) const ALL: &[Param] =
     &[param("all", Flag, "With those of earlier jobs of the same name, which were purged.")];
 pub(super) const PURGE: &[Param] =
     &[param("purge", Flag, "Forgets the job, instead of keeping it as a stopped one.")];
+pub(super) const EVAL_PRIORITY: &[Param] =
+    &[param("eval_priority", Count, "The priority of the evaluation, 1 to 100; the job's unless given.")];
+pub(super) const OF_EVALUATIONS: &[Param] = &[
+    param("job", Text, "Only the evaluations of this job."),
+    param("status", Text, "Only the evaluations with this status."),
+];
 pub(super) const DIFFS: &[Param] = &[param("diffs", Flag, "With what each version changed.")];
 pub(super) const IDEMPOTENCY_TOKEN: &[Param] =
     &[param("idempotency_token", Text, "Dispatches with the same token launch one child.")];

@@ -96,7 +96,8 @@ async fn answer(
     let id = percent_decode(raw_id)
         .filter(|id| !id.contains('\0'))
         .ok_or_else(|| HttpError::bad_request("the path is not a text in percent-encoding"))?;
-    let request = Request::read(id, parts.uri.query().unwrap_or_default(), &parts.headers)?;
+    let mut request = Request::read(id, parts.uri.query().unwrap_or_default(), &parts.headers)?;
+    request.has_subpath = raw_id.contains('/');
     if route.info.regional {
         request.scope.check_region(&api.context.options.region)?;
     }

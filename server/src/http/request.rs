@@ -14,6 +14,8 @@ pub(super) type Params = Vec<(String, String)>;
 pub(super) struct Request {
     /// The value of `:id` in the path, decoded; empty if the path has none.
     pub(super) id: String,
+    /// Whether `:id` has several segments: it may be meant as a job and an action that does not exist.
+    pub(super) has_subpath: bool,
     /// Whether the JSON is to be indented.
     pub(super) pretty: bool,
     /// Whether the client accepts gzip.
@@ -34,7 +36,7 @@ impl Request {
         let scope = Scope::resolve(&mut params, headers)?;
         let pretty = take(&mut params, "pretty").is_some_and(|value| value != "0");
         let gzip = headers.get(ACCEPT_ENCODING).is_some_and(|accepted| takes_gzip(accepted.as_bytes()));
-        Ok(Self { id, pretty, gzip, scope, params })
+        Ok(Self { id, has_subpath: false, pretty, gzip, scope, params })
     }
 
     /// Returns the first value of a parameter; empty if it is given without one.
@@ -58,9 +60,17 @@ impl Request {
         })
     }
 
+    /// Returns an integer parameter, if it is given.
+    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, HttpError> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        value.parse().map(Some).map_err(|error| {
+            HttpError::bad_request(format!("Failed to parse value of {name:?} ({value}) as an int: {error}"))
+        })
+    }
+
     /// Cache key of the answer; ignores `index` and `wait`.
     pub(super) fn share_key(&self, path: &str) -> String {
-        let Self { id, pretty, gzip, scope, params } = self;
+        let Self { id, has_subpath: _, pretty, gzip, scope, params } = self;
         let mut key = format!("{path}\0{id}\0{gzip}\0{pretty}\0{}\0{}", scope.stale, scope.namespace());
         // Callers with different tokens may see different rows.
         let secret = scope.token.as_ref().map(|token| String::from_utf8_lossy(token.secret()));

@@ -18,9 +18,9 @@ use super::access::{Access, Capability, Level, NamespaceOf, RowsOf};
 use super::answer::Answer;
 use super::blocking::{Find, Keys, Size};
 use super::description::{
-    ALL, ALLOC_MEMBERS, BLOCKING, Body, CAS, CONSISTENCY, Contents, DIFFS, Description, FORCE, HEALTH_OF,
-    IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, PAGES, PEER, PREFIX, PURGE, Param, REGION,
-    RESOURCES, SchemaOf, of,
+    ALL, ALLOC_MEMBERS, BLOCKING, Body, CAS, CONSISTENCY, Contents, DIFFS, Description, EVAL_PRIORITY, FORCE,
+    HEALTH_OF, IDEMPOTENCY_TOKEN, LAYOUT, METRICS_FORMAT, NAMESPACE, OF_EVALUATIONS, PAGES, PEER, PREFIX,
+    PURGE, Param, REGION, RESOURCES, SchemaOf, of,
 };
 use super::dispatch::Call;
 use super::documents::agent::{
@@ -299,9 +299,9 @@ pub(super) static ROUTES: &[Route] = &[
         .answers("A job, in its newest version", of::<Job>).or_404(),
     act(Write, "/v1/job/:id", JOB_BODY_BYTES_MAX, SUBMIT_JOB, registrations::update)
         .answers("Register a job, or a new version of it", of::<Registered<'_>>)
-        .reads(of::<JobRegisterRequest>).indexed(),
+        .reads(of::<JobRegisterRequest>).indexed().or_404(),
     act(Delete, "/v1/job/:id", 0, STOP_JOB, registrations::deregister)
-        .answers("Stop a job", of::<Deregistered<'_>>).takes(&[PURGE]).indexed(),
+        .answers("Stop a job", of::<Deregistered<'_>>).takes(&[PURGE, EVAL_PRIORITY]).indexed().or_404(),
     of_any_method(read("/v1/job/:id/summary", READ_JOB, jobs::summary_keys, jobs::summary, Point))
         .answers("How many allocations a job has in which state", of::<SummaryDocument<'_>>).or_404(),
     of_any_method(read("/v1/job/:id/versions", READ_JOB, jobs::job_keys, versions::list, List))
@@ -346,7 +346,7 @@ pub(super) static ROUTES: &[Route] = &[
         .answers("An allocation with its job", alloc::described).or_404(),
     read("/v1/evaluations", LIST_ROWS, evaluations::list_keys, evaluations::list, List)
         .answers("Evaluations, in the order of their ids", of::<Vec<EvalDocument<'_>>>)
-        .takes(&[PREFIX, PAGES]),
+        .takes(&[PREFIX, PAGES, OF_EVALUATIONS]),
     read("/v1/evaluation/:id", READ_ROW, evaluations::one_keys, evaluations::one, Point)
         .answers("An evaluation", of::<EvalDocument<'_>>).or_404(),
     read("/v1/evaluation/:id/allocations", ROWS_OF_EVALUATION, allocations::list_keys,

@@ -2,6 +2,7 @@
 
 mod access;
 mod connections;
+mod jobs;
 mod lists;
 mod metrics;
 mod unreadable;
@@ -259,8 +260,8 @@ async fn bad_requests_are_refused_in_nomad_s_words() {
         ("POST", "/v1/job/none/evaluate", "", 404, "job not found"),
         ("POST", "/v1/job/none/evaluate", "nonsense", 400, "invalid character"),
         ("DELETE", "/v1/job/none?purge=maybe", "", 400, "Failed to parse value of \"purge\""),
-        ("POST", "/v1/jobs?namespace=*", &other, 400, "invalid namespace \"*\""),
-        ("PUT", "/v1/job/other/plan?namespace=a.b", &other, 400, "invalid namespace \"a.b\""),
+        ("POST", "/v1/jobs?namespace=*", &other, 400, "is in nonexistent namespace \"*\""),
+        ("PUT", "/v1/job/other/plan?namespace=a.b", &other, 400, "is in nonexistent namespace \"a.b\""),
         ("DELETE", "/v1/job/none?namespace=*", "", 400, "invalid namespace \"*\""),
         ("PUT", "/v1/job/none/evaluate?namespace=*", "", 400, "invalid namespace \"*\""),
         ("PUT", "/v1/job/none/periodic/force?namespace=*", "", 400, "invalid namespace \"*\""),

@@ -91,8 +91,11 @@ impl server_server::Server for Service {
             if !leads {
                 return None;
             }
-            let above_level = levels::refusal_of(cluster, state, needs.feature_level)
-                .map(propose_result::Result::AboveLevel);
+            let refused = |reason| match levels::has_first_level(state) {
+                true => propose_result::Result::AboveLevel(reason),
+                false => propose_result::Result::NotProposed("the cluster is being formed".to_owned()),
+            };
+            let above_level = levels::refusal_of(cluster, state, needs.feature_level).map(refused);
             above_level.or_else(|| space.refusal_of(needs).map(propose_result::Result::NoRoom))
         };
         let results = propose_all(cluster.raft(), clock, refusal, request.commands).await;

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use ordu_core::command::FEATURE_LEVEL;
 use ordu_tests::cli::ordu;
 use ordu_tests::harness::{
     Cluster, SETTLE_WITHIN, Shape, eventually, eventually_now, holds, next_binary, ordu_binary, say, skipped,
@@ -21,12 +22,17 @@ const NO_NEXT: &str = "ORDU_NEXT_BIN names no binary of the next feature level; 
 /// A write that requires the next level.
 const NOTE: &str = "/v1/operator/ordu/note?name=a&text=b";
 
+/// The feature level of the tree's own release.
+const OLD: u32 = FEATURE_LEVEL;
+/// The feature level of the other release.
+const NEW: u32 = FEATURE_LEVEL + 1;
+
 /// One of the two releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Release {
-    /// The tree's own release, at level 1.
+    /// The tree's own release, at the level `OLD`.
     Old,
-    /// The release with level 2.
+    /// The release with the level `NEW`.
     New,
 }
 
@@ -132,7 +138,10 @@ impl Stage {
         .await;
         agent.kill();
         let said = agent.log_text()[begin..].to_owned();
-        assert!(end.contains("exit status: 78") && said.contains("at feature level 2"), "{end}");
+        assert!(
+            end.contains("exit status: 78") && said.contains(&format!("at feature level {NEW}")),
+            "{end}"
+        );
         said
     }
 
@@ -166,7 +175,7 @@ async fn put(client: Client, path: &str) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_cluster_begins_at_the_level_that_all_its_servers_know() {
     let Some(next) = next_binary() else { return skipped(NO_NEXT) };
-    for (old, level) in [(0, 2), (1, 1)] {
+    for (old, level) in [(0, NEW), (1, OLD)] {
         let mut cluster = Cluster::prepare(Shape { nodes: 0, ..Shape::default() }).await;
         for server in &mut cluster.servers[old..] {
             server.set_program(next.clone());
@@ -176,10 +185,10 @@ async fn a_new_cluster_begins_at_the_level_that_all_its_servers_know() {
         let client = cluster.client(2);
         eventually(&format!("level {level} where {old} are old"), SETTLE_WITHIN, async || {
             let told = client.json(LEVELS).await.map_err(|error| error.to_string())?;
-            holds(told["Level"] == level && told["Highest"] == 2, || told.to_string())
+            holds(told["Level"] == level && told["Highest"] == NEW, || told.to_string())
         })
         .await;
-        let status = if level == 2 { 200 } else { 409 };
+        let status = if level == NEW { 200 } else { 409 };
         assert_eq!(status, put(client, NOTE).await.0, "{old} are old");
     }
 }
@@ -188,13 +197,13 @@ async fn a_new_cluster_begins_at_the_level_that_all_its_servers_know() {
 /// names of the servers that hold it back; afterwards they are accepted, and old servers are refused.
 async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     let [first, .., last] = order;
-    stage.wait_for_levels(first, 1, [1, 1, 1]).await;
+    stage.wait_for_levels(first, OLD, [OLD; 3]).await;
     stage.restart(first, Release::New).await;
-    let mut known = [1; 3];
-    known[first] = 2;
-    let told = stage.wait_for_levels(first, 1, known).await;
+    let mut known = [OLD; 3];
+    known[first] = NEW;
+    let told = stage.wait_for_levels(first, OLD, known).await;
     assert_eq!(
-        (2, 2),
+        (NEW.into(), 2),
         (told["Highest"].as_u64().unwrap_or(0), told["HeldBackBy"].as_array().map_or(0, Vec::len))
     );
     let (status, refused) = stage.put_note(first).await;
@@ -202,7 +211,7 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     for name in names {
         assert!(status == 409 && refused.contains(&name), "{status}: {refused}");
     }
-    assert!(refused.contains("needs feature level 2, and the cluster's is 1"), "{refused}");
+    assert!(refused.contains(&format!("needs feature level {NEW}, and the cluster's is {OLD}")), "{refused}");
     // Servers of both releases place tasks on nodes of both releases.
     for node in 0..2 {
         let server = order[1 + node];
@@ -212,15 +221,15 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     for (place, server) in order.into_iter().enumerate().skip(1) {
         stage.restart(server, Release::New).await;
         if server != last {
-            known[server] = 2;
-            stage.wait_for_levels(first, 1, known).await;
+            known[server] = NEW;
+            stage.wait_for_levels(first, OLD, known).await;
             let (code, printed) = stage.raise(first).await;
             let name = format!("server-{}.global", last + 1);
             assert!(code == Some(1) && printed.contains("409") && printed.contains(&name), "{printed}");
         }
         assert_eq!(409, stage.put_note(first).await.0, "{place} are upgraded");
     }
-    let told = stage.wait_for_levels(last, 1, [2; 3]).await;
+    let told = stage.wait_for_levels(last, OLD, [NEW; 3]).await;
     assert!(told["KnownFor"].is_string() && told["RaisedAfter"] == "1h0m0s", "{told}");
     let (status, refused) = stage.put_note(last).await;
     assert!(status == 409 && refused.contains("every server knows it"), "{status}: {refused}");
@@ -230,23 +239,29 @@ async fn upgrade_in_order(mut stage: Stage, order: [usize; 3]) {
     let away = order.into_iter().find(|server| *server != leader).unwrap_or(last);
     stage.cluster.servers[away].stop();
     let (code, printed) = stage.raise(leader).await;
-    assert!(code == Some(0) && printed.contains("The cluster's feature level is 2"), "{printed}");
+    assert!(
+        code == Some(0) && printed.contains(&format!("The cluster's feature level is {NEW}")),
+        "{printed}"
+    );
     let said = stage.is_refused(away).await;
     assert!(said.contains("cannot be in this cluster"), "{said}");
     stage.start(away, Release::New).await;
     for server in order {
-        stage.wait_for_levels(server, 2, [2; 3]).await;
+        stage.wait_for_levels(server, NEW, [NEW; 3]).await;
         assert_eq!(200, stage.put_note(server).await.0, "at server {server}");
     }
     let (code, printed) = stage.raise(away).await;
-    assert!(code == Some(0) && printed.contains("level is 2"), "raised again, it stays: {printed}");
+    assert!(
+        code == Some(0) && printed.contains(&format!("level is {NEW}")),
+        "raised again, it stays: {printed}"
+    );
 
     // Nor can a server return with the old release if its own state has the new level.
     let leader = stage.cluster.leader().await;
     let back = order.into_iter().find(|server| *server != leader).unwrap_or(last);
     stage.cluster.servers[back].stop();
     let said = stage.is_refused(back).await;
-    assert!(said.contains("this release knows no higher level than 1"), "{said}");
+    assert!(said.contains(&format!("this release knows no higher level than {OLD}")), "{said}");
     stage.start(back, Release::New).await;
 
     // Nor can a new server join with the old release; both sides log that.
@@ -280,17 +295,17 @@ async fn a_server_goes_back_before_the_level_rises_and_the_level_rises_by_itself
     let Some(mut stage) = Stage::set("3s").await else { return };
     stage.restart(0, Release::New).await;
     stage.restart(1, Release::New).await;
-    stage.wait_for_levels(0, 1, [2, 2, 1]).await;
+    stage.wait_for_levels(0, OLD, [NEW, NEW, OLD]).await;
     stage.restart(1, Release::Old).await;
     stage.restart(2, Release::New).await;
-    stage.wait_for_levels(0, 1, [2, 1, 2]).await;
+    stage.wait_for_levels(0, OLD, [NEW, OLD, NEW]).await;
     let (status, refused) = stage.put_note(2).await;
     assert!(status == 409 && refused.contains("server-2.global"), "{status}: {refused}");
     assert!(!refused.contains("server-1.global") && !refused.contains("server-3.global"), "{refused}");
 
     stage.restart(1, Release::New).await;
     for server in 0..3 {
-        stage.wait_for_levels(server, 2, [2; 3]).await;
+        stage.wait_for_levels(server, NEW, [NEW; 3]).await;
         assert_eq!(200, stage.put_note(server).await.0, "at server {server}");
     }
     stage.check("gone back").await;

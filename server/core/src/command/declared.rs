@@ -28,6 +28,12 @@ pub trait Command: Message + Default + 'static {
     /// Whether the command reads all rows of a table, even though the command itself is small.
     const READS_WHOLE_TABLES: bool = false;
 
+    /// Returns the feature level that the command needs with the fields that it carries. Above [`Self::LEVEL`] if it
+    /// uses a field that a later level added: servers of earlier releases would ignore the field.
+    fn level_needed(&self) -> u32 {
+        Self::LEVEL
+    }
+
     /// Returns the cluster's feature level after the command, or 0 if the command does not raise it.
     fn raises_level_to(&self) -> u32 {
         0
@@ -60,9 +66,14 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Returns the conditions of the command `C`.
-    pub(super) const fn of<C: Command>() -> Self {
+    /// Returns the conditions of every command of the type `C`; a single one may need a higher level.
+    const fn of_all<C: Command>() -> Self {
         Self { feature_level: C::LEVEL, room: C::IS_NEW_WORK }
+    }
+
+    /// Returns the conditions of this command.
+    pub(super) fn of<C: Command>(command: &C) -> Self {
+        Self { feature_level: command.level_needed(), ..Self::of_all::<C>() }
     }
 }
 
@@ -80,7 +91,7 @@ impl Declared {
     pub(super) const fn of<C: Command>() -> Self {
         Self {
             number: C::NUMBER,
-            needs: Needs::of::<C>(),
+            needs: Needs::of_all::<C>(),
             reads_whole_tables: C::READS_WHOLE_TABLES,
             decode: |bytes| Ok(Box::new(C::decode(bytes)?)),
         }
@@ -94,12 +105,17 @@ impl Declared {
 
 /// Object-safe form of [`Command`].
 pub(super) trait AnyCommand {
+    fn level_needed(&self) -> u32;
     fn raises_level_to(&self) -> u32;
     fn check(&self) -> Result<(), Refusal>;
     fn apply(self: Box<Self>, entry: &mut Entry<'_, '_>) -> Step<EncodedAnswer>;
 }
 
 impl<C: Command> AnyCommand for C {
+    fn level_needed(&self) -> u32 {
+        Command::level_needed(self)
+    }
+
     fn raises_level_to(&self) -> u32 {
         Command::raises_level_to(self)
     }

@@ -20,7 +20,7 @@ pub struct Proposal {
 
 impl<C: Command> From<C> for Proposal {
     fn from(command: C) -> Self {
-        Self { number: C::NUMBER, needs: Needs::of::<C>(), bytes: command.encode_to_vec() }
+        Self { number: C::NUMBER, needs: Needs::of(&command), bytes: command.encode_to_vec() }
     }
 }
 
@@ -133,8 +133,7 @@ pub fn read_envelope(bytes: Bytes) -> Result<Read, Unreadable> {
     if needed > FEATURE_LEVEL {
         return Err(Unreadable::TooNew { needed });
     }
-    let needs =
-        Needs { feature_level: head.feature_level.max(declared.needs.feature_level), ..declared.needs };
+    let needs = Needs { feature_level: head.feature_level.max(command.level_needed()), ..declared.needs };
     Ok(Read { head, needs, command })
 }
 

@@ -75,5 +75,5 @@ pub(super) fn submit_child(
     let eval_id = if job.periodic || job.parameterized { &[] } else { eval_id };
     let groups = facts.group_names().collect();
     let spec = JobSpec { json: spec.to_json(), payload };
-    submit(entry, existing, Submission { job, spec, groups, eval_id, triggered_by })
+    submit(entry, existing, Submission { job, spec, groups, eval_id, eval_priority: 0, triggered_by })
 }

@@ -8,7 +8,7 @@ use super::check;
 use super::declared::Command;
 use super::entry::{Entry, UNKNOWN_JOB_PRIORITY, new_eval};
 use super::job_version::next_version;
-use super::level::FIRST_LEVEL;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use super::outcome::AnswerMessage;
 use crate::job::JobKind;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
@@ -19,14 +19,17 @@ impl Command for JobDeregister {
     const NUMBER: u32 = 17;
     const LEVEL: u32 = FIRST_LEVEL;
 
+    fn level_needed(&self) -> u32 {
+        if self.eval_priority == 0 { Self::LEVEL } else { SECOND_LEVEL }
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         check::names([&self.namespace, &self.job_id])
     }
 
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobDeregistered> {
         let existing = read::job(entry.reader(), &self.namespace, &self.job_id)?;
-        // Evaluate an unknown job too: allocations of a purged job may still have to be stopped, and clients expect
-        // the answer to name an evaluation.
+        // Evaluate an unknown job too: a concurrent purge may have removed it after the stop was proposed.
         let job = existing.clone().unwrap_or_else(|| Job {
             namespace: self.namespace.clone(),
             id: self.job_id.clone(),
@@ -52,6 +55,9 @@ impl Command for JobDeregister {
         if let Some(id) = id {
             let mut eval = new_eval(id, &job, "job-deregister");
             eval.job_modify_index = job_modify_index;
+            if self.eval_priority != 0 {
+                eval.priority = self.eval_priority;
+            }
             entry.put_eval(eval)?;
         }
         Ok(Ok(JobDeregistered {

@@ -9,7 +9,7 @@ use super::check;
 use super::declared::Command;
 use super::entry::Entry;
 use super::job_child::{Child, Parent, submit_child};
-use super::level::FIRST_LEVEL;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use super::outcome::AnswerMessage;
 use super::{Step, refuse};
 use crate::job::ParameterFacts;
@@ -22,13 +22,26 @@ impl Command for JobDispatch {
     const LEVEL: u32 = FIRST_LEVEL;
     const IS_NEW_WORK: bool = true;
 
+    fn level_needed(&self) -> u32 {
+        if self.id_prefix.is_empty() { Self::LEVEL } else { SECOND_LEVEL }
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         check::lengths([self.idempotency_token.as_bytes(), &self.id_suffix])?;
-        check::names([&self.namespace, &self.job_id])
+        check::names([&self.namespace, &self.job_id, &self.id_prefix])
     }
 
     fn apply(self, entry: &mut Entry<'_, '_>) -> Step<JobDispatched> {
-        let JobDispatch { namespace, job_id, meta, payload, idempotency_token, id_suffix, eval_id } = self;
+        let JobDispatch {
+            namespace,
+            job_id,
+            meta,
+            payload,
+            idempotency_token,
+            id_suffix,
+            eval_id,
+            id_prefix,
+        } = self;
         let Some(parent) = read::job(entry.reader(), &namespace, &job_id)? else {
             return Ok(Err(refuse(500, "parameterized job not found")));
         };
@@ -53,7 +66,8 @@ impl Command for JobDispatch {
         }
         let seconds = entry.time_ns.div_euclid(1_000_000_000);
         let suffix: String = id_suffix.iter().map(|byte| format!("{byte:02x}")).collect();
-        let id = format!("{job_id}/dispatch-{seconds}-{suffix}");
+        let separator = if id_prefix.is_empty() { "" } else { "-" };
+        let id = format!("{job_id}/dispatch-{id_prefix}{separator}{seconds}-{suffix}");
         if read::job(entry.reader(), &namespace, &id)?.is_some() {
             // The random suffix was drawn twice in one second.
             return Ok(Err(refuse(500, format!("job {id:?} exists already; dispatch again"))));
@@ -86,7 +100,8 @@ impl AnswerMessage for JobDispatched {
     const NUMBER: u32 = 8;
 }
 
-/// Returns the answer that the first dispatch with this token got.
+/// Returns the answer that the first dispatch with this token got. Callers are not told its evaluation; it stays in the
+/// answer because all servers of a cluster store the same answers.
 fn earlier(entry: &Entry<'_, '_>, child: &Job) -> Result<JobDispatched, Corrupt> {
     let evals = read::evals_of_job(entry.reader(), &child.namespace, &child.id)?;
     let first = evals.into_iter().min_by_key(|eval| eval.create_index);

@@ -9,7 +9,7 @@ use super::check;
 use super::declared::Command;
 use super::entry::Entry;
 use super::job_version::{Submission, submit};
-use super::level::FIRST_LEVEL;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use super::outcome::AnswerMessage;
 use super::{Step, refuse};
 use crate::job::{SpecEdit, SpecFacts, check_total};
@@ -23,6 +23,10 @@ impl Command for JobRegister {
     const NUMBER: u32 = 16;
     const LEVEL: u32 = FIRST_LEVEL;
     const IS_NEW_WORK: bool = true;
+
+    fn level_needed(&self) -> u32 {
+        if self.eval_priority == 0 { Self::LEVEL } else { SECOND_LEVEL }
+    }
 
     fn check(&self) -> Result<(), Refusal> {
         self.job.as_ref().map_or(Ok(()), check::job)
@@ -56,6 +60,7 @@ impl Command for JobRegister {
             spec,
             groups: self.groups.iter().map(|group| &*group.name).collect(),
             eval_id: &self.eval_id,
+            eval_priority: self.eval_priority,
             triggered_by: "job-register",
         };
         let (_, registered) = submit(entry, existing, submission)?;

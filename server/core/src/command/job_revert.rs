@@ -44,6 +44,7 @@ impl Command for JobRevert {
             spec,
             groups: groups.iter().map(String::as_str).collect(),
             eval_id: if is_parent { &[] } else { &eval_id },
+            eval_priority: 0,
             triggered_by: "job-register",
         };
         let (_, registered) = submit(entry, Some(existing), submission)?;

@@ -16,6 +16,8 @@ pub(super) struct Submission<'g> {
     pub(super) groups: Vec<&'g str>,
     /// Id of the evaluation to create; empty for jobs that are not evaluated at once.
     pub(super) eval_id: &'g [u8],
+    /// Priority of the evaluation; 0 for the job's.
+    pub(super) eval_priority: i32,
     pub(super) triggered_by: &'static str,
 }
 
@@ -25,7 +27,7 @@ pub(super) fn submit(
     existing: Option<Job>,
     submission: Submission<'_>,
 ) -> Result<(Job, JobRegistered), Corrupt> {
-    let Submission { mut job, spec, groups, eval_id, triggered_by } = submission;
+    let Submission { mut job, spec, groups, eval_id, eval_priority, triggered_by } = submission;
     let version = match &existing {
         Some(existing) => version_of_submission(entry.reader(), existing, job.stop, &spec)?,
         None => Some(0),
@@ -39,7 +41,11 @@ pub(super) fn submit(
     };
     let eval_id = Id::try_from(eval_id).ok();
     if let Some(id) = eval_id {
-        entry.put_eval(new_eval(id, &job, triggered_by))?;
+        let mut eval = new_eval(id, &job, triggered_by);
+        if eval_priority != 0 {
+            eval.priority = eval_priority;
+        }
+        entry.put_eval(eval)?;
     }
     let registered = JobRegistered {
         index: entry.index,

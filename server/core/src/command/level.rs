@@ -8,11 +8,17 @@ use ordu_proto::command::Refusal;
 
 use super::refuse;
 
-/// Highest feature level that this release knows.
-pub const FEATURE_LEVEL: u32 = if cfg!(feature = "next-level") { 2 } else { 1 };
-
 /// Level of a server or a cluster that reports none.
 pub const FIRST_LEVEL: u32 = 1;
+
+/// Level that added priorities of evaluations to registrations and stops, and prefixes of ids to dispatches.
+pub(super) const SECOND_LEVEL: u32 = 2;
+
+/// Highest feature level that this release knows.
+pub const FEATURE_LEVEL: u32 = if cfg!(feature = "next-level") { NEXT_LEVEL } else { SECOND_LEVEL };
+
+/// Level that no release has, for tests of upgrades.
+pub(super) const NEXT_LEVEL: u32 = SECOND_LEVEL + 1;
 
 /// Refuses a command above the cluster's level. The text names no servers, because all servers
 /// must write the same answer.

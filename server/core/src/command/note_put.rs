@@ -6,6 +6,7 @@ use super::Step;
 use super::check;
 use super::declared::Command;
 use super::entry::Entry;
+use super::level::NEXT_LEVEL;
 
 /// Stores a note under a name.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -21,7 +22,7 @@ pub struct NotePut {
 impl Command for NotePut {
     type Answer = Done;
     const NUMBER: u32 = 2000;
-    const LEVEL: u32 = 2;
+    const LEVEL: u32 = NEXT_LEVEL;
 
     fn check(&self) -> Result<(), Refusal> {
         check::names([&self.name, &self.text])

@@ -88,24 +88,34 @@ impl std::error::Error for Faults {}
 
 /// Warnings about an accepted job. The text is empty if there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Warnings(pub(super) Vec<String>);
+pub struct Warnings {
+    /// Warnings that Nomad gives too, in its words.
+    pub(super) of_nomad: Vec<String>,
+    /// Warnings of what has no effect in this cluster.
+    pub(super) of_cluster: Vec<String>,
+}
 
 impl Warnings {
     /// One text for each warning.
-    pub fn texts(&self) -> &[String] {
-        &self.0
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.of_nomad.iter().chain(&self.of_cluster).map(String::as_str)
     }
 }
 
-/// Formats the member `Warnings` of the API's answers.
+/// Formats the member `Warnings` of the API's answers. Nomad's own come first, counted apart, because clients may look
+/// for them.
 impl fmt::Display for Warnings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        writeln!(f, "{} warning(s):", self.0.len())?;
-        for warning in &self.0 {
-            write!(f, "\n* {warning}")?;
+        let mut separator = "";
+        for warnings in [&self.of_nomad, &self.of_cluster] {
+            if warnings.is_empty() {
+                continue;
+            }
+            writeln!(f, "{separator}{} warning(s):", warnings.len())?;
+            for warning in warnings {
+                write!(f, "\n* {warning}")?;
+            }
+            separator = "\n\n";
         }
         Ok(())
     }
@@ -193,8 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn no_warnings_are_an_empty_text() {
+    fn warnings_are_counted_by_whose_they_are_and_none_are_an_empty_text() {
         assert_eq!(Warnings::default().to_string(), "");
-        assert_eq!(Warnings(vec!["a".into(), "b".into()]).to_string(), "2 warning(s):\n\n* a\n* b");
+        let (of_nomad, of_cluster) = (vec!["a".into(), "b".into()], vec!["c".into()]);
+        let mut warnings = Warnings { of_nomad, of_cluster };
+        assert_eq!(warnings.to_string(), "2 warning(s):\n\n* a\n* b\n\n1 warning(s):\n\n* c");
+        warnings.of_nomad.clear();
+        assert_eq!(warnings.to_string(), "1 warning(s):\n\n* c");
     }
 }

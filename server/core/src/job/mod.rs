@@ -25,8 +25,8 @@ mod warnings;
 pub use bodies::{
     BodyError, DispatchRequest, EvaluateRequest, JobDispatchRequest, JobEvaluateRequest, JobPlanRequest,
     JobRegisterRequest, JobRevertRequest, JobStabilityRequest, JobValidateRequest, PlanRequest,
-    RegisterRequest, RevertRequest, StableRequest, decode_dispatch, decode_evaluate, decode_job, decode_plan,
-    decode_register, decode_revert, decode_stable, decode_update, decode_validate,
+    RegisterRequest, RevertRequest, StableRequest, check_eval_priority, decode_dispatch, decode_evaluate,
+    decode_job, decode_plan, decode_register, decode_revert, decode_stable, decode_update, decode_validate,
 };
 pub use canonicalise::canonicalise;
 pub use deployment::{DeploymentDocument, deployment_document};

@@ -18,7 +18,8 @@ pub struct ValidationDocument<'a> {
 }
 
 /// Writes the answer of `POST /v1/validate/job` with all errors and warnings of the job. The HTTP status is always 200.
-pub fn validation_document(mut request: RegisterRequest) -> Vec<u8> {
+/// For `lacks_driver` see [`warnings`].
+pub fn validation_document(mut request: RegisterRequest, lacks_driver: &dyn Fn(&str) -> bool) -> Vec<u8> {
     canonicalise(&mut request.job);
     let faults = request.validate().err();
     let document = ValidationDocument {
@@ -26,7 +27,7 @@ pub fn validation_document(mut request: RegisterRequest) -> Vec<u8> {
         driver_config_validated: true,
         validation_errors: faults.as_ref().map(Faults::texts),
         error: faults.as_ref().map(Faults::to_string).unwrap_or_default(),
-        warnings: warnings(&request.job).to_string(),
+        warnings: warnings(&request.job, lacks_driver).to_string(),
     };
     serde_json::to_vec(&document).expect("texts are JSON")
 }

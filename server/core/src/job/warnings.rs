@@ -7,7 +7,8 @@ use ordu_proto::api::job::{JobSpec, Task, TaskGroup, UpdateStrategy};
 use super::faults::{Faults, Warnings};
 
 /// Returns the warnings about a canonical job. Their `Display` is the member `Warnings` of the API's answers.
-pub fn warnings(job: &JobSpec) -> Warnings {
+/// `lacks_driver` tells whether the cluster has nodes, but none with the driver of this name.
+pub fn warnings(job: &JobSpec, lacks_driver: &dyn Fn(&str) -> bool) -> Warnings {
     let mut texts = Vec::new();
     for group in &job.task_groups {
         if let Err(part) = of_group(job, group).into_result() {
@@ -19,8 +20,7 @@ pub fn warnings(job: &JobSpec) -> Warnings {
     if promoting > 0 && promoting < job.task_groups.len() {
         texts.push("auto_promote must be true for all groups to enable automatic promotion".to_owned());
     }
-    texts.extend(inert::texts(job));
-    Warnings(texts)
+    Warnings { of_nomad: texts, of_cluster: inert::texts(job, lacks_driver) }
 }
 
 fn of_group(job: &JobSpec, group: &TaskGroup) -> Faults {

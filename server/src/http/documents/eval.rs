@@ -77,7 +77,8 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-fn status_word(status: EvalStatus) -> &'static str {
+/// Returns the API's word for a status.
+pub(crate) fn status_word(status: EvalStatus) -> &'static str {
     match status {
         EvalStatus::Unspecified | EvalStatus::Pending => "pending",
         EvalStatus::Blocked => "blocked",

@@ -99,10 +99,12 @@ pub(crate) struct Dispatched<'a> {
 
 impl<'a> Dispatched<'a> {
     pub(crate) fn of(outcome: &'a JobDispatched) -> Self {
+        // A dispatch whose token was used before finds the child and evaluates nothing.
+        let is_new = outcome.child_create_index == outcome.index;
         Self {
             dispatched_job_id: &outcome.child_id,
-            eval_id: IdText(&outcome.eval_id),
-            eval_create_index: outcome.eval_create_index,
+            eval_id: IdText(if is_new { &outcome.eval_id } else { &[] }),
+            eval_create_index: if is_new { outcome.eval_create_index } else { 0 },
             job_create_index: outcome.child_create_index,
             index: outcome.index,
         }

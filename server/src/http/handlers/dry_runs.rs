@@ -13,7 +13,7 @@ use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::state::{self, Job};
 use ordu_store::runtime::random_id;
 
-use super::registrations::complete;
+use super::registrations::{complete, warnings};
 use crate::context::Context;
 use crate::http::answer::{Answer, Encoded};
 use crate::http::dispatch::Call;
@@ -43,7 +43,8 @@ pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
         let answer = |call: &Call| {
             let mut submitted = job::decode_validate(&call.body)?;
             call.settle(&mut submitted)?;
-            let document = job::validation_document(submitted);
+            let lacks_driver = |driver: &str| call.api.context.state.machine().view.lacks_driver(driver);
+            let document = job::validation_document(submitted, &lacks_driver);
             Ok(Answer::plain(Encoded::json(&call.request, None, document)))
         };
         Ok(call.work(answer).await?.1)
@@ -105,7 +106,7 @@ impl DryRun {
             diff,
             decision,
             next_launch_ns: next_launch(&spec, now_ns),
-            warnings: job::warnings(&spec).to_string(),
+            warnings: warnings(&context.state, &spec),
         })
     }
 }

@@ -7,7 +7,7 @@ use ordu_proto::state::Evaluation;
 use super::{id_of, id_prefix, index_of};
 use crate::http::answer::encode;
 use crate::http::blocking::{Found, View};
-use crate::http::documents::eval::EvalDocument;
+use crate::http::documents::eval::{EvalDocument, status_word};
 use crate::http::error::HttpError;
 use crate::http::paging::{self, Listing, Paging, Take};
 use crate::http::request::Request;
@@ -18,11 +18,17 @@ pub(crate) fn list_keys(_: &Request) -> Result<Vec<Key>, HttpError> {
 }
 
 pub(crate) fn list(view: &View<'_>) -> Result<Found, HttpError> {
+    let (job, status) = (view.request.given("job"), view.request.given("status"));
     let listing = Listing {
         table: Table::Evals,
         prefix: &id_prefix(view.request, "eval")?,
         from: paging::from_id(view.request)?,
-        belongs: &|eval: &Evaluation| view.lists(&eval.namespace),
+        belongs: &|eval: &Evaluation| {
+            let is_asked = |asked: Option<&str>, has: &str| asked.is_none_or(|asked| asked == has);
+            view.lists(&eval.namespace)
+                && is_asked(job, &eval.job_id)
+                && is_asked(status, status_word(eval.status()))
+        },
         token: |eval| paging::id_token(&eval.id),
     };
     let mut show = |eval: &Evaluation, take: &mut Take<'_>| take(&EvalDocument::of(eval));

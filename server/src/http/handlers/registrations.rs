@@ -1,12 +1,15 @@
 //! Writes of jobs: register, update, stop, purge, evaluate. A handler turns the request into a command; its
 //! outcome is decided when the log entry is applied.
 
+use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use ordu_core::job::{self, RegisterRequest};
 use ordu_core::limits::JOB_PARENT_BYTES_MAX;
+use ordu_core::state::read;
 use ordu_proto::api::job::JobSpec;
-use ordu_proto::command::{JobDeregister, JobEvaluate, JobRegister};
+use ordu_proto::command::{JobDeregister, JobDeregistered, JobEvaluate, JobRegister};
 use ordu_store::runtime::random_id;
+use ordu_store::state_machine::State;
 
 use crate::http::answer::Answer;
 use crate::http::dispatch::Call;
@@ -22,18 +25,36 @@ pub(crate) fn register(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 
 /// `PUT /v1/job/:id`.
 pub(crate) fn update(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
-    Box::pin(async move { write(call, |call| Ok(job::decode_update(&call.request.id, &call.body)?)).await })
+    Box::pin(async move {
+        if call.request.has_subpath {
+            let namespace = call.namespace()?;
+            exists(&call, &namespace).await?;
+        }
+        write(call, |call| Ok(job::decode_update(&call.request.id, &call.body)?)).await
+    })
 }
 
 /// `DELETE /v1/job/:id`.
 pub(crate) fn deregister(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let purge = call.request.flag("purge")?;
+        let eval_priority = match call.request.number("eval_priority")? {
+            Some(priority) => job::check_eval_priority(priority)?,
+            None => 0,
+        };
+        let namespace = call.namespace()?;
+        if !exists(&call, &namespace).await? {
+            // Nothing is to be stopped: a purge evaluates its job itself.
+            let index = call.api.context.state.applied_index();
+            let nothing = JobDeregistered::default();
+            return Ok(Answer::found(&call.request, index, &Deregistered::of(&nothing)));
+        }
         let command = JobDeregister {
-            namespace: call.namespace()?,
+            namespace,
             job_id: call.request.id.clone(),
             purge,
             eval_id: random_id().to_vec(),
+            eval_priority,
         };
         let written = call.api.context.writer.write(command).await?;
         let outcome = &written.answer;
@@ -57,6 +78,23 @@ pub(crate) fn evaluate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
     })
 }
 
+/// Whether the path's job exists, by this server's state once the leader has confirmed it.
+///
+/// # Errors
+/// 404 if it does not exist and the path reads as a job with an unknown action, such as `/v1/job/a/unknown`.
+async fn exists(call: &Call, namespace: &str) -> Result<bool, HttpError> {
+    call.api.context.reads.confirm().await?;
+    let id = &call.request.id;
+    let exists = call.api.context.state.read(|reader| read::job(reader, namespace, id))?.is_some();
+    match id.rsplit_once('/') {
+        Some((_, action)) if !exists && call.request.has_subpath => Err(HttpError::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no job {id:?}, and a job has no action {action:?}"),
+        )),
+        _ => Ok(exists),
+    }
+}
+
 /// Makes a registration's job canonical and validates it; the error lists all faults.
 pub(super) fn complete(call: &Call, registration: &mut RegisterRequest) -> Result<(), HttpError> {
     call.settle(registration)?;
@@ -69,18 +107,20 @@ async fn write(
     call: Call,
     decode: fn(&Call) -> Result<RegisterRequest, HttpError>,
 ) -> Result<Answer, HttpError> {
-    let (call, (command, warnings)) = call.work(move |call| read(call, decode(call)?)).await?;
+    let (call, (command, warnings)) = call.work(move |call| prepare(call, decode(call)?)).await?;
     let written = call.api.context.writer.write(command).await?;
     let outcome = &written.answer;
     Ok(Answer::written(&call.request, outcome.index, &Registered::of(outcome, &warnings)))
 }
 
 /// Builds a registration's command and the job's warnings.
-fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, String), HttpError> {
+fn prepare(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, String), HttpError> {
     complete(call, &mut registration)?;
-    let RegisterRequest { job, stop, enforce_index, job_modify_index, preserve_counts, .. } = registration;
-    let command =
-        JobRegister { preserve_counts, ..command(&job, stop, enforce_index.then_some(job_modify_index)) };
+    let RegisterRequest {
+        job, stop, enforce_index, job_modify_index, preserve_counts, eval_priority, ..
+    } = registration;
+    let enforced = enforce_index.then_some(job_modify_index);
+    let command = JobRegister { preserve_counts, eval_priority, ..command(&job, stop, enforced) };
     let is_parent = job.is_periodic() || job.is_parameterized();
     if is_parent && command.spec_json.len() > JOB_PARENT_BYTES_MAX {
         return Err(HttpError::bad_request(format!(
@@ -89,7 +129,13 @@ fn read(call: &Call, mut registration: RegisterRequest) -> Result<(JobRegister, 
             command.spec_json.len()
         )));
     }
-    Ok((command, job::warnings(&job).to_string()))
+    Ok((command, warnings(&call.api.context.state, &job)))
+}
+
+/// Returns the member `Warnings` of the answer about a job.
+pub(super) fn warnings(state: &State, job: &JobSpec) -> String {
+    let lacks_driver = |driver: &str| state.machine().view.lacks_driver(driver);
+    job::warnings(job, &lacks_driver).to_string()
 }
 
 fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) -> JobRegister {
@@ -103,6 +149,7 @@ fn command(job: &JobSpec, stop: bool, enforced_job_modify_index: Option<u64>) ->
         enforced_job_modify_index: enforced_job_modify_index.unwrap_or(0),
         groups: job::group_counts(job),
         preserve_counts: false,
+        eval_priority: 0,
     }
 }
 

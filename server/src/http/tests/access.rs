@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use ordu_core::job;
 use ordu_core::state::{key, read};
+use ordu_proto::command::JobRegister;
 use ordu_proto::state::{Allocation, Deployment, Evaluation};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
@@ -121,9 +123,12 @@ impl Fixture {
     async fn judged_by(judge: fn(Access, Option<&str>) -> bool) -> Self {
         let mut api = Self::start().await;
         for namespace in [OPEN, CLOSED] {
-            let body = job_in(namespace).to_string();
-            let asked = api.send("PUT", "/v1/jobs", &[], &body).await;
-            assert_eq!(StatusCode::OK, asked.status, "{}", asked.text());
+            // Written as a command, because a request may name no namespace but the default.
+            let mut spec = job::decode_register(job_in(namespace).to_string().as_bytes()).unwrap().job;
+            job::canonicalise(&mut spec);
+            let (row, spec_json) = (Some(job::job_row(&spec, false)), job::spec_json(&spec));
+            let command = JobRegister { job: row, spec_json, ..JobRegister::default() };
+            api.server.context().writer.write(command).await.unwrap();
         }
         for (number, namespace) in [(1, OPEN), (2, CLOSED)] {
             let (id, namespace) = (id(number), namespace.to_owned());
@@ -224,7 +229,7 @@ async fn a_right_is_needed_in_the_namespace_that_counts() {
         ("PUT", "/v1/validate/job?namespace=closed", &in_open, 403),
         ("PUT", "/v1/jobs?namespace=closed", &in_open, 403),
         ("PUT", "/v1/job/job", &in_closed, 403),
-        ("PUT", "/v1/job/job/plan", &in_open, 200),
+        ("PUT", "/v1/job/job/plan", &in_open, 400),
         ("PUT", "/v1/job/job/plan", &in_closed, 403),
         // The body's namespace, unless the query names one.
         ("PUT", "/v1/job/job/evaluate", body_open, 200),

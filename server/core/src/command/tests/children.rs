@@ -32,6 +32,7 @@ pub(super) fn dispatch(job_id: &str, meta: &[(&str, &str)], payload: &[u8], eval
         idempotency_token: String::new(),
         id_suffix: (eval as u32).to_be_bytes().into(),
         eval_id: id(eval).to_vec(),
+        id_prefix: String::new(),
     }
 }
 

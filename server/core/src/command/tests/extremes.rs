@@ -277,9 +277,17 @@ impl Dice {
                 enforced_job_modify_index: self.u64(),
                 groups: vec![GroupCount { name: "g".into(), count: self.i64() }],
                 preserve_counts: self.is(4),
+                eval_priority: if self.is(4) { self.i64() as i32 } else { 0 },
             }
             .into(),
-            4 => JobDeregister { namespace, job_id, purge: self.is(2), eval_id: self.id() }.into(),
+            4 => JobDeregister {
+                namespace,
+                job_id,
+                purge: self.is(2),
+                eval_id: self.id(),
+                eval_priority: self.below(3) as i32,
+            }
+            .into(),
             5 => JobEvaluate { namespace, job_id, eval_id: self.id(), force_reschedule: self.is(2) }.into(),
             6 => EvalUpdate { evals: self.list(Self::eval) }.into(),
             7..=9 => plans(self.list(Self::plan)).into(),

@@ -15,6 +15,7 @@ mod numbers;
 mod plans;
 mod properties;
 mod rollouts;
+mod second_level;
 mod time;
 mod unreadable;
 mod versions;
@@ -277,7 +278,13 @@ fn registered(job_id: &str, spec: &str, eval: u64) -> JobRegister {
 }
 
 fn deregister(job_id: &str, purge: bool, eval: u64) -> JobDeregister {
-    JobDeregister { namespace: "default".into(), job_id: job_id.into(), purge, eval_id: id(eval).to_vec() }
+    JobDeregister {
+        namespace: "default".into(),
+        job_id: job_id.into(),
+        purge,
+        eval_id: id(eval).to_vec(),
+        eval_priority: 0,
+    }
 }
 
 fn eval_status(world: &World, number: u64, status: EvalStatus) -> EvalUpdate {

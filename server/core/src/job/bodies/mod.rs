@@ -22,6 +22,7 @@ pub use versions::{
 };
 
 use super::decode;
+use super::validate::{PRIORITY_MAX, PRIORITY_MIN};
 
 /// Why a body is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,16 @@ impl From<BodyError> for String {
     fn from(error: BodyError) -> String {
         error.text
     }
+}
+
+/// Returns the priority that a request gives its evaluation.
+///
+/// # Errors
+/// Fails if an evaluation cannot have it.
+pub fn check_eval_priority(priority: i64) -> Result<i32, BodyError> {
+    let text = || format!("Eval priority must be between {PRIORITY_MIN} and {PRIORITY_MAX} inclusively");
+    let is_one = (PRIORITY_MIN..=PRIORITY_MAX).contains(&priority);
+    i32::try_from(priority).ok().filter(|_| is_one).ok_or_else(|| BodyError::bad_request(text()))
 }
 
 fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, BodyError> {

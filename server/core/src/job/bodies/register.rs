@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{BodyError, check_same, read, read_bytes};
+use super::{BodyError, check_eval_priority, check_same, read, read_bytes};
 use crate::job::decode;
 use crate::job::faults::Faults;
 use crate::job::validate;
@@ -28,6 +28,8 @@ pub struct RegisterRequest {
     pub policy_override: bool,
     /// Keeps the current counts of existing groups.
     pub preserve_counts: bool,
+    /// Priority of the registration's evaluation; 0 for the job's.
+    pub eval_priority: i32,
     /// Target region; empty for the local region.
     pub region: String,
     /// Namespace in the request. The namespace in the job takes precedence.
@@ -61,6 +63,7 @@ pub struct JobRegisterRequest {
     job_modify_index: u64,
     policy_override: bool,
     preserve_counts: bool,
+    eval_priority: i32,
     region: String,
     namespace: String,
 }
@@ -137,6 +140,7 @@ impl Submitted {
             job_modify_index: 0,
             policy_override: false,
             preserve_counts: false,
+            eval_priority: 0,
             region,
             namespace,
         }
@@ -158,11 +162,15 @@ pub fn decode_update(id: &str, body: &[u8]) -> Result<RegisterRequest, BodyError
 fn registration(body: &[u8]) -> Result<RegisterRequest, BodyError> {
     let it: JobRegisterRequest = read(body)?;
     let submitted = Submitted::read(it.job, body)?.must_have_id("Job ID hasn't been provided")?;
+    if it.eval_priority != 0 {
+        check_eval_priority(it.eval_priority.into())?;
+    }
     Ok(RegisterRequest {
         enforce_index: it.enforce_index,
         job_modify_index: it.job_modify_index,
         policy_override: it.policy_override,
         preserve_counts: it.preserve_counts,
+        eval_priority: it.eval_priority,
         ..submitted.into_request(it.region, it.namespace)
     })
 }

@@ -146,7 +146,7 @@ fn the_body_of_an_evaluation_may_be_left_out_but_not_be_wrong() {
 fn a_validation_tells_every_fault_and_warning() {
     let validated = |job: Value| -> Value {
         let request = decode_validate(json!({ "Job": job }).to_string().as_bytes()).unwrap();
-        serde_json::from_slice(&validation_document(request)).unwrap()
+        serde_json::from_slice(&validation_document(request, &|_| false)).unwrap()
     };
     let parallel = "1 warning(s):\n\n* Group \"g\" has warnings: 1 error occurred:\n\t* Update max parallel count is greater than task group count (1 > 0). A destructive change would result in the simultaneous replacement of all allocations.\n\n";
     let mut job = small_job("service");

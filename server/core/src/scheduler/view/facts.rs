@@ -125,6 +125,8 @@ pub(crate) struct Classes {
     numbers: BTreeMap<String, u32>,
     rows: Vec<Option<ClassRow>>,
     free: Vec<u32>,
+    /// The number of classes with each driver.
+    drivers: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,6 +150,9 @@ impl Classes {
             return (number, Arc::clone(&row.facts));
         }
         let facts = Arc::new(ClassFacts::of(node, name.clone()));
+        for driver in &facts.drivers {
+            *self.drivers.entry(driver.clone()).or_default() += 1;
+        }
         let row = Some(ClassRow { facts: Arc::clone(&facts), nodes: 1 });
         let number = match self.free.pop() {
             Some(number) => {
@@ -170,10 +175,21 @@ impl Classes {
             class.nodes -= 1;
             if class.nodes == 0 {
                 self.numbers.remove(&class.facts.computed_class);
+                for driver in &class.facts.drivers {
+                    match self.drivers.get_mut(driver) {
+                        Some(classes) if *classes > 1 => *classes -= 1,
+                        _ => drop(self.drivers.remove(driver)),
+                    }
+                }
                 *row = None;
                 self.free.push(number);
             }
         }
+    }
+
+    /// Whether a node has this driver detected and healthy.
+    pub(crate) fn have_driver(&self, driver: &str) -> bool {
+        self.drivers.contains_key(driver)
     }
 
     /// Returns the length of a table indexed by class number.

@@ -145,6 +145,11 @@ impl ClusterView {
         self.nodes
     }
 
+    /// Whether there are nodes, but none with this driver detected and healthy.
+    pub fn lacks_driver(&self, driver: &str) -> bool {
+        self.nodes > 0 && !self.classes.have_driver(driver)
+    }
+
     /// Returns the node's condition.
     pub fn condition(&self, node_id: &[u8]) -> NodeCondition {
         let flags = self.slot(node_id).map_or(0, |slot| self.flags(slot));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ordu_proto::state::{
-    AllocatedResources, AllocatedTaskResources, Allocation, ClientStatus, DesiredStatus, Node, NodeResources,
-    NodeStatus, Port,
+    AllocatedResources, AllocatedTaskResources, Allocation, ClientStatus, DesiredStatus, DriverInfo, Node,
+    NodeResources, NodeStatus, Port,
 };
 use proptest::prelude::*;
 
@@ -46,6 +46,24 @@ fn capacity_is_what_the_node_has_less_what_it_reserves() {
     view.node_upserted(&Node { reserved: Some(reserved), ..node(1) });
     let capacity = view.capacity(&id(1)).expect("the node is there");
     assert_eq!((capacity.cpu_mhz, capacity.memory_mb, capacity.disk_mb), (3500, 0, 50_000));
+}
+
+#[test]
+fn a_driver_is_lacking_where_there_are_nodes_and_none_has_it_in_health() {
+    let mut view = ClusterView::new();
+    let of = |number, driver: &str, healthy| {
+        let info = DriverInfo { detected: true, healthy, ..Default::default() };
+        Node { drivers: [(driver.to_owned(), info)].into(), computed_class: String::new(), ..node(number) }
+    };
+    assert!(!view.lacks_driver("exec"), "there are no nodes");
+    view.node_upserted(&of(1, "exec", false));
+    assert!(view.lacks_driver("exec"));
+    view.node_upserted(&of(1, "exec", true));
+    view.node_upserted(&of(2, "exec", true));
+    view.node_removed(&id(1));
+    assert!(!view.lacks_driver("exec") && view.lacks_driver("docker"));
+    view.node_upserted(&of(2, "docker", true));
+    assert!(view.lacks_driver("exec") && !view.lacks_driver("docker"));
 }
 
 type NodeChange = fn(&mut Node);
