@@ -64,7 +64,7 @@ async fn to_reconcile_the_summaries_at_any_server_leaves_them_as_they_were() {
         holds(found["Children"]["Dead"] == 2, || found.to_string())
     })
     .await;
-    // Purge a job whose allocations still exist, and a child that then only its parent's summary counts.
+    // Purge a job whose allocations still exist, and a child that its parent's summary then no longer counts.
     let child = list(client, "/v1/jobs?prefix=parent/").await.expect("the server answers");
     for id in ["gone", child[0]["ID"].as_str().unwrap_or_default()] {
         let path = format!("/v1/job/{id}?purge=true");
@@ -79,6 +79,7 @@ async fn to_reconcile_the_summaries_at_any_server_leaves_them_as_they_were() {
     assert_eq!(shown("waits")["Summary"]["group"]["Queued"], 1, "{before:?}");
     assert_eq!(shown("fails")["Summary"]["group"]["Failed"], 1, "{before:?}");
     assert_eq!(shown("idle")["Children"]["Pending"], 1, "{before:?}");
+    assert_eq!(shown("parent")["Children"]["Dead"], 1, "{before:?}");
 
     for server in 0..cluster.servers.len() {
         let client = cluster.client(server);

@@ -10,6 +10,7 @@ use ordu_proto::state::{
 use sha2::{Digest, Sha256};
 
 use super::job_state;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use crate::scheduler::ClusterView;
 pub(super) use crate::scheduler::evaluations::is_open;
 use crate::state::id::marked_as_uuid;
@@ -152,7 +153,15 @@ impl<'t, 'b> Entry<'t, 'b> {
         self.tx.put_bytes(Table::ChildrenByToken, at, id.clone().into_bytes());
     }
 
-    /// Applies a child's change of status to its parent's counts, if the parent exists.
+    /// Whether the cluster has reached a feature level.
+    pub(super) fn has_level(&self, level: u32) -> bool {
+        self.cluster.feature_level.max(FIRST_LEVEL) >= level
+    }
+
+    /// Applies a child's change of status to its parent's counts (`None`: there is no such child).
+    ///
+    /// From level 2 on a parent's counts are those of the children that exist, even while the parent itself is purged.
+    /// Below, only an existing parent counts, and a purged child counts as a dead one.
     pub(super) fn count_child(
         &mut self,
         child: &Job,
@@ -161,9 +170,10 @@ impl<'t, 'b> Entry<'t, 'b> {
     ) -> Result<(), Corrupt> {
         let Job { namespace, parent_id, .. } = child;
         // An undecodable parent must not block its children.
-        let has_parent = !parent_id.is_empty()
-            && readable(read::job(self.reader(), namespace, parent_id))?.flatten().is_some();
-        if has_parent && let Some(summary) = readable(self.summary(namespace, parent_id))? {
+        let counts = !parent_id.is_empty()
+            && (self.has_level(SECOND_LEVEL)
+                || readable(read::job(self.reader(), namespace, parent_id))?.flatten().is_some());
+        if counts && let Some(summary) = readable(self.summary(namespace, parent_id))? {
             job_state::count_child(summary, before, now);
         }
         Ok(())
@@ -182,7 +192,8 @@ impl<'t, 'b> Entry<'t, 'b> {
             let at = key::by_token(&job.namespace, &job.parent_id, &job.idempotency_token);
             self.tx.delete(Table::ChildrenByToken, at);
         }
-        self.count_child(job, Some(&job.status), Some("dead"))?;
+        let now = if self.has_level(SECOND_LEVEL) { None } else { Some("dead") };
+        self.count_child(job, Some(&job.status), now)?;
         self.summary(&job.namespace, &job.id)?.purged = true;
         Ok(())
     }
@@ -331,6 +342,7 @@ impl<'t, 'b> Entry<'t, 'b> {
             // This may load the summaries of parents; a parent's status does not depend on its children.
             self.settle_status(&job)?;
         }
+        let counts_orphans = self.has_level(SECOND_LEVEL);
         for (job, mut draft) in std::mem::take(&mut self.summaries) {
             let at = JobSummaries::key((&job.namespace, &job.id));
             let shown = job_state::shown(&draft.now);
@@ -338,8 +350,7 @@ impl<'t, 'b> Entry<'t, 'b> {
             if shows_news {
                 draft.now.modify_index = self.index;
             }
-            let is_over =
-                draft.now.purged && draft.now.live_allocations == 0 && draft.now.open_evaluations == 0;
+            let is_over = job_state::is_over(&draft.now, counts_orphans);
             if is_over {
                 self.tx.delete(Table::JobSummaries, at.clone());
             } else if draft.before.as_ref() != Some(&draft.now) {

@@ -90,6 +90,17 @@ fn count_of(group: &mut TaskGroupSummary, status: ClientStatus) -> Option<&mut i
     }
 }
 
+/// Whether a summary counts nothing any more: its job is purged, and has left nothing behind. `counts_orphans`: whether
+/// children that are left behind count.
+pub(super) fn is_over(summary: &JobSummary, counts_orphans: bool) -> bool {
+    let JobSummary { children_pending, children_running, children_dead, .. } = summary;
+    let children = children_pending + children_running + children_dead;
+    summary.purged
+        && summary.live_allocations == 0
+        && summary.open_evaluations == 0
+        && (children == 0 || !counts_orphans)
+}
+
 /// Returns the part of a summary that clients see, or `None` if they see no summary.
 pub(super) fn shown(summary: &JobSummary) -> Option<JobSummary> {
     (!summary.purged).then(|| JobSummary {

@@ -4,6 +4,7 @@ use ordu_proto::command::JobRegistered;
 use ordu_proto::state::{Job, JobSpec, TaskGroupSummary};
 
 use super::entry::{Entry, new_eval};
+use super::level::SECOND_LEVEL;
 use crate::job::written_schedule;
 use crate::limits::JOB_VERSIONS_KEPT_MAX;
 use crate::state::{Corrupt, Id, Reader, read, readable};
@@ -82,11 +83,15 @@ fn write(
     job.submit_time_ns = entry.time_ns;
     job.stable = false;
     let create_index = job.create_index;
+    // The children of a purged job of this name count as this one's from level 2 on.
+    let forgets_children = !entry.has_level(SECOND_LEVEL);
     let summary = entry.summary(&job.namespace, &job.id)?;
     if summary.purged {
         summary.purged = false;
         summary.groups.clear();
-        (summary.children_pending, summary.children_running, summary.children_dead) = (0, 0, 0);
+        if forgets_children {
+            (summary.children_pending, summary.children_running, summary.children_dead) = (0, 0, 0);
+        }
         summary.create_index = create_index;
     }
     for group in groups {

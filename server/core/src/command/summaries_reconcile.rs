@@ -8,7 +8,7 @@ use prost::Message;
 use super::declared::Command;
 use super::entry::{Entry, is_open};
 use super::job_version::group_names;
-use super::level::FIRST_LEVEL;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use super::outcome::{Answer, EncodedAnswer};
 use super::tagged::Malformed;
 use super::{Step, job_state};
@@ -72,7 +72,8 @@ impl Command for SummariesReconcile {
 /// Recomputes the summary of the job with this key. Returns how many rows it has read.
 fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
     let Some((namespace, id)) = key::job_names(job) else { return Ok(ROWS_OF_ANY_JOB) };
-    let (counted, rows) = counted(entry.reader(), namespace, id)?;
+    let rule = if entry.has_level(SECOND_LEVEL) { ChildrenRule::Existing } else { ChildrenRule::Ever };
+    let (counted, rows) = counted(entry.reader(), namespace, id, rule)?;
     if readable(read::job_summary(entry.reader(), namespace, id))?.is_none() {
         // An unreadable summary is replaced: the recount does not need it.
         entry.drop_summary(namespace, id);
@@ -81,8 +82,10 @@ fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
     let (before, index) = (summary.clone(), summary.modify_index);
     let (namespace, job_id) = (namespace.to_owned(), id.to_owned());
     *summary = JobSummary { namespace, job_id, modify_index: index, ..counted };
-    // Removed children were dead and left no rows to count, so never lower the count of dead children.
-    summary.children_dead = summary.children_dead.max(before.children_dead);
+    if rule == ChildrenRule::Ever {
+        // Removed children left no rows to count, so never lower the count of dead children.
+        summary.children_dead = summary.children_dead.max(before.children_dead);
+    }
     if summary.purged {
         summary.groups = before.groups;
         summary.create_index = before.create_index;
@@ -90,15 +93,29 @@ fn count(entry: &mut Entry<'_, '_>, job: &[u8]) -> Result<usize, Corrupt> {
     Ok(rows)
 }
 
+/// Which children a parent's summary counts; see [`Entry::count_child`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChildrenRule {
+    /// Those that exist: from level 2 on.
+    Existing,
+    /// Those that an existing parent has ever had, removed ones as dead.
+    Ever,
+}
+
 /// Counts a job's summary. Also returns how many rows it has read.
-fn counted(reader: &dyn Reader, namespace: &str, id: &str) -> Result<(JobSummary, usize), Corrupt> {
+fn counted(
+    reader: &dyn Reader,
+    namespace: &str,
+    id: &str,
+    rule: ChildrenRule,
+) -> Result<(JobSummary, usize), Corrupt> {
     let mut rows = ROWS_OF_ANY_JOB;
     let mut summary = match readable(read::job(reader, namespace, id))?.flatten() {
         Some(job) => of_job(reader, &job)?,
         // Count what is left of a purged job, but do not show it to clients.
         None => JobSummary { purged: true, ..JobSummary::default() },
     };
-    if !summary.purged {
+    if !summary.purged || rule == ChildrenRule::Existing {
         // A child's id begins with its parent's id and a slash.
         let children = key::job(namespace, &format!("{id}/"));
         read::each(reader, Table::Jobs, &children, &mut |child: Job| {

@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Returns the numbers of pending, running and dead children.
-    fn children(&self, job_id: &str) -> (i64, i64, i64) {
+    pub(super) fn children(&self, job_id: &str) -> (i64, i64, i64) {
         let summary = self.summary(job_id).unwrap();
         (summary.children_pending, summary.children_running, summary.children_dead)
     }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ordu_proto::command::{DeploymentUpdate, JobDispatch, JobEvaluate, PlanUpdate, SummariesReconcile};
+use ordu_proto::command::{
+    DeploymentUpdate, FeatureLevelRaise, JobDispatch, JobEvaluate, PlanUpdate, SummariesReconcile,
+};
 use ordu_proto::state::{Deployment, DeploymentState, DeploymentStatus};
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::{FEATURE_LEVEL, FIRST_LEVEL};
 use crate::scheduler::{Capacity, Usage, is_terminal};
 
 /// A command in short form; numbers are taken modulo the number of existing items.
@@ -97,10 +100,13 @@ fn job_id(job: u64) -> String {
     format!("job-{job}")
 }
 
-/// Returns the envelopes of a sequence. Ids derive from the position in it, so most commands find existing rows.
-fn envelopes(steps: &[Step]) -> Vec<Vec<u8>> {
+/// Returns the envelopes of a sequence in a cluster of this feature level. Ids derive from the position in it, so most
+/// commands find existing rows.
+fn envelopes(level: u32, steps: &[Step]) -> Vec<Vec<u8>> {
     let mut world = World::new();
-    let mut written: Vec<Vec<u8>> = Vec::new();
+    let raise = envelope(None, 0, 1, FeatureLevelRaise { level }).encode_to_vec();
+    world.batch(std::slice::from_ref(&raise));
+    let mut written: Vec<Vec<u8>> = vec![raise];
     for (place, step) in steps.iter().enumerate() {
         let place = place as u64;
         let fence = if matches!(step, Step::Fenced) { world.term + 1 } else { 0 };
@@ -304,6 +310,19 @@ fn check_recounts(world: &World) {
         );
         assert!(group.queued >= 0);
     }
+    let jobs: Vec<Job> = decoded(&world.tables, Table::Jobs);
+    for summary in summaries.iter().filter(|_| world.machine.feature_level() > FIRST_LEVEL) {
+        let of = |status: &str| {
+            let is_one = |job: &&Job| job.parent_id == summary.job_id && job.status == status;
+            jobs.iter().filter(is_one).count() as i64
+        };
+        assert_eq!(
+            [of("pending"), of("running"), of("dead")],
+            [summary.children_pending, summary.children_running, summary.children_dead],
+            "children of {}",
+            summary.job_id
+        );
+    }
     for row in decoded::<Deployment>(&world.tables, Table::Deployments) {
         let group = &row.groups["g"];
         let members = allocs.iter().filter(|alloc| alloc.deployment_id == row.id).count() as i64;
@@ -395,10 +414,11 @@ proptest! {
 
     #[test]
     fn equal_logs_give_equal_states_however_they_are_batched_and_reloaded(
+        level in FIRST_LEVEL..=FEATURE_LEVEL,
         steps in prop::collection::vec(step(), 1..60),
         cuts in prop::collection::vec((1..7usize, any::<bool>()), 60),
     ) {
-        let log = envelopes(&steps);
+        let log = envelopes(level, &steps);
         let mut single = World::new();
         for bytes in &log {
             let before = single.state_rows();
