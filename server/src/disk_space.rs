@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +77,20 @@ struct Known {
     free: Mutex<Option<Free>>,
     /// A [`Refusing`] as an atomic, since every write reads it.
     refusing: AtomicU8,
+    /// Bytes that are promised to what arrives all at once.
+    promised_bytes: AtomicU64,
+}
+
+/// Space that is kept for something that arrives all at once, such as a snapshot, until this is dropped.
+pub(crate) struct Promise {
+    space: DiskSpace,
+    bytes: u64,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.space.0.promised_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl DiskSpace {
@@ -126,9 +140,15 @@ impl DiskSpace {
         self.room() == DiskRoom::Enough
     }
 
-    /// Whether `bytes` fit that arrive all at once, as with a snapshot.
-    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        self.free().is_none_or(|free| free.bytes.saturating_sub(free.bytes_min / PARTS) >= bytes)
+    /// Promises space for `bytes` that arrive all at once, as with a snapshot; `None` if they do not fit beside what is
+    /// promised already. While something arrives, it counts as promised and as used: then there is less space for
+    /// more, not too much.
+    pub(crate) fn promise(&self, bytes: u64) -> Option<Promise> {
+        let before = self.0.promised_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let promise = Promise { space: self.clone(), bytes };
+        let fits =
+            |free: Free| free.bytes.saturating_sub(free.bytes_min / PARTS) >= before.saturating_add(bytes);
+        self.free().is_none_or(fits).then_some(promise)
     }
 }
 
@@ -288,6 +308,21 @@ mod tests {
         ] {
             assert_eq!(expected, room(bytes, before), "{bytes} after {before:?}");
         }
+    }
+
+    #[test]
+    fn what_arrives_all_at_once_fits_beside_what_is_promised_already() {
+        let space = DiskSpace::known(1_000, 400, DiskRoom::Enough);
+        assert!(space.promise(901).is_none(), "a quarter of the watermark stays free");
+        let first = space.promise(500).unwrap();
+        assert!(space.promise(401).is_none());
+        let second = space.promise(400).unwrap();
+        assert!(space.promise(1).is_none() && space.promise(u64::MAX).is_none());
+        drop(first);
+        assert!(space.promise(500).is_some());
+        drop(second);
+        assert!(space.promise(900).is_some());
+        assert!(DiskSpace::default().promise(1 << 40).is_some(), "without a disk there is room");
     }
 
     #[test]

@@ -12,8 +12,15 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 mod bounded;
+mod shares;
+#[cfg(test)]
+pub(crate) mod testing;
+mod usage;
 
+pub(crate) use bounded::Standing;
 pub use bounded::{Bounded, Bounds, Guarded, incoming};
+pub(crate) use shares::{Share, Shares};
+pub(crate) use usage::{InUse, Usage};
 
 /// A byte stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}

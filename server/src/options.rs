@@ -102,6 +102,10 @@ pub struct ServerOptions {
     pub serf_bind: Option<SocketAddr>,
     /// `host:port` of the HTTP API as others reach it.
     pub http_advertise: String,
+    /// Further host names under which browsers may use the HTTP API; `*` for any name.
+    pub http_allowed_hosts: Vec<String>,
+    /// Connections to the HTTP API that one client address may have open, except loopback; 0 for no limit.
+    pub http_conns_per_client_max: usize,
     /// `host:port` of the RPC port as others reach it.
     pub rpc_advertise: String,
     /// `host:port` of the second port as others reach it.

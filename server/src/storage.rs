@@ -1,5 +1,6 @@
 //! A server's data directory: its databases, its lock, and setting data aside when a server starts anew.
 
+mod private;
 pub(crate) mod replacement;
 
 use std::fs::File;
@@ -38,6 +39,8 @@ impl Storage {
     pub fn open(data_dir: &Path) -> Result<Self, ServerError> {
         let what = |part: &str| format!("cannot open {part} in {}", data_dir.display());
         std::fs::create_dir_all(data_dir).map_err(failed(what("the data directory")))?;
+        private::close(data_dir)
+            .map_err(failed(format!("cannot close {} to other users", data_dir.display())))?;
         let lock = lock(data_dir)?;
         make_room(data_dir).map_err(failed(what("what is set aside for want of room")))?;
         Self::complete_what_was_begun(data_dir).map_err(failed(what("what was to be set aside")))?;

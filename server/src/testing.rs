@@ -39,6 +39,8 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         rpc_bind: any,
         serf_bind: None,
         http_advertise: "127.0.0.1:4646".to_owned(),
+        http_allowed_hosts: Vec::new(),
+        http_conns_per_client_max: 0,
         rpc_advertise: "127.0.0.1:4647".to_owned(),
         serf_advertise: "127.0.0.1:4648".to_owned(),
         own_address: None,

@@ -26,7 +26,8 @@ mod received;
 
 use handshake::{Begun, Shown};
 pub use key::Key;
-use received::{Caller, Received};
+pub(crate) use received::Caller;
+use received::Received;
 
 /// Minimum time between equal log messages about one server.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
@@ -136,7 +137,7 @@ impl Trust {
             begun.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer proved nothing"))??;
         let shown = match begun {
             Begun::Otherwise(unread) => {
-                return Ok(Received::new(io, Caller { from, shown: Shown::Nothing }, unread));
+                return Ok(Received::new(io, from, Shown::Nothing, unread));
             }
             Begun::Unasked => {
                 let why = "asks for the key of its cluster (`server { encrypt }`), and this one has none";
@@ -153,7 +154,7 @@ impl Trust {
             }
         };
         // Restart the time limit: HTTP/2 begins only now.
-        Ok(Received::new(io.greeted_in_time(), Caller { from, shown }, Vec::new()))
+        Ok(Received::new(io.greeted_in_time(), from, shown, Vec::new()))
     }
 
     fn tell_stranger(&self, from: SocketAddr, why: &'static str) {
@@ -222,7 +223,8 @@ mod tests {
 
     fn asked_by(shown: Shown) -> Request<()> {
         let mut request = Request::new(());
-        request.extensions_mut().insert(Caller { from: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), shown });
+        let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        request.extensions_mut().insert(Caller { shown, ..Caller::stranger(from) });
         request
     }
 

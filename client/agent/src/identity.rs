@@ -45,8 +45,9 @@ impl DataDir {
         // Tasks of other users must be able to traverse these directories to their own, but not list them.
         make_directory(&root, 0o711)?;
         make_directory(&root.join("alloc"), 0o711)?;
-        make_directory(&root.join("client"), 0o700)?;
-        make_directory(&root.join("client/allocs"), 0o700)?;
+        for name in ["client", "client/allocs", "client/supervisor"] {
+            make_directory(&root.join(name), 0o700)?;
+        }
         let path = root.join("client/lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -91,12 +92,14 @@ impl DataDir {
     }
 }
 
+/// Creates a directory unless it exists, and sets its mode: access must depend neither on the umask of the agent's
+/// starter, nor on whoever made the directory.
 fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
-    if path.is_dir() {
+    DirBuilder::new().recursive(true).create(path).map_err(Error::io("make the directory", path))?;
+    let found = fs::metadata(path).map_err(Error::io("read the mode of", path))?.permissions().mode();
+    if found & 0o7777 == mode {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).create(path).map_err(Error::io("make the directory", path))?;
-    // Access must not depend on the umask of the agent's starter.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 
@@ -130,6 +133,30 @@ mod tests {
         for name in ["client-id", "secret-id"] {
             let metadata = fs::metadata(directory.path().join("client").join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn directories_are_closed_to_other_users_but_for_the_way_to_the_tasks_also_those_that_exist() {
+        let root = tempfile::tempdir().unwrap();
+        let modes = [
+            ("", 0o711),
+            ("alloc", 0o711),
+            ("client", 0o700),
+            ("client/allocs", 0o700),
+            ("client/supervisor", 0o700),
+        ];
+        for before in [0o777, 0o700, 0o755] {
+            for (name, _) in modes {
+                let path = root.path().join(name);
+                fs::create_dir_all(&path).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            }
+            DataDir::open(root.path()).await.unwrap();
+            for (name, mode) in modes {
+                let found = fs::metadata(root.path().join(name)).unwrap().permissions().mode() & 0o7777;
+                assert_eq!(mode, found, "{name:?}, which had {before:o}, has {found:o}");
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings
 use crate::error::AgentError;
 use crate::reload::Reload;
 use crate::service_manager::ServiceManager;
-use crate::{logging, open_files};
+use crate::{logging, open_files, private};
 
 /// The flags of `ordu agent`.
 #[derive(Debug, Clone, Default, Args)]
@@ -39,9 +39,12 @@ pub struct AgentArgs {
     /// Directory for the agent's data
     #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
-    /// Address to listen on
+    /// Address to listen on; loopback unless given
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
+    /// Listen on other addresses than loopback although nothing is encrypted: whoever reaches them may do everything
+    #[arg(long)]
+    allow_plaintext: bool,
     /// Region
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
@@ -82,6 +85,7 @@ impl AgentArgs {
         let overrides = Overrides {
             data_dir: self.data_dir.clone(),
             bind_addr: self.bind.clone(),
+            allow_plaintext: self.allow_plaintext,
             region: self.region.clone(),
             datacenter: self.dc.clone(),
             name: self.node.clone(),
@@ -119,6 +123,8 @@ pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
     let set_filter = logging::start(&config);
     die_on_panic();
     let config = config::with_addresses(config, &sources)?;
+    private::open_data_directory(&config)?;
+    let umask = private::take_umask();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -129,7 +135,7 @@ pub fn run(config: AgentConfig, sources: Sources) -> Result<(), AgentError> {
     let main = main.ok_or_else(|| "an agent is a server, a node, or both".to_owned())?;
     let limits = LimitsInForce::new(config.server.as_ref().map(ServerSettings::limits).unwrap_or_default());
     let reload = Reload::new(sources, config.clone(), set_filter, limits.clone());
-    let result = main.block_on(run_parts(&config, open_files, &threads, reload, limits));
+    let result = main.block_on(run_parts(&config, open_files, umask, &threads, reload, limits));
     threads.end();
     if config.data_dir_is_temporary
         && let Err(error) = std::fs::remove_dir_all(&config.data_dir)
@@ -230,6 +236,7 @@ fn die_on_panic() {
 async fn run_parts(
     config: &AgentConfig,
     open_files: Option<u64>,
+    umask: u32,
     threads: &Threads,
     mut reload: Reload,
     limits: LimitsInForce,
@@ -287,6 +294,7 @@ async fn run_parts(
                 if let Some(open_files) = open_files {
                     options.supervisor_program = open_files::supervisor(open_files);
                 }
+                options.supervisor_program.args.push(private::argument(umask));
                 let node = threads.spawn(ordu_agent::run(options, node_shutdown.clone()));
                 match node.await {
                     Ok(ended) => ended.map_err(|error| AgentError::of_node(&error)),
@@ -418,6 +426,8 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
         rpc_bind: config.listeners.rpc,
         serf_bind: Some(config.listeners.serf),
         http_advertise: config.advertised.http.to_string(),
+        http_allowed_hosts: config.http_allowed_hosts.clone(),
+        http_conns_per_client_max: config.http_conns_per_client_max,
         rpc_advertise: config.advertised.rpc.to_string(),
         serf_advertise: config.advertised.serf.to_string(),
         own_address: config.own_address,

@@ -9,6 +9,7 @@ mod logging;
 mod monitor;
 pub mod open_files;
 mod output;
+pub mod private;
 mod reload;
 mod resolve;
 mod service_manager;

@@ -8,8 +8,11 @@ fn main() -> std::process::ExitCode {
     let mut arguments = std::env::args_os().peekable();
     // The node's supervisor is a small process: nothing else of this program is started for it.
     if arguments.nth(1).is_some_and(|command| command == ordu::open_files::SUPERVISOR_COMMAND) {
-        // The supervisor and its tasks get the limit of open files that the agent was started with.
-        let _ = arguments.next_if(|argument| ordu::open_files::lower(argument));
+        // The supervisor and its tasks get the limit of open files and the umask that the agent was started with.
+        while arguments
+            .next_if(|argument| ordu::open_files::lower(argument) || ordu::private::give_back(argument))
+            .is_some()
+        {}
         return ordu_agent::supervisor_main(arguments);
     }
     ordu::run(std::env::args_os())

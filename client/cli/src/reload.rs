@@ -134,6 +134,8 @@ fn needing_a_restart(now: &AgentConfig, next: &AgentConfig) -> Vec<&'static str>
         ("data_dir", same_data),
         ("bind_addr, addresses and ports", now.listeners == next.listeners),
         ("advertise", now.advertised == next.advertised),
+        ("http_allowed_hosts", now.http_allowed_hosts == next.http_allowed_hosts),
+        ("limits.http_max_conns_per_client", now.http_conns_per_client_max == next.http_conns_per_client_max),
         ("log_json", now.log_json == next.log_json),
         ("raw_exec", now.raw_exec_enabled == next.raw_exec_enabled),
     ];

@@ -110,6 +110,31 @@ pub const RPC_CONNECTIONS_MAX: usize = 65_536;
 /// of the Go and Rust clients, so that the client closes first and never sends on a connection that is being closed.
 pub const HTTP_SILENCE_MS_MAX: u64 = 180_000;
 
+/// Timeout for the rest of a request head after its first bytes.
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+
+/// Connections of clients that have too many, which are kept open at one time to tell them so. Further ones are closed
+/// without a word.
+pub const HTTP_EXCESS_CONNECTIONS_MAX: usize = 64;
+
+/// Requests that wait to read and encode a list.
+pub const READ_QUEUE_MAX: usize = 4_096;
+
+/// Dry runs, jobspecs and large bodies that wait to be processed.
+pub const WORK_QUEUE_MAX: usize = 512;
+
+/// Requests that wait for the hash of the whole state, which is computed once at a time.
+pub const HASH_QUEUE_MAX: usize = 8;
+
+/// How long such a request waits before it is rejected.
+pub const QUEUE_WAIT_MS_MAX: u64 = 30_000;
+
+/// Part of the room for bodies and for answers that one client address may use: one divided by this.
+pub const PARTS_PER_CLIENT: usize = 2;
+
+/// Timeout for a connection to an RPC port without any request or stream in progress.
+pub const RPC_IDLE_MS_MAX: u64 = 600_000;
+
 /// Timeout for the first gRPC bytes on an RPC connection. Later silence is detected by HTTP/2 pings.
 pub const RPC_GREETING_MS_MAX: u64 = 10_000;
 

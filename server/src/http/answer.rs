@@ -1,10 +1,11 @@
 //! Handlers' answers, and how they become HTTP responses: headers, layout, compression.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -165,16 +166,19 @@ impl Answer {
         Self { claim: Claim::Operator, ..self }
     }
 
-    /// Builds the response, if there is room for its body.
+    /// Builds the response to the client at this address, if there is room for its body.
     ///
     /// # Errors
-    /// 503 when slow readers hold too many bytes of answers.
-    pub(super) fn into_response(self, room: &AnswerRoom) -> Result<Response, HttpError> {
+    /// 503 when slow readers hold too many bytes of answers, 429 when the client itself does.
+    pub(super) fn into_response(
+        self,
+        room: &AnswerRoom,
+        client: Option<IpAddr>,
+    ) -> Result<Response, HttpError> {
         let Encoded { status, content_type, index, body, gzipped, next_token, handed } = &*self.encoded;
-        let mut response = Response::new(Body::from(room.hand(body, handed, self.claim)?));
-        *response.status_mut() = *status;
+        let body = room.hand(body, handed, self.claim, client)?;
+        let mut response = response(*status, content_type, body);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Some(index) = index {
             headers.insert(INDEX, HeaderValue::from(*index));
         }
@@ -196,13 +200,21 @@ impl Answer {
 
 /// Builds the response to a request that failed.
 pub(super) fn error_response(error: HttpError) -> Response {
-    let mut response = Response::new(Body::from(error.text));
-    *response.status_mut() = error.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    let mut response = response(error.status, TEXT, error.text);
     if error.may_retry {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
+}
+
+/// Builds a response with the headers that every response has.
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Browsers must not take an answer for a page or a script, whatever it contains.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -232,7 +244,7 @@ mod tests {
     }
 
     fn sent(answer: Answer) -> Response {
-        answer.into_response(&Room::default().answers).unwrap()
+        answer.into_response(&Room::default().answers, None).unwrap()
     }
 
     #[test]
@@ -249,6 +261,9 @@ mod tests {
         assert_eq!("gzip", headers["content-encoding"]);
         assert_eq!("application/json", headers["content-type"]);
         assert_eq!("3", headers["x-nomad-index"]);
+        assert_eq!("nosniff", headers["x-content-type-options"]);
+        let refused = error_response(HttpError::bad_request("x"));
+        assert_eq!("nosniff", refused.headers()["x-content-type-options"]);
     }
 
     #[test]

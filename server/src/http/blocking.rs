@@ -119,7 +119,7 @@ pub(super) async fn read(api: &Arc<Api>, read: Read, request: Arc<Request>) -> R
     scope.confirm(&context.reads).await?;
     let (encoded, waited) = match scope.wait {
         Some(wait) => news(api, read, &request, wait).await?,
-        None => (run(api, read, &request).await?, false),
+        None => (run(api, read, &request, false).await?, false),
     };
     let freshness =
         if scope.stale || waited { Freshness::of(&context.cluster) } else { Freshness::CONFIRMED };
@@ -150,7 +150,7 @@ async fn news(
         // meanwhile do not matter to this query.
         let armed = watch.armed();
         let asked = applied();
-        let encoded = ticket.slot().answer(asked, applied, run(api, read, request)).await?;
+        let encoded = ticket.slot().answer(asked, applied, run(api, read, request, held.is_some())).await?;
         if is_news(&encoded, wait) {
             return Ok((encoded, held.is_some()));
         }
@@ -167,7 +167,7 @@ async fn news(
 
 fn too_many() -> HttpError {
     let text = format!("this server already holds {BLOCKING_QUERIES_MAX} blocking queries; ask again later");
-    HttpError::new(StatusCode::TOO_MANY_REQUESTS, text)
+    HttpError::too_much(text)
 }
 
 /// Draws up to a sixteenth of the wait, so that queries that began together do not all return together.
@@ -176,21 +176,33 @@ fn jitter(wait: Duration) -> Duration {
     (wait / 16).mul_f64(f64::from(drawn) / f64::from(u32::MAX))
 }
 
-async fn run(api: &Api, read: Read, request: &Arc<Request>) -> Result<Arc<Encoded>, HttpError> {
-    let context = &api.context;
+/// Reads once. `has_waited`: for a blocking query that was let in before, and is not refused now because many others
+/// were woken by the same change.
+async fn run(
+    api: &Api,
+    read: Read,
+    request: &Arc<Request>,
+    has_waited: bool,
+) -> Result<Arc<Encoded>, HttpError> {
+    let (context, reading) = (&api.context, &api.room.reading);
     let blocks = context.state.db().blocks();
     if blocks && read.size == Size::List {
         api.room.answers.check()?;
         let (context, request) = (context.clone(), request.clone());
         let encoded = move || Ok(find(&context, read, &request)?.encoded(&request));
-        return api.room.reading.work(encoded).await?;
+        return if has_waited {
+            reading.work_after_all(encoded).await?
+        } else {
+            reading.work(encoded).await?
+        };
     }
     let found = find(context, read, request)?;
     let is_large = found.body.as_ref().is_ok_and(|json| json.len() > INLINE_BYTES_MAX);
     if blocks && is_large && (request.gzip || request.pretty) {
         // Compressing or indenting the answer takes many times longer than the read.
         let request = request.clone();
-        return Ok(api.room.reading.work(move || found.encoded(&request)).await?);
+        let encoded = move || found.encoded(&request);
+        return if has_waited { reading.work_after_all(encoded).await } else { reading.work(encoded).await };
     }
     Ok(found.encoded(request))
 }

@@ -1,5 +1,6 @@
 //! Reads request bodies, bounded in size and time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,12 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use ordu_core::limits::{HTTP_STALL_MS, INLINE_BYTES_MAX};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::error::HttpError;
-use super::room::Room;
+use super::room::{BodyPlace, Room};
 
 /// How long a body may take to arrive.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
@@ -22,13 +22,15 @@ const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 const DISCARD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Reads the whole body of at most `bytes_max` bytes; also returns the reservation of its memory.
+/// Reads the whole body of at most `bytes_max` bytes from the client at this address; also returns the reservation of
+/// its memory.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     bytes_max: usize,
     room: &Room,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HttpError> {
+    client: Option<IpAddr>,
+) -> Result<(Bytes, Option<BodyPlace>), HttpError> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(told) = told
         && told > bytes_max as u64
@@ -46,7 +48,7 @@ pub(super) async fn read(
     let taken = match room.answers.check() {
         // The answer to a large request may be large too, so it needs room for answers as well.
         Err(full) if reserved > INLINE_BYTES_MAX => Err(full),
-        _ => room.bodies.take(reserved).await,
+        _ => room.bodies.take(reserved, client).await,
     };
     let place = match taken {
         Ok(place) => place,
@@ -55,7 +57,7 @@ pub(super) async fn read(
             return Err(refusal);
         }
     };
-    let collecting = collect(body, bytes_max, Reserved { bytes: reserved, place }, room);
+    let collecting = collect(body, bytes_max, Reserved { bytes: reserved, place, client }, room);
     match timeout(ARRIVE_WITHIN, collecting).await {
         Ok(collected) => collected.map(|(body, reserved)| (body, Some(reserved.place))),
         Err(_) => Err(HttpError::new(
@@ -68,7 +70,8 @@ pub(super) async fn read(
 /// Room reserved for a body.
 struct Reserved {
     bytes: usize,
-    place: OwnedSemaphorePermit,
+    place: BodyPlace,
+    client: Option<IpAddr>,
 }
 
 async fn collect(
@@ -91,8 +94,9 @@ async fn collect(
             return Err(too_large(bytes_max));
         }
         if first.len() + more.len() + data.len() > reserved.bytes {
-            match room.bodies.take(bytes_max).await {
-                Ok(place) => reserved = Reserved { bytes: bytes_max, place },
+            let client = reserved.client;
+            match room.bodies.take(bytes_max, client).await {
+                Ok(place) => reserved = Reserved { bytes: bytes_max, place, client },
                 Err(refusal) => {
                     discard(body).await;
                     return Err(refusal);
@@ -155,7 +159,7 @@ mod tests {
     async fn a_body_is_whole_whatever_pieces_it_comes_in() {
         let headers = HeaderMap::new();
         for pieces in [&[][..], &["abc"], &["a", "b", "c"], &["", "ab", "", "c"]] {
-            let (read, _) = read(&headers, in_pieces(pieces), 3, &Room::default()).await.unwrap();
+            let (read, _) = read(&headers, in_pieces(pieces), 3, &Room::default(), None).await.unwrap();
             assert_eq!(pieces.concat().as_bytes(), &*read);
         }
     }
@@ -166,7 +170,7 @@ mod tests {
         let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"a")) });
         let body = Body::from_stream(first.chain(stream::pending()));
         let room = Room::default();
-        let refused = read(&headers, body, 3, &room).await.unwrap_err();
+        let refused = read(&headers, body, 3, &room, None).await.unwrap_err();
         assert_eq!(StatusCode::REQUEST_TIMEOUT, refused.status);
         assert_eq!(0, room.bodies.bytes_held());
     }
@@ -174,11 +178,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_bound_is_refused_with_and_without_a_length() {
         let refused =
-            read(&HeaderMap::new(), in_pieces(&["ab", "cd"]), 3, &Room::default()).await.unwrap_err();
+            read(&HeaderMap::new(), in_pieces(&["ab", "cd"]), 3, &Room::default(), None).await.unwrap_err();
         assert_eq!(StatusCode::PAYLOAD_TOO_LARGE, refused.status);
         assert!(refused.text.contains("3 bytes"), "{}", refused.text);
         let claim = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("99999999999"))]);
         let endless = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(refused, read(&claim, endless, 3, &Room::default()).await.unwrap_err());
+        assert_eq!(refused, read(&claim, endless, 3, &Room::default(), None).await.unwrap_err());
     }
 }

@@ -1,27 +1,35 @@
 //! Serves one client connection: request after request, until the connection ends, the client is silent for too
 //! long, or the server stops.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ordu_core::limits::HTTP_SURPLUS_SILENCE_MS_MAX;
+use ordu_core::limits::{HTTP_HEAD_MS_MAX, HTTP_SURPLUS_SILENCE_MS_MAX};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::body;
-use crate::net::Guarded;
+use super::answer::error_response;
+use super::error::HttpError;
+use super::{ClientAddress, body};
+use crate::net::{Guarded, Standing};
 
 /// Answers the requests of a connection. `silence` bounds the wait for a request's head, and for the next request. A
-/// surplus connection (beyond the limit) has one request, which is refused unless it is an operator's.
+/// surplus connection (beyond the limit) has one request, which is refused unless it is an operator's; so has one of a
+/// client that has too many, which is always refused.
 pub(super) async fn serve(
     connection: Guarded,
     silence: Duration,
@@ -29,22 +37,33 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) {
     let mut http = http1::Builder::new();
-    let (is_surplus, counts) = (connection.is_surplus, connection.counts.clone());
-    let silence = if is_surplus { Duration::from_millis(HTTP_SURPLUS_SILENCE_MS_MAX) } else { silence };
-    http.timer(TokioTimer::new()).header_read_timeout(silence).keep_alive(!is_surplus);
+    let (standing, counts, from) = (connection.standing, connection.counts.clone(), connection.from.ip());
+    let is_within = standing == Standing::Within;
+    let silence = if is_within { silence } else { Duration::from_millis(HTTP_SURPLUS_SILENCE_MS_MAX) };
+    http.timer(TokioTimer::new()).header_read_timeout(silence).keep_alive(is_within);
+    let requests = Arc::<Requests>::default();
+    let connection = Headed::new(connection, requests.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
         let counts = counts.clone();
+        let under_way = UnderWay::begin(&requests);
         async move {
-            let request = request.map(Body::new);
-            if is_surplus && !is_of_operators(request.uri().path()) {
+            let _under_way = under_way;
+            let mut request = request.map(Body::new);
+            let refusal = match standing {
+                Standing::Surplus if !is_of_operators(request.uri().path()) => Some(all_taken()),
+                Standing::Excess => Some(too_many()),
+                Standing::Within | Standing::Surplus => None,
+            };
+            if let Some(refusal) = refusal {
                 counts.refused_one();
                 let told = request.headers().get(header::CONTENT_LENGTH).is_some();
                 if told {
                     body::discard(request.into_body()).await;
                 }
-                return Ok(all_taken());
+                return Ok(error_response(refusal));
             }
+            request.extensions_mut().insert(ClientAddress(from));
             router.call(request).await
         }
     });
@@ -69,8 +88,188 @@ fn is_of_operators(path: &str) -> bool {
     OF_OPERATORS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-fn all_taken() -> Response {
-    let text =
-        "all connections that this server holds open at one time are taken: try again, or ask another server";
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response()
+fn all_taken() -> HttpError {
+    HttpError::busy(
+        "all connections that this server holds open at one time are taken: try again, or ask another server",
+    )
+}
+
+fn too_many() -> HttpError {
+    HttpError::too_much(
+        "your address has as many connections open as one client may have (`http_max_conns_per_client` in the \
+         configuration of this server): close some, or send several requests on one",
+    )
+}
+
+/// The requests of a connection.
+#[derive(Default)]
+struct Requests {
+    /// How many have begun: their heads were complete.
+    begun: AtomicU64,
+    /// Whether one is being worked on; what arrives then is its body.
+    is_under_way: AtomicBool,
+}
+
+/// Marks a request as being worked on until it is dropped.
+struct UnderWay(Arc<Requests>);
+
+impl UnderWay {
+    fn begin(requests: &Arc<Requests>) -> Self {
+        requests.begun.fetch_add(1, Ordering::Relaxed);
+        requests.is_under_way.store(true, Ordering::Relaxed);
+        Self(requests.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.is_under_way.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A connection that fails when a request's head is begun and not completed in time. The beginning of the next head may
+/// be waited for much longer.
+struct Headed {
+    io: Guarded,
+    requests: Arc<Requests>,
+    /// How many requests had begun at the last look.
+    seen: u64,
+    /// Timer of a head that has begun.
+    by: Option<Pin<Box<Sleep>>>,
+}
+
+impl Headed {
+    fn new(io: Guarded, requests: Arc<Requests>) -> Self {
+        Self { io, requests, seen: 0, by: None }
+    }
+}
+
+impl AsyncRead for Headed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let begun = self.requests.begun.load(Ordering::Relaxed);
+        if begun != self.seen {
+            // The head that had begun was completed.
+            self.seen = begun;
+            self.by = None;
+        }
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if read.is_ready() {
+            let is_body = self.requests.is_under_way.load(Ordering::Relaxed);
+            if buffer.filled().len() > filled && self.by.is_none() && !is_body {
+                self.by = Some(Box::pin(sleep(Duration::from_millis(HTTP_HEAD_MS_MAX))));
+            }
+            return read;
+        }
+        let Some(by) = &mut self.by else { return Poll::Pending };
+        ready!(by.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the head of a request did not arrive in time",
+        )))
+    }
+}
+
+impl AsyncWrite for Headed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::net::testing::listener_for;
+
+    /// Serves a connection with an API that reads the whole body and answers with its length.
+    async fn served(silence: Duration) -> DuplexStream {
+        let (near, far) = duplex(4096);
+        let (sender, mut listener) = listener_for(9, 9, [192, 0, 2, 1]);
+        sender.send(Ok(far)).unwrap();
+        let router = Router::new().fallback(async |body: Body| {
+            let bytes = axum::body::to_bytes(body, 1024).await.unwrap();
+            bytes.len().to_string()
+        });
+        tokio::spawn(serve(listener.accept_surplus().await, silence, router, CancellationToken::new()));
+        near
+    }
+
+    async fn until(connection: &mut DuplexStream, wanted: &str) {
+        let mut text = String::new();
+        while !text.ends_with(wanted) {
+            let mut bytes = [0; 1024];
+            let count = connection.read(&mut bytes).await.unwrap();
+            assert_ne!(0, count, "{text:?} ends before {wanted:?}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_to_arrive_soon_after_its_first_byte_and_the_next_one_may_begin_much_later() {
+        let head_max = Duration::from_millis(HTTP_HEAD_MS_MAX);
+        let mut connection = served(10 * head_max).await;
+        for _ in 0..3 {
+            tokio::time::sleep(5 * head_max).await;
+            connection.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            tokio::time::sleep(head_max / 2).await;
+            connection.write_all(b"Host: ordu\r\n\r\n").await.unwrap();
+            until(&mut connection, "\r\n\r\n0").await;
+        }
+        // One byte after the other, so that the client is never silent.
+        let began = Instant::now();
+        let mut closed = String::new();
+        while connection.write_all(b"G").await.is_ok() {
+            assert!(began.elapsed() < 2 * head_max, "the head may take forever");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(began.elapsed() >= head_max);
+        connection.read_to_string(&mut closed).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_longer_than_a_head() {
+        let mut connection = served(Duration::from_secs(180)).await;
+        for _ in 0..2 {
+            connection
+                .write_all(b"PUT / HTTP/1.1\r\nHost: ordu\r\nContent-Length: 20\r\n\r\n")
+                .await
+                .unwrap();
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(HTTP_HEAD_MS_MAX / 4)).await;
+                connection.write_all(b"x").await.unwrap();
+            }
+            until(&mut connection, "\r\n\r\n20").await;
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Takes every request through route, scope, access, body, handler and response. All failures, even panics,
 //! become responses.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -18,7 +19,7 @@ use super::error::HttpError;
 use super::matcher::Matched;
 use super::request::{Request, percent_decode};
 use super::routes::{Handler, ROUTES, Route, allowed};
-use super::{Api, blocking, body};
+use super::{Api, ClientAddress, blocking, body};
 use crate::contain::contained;
 
 /// Maximum length of a request's path and query together, bytes.
@@ -50,6 +51,12 @@ impl Call {
 pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    if let Err(refusal) = api.names.check(&parts) {
+        body::discard(body).await;
+        api.telemetry.note_unrouted(refusal.status);
+        return error_response(refusal);
+    }
+    let client = parts.extensions.get::<ClientAddress>().map(|ClientAddress(address)| *address);
     let target_bytes = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
     let matched = api.matcher.find(&parts.method, parts.uri.path());
     let refusal = match matched {
@@ -59,10 +66,11 @@ pub(super) async fn dispatch(api: Arc<Api>, request: axum::extract::Request) -> 
         ),
         Matched::Route(number, id) => {
             // A panic is a bug of the server: it is answered with status 500 and affects no other request.
-            let answered = contained(answer(&api, &ROUTES[number], id, &parts, body)).await;
+            let answered = contained(answer(&api, &ROUTES[number], id, &parts, body, client)).await;
             let answered = answered.unwrap_or_else(|said| Err(of_panic(&parts, &said)));
-            let response_of =
-                |(answer, waited): (Answer, bool)| Ok((answer.into_response(&api.room.answers)?, waited));
+            let response_of = |(answer, waited): (Answer, bool)| {
+                Ok((answer.into_response(&api.room.answers, client)?, waited))
+            };
             let (response, waited) =
                 answered.and_then(response_of).unwrap_or_else(|error| (error_response(error), false));
             // A blocking query's duration is the time until a change, which tells nothing about this server's speed.
@@ -92,6 +100,7 @@ async fn answer(
     raw_id: &str,
     parts: &Parts,
     body: Body,
+    client: Option<IpAddr>,
 ) -> Result<(Answer, bool), HttpError> {
     let id = percent_decode(raw_id)
         .filter(|id| !id.contains('\0'))
@@ -114,7 +123,7 @@ async fn answer(
             // The room for the body stays reserved until the request is answered.
             let (body, _room) = match bytes_max {
                 0 => (Bytes::new(), None),
-                _ => body::read(&parts.headers, body, bytes_max, &api.room).await?,
+                _ => body::read(&parts.headers, body, bytes_max, &api.room, client).await?,
             };
             let call = Call { api: api.clone(), request: Arc::new(request), grant, body };
             Ok((act(call).await?, false))

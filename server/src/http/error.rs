@@ -27,6 +27,11 @@ impl HttpError {
         Self { may_retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
+    /// 429: this client has too much under way.
+    pub(super) fn too_much(text: impl Into<String>) -> Self {
+        Self { may_retry: true, ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
+    }
+
     /// 400: the request cannot be read.
     pub(super) fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)

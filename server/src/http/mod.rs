@@ -1,7 +1,7 @@
 //! The HTTP API: a table of routes, their handlers, and the encoding of answers.
 //!
-//! The path of a request: [`matcher`] finds its entry in [`routes`], [`scope`] resolves its region, namespace and
-//! consistency, [`access`] authorizes the caller. [`dispatch`] reads the body, calls the handler and contains its
+//! The path of a request: [`browsers`] refuses what a foreign page sends, [`matcher`] finds its entry in [`routes`],
+//! [`scope`] resolves its region, namespace and consistency, [`access`] authorizes the caller. [`dispatch`] reads the body, calls the handler and contains its
 //! failures; the handler makes an [`answer`]. Reads go through [`blocking`], which confirms that the state is current,
 //! waits for a change if the caller asks for that, and shares one encoded answer among equal queries.
 
@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod blocking;
 mod body;
+mod browsers;
 mod connection;
 mod description;
 mod dispatch;
@@ -30,6 +31,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,10 +50,16 @@ pub use routes::{Methods, RouteInfo, routes};
 /// How long requests in progress may still take after the server begins to stop.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
+/// The address of a request's client, attached to requests that come from a socket.
+#[derive(Clone, Copy, Debug)]
+struct ClientAddress(IpAddr);
+
 /// State shared by all requests of one listener.
 struct Api {
     context: Context,
     matcher: matcher::Matcher,
+    /// The names under which browsers may use this server.
+    names: browsers::Names,
     /// The rights of every caller.
     rights: access::Rights,
     waiting: shared::Waiting,
@@ -95,6 +103,7 @@ pub async fn serve(listener: Box<dyn Accept>, bounds: Bounds, context: Context, 
 
 fn router(context: Context, shutdown: CancellationToken, rights: access::Rights) -> Router {
     let api = Arc::new(Api {
+        names: browsers::Names::of(&context.options),
         context,
         matcher: matcher::Matcher::new(),
         rights,

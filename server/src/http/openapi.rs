@@ -23,14 +23,19 @@ const INTRODUCTION: &str = "The HTTP API of Nomad, as far as Ordu serves it. HEA
      controlled yet, so that everyone has all of them.";
 
 /// Error responses: status, name, meaning.
-const REFUSALS: [(&str, &str, &str); 10] = [
+const REFUSALS: [(&str, &str, &str); 11] = [
     ("400", "BadRequest", "The request cannot be read, or is refused; the text says why."),
+    ("403", "Forbidden", "A browser asks under a foreign name, or for a page of another origin."),
     ("404", "NotFound", "Nothing has this id."),
     ("408", "RequestTimeout", "The body did not arrive in time."),
     ("409", "Conflict", "It cannot be done as things stand; the text says why, and what to do before."),
     ("413", "ContentTooLarge", "The body is longer than the bound that the text tells."),
     ("414", "UriTooLong", "The path and the query are too long."),
-    ("429", "TooManyRequests", "The server holds as many blocking queries as it will."),
+    (
+        "429",
+        "TooManyRequests",
+        "The server holds as many blocking queries as it will, or as much for this client.",
+    ),
     ("500", "Fault", "A fault of the servers, or there is no leader; the text says which."),
     (
         "503",
@@ -205,7 +210,6 @@ impl Describer {
             "409" => description.conflicts,
             "507" => description.indexed,
             "408" | "413" => route.body_bytes_max > 0,
-            "429" => route.blocks,
             _ => true,
         };
         let mut responses: Map<String, Value> = REFUSALS

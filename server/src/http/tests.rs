@@ -1,6 +1,7 @@
 //! Tests of the API on one in-memory server, called without a socket.
 
 mod access;
+mod browsers;
 mod connections;
 mod jobs;
 mod lists;

@@ -1,4 +1,4 @@
-//! Limits on accepted connections: how many there are, how long a peer may take to send its first bytes, and
+//! Limits on accepted connections: how many there are in all and of one client, how long a peer may take to send its first bytes, and
 //! how long it may read nothing. However clients behave, file descriptors remain for the other servers and
 //! the disk.
 
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use ordu_core::limits::{
-    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX, HTTP_SURPLUS_CONNECTIONS_MAX,
-    RPC_CONNECTIONS_MAX, RPC_GREETING_MS_MAX,
+    CONNECTION_STALL_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_EXCESS_CONNECTIONS_MAX, HTTP_SILENCE_MS_MAX,
+    HTTP_SURPLUS_CONNECTIONS_MAX, RPC_CONNECTIONS_MAX, RPC_GREETING_MS_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::{Accept, Connection};
+use super::{Accept, Connection, Share, Shares};
 use crate::counts::{ConnectionCounts, Open};
 
 /// Minimum time between warnings that all connection slots are taken.
@@ -33,6 +33,9 @@ pub struct Bounds {
     pub connections_max: usize,
     /// Maximum number of surplus connections, which are accepted only to be answered with an error.
     pub surplus_max: usize,
+    /// Maximum number of connections from one address, except from loopback. Further ones are accepted, a few at a
+    /// time, only to be answered with an error.
+    pub per_client_max: usize,
     /// How long to wait for the head of a request, and for the next request; for gRPC, for the first bytes.
     pub silence: Duration,
     /// How long a peer may read nothing of what is written to it.
@@ -40,11 +43,14 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the limits of the HTTP API with this `stall`: half of this process's file descriptors.
-    pub fn of_http(stall: Duration) -> Self {
+    /// Returns the limits of the HTTP API with this `stall` and `per_client_max` (0: no limit): half of this process's
+    /// file descriptors.
+    pub fn of_http(stall: Duration, per_client_max: usize) -> Self {
+        let per_client_max = if per_client_max == 0 { usize::MAX } else { per_client_max };
         let bounds = Self::new(HTTP_CONNECTIONS_MAX, 2, HTTP_SILENCE_MS_MAX);
         let surplus_max = HTTP_SURPLUS_CONNECTIONS_MAX.min(bounds.connections_max / 4);
-        Self { connections_max: bounds.connections_max - surplus_max, surplus_max, stall, ..bounds }
+        let connections_max = bounds.connections_max - surplus_max;
+        Self { connections_max, surplus_max, per_client_max, stall, ..bounds }
     }
 
     /// Returns the limits of a port for servers and nodes: an eighth of the file descriptors. There are two
@@ -59,6 +65,7 @@ impl Bounds {
         Self {
             connections_max: connections_max.min(part).max(1),
             surplus_max: 0,
+            per_client_max: usize::MAX,
             silence: Duration::from_millis(silence_ms),
             stall: Duration::from_millis(CONNECTION_STALL_MS_MAX),
         }
@@ -74,7 +81,22 @@ pub struct Bounded {
     places: Arc<Semaphore>,
     /// Slots for surplus connections.
     surplus: Arc<Semaphore>,
+    /// Connections by client.
+    shares: Shares,
+    /// Slots for connections of clients that have too many.
+    excess: Arc<Semaphore>,
     told: Option<Instant>,
+}
+
+/// Whether a connection is within the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    Within,
+    /// All slots are taken.
+    Surplus,
+    /// Its client has as many connections as it may.
+    Excess,
 }
 
 impl Bounded {
@@ -88,7 +110,18 @@ impl Bounded {
         counts.allow(bounds.connections_max);
         let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
         let surplus = Arc::new(Semaphore::new(bounds.surplus_max));
-        Self { name, listener, bounds, counts, places, surplus, told: None }
+        let excess = Arc::new(Semaphore::new(HTTP_EXCESS_CONNECTIONS_MAX));
+        Self {
+            name,
+            listener,
+            bounds,
+            counts,
+            places,
+            surplus,
+            shares: Shares::default(),
+            excess,
+            told: None,
+        }
     }
 
     /// Sets how long a peer may read nothing, for connections accepted from now on.
@@ -104,12 +137,21 @@ impl Bounded {
         // The semaphore is never closed; if it were, the connection would only be uncounted.
         let place = self.places.clone().acquire_owned().await.ok();
         let accepted = accept_always(&mut *self.listener).await;
-        self.guarded(accepted, place, false)
+        self.guarded(accepted, place, Standing::Within, None)
     }
 
-    /// Accepts a connection even if all slots are taken; then it is a surplus connection, of which there may
-    /// be few. The caller should answer a surplus connection with an error and close it. Cancel-safe.
+    /// Accepts a connection even if all slots are taken or its client has too many; then it is a surplus or excess
+    /// connection, of which there may be few. The caller should answer it with an error and close it. Cancel-safe.
     pub async fn accept_surplus(&mut self) -> Guarded {
+        loop {
+            if let Some(accepted) = self.accept_one().await {
+                return accepted;
+            }
+        }
+    }
+
+    /// Accepts a connection; `None` if it was closed at once, since its client has too many.
+    async fn accept_one(&mut self) -> Option<Guarded> {
         if self.places.available_permits() == 0 {
             self.tell_that_all_are_taken("whoever comes now is told so, and what operators ask is answered");
         }
@@ -120,18 +162,28 @@ impl Bounded {
             place = surplus.acquire_owned() => (place.ok(), true),
         };
         let accepted = accept_always(&mut *self.listener).await;
+        let Some(share) = self.shares.take(Some(accepted.1.ip()), 1, self.bounds.per_client_max) else {
+            // It must not use a slot that another client could have.
+            let excess = self.excess.clone().try_acquire_owned().ok();
+            if excess.is_none() {
+                self.counts.refused_one();
+            }
+            return excess.map(|excess| self.guarded(accepted, Some(excess), Standing::Excess, None));
+        };
         // A slot may have become free while no connection arrived.
-        match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
-            Some(freed) => self.guarded(accepted, Some(freed), false),
-            None => self.guarded(accepted, place, is_surplus),
-        }
+        Some(match is_surplus.then(|| self.places.clone().try_acquire_owned().ok()).flatten() {
+            Some(freed) => self.guarded(accepted, Some(freed), Standing::Within, Some(share)),
+            None if is_surplus => self.guarded(accepted, place, Standing::Surplus, Some(share)),
+            None => self.guarded(accepted, place, Standing::Within, Some(share)),
+        })
     }
 
     fn guarded(
         &self,
         (io, from): (Connection, SocketAddr),
         place: Option<OwnedSemaphorePermit>,
-        is_surplus: bool,
+        standing: Standing,
+        share: Option<Share>,
     ) -> Guarded {
         let Bounds { silence, stall, .. } = self.bounds;
         Guarded {
@@ -141,10 +193,11 @@ impl Bounded {
             stall,
             stalled: None,
             greeting: None,
-            is_surplus,
+            standing,
             counts: self.counts.clone(),
             _open: self.counts.opened(),
             _place: place,
+            _share: share,
         }
     }
 
@@ -195,12 +248,13 @@ pub struct Guarded {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Until the peer has sent its first bytes: the deadline, and how many bytes are still missing.
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
-    /// Whether it is a surplus connection.
-    pub(crate) is_surplus: bool,
+    /// Whether it is within the limits.
+    pub(crate) standing: Standing,
     /// The listener's counters.
     pub(crate) counts: ConnectionCounts,
     _open: Open,
     _place: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 impl Guarded {
@@ -295,35 +349,10 @@ mod tests {
     use std::pin::pin;
 
     use futures::{FutureExt, StreamExt};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::sync::mpsc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::net::Boxed;
-
-    const SURPLUS: usize = 3;
-
-    struct FromChannel(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
-
-    impl Accept for FromChannel {
-        fn accept(&mut self) -> Boxed<'_, io::Result<(Connection, SocketAddr)>> {
-            Box::pin(async {
-                let stream = self.0.recv().await.expect("the test holds the sender")?;
-                Ok((Box::new(stream) as Connection, SocketAddr::from(([127, 0, 0, 1], 1))))
-            })
-        }
-
-        fn local_addr(&self) -> io::Result<SocketAddr> {
-            Err(io::Error::other("none"))
-        }
-    }
-
-    fn listener(connections_max: usize) -> (mpsc::UnboundedSender<io::Result<DuplexStream>>, Bounded) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let (silence, stall) = (Duration::from_secs(10), Duration::from_secs(60));
-        let bounds = Bounds { connections_max, surplus_max: SURPLUS, silence, stall };
-        (sender, Bounded::new("test", Box::new(FromChannel(receiver)), bounds, ConnectionCounts::default()))
-    }
+    use crate::net::testing::{SURPLUS, listener, listener_for};
 
     #[tokio::test(start_paused = true)]
     async fn no_more_connections_are_taken_than_there_are_places_and_an_ended_one_gives_its_back() {
@@ -352,13 +381,13 @@ mod tests {
         };
         next().await;
         let first = listener.accept_surplus().await;
-        assert!(!first.is_surplus);
+        assert_eq!(Standing::Within, first.standing);
         let mut surplus = Vec::new();
         for _ in 0..SURPLUS {
             next().await;
             surplus.push(listener.accept_surplus().await);
         }
-        assert!(surplus.iter().all(|connection| connection.is_surplus));
+        assert!(surplus.iter().all(|connection| connection.standing == Standing::Surplus));
         next().await;
         assert!(pin!(listener.accept_surplus()).now_or_never().is_none(), "even of these there are no more");
         surplus.pop();
@@ -368,7 +397,44 @@ mod tests {
         }
         drop(first);
         next().await;
-        assert!(!listener.accept_surplus().await.is_surplus);
+        assert_eq!(Standing::Within, listener.accept_surplus().await.standing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_has_so_many_connections_and_further_ones_take_no_one_else_s_place() {
+        for (from, is_bounded) in [([192, 0, 2, 1], true), ([127, 0, 0, 1], false)] {
+            let (sender, mut listener) = listener_for(1_000, 2, from);
+            let mut ours = Vec::new();
+            let mut taken = Vec::new();
+            for number in 0..4 {
+                let (near, far) = duplex(64);
+                ours.push(near);
+                sender.send(Ok(far)).unwrap();
+                let connection = listener.accept_surplus().await;
+                let expected = if is_bounded && number >= 2 { Standing::Excess } else { Standing::Within };
+                assert_eq!(expected, connection.standing, "{from:?} {number}");
+                taken.push(connection);
+            }
+            if !is_bounded {
+                continue;
+            }
+            assert_eq!(998, listener.places.available_permits());
+            // Beyond a few that are told so, connections are closed at once.
+            for _ in 0..2 * HTTP_EXCESS_CONNECTIONS_MAX {
+                let (near, far) = duplex(64);
+                ours.push(near);
+                sender.send(Ok(far)).unwrap();
+                if let Some(connection) = pin!(listener.accept_surplus()).now_or_never() {
+                    taken.push(connection);
+                }
+            }
+            assert_eq!(2 + HTTP_EXCESS_CONNECTIONS_MAX, taken.len());
+            assert!(ours.last_mut().unwrap().read_u8().await.is_err(), "it is not closed");
+            taken.drain(..2);
+            let (_near, far) = duplex(64);
+            sender.send(Ok(far)).unwrap();
+            assert_eq!(Standing::Within, listener.accept_surplus().await.standing);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -447,7 +513,7 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_everything_else() {
-        let (http, rpc) = (Bounds::of_http(Duration::from_secs(10)), Bounds::of_rpc());
+        let (http, rpc) = (Bounds::of_http(Duration::from_secs(10), 100), Bounds::of_rpc());
         let files = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
         let all = http.connections_max + http.surplus_max + 2 * rpc.connections_max;
         assert!(all as u64 <= files / 4 * 3 + 3);

@@ -233,10 +233,10 @@ impl raft_server::Raft for Service {
         let (vote, meta, size_bytes) =
             checked_header(&header, &self.own()).map_err(|error| self.refuse(error))?;
         tracing::info!(last = ?meta.last_log_id, size_bytes, "receiving a snapshot from the leader");
-        if !self.space.has_room_for(size_bytes) {
+        let promised = self.space.promise(size_bytes).ok_or_else(|| {
             let text = format!("a snapshot of {size_bytes} bytes does not fit on this server's disk");
-            return Err(Status::resource_exhausted(text));
-        }
+            Status::resource_exhausted(text)
+        })?;
         let db = self.state.db().clone();
         let blocks = db.blocks();
         let failed = |error: io::Error| match error.kind() {
@@ -252,6 +252,10 @@ impl raft_server::Raft for Service {
             let Some(pb::snapshot_chunk::Chunk::Data(data)) = chunk.chunk else {
                 return Err(Status::invalid_argument("a piece of a snapshot without data"));
             };
+            if self.space.room() == DiskRoom::Full {
+                let text = "this server's disk is nearly full: it takes no more of the snapshot";
+                return Err(Status::resource_exhausted(text));
+            }
             let written = in_background(blocks, move || receiver.write(&data).map(|()| receiver));
             receiver = written.await.map_err(failed)?;
         }
@@ -262,6 +266,7 @@ impl raft_server::Raft for Service {
             Ok(received)
         });
         let received = received.await.map_err(failed)?;
+        drop(promised);
         // Check again: more may have been committed meanwhile, and raft asserts that the snapshot does not
         // contradict it.
         check::snapshot(&vote, &meta, &self.own()).map_err(|error| self.refuse(error))?;

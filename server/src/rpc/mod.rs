@@ -2,6 +2,7 @@
 
 pub(crate) mod bounds;
 pub mod node_session;
+mod noted;
 pub mod server;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use ordu_proto::raft::raft_server::RaftServer;
 use ordu_proto::server::server_server::ServerServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
+use tower::layer::layer_fn;
 
 use self::node_session::NodeService;
 use crate::counts::ConnectionCounts;
@@ -45,6 +47,7 @@ pub(crate) async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
         .initial_stream_window_size(4 * 1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024)
+        .layer(layer_fn(noted::Noted))
         .add_service(InterceptedService::new(
             RaftServer::from_arc(services.raft)
                 .max_decoding_message_size(RPC_MESSAGE_BYTES_MAX)

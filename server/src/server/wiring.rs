@@ -99,7 +99,8 @@ impl Wiring {
             let serving = rpc::serve(listener, services.clone(), connections, trust, self.stop_rpc.clone());
             parts.run("RPC service", serving);
         }
-        let bounds = Bounds::of_http(self.context.options.limits.get().http_stall_max);
+        let options = &self.context.options;
+        let bounds = Bounds::of_http(options.limits.get().http_stall_max, options.http_conns_per_client_max);
         let serving = crate::http::serve(listeners.http, bounds, self.context.clone(), self.stop.clone());
         self.work.spawn(serving)
     }

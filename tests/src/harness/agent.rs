@@ -111,6 +111,12 @@ impl Agent {
         self.prefix = open_files.map(limited).unwrap_or_default();
     }
 
+    /// Sets its umask from its next start on; by default that of the test process.
+    pub fn set_umask(&mut self, umask: u32) {
+        let script = format!("umask {umask:o} && exec \"$0\" \"$@\"");
+        self.prefix = vec!["sh".to_owned(), "-c".to_owned(), script];
+    }
+
     /// Sets its network namespace from its next start on.
     pub fn set_network(&mut self, network: &Network) {
         self.prefix = network.prefix().into();

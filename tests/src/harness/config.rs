@@ -52,6 +52,8 @@ pub(super) fn lone_server(
         r#"name      = "{name}"
 data_dir  = "{data_dir}"
 bind_addr = "{bind_addr}"
+# Says so for addresses other than loopback.
+allow_plaintext = true
 
 ports {{
   http = {http}

@@ -130,6 +130,8 @@ fn options(name: &str) -> ServerOptions {
         rpc_bind: any(4647),
         serf_bind: None,
         http_advertise: format!("{name}:4646"),
+        http_allowed_hosts: Vec::new(),
+        http_conns_per_client_max: 0,
         rpc_advertise: format!("{name}:4647"),
         serf_advertise: String::new(),
         own_address: None,

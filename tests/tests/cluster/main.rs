@@ -16,6 +16,7 @@ mod damage;
 mod disks;
 mod divergence;
 mod durability;
+mod exposure;
 mod far_servers;
 mod full_disks;
 mod heavy;

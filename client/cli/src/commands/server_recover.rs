@@ -3,6 +3,7 @@
 use super::{CommandError, DONE, FAILED, yes_or_no};
 use crate::config::{self, Overrides, Sources};
 use crate::output::{Screen, ago, moment};
+use crate::private;
 use clap::Args;
 use ordu_server::membership::hex;
 use ordu_server::recovery::{Formed, Found, Looked, Position, Recovery};
@@ -54,6 +55,8 @@ impl RecoverArgs {
 }
 
 pub(crate) async fn execute(arguments: &RecoverArgs) -> Result<u8, CommandError> {
+    // What it writes is a server's data.
+    private::take_umask();
     run(arguments, &mut std::io::stdin().lock(), &mut Screen::terminal(true)).await
 }
 

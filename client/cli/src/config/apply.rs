@@ -3,7 +3,7 @@
 use super::address::{HostPort, example, is_address};
 use super::draft::{Draft, ListenerDraft};
 use super::settings::LogLevel;
-use super::{ConfigError, keys};
+use super::{ConfigError, exposure, keys};
 use ordu_core::hcl::{self, Attribute, Body, Entry, Value, ValueKind, nearest};
 use ordu_server::options::RAFT_MULTIPLIER_MAX;
 use ordu_server::trust::Key;
@@ -24,7 +24,7 @@ const LOGS_KEPT_AGE_MS_MIN: u64 = 10_000;
 /// More than any disk has, megabytes of 2^20 bytes.
 const MB_MAX: i64 = 1 << 40;
 
-type Outcome = Result<(), hcl::Error>;
+pub(super) type Outcome = Result<(), hcl::Error>;
 
 /// Applies a file to the draft.
 pub(super) fn apply(draft: &mut Draft, path: &Path, body: &Body) -> Result<(), ConfigError> {
@@ -37,9 +37,9 @@ pub(super) fn place(path: &Path, error: hcl::Error) -> ConfigError {
     ConfigError::Place { path: path.to_owned(), line: error.line, column: error.column, text: error.text }
 }
 
-struct Layer<'a> {
-    draft: &'a mut Draft,
-    path: &'a Path,
+pub(super) struct Layer<'a> {
+    pub(super) draft: &'a mut Draft,
+    pub(super) path: &'a Path,
 }
 
 impl Layer<'_> {
@@ -50,7 +50,7 @@ impl Layer<'_> {
                 "name" => self.draft.name = Some(text(entry)?),
                 "region" => self.draft.region = word(entry)?,
                 "datacenter" => self.draft.datacenter = word(entry)?,
-                "bind_addr" => self.draft.bind_addr = bind(entry.key(), &attribute(entry)?.value)?,
+                "bind_addr" => self.draft.bind_addr = Some(bind(entry.key(), &attribute(entry)?.value)?),
                 "log_level" => self.draft.log_level = log_level(entry)?,
                 "log_json" => self.draft.log_json = flag(entry)?,
                 "ports" => self.listeners(entry, |draft, key, value| {
@@ -69,11 +69,19 @@ impl Layer<'_> {
                     draft.advertise = Some(text);
                     Ok(())
                 })?,
+                "acl" => sections(entry)?.iter().try_for_each(|body| self.acl(body))?,
+                "tls" => sections(entry)?.iter().try_for_each(|body| self.tls(body))?,
+                "allow_plaintext" => self.draft.allow_plaintext = flag(entry)?,
+                "http_allowed_hosts" => self.draft.http_allowed_hosts = exposure::allowed_hosts(entry)?,
+                "limits" => sections(entry)?.iter().try_for_each(|body| self.limits(body))?,
                 "autopilot" => sections(entry)?.iter().try_for_each(|body| self.autopilot(body))?,
                 "server" => sections(entry)?.iter().try_for_each(|body| self.server(body))?,
                 "client" => sections(entry)?.iter().try_for_each(|body| self.client(body))?,
                 "plugin" => self.plugins(entry)?,
-                _ => self.without_effect("", keys::AGENT, &["raft"], entry)?,
+                _ => {
+                    let own = &["allow_plaintext", "http_allowed_hosts", "raft"];
+                    self.without_effect("", keys::AGENT, own, entry)?;
+                }
             }
         }
         Ok(())
@@ -294,7 +302,13 @@ impl Layer<'_> {
     }
 
     /// Handles a key that Ordu does not read: Nomad's keys are warnings, all others are errors.
-    fn without_effect(&mut self, section: &str, nomads: &[&str], own: &[&str], entry: &Entry) -> Outcome {
+    pub(super) fn without_effect(
+        &mut self,
+        section: &str,
+        nomads: &[&str],
+        own: &[&str],
+        entry: &Entry,
+    ) -> Outcome {
         let key = entry.key();
         let full = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
         if nomads.contains(&key) {
@@ -335,7 +349,7 @@ fn sections(entry: &Entry) -> Result<Vec<Body>, hcl::Error> {
     }
 }
 
-fn attribute(entry: &Entry) -> Result<&Attribute, hcl::Error> {
+pub(super) fn attribute(entry: &Entry) -> Result<&Attribute, hcl::Error> {
     match entry {
         Entry::Attribute(attribute) => Ok(attribute),
         Entry::Block(block) => {
@@ -360,11 +374,11 @@ fn word(entry: &Entry) -> Result<String, hcl::Error> {
     Ok(text)
 }
 
-fn flag(entry: &Entry) -> Result<bool, hcl::Error> {
+pub(super) fn flag(entry: &Entry) -> Result<bool, hcl::Error> {
     attribute(entry)?.value.to_flag(entry.key())
 }
 
-fn integer(entry: &Entry, least: i64, most: i64) -> Result<i64, hcl::Error> {
+pub(super) fn integer(entry: &Entry, least: i64, most: i64) -> Result<i64, hcl::Error> {
     attribute(entry)?.value.to_integer_in(entry.key(), least, most)
 }
 

@@ -28,6 +28,9 @@ impl ListenerDraft {
     }
 }
 
+/// Connections to the HTTP API per client address; Nomad's default.
+const HTTP_CONNS_PER_CLIENT_MAX: usize = 100;
+
 /// The addresses of one of the agent's ports.
 struct Place {
     bound: SocketAddr,
@@ -73,7 +76,14 @@ pub(super) struct Draft {
     pub(super) region: String,
     pub(super) datacenter: String,
     pub(super) data_dir: Option<PathBuf>,
-    pub(super) bind_addr: String,
+    /// The address to listen on as written, with its template; `None` if it is not set.
+    pub(super) bind_addr: Option<String>,
+    pub(super) allow_plaintext: bool,
+    pub(super) http_allowed_hosts: Vec<String>,
+    /// `limits.http_max_conns_per_client`; 0 for no limit.
+    pub(super) http_conns_per_client_max: usize,
+    /// Protection that the files ask for and this release does not have, by key.
+    pub(super) unkept: BTreeMap<&'static str, ConfigError>,
     pub(super) http: ListenerDraft,
     pub(super) rpc: ListenerDraft,
     pub(super) serf: ListenerDraft,
@@ -99,7 +109,11 @@ impl Default for Draft {
             region: "global".to_owned(),
             datacenter: "dc1".to_owned(),
             data_dir: None,
-            bind_addr: Ipv4Addr::UNSPECIFIED.to_string(),
+            bind_addr: None,
+            allow_plaintext: false,
+            http_allowed_hosts: Vec::new(),
+            http_conns_per_client_max: HTTP_CONNS_PER_CLIENT_MAX,
+            unkept: BTreeMap::new(),
             http: ListenerDraft::new(4646),
             rpc: ListenerDraft::new(4647),
             serf: ListenerDraft::new(4648),
@@ -124,7 +138,7 @@ impl Draft {
     pub(super) fn development() -> Draft {
         Draft {
             dev: true,
-            bind_addr: Ipv4Addr::LOCALHOST.to_string(),
+            bind_addr: Some(Ipv4Addr::LOCALHOST.to_string()),
             log_level: LogLevel::Debug,
             raw_exec_enabled: true,
             server_enabled: true,
@@ -144,8 +158,9 @@ impl Draft {
             if !is_address(text).map_err(refuse("bind"))? {
                 return Err(refuse("bind")(format!("{text:?} is not an IP address")));
             }
-            self.bind_addr.clone_from(text);
+            self.bind_addr = Some(text.clone());
         }
+        self.allow_plaintext |= flags.allow_plaintext;
         for (flag, value, slot) in
             [("region", &flags.region, &mut self.region), ("dc", &flags.datacenter, &mut self.datacenter)]
         {
@@ -192,6 +207,9 @@ impl Draft {
                 "the agent is neither a server nor a client: enable one of them, or start it with -dev",
             );
         }
+        if let Some(unkept) = self.unkept.pop_first() {
+            return Err(unkept.1);
+        }
         self.check_ports()?;
         let (data_dir, data_dir_is_temporary) = self.data_directory()?;
         let name = self.agent_name()?;
@@ -201,6 +219,7 @@ impl Draft {
         let (http, rpc, serf) = (place(&self.http)?, place(&self.rpc)?, place(&self.serf)?);
         let listeners = Listeners { http: http.bound, rpc: rpc.bound, serf: serf.bound };
         let advertised = Advertised { http: http.told, rpc: rpc.told, serf: serf.told };
+        self.check_exposure(&listeners)?;
         if self.server_enabled
             && self.server.bootstrap_expect.unwrap_or(0) == 0
             && self.server_join.is_empty()
@@ -233,6 +252,8 @@ impl Draft {
             advertised,
             own_address: rpc.own,
             missing_address: interfaces.missing,
+            http_allowed_hosts: self.http_allowed_hosts,
+            http_conns_per_client_max: self.http_conns_per_client_max,
             log_level: self.log_level,
             log_json: self.log_json,
             raw_exec_enabled: self.raw_exec_enabled,
@@ -286,7 +307,10 @@ impl Draft {
     /// on; if that stands for all of the machine's addresses, the one at which they most likely reach it.
     fn place(&self, listener: &ListenerDraft, interfaces: &mut Interfaces) -> Result<Place, String> {
         let port = listener.port;
-        let (bound, found) = interfaces.expand(listener.bind_addr.as_ref().unwrap_or(&self.bind_addr))?;
+        // A node listens on no port, and reports an address at which its machine is reached.
+        let own = if self.server_enabled { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let bind_addr = self.configured(listener).map_or_else(|| own.to_string(), str::to_owned);
+        let (bound, found) = interfaces.expand(&bind_addr)?;
         let bound: IpAddr = bound.parse().map_err(|_| format!("{bound:?} is not an IP address"))?;
         let (told, own) = match &listener.advertise {
             Some(text) => {
@@ -308,6 +332,11 @@ impl Draft {
             }
         };
         Ok(Place { bound: SocketAddr::new(bound, port), told, own })
+    }
+
+    /// Returns the address to listen on as it is written for this port; `None` if it is the default.
+    pub(super) fn configured<'a>(&'a self, listener: &'a ListenerDraft) -> Option<&'a str> {
+        listener.bind_addr.as_deref().or(self.bind_addr.as_deref())
     }
 
     fn hosts(&self, hosts: &[String]) -> Result<Vec<HostPort>, ConfigError> {

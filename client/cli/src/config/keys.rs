@@ -46,6 +46,40 @@ pub(super) const AGENT: &[&str] = &[
     "vault",
 ];
 
+/// `acl`.
+pub(super) const ACL: &[&str] = &[
+    "enabled",
+    "policy_ttl",
+    "replication_token",
+    "role_ttl",
+    "token_max_expiration_ttl",
+    "token_min_expiration_ttl",
+    "token_ttl",
+];
+
+/// `tls`.
+pub(super) const TLS: &[&str] = &[
+    "ca_file",
+    "cert_file",
+    "http",
+    "key_file",
+    "rpc",
+    "rpc_upgrade_mode",
+    "tls_cipher_suites",
+    "tls_min_version",
+    "tls_prefer_server_cipher_suites",
+    "verify_https_client",
+    "verify_server_hostname",
+];
+
+/// `limits`.
+pub(super) const LIMITS: &[&str] = &[
+    "http_max_conns_per_client",
+    "https_handshake_timeout",
+    "rpc_handshake_timeout",
+    "rpc_max_conns_per_client",
+];
+
 /// `autopilot`.
 pub(super) const AUTOPILOT: &[&str] = &[
     "cleanup_dead_servers",

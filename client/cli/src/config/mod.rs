@@ -6,6 +6,7 @@
 mod address;
 mod apply;
 mod draft;
+mod exposure;
 mod file;
 mod keys;
 mod settings;
@@ -43,6 +44,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `-bind`
     pub bind_addr: Option<String>,
+    /// `-allow-plaintext`
+    pub allow_plaintext: bool,
     /// `-region`
     pub region: Option<String>,
     /// `-dc`

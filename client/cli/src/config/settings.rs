@@ -33,6 +33,10 @@ pub struct AgentConfig {
     /// A needed address of this machine that does not exist yet, as a sentence. The agent cannot start until a
     /// configuration without it is read: a placeholder stands for the address.
     pub missing_address: Option<String>,
+    /// Further host names under which browsers may use the HTTP API; `*` for any name.
+    pub http_allowed_hosts: Vec<String>,
+    /// Connections to the HTTP API that one client address may have open; 0 for no limit.
+    pub http_conns_per_client_max: usize,
     /// Least severe level that is logged.
     pub log_level: LogLevel,
     /// Whether log lines are JSON objects.

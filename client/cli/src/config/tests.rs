@@ -11,7 +11,7 @@ fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
     path
 }
 
-fn load_text(name: &str, text: &str) -> Result<AgentConfig, ConfigError> {
+pub(super) fn load_text(name: &str, text: &str) -> Result<AgentConfig, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     load(&Sources { paths: vec![write(directory.path(), name, text)], ..Sources::default() })
 }
@@ -27,6 +27,7 @@ name       = "s1"
 region     = "eu"
 datacenter = "fra"
 bind_addr  = "10.0.0.1"
+allow_plaintext = true
 log_level  = "WARN"
 log_json   = true
 advertise {
@@ -99,13 +100,13 @@ fn a_server_is_read_from_nomads_keys() {
     assert!(server.encrypt.is_some() && !server.encrypt_verify);
     assert_eq!((config.own_address, config.missing_address), (None, None));
     assert_eq!(config.client, None);
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
     assert!(
-        config.warnings[0].contains("s1.hcl:31: `server.server_join.retry_interval`"),
+        config.warnings[0].contains("s1.hcl:32: `server.server_join.retry_interval`"),
         "{:?}",
         config.warnings
     );
-    assert!(config.warnings[1].contains("s1.hcl:43: `telemetry`"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("s1.hcl:44: `telemetry`"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -493,8 +494,7 @@ fn a_server_that_nobody_will_find_is_warned_of() {
 
 #[test]
 fn an_interface_without_an_address_is_waited_for_and_is_no_fault() {
-    let text =
-        "data_dir = \"/x\" bind_addr = \"{{ GetInterfaceIP \\\"none0\\\" }}\" server { enabled = true }";
+    let text = "data_dir = \"/x\" bind_addr = \"{{ GetInterfaceIP \\\"none0\\\" }}\" allow_plaintext = true server { enabled = true }";
     let config = load_text("a.hcl", text).unwrap();
     assert_eq!(config.missing_address.as_deref(), Some("the interface \"none0\" has no address"));
 }
@@ -532,7 +532,15 @@ fn hosts_are_read_with_and_without_ports() {
 
 #[test]
 fn the_tables_of_keys_are_in_order() {
-    for table in [super::keys::AGENT, super::keys::SERVER, super::keys::CLIENT, super::keys::RAW_EXEC] {
+    for table in [
+        super::keys::AGENT,
+        super::keys::SERVER,
+        super::keys::CLIENT,
+        super::keys::RAW_EXEC,
+        super::keys::ACL,
+        super::keys::TLS,
+        super::keys::LIMITS,
+    ] {
         assert!(table.is_sorted(), "{table:?}");
     }
 }

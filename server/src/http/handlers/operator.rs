@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::contain::on_blocking_thread;
 use crate::context::Context;
 use crate::error::WriteError;
 use crate::http::Api;
@@ -152,7 +151,7 @@ pub(crate) fn state_hash_handler(call: Call) -> BoxFuture<'static, Result<Answer
         let context = call.api.context.clone();
         let hash = match context.state.db().blocks() {
             // It reads every row.
-            true => on_blocking_thread(move || state_hash_of(&context)).await??,
+            true => call.api.room.hashing.work(move || state_hash_of(&context)).await??,
             false => state_hash_of(&context)?,
         };
         Ok(Answer::local(&call.request, &hash))

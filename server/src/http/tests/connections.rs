@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::net::{Bounds, Net, Tcp};
+use crate::net::{Accept, Bounds, Boxed, Connection, Net, Tcp};
 
 struct Served {
     fixture: Fixture,
@@ -20,14 +20,23 @@ struct Served {
 
 impl Served {
     async fn start(connections_max: usize, silence_ms: u64) -> Self {
-        let fixture = Fixture::start().await;
         let listener = Tcp.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let bounds = Bounds { connections_max, ..Bounds::of_http(DEADLINE, 0) };
+        Self::start_on(listener, bounds, silence_ms).await
+    }
+
+    async fn start_on(listener: Box<dyn Accept>, bounds: Bounds, silence_ms: u64) -> Self {
+        let fixture = Fixture::start().await;
         let address = listener.local_addr().unwrap();
-        let silence = Duration::from_millis(silence_ms);
-        let bounds = Bounds { connections_max, silence, ..Bounds::of_http(DEADLINE) };
+        let bounds = Bounds { silence: Duration::from_millis(silence_ms), ..bounds };
         let (context, shutdown) = (fixture.server.context().clone(), CancellationToken::new());
         let ended = tokio::spawn(crate::http::serve(listener, bounds, context, shutdown.clone()));
         Self { fixture, address, shutdown, ended }
+    }
+
+    /// Opens a connection, sends a request on it, and returns the answer.
+    async fn ask(&self, request: &str) -> String {
+        rest(&mut self.say(request).await).await
     }
 
     /// Opens a connection and sends `text` on it.
@@ -35,6 +44,22 @@ impl Served {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         connection.write_all(text.as_bytes()).await.unwrap();
         connection
+    }
+}
+
+/// A listener whose connections seem to come from another machine.
+struct Far(Box<dyn Accept>);
+
+impl Accept for Far {
+    fn accept(&mut self) -> Boxed<'_, std::io::Result<(Connection, SocketAddr)>> {
+        Box::pin(async {
+            let (connection, _) = self.0.accept().await?;
+            Ok((connection, SocketAddr::from(([192, 0, 2, 1], 1))))
+        })
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }
 
@@ -147,4 +172,30 @@ async fn a_server_that_stops_answers_what_is_asked_and_ends_though_a_client_does
     // Closed or reset, but not left open.
     let _ = timeout(DEADLINE, stuck.read_to_end(&mut bytes)).await.expect("its connection is closed");
     assert!(TcpStream::connect(served.address).await.is_err(), "it still listens");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_too_many_connections_is_told_so_and_others_are_served() {
+    let listener = Tcp.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let served = Served::start_on(Box::new(Far(listener)), Bounds::of_http(DEADLINE, 2), 60_000).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut connection = served.say(&get("/v1/jobs")).await;
+        until(&mut connection, "[]").await;
+        open.push(connection);
+    }
+    for path in ["/v1/jobs", "/v1/status/leader"] {
+        let told = served.ask(&get(path)).await;
+        assert!(told.starts_with("HTTP/1.1 429 ") && told.contains("retry-after: 1\r\n"), "{told}");
+        assert!(told.contains("x-content-type-options: nosniff\r\n"), "{told}");
+        assert!(told.contains("`http_max_conns_per_client`"), "{told}");
+    }
+    assert_eq!(2, served.fixture.server.context().counts.http.refused());
+    open[0].write_all(get("/v1/jobs").as_bytes()).await.unwrap();
+    until(&mut open[0], "[]").await;
+    open.pop();
+    let deadline = Instant::now() + DEADLINE;
+    while !rest_or_first(&mut served.say(&get("/v1/regions")).await).await.contains(r#"["global"]"#) {
+        assert!(Instant::now() < deadline, "a connection that has ended still counts");
+    }
 }

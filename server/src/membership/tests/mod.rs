@@ -141,6 +141,8 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         rpc_bind: at(3_000),
         serf_bind: None,
         http_advertise: at(2_000).to_string(),
+        http_allowed_hosts: Vec::new(),
+        http_conns_per_client_max: 0,
         rpc_advertise: at(3_000).to_string(),
         serf_advertise: String::new(),
         own_address: None,
