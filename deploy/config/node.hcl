@@ -5,6 +5,10 @@ data_dir   = "/var/lib/ordu"
 bind_addr  = "0.0.0.0"
 log_level  = "INFO"
 
+# Required with any bind_addr but loopback, because there is no TLS: what the node and its servers send can be read and
+# changed on the way.
+allow_plaintext = true
+
 client {
   enabled = true
   servers = ["server-1", "server-2", "server-3"]

@@ -6,6 +6,10 @@ data_dir   = "/var/lib/ordu"
 bind_addr  = "0.0.0.0"
 log_level  = "INFO"
 
+# Required with any bind_addr but loopback, because there is no TLS: what the servers, nodes and clients send can be read
+# and changed on the way, and whoever reaches the ports may do everything. Let only trusted machines reach them.
+allow_plaintext = true
+
 server {
   enabled          = true
   bootstrap_expect = 3

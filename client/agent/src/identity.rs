@@ -93,11 +93,15 @@ impl DataDir {
 }
 
 /// Creates a directory unless it exists, and sets its mode: access must depend neither on the umask of the agent's
-/// starter, nor on whoever made the directory.
+/// starter, nor on whoever made the directory. The owner's rights on an existing one stay: it may be read-only on
+/// purpose.
 fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    let exists = path.is_dir();
     DirBuilder::new().recursive(true).create(path).map_err(Error::io("make the directory", path))?;
-    let found = fs::metadata(path).map_err(Error::io("read the mode of", path))?.permissions().mode();
-    if found & 0o7777 == mode {
+    let found =
+        fs::metadata(path).map_err(Error::io("read the mode of", path))?.permissions().mode() & 0o7777;
+    let mode = if exists { mode & 0o077 | found & 0o700 } else { mode };
+    if found == mode {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
@@ -146,7 +150,7 @@ mod tests {
             ("client/allocs", 0o700),
             ("client/supervisor", 0o700),
         ];
-        for before in [0o777, 0o700, 0o755] {
+        for before in [0o777, 0o700, 0o755, 0o1777] {
             for (name, _) in modes {
                 let path = root.path().join(name);
                 fs::create_dir_all(&path).unwrap();

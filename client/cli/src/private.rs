@@ -50,6 +50,7 @@ const EXPECTED: [&str; 4] = ["alloc", "client", "lost+found", "server"];
 pub(crate) fn open_data_directory(config: &AgentConfig) -> Result<(), AgentError> {
     let path = &config.data_dir;
     let mode = if config.client.is_some() { 0o711 } else { 0o700 };
+    let exists = path.is_dir();
     if fs::create_dir_all(path).is_err() {
         // The server or the node meets the same error, and says what to do.
         return Ok(());
@@ -62,10 +63,10 @@ pub(crate) fn open_data_directory(config: &AgentConfig) -> Result<(), AgentError
         )));
     }
     let set = || -> io::Result<()> {
-        if fs::metadata(path)?.permissions().mode() & 0o7777 == mode {
-            return Ok(());
-        }
-        fs::set_permissions(path, Permissions::from_mode(mode))
+        let found = fs::metadata(path)?.permissions().mode() & 0o7777;
+        // The owner's rights on an existing one stay: it may be read-only on purpose.
+        let mode = if exists { mode & 0o077 | found & 0o700 } else { mode };
+        if found == mode { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(mode)) }
     };
     if let Err(error) = set() {
         // What is inside is closed all the same.

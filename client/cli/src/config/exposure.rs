@@ -258,7 +258,7 @@ mod tests {
         }
         for (more, wanted) in [
             ("limits { http_max_conns_per_client = -1 }", "has to be between 0 and"),
-            ("limits { http_max_conns = 1 }", "is `http_max_conns_per_client` meant?"),
+            ("limits { http_max_conns_per_clent = 1 }", "is `http_max_conns_per_client` meant?"),
         ] {
             let error = load_text("a.hcl", &server(more)).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
