@@ -12,6 +12,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 mod bounded;
+mod heads;
 mod shares;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,6 +20,7 @@ mod usage;
 
 pub(crate) use bounded::Standing;
 pub use bounded::{Bounded, Bounds, Guarded, incoming};
+pub(crate) use heads::Requests;
 pub(crate) use shares::{Share, Shares};
 pub(crate) use usage::{InUse, Usage};
 

@@ -1,11 +1,7 @@
 //! Serves one client connection: request after request, until the connection ends, the client is silent for too
 //! long, or the server stops.
 
-use std::io;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,16 +12,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ordu_core::limits::{HTTP_HEAD_MS_MAX, HTTP_SURPLUS_SILENCE_MS_MAX};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use ordu_core::limits::HTTP_SURPLUS_SILENCE_MS_MAX;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::answer::error_response;
 use super::error::HttpError;
 use super::{ClientAddress, body};
-use crate::net::{Guarded, Standing};
+use crate::net::{Guarded, Requests, Standing};
 
 /// Answers the requests of a connection. `silence` bounds the wait for a request's head, and for the next request. A
 /// surplus connection (beyond the limit) has one request, which is refused unless it is an operator's; so has one of a
@@ -41,12 +35,12 @@ pub(super) async fn serve(
     let is_within = standing == Standing::Within;
     let silence = if is_within { silence } else { Duration::from_millis(HTTP_SURPLUS_SILENCE_MS_MAX) };
     http.timer(TokioTimer::new()).header_read_timeout(silence).keep_alive(is_within);
-    let requests = Arc::<Requests>::default();
-    let connection = Headed::new(connection, requests.clone());
+    let requests = Requests::default();
+    let connection = connection.with_heads_of(&requests);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
         let counts = counts.clone();
-        let under_way = UnderWay::begin(&requests);
+        let under_way = requests.begin();
         async move {
             let _under_way = under_way;
             let mut request = request.map(Body::new);
@@ -101,111 +95,9 @@ fn too_many() -> HttpError {
     )
 }
 
-/// The requests of a connection.
-#[derive(Default)]
-struct Requests {
-    /// How many have begun: their heads were complete.
-    begun: AtomicU64,
-    /// Whether one is being worked on; what arrives then is its body.
-    is_under_way: AtomicBool,
-}
-
-/// Marks a request as being worked on until it is dropped.
-struct UnderWay(Arc<Requests>);
-
-impl UnderWay {
-    fn begin(requests: &Arc<Requests>) -> Self {
-        requests.begun.fetch_add(1, Ordering::Relaxed);
-        requests.is_under_way.store(true, Ordering::Relaxed);
-        Self(requests.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.is_under_way.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A connection that fails when a request's head is begun and not completed in time. The beginning of the next head may
-/// be waited for much longer.
-struct Headed {
-    io: Guarded,
-    requests: Arc<Requests>,
-    /// How many requests had begun at the last look.
-    seen: u64,
-    /// Timer of a head that has begun.
-    by: Option<Pin<Box<Sleep>>>,
-}
-
-impl Headed {
-    fn new(io: Guarded, requests: Arc<Requests>) -> Self {
-        Self { io, requests, seen: 0, by: None }
-    }
-}
-
-impl AsyncRead for Headed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let begun = self.requests.begun.load(Ordering::Relaxed);
-        if begun != self.seen {
-            // The head that had begun was completed.
-            self.seen = begun;
-            self.by = None;
-        }
-        let filled = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        if read.is_ready() {
-            let is_body = self.requests.is_under_way.load(Ordering::Relaxed);
-            if buffer.filled().len() > filled && self.by.is_none() && !is_body {
-                self.by = Some(Box::pin(sleep(Duration::from_millis(HTTP_HEAD_MS_MAX))));
-            }
-            return read;
-        }
-        let Some(by) = &mut self.by else { return Poll::Pending };
-        ready!(by.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the head of a request did not arrive in time",
-        )))
-    }
-}
-
-impl AsyncWrite for Headed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ordu_core::limits::HTTP_HEAD_MS_MAX;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::Instant;
 

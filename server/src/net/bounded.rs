@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::heads::{Heads, Requests};
 use super::{Accept, Connection, Share, Shares};
 use crate::counts::{ConnectionCounts, Open};
 
@@ -193,6 +194,7 @@ impl Bounded {
             stall,
             stalled: None,
             greeting: None,
+            heads: None,
             standing,
             counts: self.counts.clone(),
             _open: self.counts.opened(),
@@ -248,6 +250,8 @@ pub struct Guarded {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Until the peer has sent its first bytes: the deadline, and how many bytes are still missing.
     greeting: Option<(Pin<Box<Sleep>>, usize)>,
+    /// For HTTP/1: the time limit of heads.
+    heads: Option<Heads>,
     /// Whether it is within the limits.
     pub(crate) standing: Standing,
     /// The listener's counters.
@@ -262,6 +266,11 @@ impl Guarded {
     pub(crate) fn greeted_in_time(mut self) -> Self {
         self.greeting = Some((Box::pin(sleep_until(Instant::now() + self.silence)), HTTP2_PREFACE_BYTES));
         self
+    }
+
+    /// Starts to limit the time that the heads of these requests take to arrive.
+    pub(crate) fn with_heads_of(self, requests: &Requests) -> Self {
+        Self { heads: Some(Heads::of(requests)), ..self }
     }
 
     /// Passes on the result of a write; a pending write fails when the peer has stalled for too long.
@@ -289,12 +298,19 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut *self.io).poll_read(context, buffer);
+        let bytes = buffer.filled().len() - filled;
+        if let Some(heads) = &mut self.heads
+            && heads.poll_late(context, bytes).is_ready()
+            && read.is_pending()
+        {
+            return Poll::Ready(Err(timed_out("the head of a request did not arrive in time")));
+        }
         let Some((by, bytes_left)) = &mut self.greeting else { return read };
         if read.is_pending() {
             ready!(by.as_mut().poll(context));
             return Poll::Ready(Err(timed_out("the peer said nothing")));
         }
-        *bytes_left = bytes_left.saturating_sub(buffer.filled().len() - filled);
+        *bytes_left = bytes_left.saturating_sub(bytes);
         if *bytes_left == 0 {
             self.greeting = None;
         }

@@ -141,6 +141,12 @@ async fn attack(cluster: &Cluster, number: usize) {
     let overflowing = vec![file("a", u64::MAX), file("b", u64::MAX)];
     refused(&target.install(overflowing, b"x").await, "a snapshot of more than");
     refused(&target.install(vec![file("a", 1), file("a", 1)], b"x").await, "two files named");
+    let larger_than_the_disk = target.install(vec![file("a", 1 << 49)], b"x").await;
+    assert_eq!(Code::ResourceExhausted, larger_than_the_disk.code(), "{larger_than_the_disk}");
+    assert!(
+        larger_than_the_disk.message().contains("does not fit on this server's disk"),
+        "{larger_than_the_disk}"
+    );
     // With the correct checksum of one zero byte, the snapshot arrives completely but cannot be opened.
     let zero = pb::SnapshotFile { crc32: 0xd202_ef8d, ..file("CURRENT", 1) };
     refused(&target.install(vec![zero], &[0]).await, "a snapshot that cannot be opened");
