@@ -227,9 +227,14 @@ impl Cluster {
         last.is_some_and(|index| index > 0) && self.contact.follows()
     }
 
+    /// Returns the id of the last log entry that is synced to disk.
+    pub fn synced(&self) -> Option<LogId> {
+        self.raft.watch_log_progress().get().and_then(|flushed| flushed.last_log_id)
+    }
+
     /// Returns what this server tells others about its raft state: only what is synced to disk.
     pub fn telling(&self) -> Telling {
-        let synced = self.raft.watch_log_progress().get().and_then(|flushed| flushed.last_log_id);
+        let synced = self.synced();
         let (term, committed) = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();

@@ -1,7 +1,10 @@
 //! Options given to a server at its start.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::LimitsInForce;
@@ -83,6 +86,31 @@ impl Default for LogBounds {
 /// Within this time an operator can go back to the previous release.
 pub const FEATURE_LEVEL_AFTER: Duration = Duration::from_secs(10 * 60);
 
+/// A node agent in the same process, of which the server knows only how to read its figures.
+#[derive(Clone)]
+pub struct LocalClient(Arc<ReadFigures>);
+
+/// Reads figures by the names that Nomad gives them.
+type ReadFigures = dyn Fn() -> BTreeMap<&'static str, String> + Send + Sync;
+
+impl LocalClient {
+    /// Creates the client whose figures `read` returns.
+    pub fn new(read: impl Fn() -> BTreeMap<&'static str, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// Returns its current figures.
+    pub fn figures(&self) -> BTreeMap<&'static str, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LocalClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalClient")
+    }
+}
+
 /// A server's options.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -132,8 +160,8 @@ pub struct ServerOptions {
     pub heartbeat_grace: Duration,
     /// Limits that may be changed while the server runs.
     pub limits: LimitsInForce,
-    /// Whether this process also runs a node agent (shown by `/v1/agent/self` and `/v1/agent/health`).
-    pub with_client: bool,
+    /// The node agent that this process also runs, if any (shown by `/v1/agent/self` and `/v1/agent/health`).
+    pub client: Option<LocalClient>,
     /// Number of scheduler workers.
     pub workers: usize,
 }

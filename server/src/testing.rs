@@ -54,7 +54,7 @@ pub(crate) async fn start(bootstrap_expect: u32, log: Arc<dyn LogDb>, tables: Me
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),
-        with_client: false,
+        client: None,
         workers: 1,
     };
     let identity = Arc::new(IdentityMemory::new(Identity::draw()));

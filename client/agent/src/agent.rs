@@ -41,6 +41,10 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         log: place.join("log"),
         state: place,
     });
+    options.stats.send_modify(|stats| {
+        stats.node_id = identity.id.to_string();
+        stats.known_servers.clone_from(&options.servers);
+    });
     let reports = Arc::new(Reports::default());
     let context = NodeContext {
         facts: NodeFacts::new(&node, identity.id.to_string(), &options.region),
@@ -50,7 +54,8 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         store: Store::new(data.alloc_states()),
         allocs_directory: data.allocs(),
     };
-    let table = TableHandle::begin(Arc::new(context)).map_err(Error::io("read", &data.alloc_states()))?;
+    let table = TableHandle::begin(Arc::new(context), options.stats.clone())
+        .map_err(Error::io("read", &data.alloc_states()))?;
     supervisor.connected().await;
     let secret_id = identity.secret.to_string();
     let fingerprint = {
@@ -69,6 +74,7 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),
         standing: options.standing.clone(),
+        stats: options.stats.clone(),
         lagging: None,
     };
     options.standing.send_replace(Standing::Alone);

@@ -23,6 +23,7 @@ mod servers;
 mod session;
 mod spec;
 mod standing;
+mod stats;
 mod supervisor;
 mod text;
 
@@ -30,4 +31,5 @@ pub use agent::run;
 pub use error::Error;
 pub use options::{AgentOptions, SupervisorProgram};
 pub use standing::Standing;
+pub use stats::NodeStats;
 pub use supervisor::supervisor_main;

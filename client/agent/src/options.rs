@@ -9,6 +9,7 @@ use ordu_proto::state::NodeResources;
 use tokio::sync::watch;
 
 use crate::standing::Standing;
+use crate::stats::NodeStats;
 
 /// The program that runs as the node's supervisor, without the arguments for its socket and state.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct AgentOptions {
     pub stop_tasks_on_shutdown: bool,
     /// Where the agent publishes its connection state.
     pub standing: watch::Sender<Standing>,
+    /// Where the agent publishes its figures.
+    pub stats: watch::Sender<NodeStats>,
     /// Reported as the attribute `nomad.version`.
     pub version: String,
     /// The program's own version, reported as the attributes `nomad.revision` and `ordu.version`.
@@ -84,6 +87,7 @@ impl AgentOptions {
             supervisor_program: SupervisorProgram::default(),
             stop_tasks_on_shutdown: false,
             standing: watch::Sender::default(),
+            stats: watch::Sender::default(),
             version: NOMAD_VERSION.into(),
             revision: env!("CARGO_PKG_VERSION").into(),
         }

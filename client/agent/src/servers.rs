@@ -39,7 +39,8 @@ impl ServerList {
         server
     }
 
-    fn all(&self) -> Vec<&String> {
+    /// Returns the distinct servers, the learned ones first.
+    pub(crate) fn all(&self) -> Vec<&String> {
         let mut all: Vec<&String> = Vec::new();
         for server in self.learned.iter().chain(&self.configured) {
             if !all.contains(&server) {

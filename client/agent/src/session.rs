@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::reports::Reports;
 use crate::servers::ServerList;
 use crate::standing::Standing;
+use crate::stats::NodeStats;
 use crate::supervisor::release::Release;
 
 /// How a session ended.
@@ -44,6 +45,7 @@ pub(crate) struct SessionContext {
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
     pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) stats: watch::Sender<NodeStats>,
     /// Set while the servers' state is older than the state this node has acted on.
     pub(crate) lagging: Option<Lagging>,
 }
@@ -242,6 +244,11 @@ impl Session<'_> {
             self.ttl = Duration::from_millis(heartbeat_ttl_ms.into()).max(HEARTBEAT_TTL_MIN);
         }
         self.context.servers.learn(servers);
+        self.context.stats.send_modify(|stats| {
+            stats.last_heartbeat = Some(self.acknowledged_at.into_std());
+            stats.heartbeat_ttl = self.ttl;
+            stats.known_servers = self.context.servers.all().into_iter().cloned().collect();
+        });
     }
 
     /// Registers the node again if its fingerprint has changed.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use clap::Args;
-use ordu_agent::AgentOptions;
+use ordu_agent::{AgentOptions, NodeStats};
 use ordu_server::limits::LimitsInForce;
 use ordu_server::membership::Known;
 use ordu_server::net::Tcp;
-use ordu_server::options::{FEATURE_LEVEL_AFTER, LogBounds, RaftTiming, ServerOptions};
+use ordu_server::options::{FEATURE_LEVEL_AFTER, LocalClient, LogBounds, RaftTiming, ServerOptions};
 use ordu_server::server::{Server, ServerError};
 use ordu_server::storage::{InUse, Storage};
 use ordu_server::trust::Trust;
@@ -18,6 +18,7 @@ use ordu_store::background::heavy;
 use ordu_store::urgency::Urgency;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, AgentConfig, ClientSettings, Overrides, ServerSettings, Sources};
@@ -275,9 +276,12 @@ async fn run_parts(
         std::process::exit(1);
     });
 
+    let node_stats = watch::Sender::<NodeStats>::default();
     let server = match config.server.as_ref().zip(threads.server.as_ref()) {
         Some((settings, threads)) => {
-            let (options, work) = (server_options(config, settings, limits), threads.requests.handle());
+            let client = config.client.as_ref().map(|_| local_client(node_stats.subscribe()));
+            let (options, work) =
+                (server_options(config, settings, limits, client), threads.requests.handle());
             let started = start_server(&options, Known::default(), work, &manager).await;
             Some((started.map_err(|error| AgentError::of_server(&error))?, options, work))
         }
@@ -291,6 +295,7 @@ async fn run_parts(
             Some((settings, threads)) => {
                 let mut options = node_options(config, settings);
                 options.standing = manager.node();
+                options.stats = node_stats.clone();
                 if let Some(open_files) = open_files {
                     options.supervisor_program = open_files::supervisor(open_files);
                 }
@@ -411,7 +416,29 @@ async fn prepare_next(
     }
 }
 
-fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: LimitsInForce) -> ServerOptions {
+/// Returns the node agent of this process as the server knows it.
+fn local_client(stats: watch::Receiver<NodeStats>) -> LocalClient {
+    LocalClient::new(move || {
+        let stats = stats.borrow().clone();
+        // Go's notation of a duration.
+        let seconds = |span: Duration| format!("{:.3}s", span.as_secs_f64());
+        let last_heartbeat = stats.last_heartbeat.map(|at| ("last_heartbeat", seconds(at.elapsed())));
+        let figures = [
+            ("node_id", stats.node_id),
+            ("known_servers", stats.known_servers.join(",")),
+            ("num_allocations", stats.num_allocations.to_string()),
+            ("heartbeat_ttl", seconds(stats.heartbeat_ttl)),
+        ];
+        figures.into_iter().chain(last_heartbeat).collect()
+    })
+}
+
+fn server_options(
+    config: &AgentConfig,
+    settings: &ServerSettings,
+    limits: LimitsInForce,
+    client: Option<LocalClient>,
+) -> ServerOptions {
     let (default, log, raft) = (RaftTiming::default(), LogBounds::default(), settings.raft);
     let scaled =
         |set: Option<u64>, default: u64| set.unwrap_or(default) * u64::from(settings.raft_multiplier);
@@ -455,7 +482,7 @@ fn server_options(config: &AgentConfig, settings: &ServerSettings, limits: Limit
         heartbeat_ttl: Duration::from_millis(settings.min_heartbeat_ttl_ms.unwrap_or(HEARTBEAT_TTL_MS)),
         heartbeat_grace: Duration::from_millis(settings.heartbeat_grace_ms.unwrap_or(HEARTBEAT_GRACE_MS)),
         limits,
-        with_client: config.client.is_some(),
+        client,
         workers: settings.num_schedulers.map_or(cores, |workers| workers as usize),
     }
 }

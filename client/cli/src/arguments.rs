@@ -2,8 +2,8 @@
 
 use crate::agent::AgentArgs;
 use crate::commands::{
-    alloc_status, autopilot, config_validate, eval_status, feature_level, job_run, job_status, job_stop,
-    node_status, raft_list_peers, raft_peers, server_members, server_recover, time_reset,
+    agent_info, alloc_status, autopilot, config_validate, eval_status, feature_level, job_run, job_status,
+    job_stop, node_status, raft_list_peers, raft_peers, server_members, server_recover, time_reset,
 };
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ordu_client::{Client, Options};
@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a server, a node, or both
     Agent(Box<AgentArgs>),
+    /// Show the figures of the agent that is asked
+    AgentInfo(agent_info::AgentInfoArgs),
     /// Register, look at and stop jobs
     #[command(subcommand)]
     Job(JobCommand),

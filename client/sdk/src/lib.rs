@@ -26,6 +26,7 @@ mod jobs;
 mod nodes;
 mod null;
 mod query;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -46,3 +47,4 @@ pub use jobs::{
 pub use nodes::{DriverInfo, Node, NodeEvent, NodeResources, NodeStub};
 pub use ordu_proto::api::job;
 pub use query::{Answer, Meta, Query};
+pub use search::SearchResult;

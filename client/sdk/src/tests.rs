@@ -219,3 +219,22 @@ async fn metrics_come_as_json_or_text() {
     assert_eq!(only(&seen).line, "GET /v1/metrics?format=prometheus HTTP/1.1");
     assert_eq!(serve(200, r#"{"Gauges": []}"#).await.0.metrics().await.unwrap(), json!({"Gauges": []}));
 }
+
+#[tokio::test]
+async fn a_search_names_prefix_and_context_in_its_body() {
+    let answer =
+        r#"{"Matches":{"jobs":["a1"],"nodes":null},"Truncations":{"jobs":true,"nodes":false},"Index":9}"#;
+    let (client, seen) = serve(200, answer).await;
+    let found = client.search("a", "all", Some("n")).await.unwrap();
+    assert_eq!(
+        (Some(vec!["a1".to_owned()]), None),
+        (found.matches["jobs"].clone(), found.matches["nodes"].clone())
+    );
+    assert_eq!((true, 9), (found.truncations["jobs"], found.index));
+    let sent = only(&seen);
+    assert_eq!(sent.line, "POST /v1/search?namespace=n HTTP/1.1");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&sent.body).unwrap(),
+        json!({"Prefix": "a", "Context": "all"})
+    );
+}

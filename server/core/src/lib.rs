@@ -1,5 +1,5 @@
 //! Deterministic core: job specifications, commands and their `apply`, the scheduler, the HCL parser, the launch times
-//! of periodic jobs, and the configuration of autopilot.
+//! of periodic jobs, searches, and the configuration of autopilot.
 //!
 //! Nothing here uses a clock, randomness, I/O or a runtime. Times and random values are passed in, so equal inputs give
 //! equal results on every server and in every simulation.
@@ -13,4 +13,5 @@ pub mod jobspec;
 pub mod limits;
 pub mod periodic;
 pub mod scheduler;
+pub mod search;
 pub mod state;

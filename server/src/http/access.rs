@@ -57,6 +57,9 @@ pub enum RowsOf {
     Node,
     /// An evaluation.
     Evaluation,
+    /// What a search finds: nodes, which need the right to read nodes, and rows of the query's namespace, else of the
+    /// body's. Contexts without the right are left out.
+    Search,
 }
 
 /// The level of a right.
@@ -101,7 +104,10 @@ impl Access {
     /// Whether it depends on the query's `namespace`.
     pub fn reads_namespace_of_query(self) -> bool {
         use NamespaceOf::{Body, Job, Query};
-        matches!(self, Access::Namespace(_, Query | Body | Job) | Access::Rows(_, RowsOf::Query))
+        matches!(
+            self,
+            Access::Namespace(_, Query | Body | Job) | Access::Rows(_, RowsOf::Query | RowsOf::Search)
+        )
     }
 }
 
@@ -130,6 +136,14 @@ impl Display for Access {
                 write!(out, "{needed} in the query's namespace; where that is *, {left_out}")
             }
             Access::Rows(capabilities, RowsOf::Node) => write!(out, "node:read; {}", left_out(capabilities)),
+            Access::Rows(capabilities, RowsOf::Search) => {
+                let needed = any_of(capabilities);
+                write!(
+                    out,
+                    "node:read or {needed} in the query's namespace, else in the body's; contexts without their right \
+                     are left out"
+                )
+            }
             Access::Rows(capabilities, RowsOf::Evaluation) => write!(out, "none; {}", left_out(capabilities)),
             Access::Node(level) => write!(out, "node:{}", level.name()),
             Access::Agent(level) => write!(out, "agent:{}", level.name()),
@@ -179,7 +193,9 @@ pub(super) fn authorize(access: Access, scope: &Scope, rights: Rights) -> Result
     use NamespaceOf::{Body, Job, Query, Row};
     let grant = Grant { access, rights };
     match access {
-        Access::Public | Access::Namespace(_, Body | Job | Row) | Access::Rows(_, RowsOf::Evaluation) => {}
+        Access::Public
+        | Access::Namespace(_, Body | Job | Row)
+        | Access::Rows(_, RowsOf::Evaluation | RowsOf::Search) => {}
         Access::Namespace(_, Query) => grant.in_namespace(scope.namespace())?,
         Access::Rows(_, RowsOf::Query) => {
             scope.list_namespace().map_or(Ok(()), |named| grant.in_namespace(named))?
@@ -221,10 +237,20 @@ impl Grant {
         self.rights.allow(self.access, Some(namespace))
     }
 
+    /// Whether the caller may read nodes.
+    pub(super) fn reads_nodes(self) -> bool {
+        self.rights.allow(Access::Node(Level::Read), None)
+    }
+
     fn check(self, namespace: Option<&str>) -> Result<(), HttpError> {
         if self.rights.allow(self.access, namespace) {
             return Ok(());
         }
-        Err(HttpError::new(StatusCode::FORBIDDEN, "Permission denied"))
+        Err(denied())
     }
+}
+
+/// The refusal of a caller who lacks a right.
+pub(super) fn denied() -> HttpError {
+    HttpError::new(StatusCode::FORBIDDEN, "Permission denied")
 }

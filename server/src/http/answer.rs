@@ -44,6 +44,11 @@ impl Freshness {
     pub(super) fn of(cluster: &Cluster) -> Self {
         Self { known_leader: cluster.known_leader(), last_contact_ms: cluster.last_contact_ms() }
     }
+
+    /// Returns the time since the last contact as documents tell it: Go encodes durations in nanoseconds.
+    pub(super) fn last_contact_ns(self) -> u64 {
+        self.last_contact_ms.saturating_mul(1_000_000)
+    }
 }
 
 /// An encoded body with its headers. It is the same for all requests with equal cache keys, which can share it.

@@ -113,9 +113,14 @@ async fn answer(
     let grant = authorize(route.info.access, &request.scope, api.rights)?;
     match &route.handler {
         Handler::Read(keys, find, size) => {
-            let waits = request.scope.wait.is_some();
-            let read = blocking::Read { route, grant, keys: *keys, find: *find, size: *size };
-            Ok((blocking::read(api, read, Arc::new(request)).await?, waits))
+            read(api, blocking::Read { route, grant, keys: *keys, find: *find, size: *size }, request).await
+        }
+        Handler::Query(take, keys, find, size) => {
+            let bytes_max = route.info.body_bytes_max;
+            // The room for the body is free again before the query waits.
+            let (body, _) = body::read(&parts.headers, body, bytes_max, &api.room, client).await?;
+            take(api, &mut request, &body)?;
+            read(api, blocking::Read { route, grant, keys: *keys, find: *find, size: *size }, request).await
         }
         Handler::Local(local) => Ok((local(api, &request)?.for_operators(), false)),
         Handler::Act(act) => {
@@ -129,6 +134,12 @@ async fn answer(
             Ok((act(call).await?, false))
         }
     }
+}
+
+/// Answers a read of the tables. Also returns whether it is a blocking query.
+async fn read(api: &Arc<Api>, read: blocking::Read, request: Request) -> Result<(Answer, bool), HttpError> {
+    let waits = request.scope.wait.is_some();
+    Ok((blocking::read(api, read, Arc::new(request)).await?, waits))
 }
 
 fn of_panic(parts: &Parts, said: &str) -> HttpError {

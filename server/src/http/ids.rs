@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// Formats an id; an absent one becomes an empty text.
-#[cfg(test)]
 pub(super) fn text(id: &[u8]) -> String {
     Uuid::from_slice(id).map(|id| id.hyphenated().to_string()).unwrap_or_default()
 }

@@ -44,6 +44,19 @@ impl Request {
         self.params.iter().find(|(param, _)| param == name).map(|(_, value)| value.as_str())
     }
 
+    /// Sets a parameter that the body gives, in place of the query's.
+    ///
+    /// # Errors
+    /// 400 when the value contains a null character.
+    pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), HttpError> {
+        if value.contains('\0') {
+            return Err(HttpError::bad_request(format!("The {name} in the body contains a null character")));
+        }
+        take(&mut self.params, name);
+        self.params.push((name.to_owned(), value));
+        Ok(())
+    }
+
     /// Returns the first value of a parameter, unless it is empty.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
         self.param(name).filter(|value| !value.is_empty())

@@ -10,6 +10,7 @@ use ordu_core::job::{
 };
 use ordu_core::jobspec::ParseRequest;
 use ordu_core::limits::{BODY_BYTES_MAX, JOB_BODY_BYTES_MAX};
+use ordu_core::search::SearchRequest;
 use ordu_proto::api::job::Job;
 use serde_json::{Map, Value};
 
@@ -34,10 +35,11 @@ use super::documents::job::{Deregistered, Dispatched, Forced, Registered, Stabil
 use super::documents::metrics::MetricsDocument;
 use super::documents::node::{NodeDocument, NodeStub};
 use super::documents::plan::PlanAnswer;
+use super::documents::search::SearchResult;
 use super::error::HttpError;
 use super::handlers::{
     agent, allocations, autopilot, children, deployments, dry_runs, evaluations, feature_level, jobs, nodes,
-    operator, registrations, system, versions,
+    operator, registrations, search, system, versions,
 };
 use super::openapi;
 use super::request::Request;
@@ -128,6 +130,8 @@ impl RouteInfo {
 pub(super) enum Handler {
     /// A read of the tables.
     Read(Keys, Find, Size),
+    /// A read of the tables whose parameters are in a body; the first function takes them into the request.
+    Query(fn(&Api, &mut Request, &[u8]) -> Result<(), HttpError>, Keys, Find, Size),
     /// Reports what this server knows without reading its tables.
     Local(fn(&Api, &Request) -> Result<Answer, HttpError>),
     /// Anything else, such as a write.
@@ -152,6 +156,21 @@ const fn read(path: &'static str, access: Access, keys: Keys, find: Find, size: 
         description,
     };
     Route { info, handler: Handler::Read(keys, find, size) }
+}
+
+const fn query(
+    path: &'static str,
+    access: Access,
+    take: fn(&Api, &mut Request, &[u8]) -> Result<(), HttpError>,
+    keys: Keys,
+    find: Find,
+) -> Route {
+    let info = RouteInfo {
+        methods: Methods::Write,
+        body_bytes_max: BODY_BYTES_MAX,
+        ..read(path, access, keys, find, Size::List).info
+    };
+    Route { info, handler: Handler::Query(take, keys, find, Size::List) }
 }
 
 const fn local(
@@ -282,6 +301,7 @@ const LIST_ROWS: Access = Rows(&[ReadJob], RowsOf::Query);
 const READ_ROW: Access = Namespace(&[ReadJob], NamespaceOf::Row);
 const ROWS_OF_EVALUATION: Access = Rows(&[ReadJob], RowsOf::Evaluation);
 const ROWS_OF_NODE: Access = Rows(&[ReadJob], RowsOf::Node);
+const SEARCH: Access = Rows(&[ReadJob], RowsOf::Search);
 
 use Methods::{Delete, Get, Put, Write};
 use Size::{List, Point};
@@ -364,6 +384,9 @@ pub(super) static ROUTES: &[Route] = &[
         .answers("A node", of::<NodeDocument<'_>>).or_404(),
     read("/v1/node/:id/allocations", ROWS_OF_NODE, allocations::of_node_keys, allocations::of_node, List)
         .answers("The allocations of a node with their jobs", alloc::list_described).takes(&[PAGES]),
+    query("/v1/search", SEARCH, search::take, search::keys, search::find)
+        .answers("Ids of one context, or of all, that begin with a prefix", of::<SearchResult>)
+        .reads(of::<SearchRequest>),
     local("/v1/openapi.json", Public, openapi::answer)
         .answers("This description", of::<Map<String, Value>>),
     local("/v1/status/leader", Public, agent::leader)

@@ -83,6 +83,23 @@ impl Scope {
         Some(self.namespace()).filter(|namespace| *namespace != ALL_NAMESPACES)
     }
 
+    /// Takes the region and the namespace that a body names; the query's namespace goes first.
+    ///
+    /// # Errors
+    /// 400 when the body is for another region.
+    pub(super) fn settle_body(
+        &mut self,
+        region: &str,
+        ours: &str,
+        namespace: String,
+    ) -> Result<(), HttpError> {
+        check_region(region, ours)?;
+        if self.namespace.is_none() && !namespace.is_empty() {
+            self.namespace = Some(namespace);
+        }
+        Ok(())
+    }
+
     /// Refuses a request that names another region than this one.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod connections;
 mod jobs;
 mod lists;
 mod metrics;
+mod search;
 mod unreadable;
 mod watching;
 
@@ -221,7 +222,32 @@ async fn what_stands_around_the_jobs_is_told() {
     assert_eq!(("one.global", "dc1"), {
         (itself["member"]["Name"].as_str().unwrap(), itself["member"]["Tags"]["dc"].as_str().unwrap())
     });
-    assert_eq!("true", itself["stats"]["nomad"]["leader"]);
+    for (part, figures) in [
+        (
+            "nomad",
+            json!({
+                "server": "true", "leader": "true", "leader_addr": "127.0.0.1:4647", "bootstrap": "true", "known_regions": "1",
+            }),
+        ),
+        (
+            "raft",
+            json!({"state": "Leader", "last_contact": "0", "num_peers": "0", "last_snapshot_index": "0"}),
+        ),
+        ("runtime", json!({"kernel.name": "linux"})),
+    ] {
+        for (name, figure) in figures.as_object().unwrap() {
+            assert_eq!(figure, &itself["stats"][part][name], "{part}.{name}");
+        }
+    }
+    let raft = &itself["stats"]["raft"];
+    for name in ["term", "last_log_term", "last_log_index", "commit_index", "applied_index", "fsm_pending"] {
+        let figure: u64 =
+            raft[name].as_str().unwrap_or_else(|| panic!("{name} is not in {raft}")).parse().unwrap();
+        assert_eq!(name == "fsm_pending", figure == 0, "{name} is {figure}");
+    }
+    assert_eq!(raft["term"], raft["last_log_term"]);
+    assert!(itself["stats"]["runtime"]["cpu_count"].as_str().unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(Value::Null, itself["stats"]["client"], "no node agent runs in this process");
     // Clients go by the version of Nomad's API; Ordu's own version is reported beside it.
     let (api_version, own) = (json!("1.0.18"), json!(env!("CARGO_PKG_VERSION")));
     for (told, version) in [

@@ -146,7 +146,7 @@ fn options(name: &str) -> ServerOptions {
         heartbeat_ttl: Duration::from_secs(5),
         heartbeat_grace: Duration::from_secs(3),
         limits: LimitsInForce::default(),
-        with_client: false,
+        client: None,
         workers: 1,
     }
 }

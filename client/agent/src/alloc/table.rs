@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use ordu_proto::command::AllocClientState;
 use ordu_proto::node::AllocSync;
 use ordu_proto::state::{Allocation, ClientStatus, DesiredStatus};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::store::{Phase, StoredAssignment, StoredTasks};
 use crate::files;
 use crate::limits::OUTBOUND_QUEUE_MAX;
 use crate::spec::JobSpec;
+use crate::stats::NodeStats;
 use crate::supervisor::protocol::TaskReport;
 
 /// Namespace, job, create index and version.
@@ -38,10 +39,11 @@ pub(crate) struct TableHandle {
 impl TableHandle {
     /// Reads the stored allocations, resumes them, and starts the table. The table ends with its last handle;
     /// tasks keep running.
-    pub(crate) fn begin(node: Arc<NodeContext>) -> io::Result<Self> {
+    pub(crate) fn begin(node: Arc<NodeContext>, stats: watch::Sender<NodeStats>) -> io::Result<Self> {
         let (commands, received) = mpsc::channel(OUTBOUND_QUEUE_MAX);
         let mut table = Table {
             node,
+            stats,
             allocs: BTreeMap::new(),
             finished: BTreeSet::new(),
             named: None,
@@ -84,6 +86,7 @@ impl TableHandle {
 
 struct Table {
     node: Arc<NodeContext>,
+    stats: watch::Sender<NodeStats>,
     allocs: BTreeMap<Uuid, AllocHandle>,
     /// Finished allocations of which only files are left: nothing runs or needs to be reported.
     finished: BTreeSet<Uuid>,
@@ -106,6 +109,8 @@ impl Table {
         let mut listing = JoinSet::new();
         let mut swept = false;
         loop {
+            let count = self.allocs.len() + self.finished.len();
+            self.stats.send_modify(|stats| stats.num_allocations = count);
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Sync(sync)) => {

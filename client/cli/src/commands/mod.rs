@@ -1,5 +1,6 @@
 //! The commands, one per file: each takes its arguments and a screen and returns an exit status.
 
+pub(crate) mod agent_info;
 pub(crate) mod alloc_status;
 pub(crate) mod autopilot;
 pub(crate) mod config_validate;
@@ -69,6 +70,7 @@ pub(crate) fn execute(cli: Cli) -> ExitCode {
 
 async fn dispatch(command: &Command) -> Result<u8, CommandError> {
     match command {
+        Command::AgentInfo(arguments) => agent_info::execute(arguments).await,
         Command::Job(JobCommand::Run(arguments)) => job_run::execute(arguments).await,
         Command::Job(JobCommand::Status(arguments)) => job_status::execute(arguments).await,
         Command::Job(JobCommand::Stop(arguments)) => job_stop::execute(arguments).await,

@@ -6,7 +6,7 @@ use super::check;
 use super::declared::Command;
 use super::entry::Entry;
 use super::job_version::group_names;
-use super::level::FIRST_LEVEL;
+use super::level::{FIRST_LEVEL, SECOND_LEVEL};
 use super::{Step, refuse};
 use crate::state::read;
 
@@ -33,6 +33,10 @@ impl Command for JobStability {
             let before = job.clone();
             job.stable = stable;
             job.modify_index = entry.index;
+            if entry.has_level(SECOND_LEVEL) {
+                // As in Nomad, the version is written anew with the status that the job has now.
+                job.status.clone_from(&existing.status);
+            }
             entry.put_job_version_row(Some(before), &job);
             job.status.clone_from(&existing.status);
             let groups = group_names(entry.reader(), &job, &read::spec_of(entry.reader(), &job)?)?;

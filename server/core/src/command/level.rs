@@ -11,7 +11,8 @@ use super::refuse;
 /// Level of a server or a cluster that reports none.
 pub const FIRST_LEVEL: u32 = 1;
 
-/// Level that added priorities of evaluations to registrations and stops, and prefixes of ids to dispatches.
+/// Level that added priorities of evaluations to registrations and stops, and prefixes of ids to dispatches, and at which
+/// a version that is marked as stable takes its job's status.
 pub(super) const SECOND_LEVEL: u32 = 2;
 
 /// Highest feature level that this release knows.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Node};
+use ordu_proto::state::{Allocation, AnsweredRequest, ClusterMeta, Job, Node};
 use prost::Message;
 use prost::bytes::Bytes;
 
@@ -15,7 +15,7 @@ use crate::limits::ANSWERED_REQUESTS_MAX;
 use crate::scheduler::ClusterView;
 use crate::state::hash::{self, Chain};
 use crate::state::reader::ReaderExt;
-use crate::state::rows::{Allocs, Nodes};
+use crate::state::rows::{Allocs, Jobs, Nodes};
 use crate::state::{Census, Change, Corrupt, Id, Reader, RowChange, Table, Tx, key, read, readable};
 
 /// Position of an entry in the log.
@@ -99,6 +99,10 @@ impl Machine {
         read::each(reader, Table::Nodes, &[], &mut |node: Node| {
             machine.view.node_upserted(&node);
             machine.census.node_changed(None, Some(&node));
+            Ok(())
+        })?;
+        read::each(reader, Table::Jobs, &[], &mut |job: Job| {
+            machine.census.job_changed(None, Some(&job));
             Ok(())
         })?;
         read::each(reader, Table::Allocs, &[], &mut |alloc: Allocation| {
@@ -234,6 +238,8 @@ impl Machine {
             if let Some(RowChange { old, new, .. }) = change.of::<Allocs>() {
                 self.view.alloc_changed(old.as_ref(), new.as_ref());
                 self.census.alloc_changed(old.as_ref(), new.as_ref());
+            } else if let Some(RowChange { old, new, .. }) = change.of::<Jobs>() {
+                self.census.job_changed(old.as_ref(), new.as_ref());
             } else if let Some(RowChange { old, new, .. }) = change.of::<Nodes>() {
                 self.census.node_changed(old.as_ref(), new.as_ref());
                 match (old, new) {

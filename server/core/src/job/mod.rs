@@ -22,6 +22,7 @@ mod validate;
 mod validation;
 mod warnings;
 
+pub(crate) use bodies::read as read_body;
 pub use bodies::{
     BodyError, DispatchRequest, EvaluateRequest, JobDispatchRequest, JobEvaluateRequest, JobPlanRequest,
     JobRegisterRequest, JobRevertRequest, JobStabilityRequest, JobValidateRequest, PlanRequest,

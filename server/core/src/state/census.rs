@@ -1,9 +1,10 @@
-//! Numbers of nodes and allocations by status. They are updated with every change and kept in
+//! Numbers of nodes, jobs and allocations by status. They are updated with every change and kept in
 //! memory, so that no one has to scan the tables.
 
-use ordu_proto::state::{Allocation, ClientStatus, Node, NodeStatus};
+use ordu_proto::state::{Allocation, ClientStatus, Job, Node, NodeStatus};
 
 const NODE_STATUSES: [NodeStatus; 3] = [NodeStatus::Initializing, NodeStatus::Ready, NodeStatus::Down];
+const JOB_STATUSES: [&str; 3] = ["pending", "running", "dead"];
 const CLIENT_STATUSES: [ClientStatus; 5] = [
     ClientStatus::Pending,
     ClientStatus::Running,
@@ -16,6 +17,7 @@ const CLIENT_STATUSES: [ClientStatus; 5] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     nodes: [u64; NODE_STATUSES.len()],
+    jobs: [u64; JOB_STATUSES.len()],
     allocs: [u64; CLIENT_STATUSES.len()],
     /// Nodes that an operator made ineligible for new allocations, including the draining ones.
     pub nodes_ineligible: u64,
@@ -40,6 +42,15 @@ impl Census {
         }
     }
 
+    /// Applies a change of a job's row from `old` to `new` (`None`: no row).
+    pub fn job_changed(&mut self, old: Option<&Job>, new: Option<&Job>) {
+        for (job, count) in [(old, Count::Less), (new, Count::More)] {
+            let Some(job) = job else { continue };
+            let at = JOB_STATUSES.iter().position(|known| *known == job.status).unwrap_or(0);
+            count.apply(&mut self.jobs[at]);
+        }
+    }
+
     /// Applies a change of an allocation's row from `old` to `new` (`None`: no row).
     pub fn alloc_changed(&mut self, old: Option<&Allocation>, new: Option<&Allocation>) {
         for (alloc, count) in [(old, Count::Less), (new, Count::More)] {
@@ -52,6 +63,11 @@ impl Census {
     /// Returns the number of nodes of each status.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeStatus, u64)> {
         NODE_STATUSES.into_iter().zip(self.nodes)
+    }
+
+    /// Returns the number of jobs of each status.
+    pub fn jobs(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        JOB_STATUSES.into_iter().zip(self.jobs)
     }
 
     /// Returns the number of allocations of each client status.
@@ -95,6 +111,11 @@ mod tests {
         census.alloc_changed(Some(&alloc(ClientStatus::Pending)), Some(&alloc(ClientStatus::Lost)));
         assert_eq!([0, 0, 0, 0, 1], census.allocs);
         census.alloc_changed(Some(&alloc(ClientStatus::Lost)), None);
+        let job = |status: &str| Job { status: status.to_owned(), ..Job::default() };
+        census.job_changed(None, Some(&job("pending")));
+        census.job_changed(Some(&job("pending")), Some(&job("running")));
+        assert_eq!([0, 1, 0], census.jobs);
+        census.job_changed(Some(&job("running")), None);
         census.node_changed(Some(&down), None);
         census.node_changed(Some(&ready), None);
         assert_eq!(Census::default(), census);

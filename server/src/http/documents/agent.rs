@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ordu_core::command::FEATURE_LEVEL;
 use ordu_proto::api::NOMAD_VERSION;
 use ordu_proto::command::TimeWasReset;
-use ordu_store::state_machine::State;
 use ordu_store::types::Server;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::stats::stats;
 use crate::alarms::Alarm;
-use crate::cluster::{Cluster, Lag, Member, Reach};
+use crate::cluster::{Lag, Member, Reach};
+use crate::context::Context;
 use crate::distances::Distances;
 use crate::leadership::no_leader;
 use crate::membership::levels::RELEASE;
 use crate::options::{RaftTiming, ServerOptions};
 
 /// The version of this program; clients go by [`NOMAD_VERSION`] instead.
-const ORDU_VERSION: &str = RELEASE;
+pub(super) const ORDU_VERSION: &str = RELEASE;
 /// The version of raft's protocol that clients expect if server ids are not addresses.
-const RAFT_PROTOCOL: &str = "3";
+pub(super) const RAFT_PROTOCOL: &str = "3";
 
 /// Splits `host:port`; the port is 0 if there is none.
 fn host_and_port(address: &str) -> (&str, u16) {
@@ -201,11 +201,12 @@ struct Version {
 }
 
 impl AgentSelf {
-    pub(crate) fn of(options: &ServerOptions, cluster: &Cluster, state: &State) -> Self {
+    pub(crate) fn of(context: &Context) -> Self {
+        let options = &context.options;
         Self {
             config: Config::of(options),
-            member: MemberDocument::itself(options, Some(cluster.id())),
-            stats: stats(options, cluster, state),
+            member: MemberDocument::itself(options, Some(context.cluster.id())),
+            stats: stats(context),
         }
     }
 }
@@ -235,7 +236,7 @@ impl Config {
                 heartbeat_grace: u64::try_from(options.heartbeat_grace.as_nanos()).unwrap_or(u64::MAX),
                 retry_join: options.retry_join.clone(),
             },
-            client: Enabled { enabled: options.with_client },
+            client: Enabled { enabled: options.client.is_some() },
             version: Version {
                 version: NOMAD_VERSION,
                 version_prerelease: "",
@@ -246,45 +247,6 @@ impl Config {
             tls: TlsConfig { http: false, rpc: false },
         }
     }
-}
-
-fn stats(
-    options: &ServerOptions,
-    cluster: &Cluster,
-    state: &State,
-) -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
-    let (metrics, leader) = (cluster.metrics(), cluster.leader());
-    let is_leader = metrics.current_leader == Some(metrics.id);
-    let nomad = [
-        ("server", "true".to_owned()),
-        ("leader", is_leader.to_string()),
-        ("leader_addr", leader.map(|leader| leader.server.rpc_addr).unwrap_or_default()),
-        ("bootstrap", (options.bootstrap_expect == 1).to_string()),
-        ("known_regions", "1".to_owned()),
-    ];
-    let raft = [
-        ("state", if is_leader { "Leader" } else { "Follower" }.to_owned()),
-        ("term", metrics.current_term.to_string()),
-        ("applied_index", state.applied_index().to_string()),
-        ("last_log_index", metrics.last_log_index.unwrap_or(0).to_string()),
-        ("num_peers", cluster.members().len().saturating_sub(1).to_string()),
-        ("last_contact", format!("{}ms", cluster.last_contact_ms())),
-    ];
-    let ordu = [
-        ("version", ORDU_VERSION.to_owned()),
-        ("feature_level", FEATURE_LEVEL.to_string()),
-        ("cluster_feature_level", state.feature_level().to_string()),
-    ];
-    let runtime =
-        [("kernel.name", std::env::consts::OS.to_owned()), ("arch", std::env::consts::ARCH.to_owned())];
-    [
-        ("nomad", nomad.into_iter().collect()),
-        ("ordu", ordu.into_iter().collect()),
-        ("raft", raft.into_iter().collect()),
-        ("runtime", runtime.into_iter().collect()),
-    ]
-    .into_iter()
-    .collect()
 }
 
 /// Whether the agent's parts work.

@@ -150,13 +150,11 @@ pub(crate) struct VersionsTail<'a> {
 
 impl<'a> VersionsTail<'a> {
     pub(crate) fn of(diffs: Option<&'a [JobDiff]>, index: u64, freshness: Freshness) -> Self {
-        let Freshness { known_leader, last_contact_ms } = freshness;
-        // Go encodes durations in nanoseconds.
         Self {
             diffs: diffs.filter(|diffs| !diffs.is_empty()),
             index,
-            last_contact: last_contact_ms.saturating_mul(1_000_000),
-            known_leader,
+            last_contact: freshness.last_contact_ns(),
+            known_leader: freshness.known_leader,
         }
     }
 

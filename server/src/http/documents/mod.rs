@@ -11,6 +11,8 @@ pub(super) mod metrics;
 pub(super) mod node;
 pub(super) mod plan;
 pub(super) mod resources;
+pub(super) mod search;
+mod stats;
 pub(super) mod task;
 #[cfg(test)]
 mod tests;

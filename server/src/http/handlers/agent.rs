@@ -26,8 +26,7 @@ pub(crate) fn regions(api: &Api, request: &Request) -> Result<Answer, HttpError>
 }
 
 pub(crate) fn itself(api: &Api, request: &Request) -> Result<Answer, HttpError> {
-    let context = &api.context;
-    Ok(Answer::local(request, &AgentSelf::of(&context.options, &context.cluster, &context.state)))
+    Ok(Answer::local(request, &AgentSelf::of(&api.context)))
 }
 
 pub(crate) fn members(api: &Api, request: &Request) -> Result<Answer, HttpError> {
@@ -60,7 +59,7 @@ pub(crate) fn health(api: &Api, request: &Request) -> Result<Answer, HttpError> 
             (ServerFaults::of(cluster.known_leader(), &reach, &lag), raft)
         }),
         &api.context.alarms.all(),
-        wants("client") && api.context.options.with_client,
+        wants("client") && api.context.options.client.is_some(),
     );
     if health.is_well() {
         return Ok(Answer::local(request, &health));

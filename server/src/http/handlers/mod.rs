@@ -14,6 +14,7 @@ pub(super) mod nodes;
 pub(super) mod notes;
 pub(super) mod operator;
 pub(super) mod registrations;
+pub(super) mod search;
 pub(super) mod system;
 pub(super) mod versions;
 

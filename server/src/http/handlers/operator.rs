@@ -29,7 +29,7 @@ use crate::membership::changes::QUORUM_LOST;
 pub(crate) fn metrics(api: &Api, request: &Request) -> Result<Answer, HttpError> {
     let families = api.telemetry.gather(&api.context, &api.waiting, &api.room);
     if request.param("format") == Some("prometheus") {
-        let text = crate::http::telemetry::prometheus_text(&families)?;
+        let text = crate::http::telemetry::prometheus_text(families)?;
         return Ok(Answer::plain(Encoded::of(request, StatusCode::OK, PROMETHEUS, None, text)));
     }
     let now_ns = crate::clock::now_ns();

@@ -3,6 +3,7 @@
 
 mod figure;
 mod host;
+mod nomad;
 mod raft;
 mod requests;
 mod work;
@@ -22,7 +23,7 @@ use crate::context::Context;
 
 /// Returns all metrics that are read on demand.
 fn figures() -> impl Iterator<Item = &'static Figure> {
-    [raft::FIGURES, work::FIGURES, host::FIGURES].into_iter().flatten()
+    [raft::FIGURES, work::FIGURES, host::FIGURES, nomad::FIGURES].into_iter().flatten()
 }
 
 /// The metrics of one listener.
@@ -55,9 +56,12 @@ impl Telemetry {
     }
 }
 
-/// Formats metrics in Prometheus's text format.
-pub(super) fn prometheus_text(families: &[MetricFamily]) -> Result<Vec<u8>, HttpError> {
-    let text = TextEncoder::new().encode_to_string(families);
+/// Formats metrics in Prometheus's text format, whose names have no dots.
+pub(super) fn prometheus_text(mut families: Vec<MetricFamily>) -> Result<Vec<u8>, HttpError> {
+    for family in &mut families {
+        family.set_name(family.name().replace('.', "_"));
+    }
+    let text = TextEncoder::new().encode_to_string(&families);
     text.map(String::into_bytes).map_err(|error| HttpError::internal(format!("no metrics: {error}")))
 }
 
@@ -73,8 +77,9 @@ mod tests {
         let mut names = BTreeSet::new();
         for Figure { name, is, act, read } in figures() {
             assert!(names.insert(*name), "{name} is there twice");
-            let is_plain = |c: char| c.is_ascii_lowercase() || c == '_';
-            assert!(name.starts_with("ordu_") || name.starts_with("process_"), "{name}");
+            let is_nomad_s = name.starts_with("nomad.");
+            let is_plain = |c: char| c.is_ascii_lowercase() || c == '_' || (is_nomad_s && c == '.');
+            assert!(is_nomad_s || name.starts_with("ordu_") || name.starts_with("process_"), "{name}");
             assert!(name.chars().all(is_plain), "{name}");
             let counts = matches!(read, Read::Counter(_) | Read::Counters(..));
             assert_eq!(counts, name.ends_with("_total"), "{name}");

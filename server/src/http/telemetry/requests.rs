@@ -127,7 +127,7 @@ mod tests {
         requests.note(0, StatusCode::INSUFFICIENT_STORAGE, None);
         requests.note_unrouted(StatusCode::NOT_FOUND);
         let families = requests.gather();
-        let text = String::from_utf8(prometheus_text(&families).unwrap()).unwrap();
+        let text = String::from_utf8(prometheus_text(families.clone()).unwrap()).unwrap();
         for line in [
             r#"ordu_http_requests_total{method="GET",path="/v1/jobs",status="2xx"} 1"#,
             r#"ordu_http_requests_total{method="GET",path="/v1/jobs",status="4xx"} 1"#,

@@ -23,6 +23,17 @@ async fn a_leader_tells_what_there_is_to_do_and_a_server_without_a_disk_nothing_
         r#"ordu_nodes{status="ready"} 0"#,
         r#"ordu_allocations{client_status="running"} 0"#,
         r#"ordu_plans_total{result="failed"} 0"#,
+        // Under Nomad's names too, where they mean the same.
+        "nomad_nomad_broker_total_ready 0",
+        "nomad_nomad_broker_total_unacked 0",
+        "nomad_nomad_broker_total_blocked 0",
+        "nomad_nomad_broker_total_waiting 0",
+        "nomad_nomad_blocked_evals_total_blocked 1",
+        "nomad_nomad_plan_queue_depth 0",
+        "nomad_nomad_heartbeat_active 0",
+        "nomad_nomad_job_status_pending 1",
+        "nomad_nomad_job_status_running 0",
+        "nomad_nomad_job_status_dead 0",
         "# TYPE ordu_raft_sync_seconds histogram",
         "# TYPE ordu_plans_total counter",
     ] {
@@ -37,6 +48,7 @@ async fn a_leader_tells_what_there_is_to_do_and_a_server_without_a_disk_nothing_
     let told = |kind: &str, name: &str| {
         metrics[kind].as_array().unwrap().iter().filter(|metric| metric["Name"] == name).count()
     };
+    assert_eq!(1, told("Gauges", "nomad.nomad.blocked_evals.total_blocked"));
     assert_eq!((1, 5), (told("Gauges", "ordu_raft_term"), told("Gauges", "ordu_evaluations")));
     assert_eq!((4, 1), (told("Counters", "ordu_plans_total"), told("Samples", "ordu_state_apply_seconds")));
 }

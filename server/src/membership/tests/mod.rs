@@ -156,7 +156,7 @@ fn options(place: usize, name: &str, bootstrap_expect: u32, retry_join: Vec<Stri
         heartbeat_ttl: Duration::from_secs(10),
         heartbeat_grace: Duration::from_secs(10),
         limits: LimitsInForce::default(),
-        with_client: false,
+        client: None,
         workers: 1,
     }
 }

@@ -3,6 +3,7 @@
 use ordu_proto::command::{FeatureLevelRaise, JobDeregister, JobDispatch, JobRegister, SummariesReconcile};
 
 use super::children::{dispatch, parameterized};
+use super::versions::stability;
 use super::*;
 
 fn refused_below_level_2() -> (u32, String) {
@@ -89,4 +90,23 @@ fn below_level_2_summaries_are_counted_as_the_first_release_counts_them() {
     world.accept(FeatureLevelRaise { level: 2 });
     world.accept(parameterized("p", "optional"));
     assert_eq!((0, 0, 0), recounted(&mut world, "p"));
+}
+
+#[test]
+fn a_version_that_is_marked_as_stable_has_the_status_that_its_job_has_then() {
+    let mut world = World::new();
+    let statuses = |world: &World| -> Vec<String> {
+        let versions = read::job_versions(&world.tables, "default", "a").unwrap();
+        versions.into_iter().map(|version| version.status).collect()
+    };
+    world.accept(node_register(node(1, 1000)));
+    world.accept(registered("a", "{}", 1));
+    let place = world.placement(5, "a", 1, 10);
+    world.accept(plans(vec![plan(vec![place])]));
+    assert_eq!("running", world.status("a"));
+    world.accept(stability("a", 0, true));
+    assert_eq!(["pending"], *statuses(&world), "below level 2 it keeps its own");
+    world.accept(FeatureLevelRaise { level: 2 });
+    world.accept(stability("a", 0, false));
+    assert_eq!(["running"], *statuses(&world));
 }

@@ -63,7 +63,8 @@ pub fn check_eval_priority(priority: i64) -> Result<i32, BodyError> {
     i32::try_from(priority).ok().filter(|_| is_one).ok_or_else(|| BodyError::bad_request(text()))
 }
 
-fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, BodyError> {
+/// Decodes a body that must not be empty.
+pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, BodyError> {
     if body.trim_ascii().is_empty() {
         return Err(BodyError::bad_request("Request body is empty"));
     }

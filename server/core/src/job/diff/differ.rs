@@ -27,7 +27,7 @@ impl Differ {
 
     pub(super) fn job(&mut self, id: &str, old: Side<'_>, new: Side<'_>) -> Result<JobDiff, TooLarge> {
         let fields = self.fields(&JOB, old, new, false)?;
-        let objects = self.children(&JOB, old, new)?;
+        let objects = self.changed_children(&JOB, old, new)?;
         let groups = pairs(member(old, "TaskGroups"), member(new, "TaskGroups"), BY_NAME, &mut self.budget)?;
         let groups = groups.into_iter().map(|(old, new)| self.group(old, new));
         let mut task_groups = groups.collect::<Result<Vec<_>, _>>()?;
@@ -63,7 +63,7 @@ impl Differ {
             return Ok((DiffType::None, Vec::new(), Vec::new()));
         }
         let fields = self.fields(schema, old, new, false)?;
-        let objects = self.children(schema, old, new)?;
+        let objects = self.changed_children(schema, old, new)?;
         Ok((by_presence(old, new, true), fields, objects))
     }
 
@@ -126,6 +126,18 @@ impl Differ {
             }
         }
         Ok(diffs)
+    }
+
+    /// Compares the nested objects of two jobs, groups or tasks, which show only those that have changed.
+    fn changed_children(
+        &mut self,
+        schema: &Schema,
+        old: Side<'_>,
+        new: Side<'_>,
+    ) -> Result<Vec<ObjectDiff>, TooLarge> {
+        let mut objects = self.children(schema, old, new)?;
+        objects.retain(|object| object.diff_type != DiffType::None);
+        Ok(objects)
     }
 
     fn child(
@@ -198,7 +210,14 @@ impl Differ {
             fields.extend((both..is).filter_map(|_| fields::field(name, "", &text, self.contextual)));
         }
         fields.sort_by(order::fields);
-        Ok(object(by_fields(&fields), name, fields, Vec::new()))
+        // As in Nomad, a contextual diff shows an unchanged list of texts too.
+        let shown = !fields.is_empty();
+        Ok(shown.then(|| ObjectDiff {
+            diff_type: by_fields(&fields),
+            name: name.to_owned(),
+            fields,
+            objects: Vec::new(),
+        }))
     }
 }
 
@@ -216,7 +235,8 @@ fn name(old: Side<'_>, new: Side<'_>) -> String {
 
 /// Whether any field or object differs.
 fn changed(fields: &[FieldDiff], objects: &[ObjectDiff]) -> bool {
-    !objects.is_empty() || fields.iter().any(|field| field.diff_type != DiffType::None)
+    objects.iter().any(|object| object.diff_type != DiffType::None)
+        || fields.iter().any(|field| field.diff_type != DiffType::None)
 }
 
 fn by_presence(old: Side<'_>, new: Side<'_>, changed: bool) -> DiffType {

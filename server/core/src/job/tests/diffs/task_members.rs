@@ -228,6 +228,8 @@ fn changes_of_services() {
                 = Name: "s1"
                 = PortLabel: ""
                 = TaskName: ""
+                = Tags {}
+                  = Tags: "x"
                 + CanaryTags {}
                   + CanaryTags: "c"
                 + Check {}
