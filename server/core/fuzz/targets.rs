@@ -1,21 +1,31 @@
 //! Fuzz targets: one function for each way in which user-supplied bytes enter. The fuzzer and the corpus test on the
 //! stable toolchain run the same functions.
 
+use std::sync::Arc;
+
 use ordu_core::command::{Fatal, LogPosition, Machine, Outcome, read_envelope};
 use ordu_core::filter::Filter;
 use ordu_core::hcl::{self, Dialect};
 use ordu_core::job;
 use ordu_core::jobspec::{self, Variables};
 use ordu_core::periodic::{Schedule, missed_launch};
+use ordu_core::scheduler::{ClusterView, Ending, JobVersions, ScheduleInput, ScheduledJob, schedule};
 use ordu_core::state::{MemoryTables, Tx, read};
+use ordu_proto::state::{DriverInfo, Evaluation, Job, Node, NodeResources, NodeStatus};
 use prost::bytes::Bytes;
 
 /// Accepts any bytes; panics only on a bug.
 type Entry = fn(&[u8]);
 
 /// All targets by name. A target's name is also that of its folder in `corpus` and of its file in `fuzz_targets`.
-pub(crate) const TARGETS: &[(&str, Entry)] =
-    &[("apply", apply), ("cron", cron), ("filter", filter), ("hcl", hcl), ("job_json", job_json)];
+pub(crate) const TARGETS: &[(&str, Entry)] = &[
+    ("apply", apply),
+    ("constraints", constraints),
+    ("cron", cron),
+    ("filter", filter),
+    ("hcl", hcl),
+    ("job_json", job_json),
+];
 
 /// Runs the target named `name`.
 pub(crate) fn run(name: &str, bytes: &[u8]) {
@@ -50,6 +60,75 @@ fn apply(mut bytes: &[u8]) {
         tables.commit(writes);
     }
     Machine::load(&tables).expect("what was applied can be loaded");
+}
+
+/// Places a job under a constraint, given in three lines: operand, left side and right side. The sides are literals at
+/// first, and then properties of the node with the same values, which must give the same answer.
+fn constraints(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let [operand, left, right] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    let literally = is_met(operand, left, right, left, right);
+    // Distinct properties are never literals.
+    let has_properties =
+        left.starts_with("${") || right.starts_with("${") || operand.starts_with("distinct_");
+    if !has_properties {
+        let by_node = is_met(operand, "${meta.left}", "${meta.unique.right}", left, right);
+        assert_eq!(literally, by_node, "literals and properties of the node");
+    }
+}
+
+/// Whether a node with the properties `meta.left` and `meta.unique.right` meets a constraint, by the scheduler.
+fn is_met(operand: &str, left: &str, right: &str, left_of_node: &str, right_of_node: &str) -> bool {
+    let group = serde_json::json!({"Name": "g", "Tasks": [{"Name": "t", "Driver": "d"}]});
+    let job = serde_json::json!({
+        "ID": "j", "Type": "batch", "Datacenters": [left, "dc*"], "TaskGroups": [group],
+        "Constraints": [{"LTarget": left, "Operand": operand, "RTarget": right}],
+        "Affinities": [{"LTarget": left, "Operand": operand, "RTarget": right, "Weight": 50}],
+    });
+    let mut spec = job::decode_job(job.to_string().as_bytes()).expect("a job with any texts can be read");
+    job::canonicalise(&mut spec);
+    let _ = job::validate(&spec);
+    let row = Job { id: "j".to_owned(), r#type: "batch".to_owned(), ..Job::default() };
+    let scheduled = Arc::new(ScheduledJob::from_spec(&row, &spec));
+    let mut node = Node {
+        id: vec![1; 16],
+        datacenter: "dc1".to_owned(),
+        meta: [("left".to_owned(), left_of_node.to_owned())].into(),
+        drivers: [("d".to_owned(), DriverInfo { detected: true, healthy: true, ..DriverInfo::default() })]
+            .into(),
+        resources: Some(NodeResources {
+            cpu_mhz: 4000,
+            memory_mb: 8000,
+            disk_mb: 100_000,
+            ..NodeResources::default()
+        }),
+        ..Node::default()
+    };
+    node.meta.insert("unique.right".to_owned(), right_of_node.to_owned());
+    node.set_status(NodeStatus::Ready);
+    let mut view = ClusterView::new();
+    view.node_upserted(&node);
+    let eval = Evaluation { id: vec![2; 16], job_id: "j".to_owned(), ..Evaluation::default() };
+    let input = ScheduleInput {
+        eval: &eval,
+        job_row: Some(&row),
+        job: Some(&scheduled),
+        versions: &JobVersions::from([(0, Arc::clone(&scheduled))]),
+        allocs: &[],
+        deployment: None,
+        view: &mut view.snapshot(),
+        snapshot_index: 1,
+        now_ns: 0,
+        dry_run: true,
+    };
+    let mut drawn = 2;
+    let decision = schedule(input, &mut || {
+        drawn += 1;
+        [drawn; 16]
+    });
+    assert_eq!(decision.ending, Ending::Complete, "{}", decision.eval.status_description);
+    !decision.plan.place.is_empty()
 }
 
 /// Parses a schedule: a cron expression, optionally followed by a line break and a time zone name.

@@ -12,6 +12,8 @@ pub mod job;
 pub mod jobspec;
 pub mod limits;
 pub mod periodic;
+mod regexp;
 pub mod scheduler;
 pub mod search;
 pub mod state;
+mod version;

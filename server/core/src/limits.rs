@@ -55,6 +55,9 @@ pub const JOB_REGEXES_MAX: usize = 64;
 /// Compiled regular expression of a constraint, bytes. Limits its memory and, indirectly, its matching time.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;
 
+/// Cache that such an expression fills while it matches, bytes.
+pub const REGEX_CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// One operand of a constraint or affinity, bytes. A word list (`set_contains`) has tens of words.
 pub const CONSTRAINT_SIDE_BYTES_MAX: usize = 64 * 1024;
 

@@ -5,6 +5,7 @@ use super::error::FilterError;
 use super::expression::{Base, Part, Selector, Test};
 use super::parse::Parser;
 use super::{FILTER_REGEX_BYTES_MAX, FILTER_REGEXES_MAX, FILTER_SELECTOR_NAMES_MAX};
+use crate::regexp::Pattern;
 
 /// What an error names as expected where only a selector is allowed.
 const SELECTOR: &str = "a selector such as Status or \"/Status\"";
@@ -140,17 +141,10 @@ impl<'t> Parser<'t> {
         if self.regexes > FILTER_REGEXES_MAX {
             return Err(start.error(format!("more than {FILTER_REGEXES_MAX} regular expressions")));
         }
-        let mut builder = regex::RegexBuilder::new(&pattern);
-        builder.size_limit(FILTER_REGEX_BYTES_MAX).dfa_size_limit(FILTER_REGEX_BYTES_MAX);
-        builder.build().map(Test::Matches).map_err(|error| {
-            let reason = match error {
-                // The last line of the message is the error, the lines above draw its place.
-                regex::Error::Syntax(text) => {
-                    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-                }
-                _ => "it is too large".to_owned(),
-            };
-            start.error(format!("this is not a regular expression: {reason}"))
-        })
+        let compiled = Pattern::parse(&pattern)
+            .and_then(|pattern| pattern.compile(FILTER_REGEX_BYTES_MAX, FILTER_REGEX_BYTES_MAX));
+        compiled
+            .map(Test::Matches)
+            .map_err(|malformed| start.error(format!("this is not a regular expression: {malformed}")))
     }
 }

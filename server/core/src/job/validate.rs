@@ -10,7 +10,6 @@ mod schedule;
 mod service;
 mod service_check;
 mod task;
-mod version_constraint;
 
 use std::collections::BTreeMap;
 

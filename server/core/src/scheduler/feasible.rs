@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::budget::{Budget, SCHEDULE_STEPS_MAX};
 use super::constraint::Constraint;
+use super::datacenters;
 use super::job::{Constraints, ScheduledGroup, ScheduledJob};
 use super::view::{ClusterView, NodeFacts, Slot};
 
@@ -62,14 +63,17 @@ enum Verdict {
 impl<'j> Feasibility<'j> {
     pub(crate) fn new(job: &'j ScheduledJob, view: &ClusterView) -> Self {
         let classes = view.classes();
-        let in_datacenter = |number| {
-            let facts = classes.facts(number as u32);
-            facts.is_some_and(|facts| job.datacenters.contains(&facts.datacenter))
+        // There are many more classes than datacenters.
+        let mut known = BTreeMap::new();
+        let mut in_datacenter = |number| {
+            let Some(facts) = classes.facts(number as u32) else { return false };
+            let datacenter = facts.datacenter.as_str();
+            *known.entry(datacenter).or_insert_with(|| datacenters::contain(&job.datacenters, datacenter))
         };
         let unknown = vec![Verdict::Unknown; classes.table_len()];
         Feasibility {
             job,
-            in_datacenter: (0..classes.table_len()).map(in_datacenter).collect(),
+            in_datacenter: (0..classes.table_len()).map(&mut in_datacenter).collect(),
             of_groups: vec![unknown.clone(); job.groups.len()],
             of_job: unknown,
             budget: Budget::new(SCHEDULE_STEPS_MAX),

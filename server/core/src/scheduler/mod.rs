@@ -11,6 +11,7 @@ mod budget;
 mod check;
 mod class;
 mod constraint;
+mod datacenters;
 mod deployment;
 pub mod evaluations;
 mod feasible;

@@ -109,8 +109,8 @@ fn what_is_no_expression_is_told_with_its_column() {
         "\"größe\" in " → column 12: expected a selector such as Status or "/Status", found the end
         "x in 5" → column 6: expected a selector such as Status or "/Status", found `5`
         "x in \"Tags\"" → column 6: expected a selector such as Status or "/Status", found `"Tags"`
-        "Name matches \"(\"" → column 14: this is not a regular expression: unclosed group
-        "Name matches \"(\\\\w{200}){200}\"" → column 14: this is not a regular expression: it is too large
+        "Name matches \"(\"" → column 14: this is not a regular expression: missing closing ): `(`
+        "Name matches \"(\\\\w{200}){200}\"" → column 14: this is not a regular expression: invalid repeat count: `{200}`
         "any Tags { x == y }" → column 10: expected `as` and a name for the elements, found `{ x == y }`
         "any Tags as { x == y }" → column 13: expected a name, found `{ x == y }`
         "any Tags as x x == y }" → column 15: expected `{` and a condition, found `x == y }`

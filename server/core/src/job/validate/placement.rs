@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use ordu_proto::api::job::{Affinity, Constraint, JobSpec, Spread};
-use regex::RegexBuilder;
 
-use super::{number, version_constraint};
+use super::number;
 use crate::job::JobKind;
 use crate::job::faults::Faults;
 use crate::limits::{
-    CONSTRAINT_SIDE_BYTES_MAX, JOB_CONSTRAINTS_BYTES_MAX, JOB_REGEXES_MAX, REGEX_COMPILED_BYTES_MAX,
+    CONSTRAINT_SIDE_BYTES_MAX, JOB_CONSTRAINTS_BYTES_MAX, JOB_REGEXES_MAX, REGEX_CACHE_BYTES_MAX,
+    REGEX_COMPILED_BYTES_MAX,
 };
+use crate::regexp::Pattern;
+use crate::version::{Dialect, Requirement};
 
 /// Whether the constraints and affinities of the job and all its parts are within the size limits.
 pub(super) fn check_bounds(faults: &mut Faults, job: &JobSpec) -> bool {
@@ -42,20 +44,6 @@ pub(super) fn check_bounds(faults: &mut Faults, job: &JobSpec) -> bool {
     }
     faults.is_empty()
 }
-
-/// Start of an error message of the `regex` crate, and Go's text for the same error.
-const REGEX_REASONS: [(&str, &str); 10] = [
-    ("unclosed group", "missing closing )"),
-    ("unopened group", "unexpected )"),
-    ("unclosed character class", "missing closing ]"),
-    ("invalid character class range", "invalid character class range"),
-    ("repetition operator missing expression", "missing argument to repetition operator"),
-    ("invalid repetition count range", "invalid repeat count"),
-    ("incomplete escape sequence", "trailing backslash at end of expression"),
-    ("unrecognized escape sequence", "invalid escape sequence"),
-    ("backreferences are not supported", "invalid escape sequence"),
-    ("look-around", "invalid or unsupported Perl syntax"),
-];
 
 /// Checks the constraints and affinities of a job or a group.
 pub(super) fn check(faults: &mut Faults, job: &JobSpec, constraints: &[Constraint], affinities: &[Affinity]) {
@@ -142,8 +130,8 @@ fn check_constraint(constraint: &Constraint) -> Faults {
             }
         }
         "regexp" => check_regex(right, &mut faults),
-        "version" => check_version(right, "Version constraint", &mut faults),
-        "semver" => check_version(right, "Semver constraint", &mut faults),
+        "version" => check_version(right, Dialect::Version, "Version constraint", &mut faults),
+        "semver" => check_version(right, Dialect::Semver, "Semver constraint", &mut faults),
         "distinct_property" => check_distinct_property(right, &mut faults),
         "is_set" | "is_not_set" => {
             if !right.is_empty() {
@@ -177,8 +165,8 @@ fn check_affinity(affinity: &Affinity) -> Faults {
             }
         }
         "regexp" => check_regex(right, &mut faults),
-        "version" => check_version(right, "Version affinity", &mut faults),
-        "semver" => check_version(right, "Semver affinity", &mut faults),
+        "version" => check_version(right, Dialect::Version, "Version affinity", &mut faults),
+        "semver" => check_version(right, Dialect::Semver, "Semver affinity", &mut faults),
         _ if compares(operand) => {
             if right.is_empty() {
                 faults.add(format!("Operator {operand:?} requires an RTarget"));
@@ -238,26 +226,16 @@ fn check_regex(pattern: &str, faults: &mut Faults) {
     if is_interpolated(pattern) {
         return;
     }
-    if let Err(error) = RegexBuilder::new(pattern).size_limit(REGEX_COMPILED_BYTES_MAX).build() {
-        let reason = match error {
-            // The last line of the message is the error, the lines above draw its place.
-            regex::Error::Syntax(text) => {
-                let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                let known = REGEX_REASONS.iter().find(|(ours, _)| reason.starts_with(ours));
-                known.map_or(reason, |(_, known)| known).to_owned()
-            }
-            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
-            other => other.to_string(),
-        };
-        faults.add(format!(
-            "Regular expression failed to compile: error parsing regexp: {reason}: `{pattern}`"
-        ));
+    let compiled = Pattern::parse(pattern)
+        .and_then(|pattern| pattern.compile(REGEX_COMPILED_BYTES_MAX, REGEX_CACHE_BYTES_MAX));
+    if let Err(malformed) = compiled {
+        faults.add(format!("Regular expression failed to compile: error parsing regexp: {malformed}"));
     }
 }
 
-fn check_version(text: &str, what: &str, faults: &mut Faults) {
+fn check_version(text: &str, dialect: Dialect, what: &str, faults: &mut Faults) {
     if !is_interpolated(text)
-        && let Some(malformed) = version_constraint::first_malformed(text)
+        && let Err(malformed) = Requirement::parse(text, dialect)
     {
         faults.add(format!("{what} is invalid: Malformed constraint: {malformed}"));
     }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ordu_proto::state::Evaluation;
 use rustc_hash::FxHashMap;
 
+use super::datacenters;
 use super::evaluations::TRIGGER_MAX_PLANS;
 use crate::state::JobKey;
 
@@ -31,6 +32,8 @@ pub struct BlockedEvals {
     by_age: BTreeSet<(i64, EvalId)>,
     /// Evaluations that have not been woken, by datacenter.
     by_datacenter: BTreeMap<String, BTreeSet<EvalId>>,
+    /// The same for globs of datacenters.
+    by_glob: BTreeMap<String, BTreeSet<EvalId>>,
     /// Woken evaluations that have not been taken yet, by priority and then in the order in which they were woken.
     woken: BTreeSet<(Reverse<i32>, u64, EvalId)>,
     last_woken: u64,
@@ -46,6 +49,7 @@ pub struct BlockedEvals {
 #[derive(Debug)]
 struct Held {
     eval: Evaluation,
+    /// Names and globs.
     datacenters: Vec<String>,
     /// Position in the order of waking; `None` if not woken.
     woken: Option<u64>,
@@ -83,7 +87,7 @@ impl BlockedEvals {
         mut classes: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Option<Evaluation> {
         let might_do = |(class, datacenter): (&str, &str)| {
-            datacenters.iter().any(|wanted| wanted == datacenter) && could_help(&eval, class)
+            datacenters::contain(datacenters, datacenter) && could_help(&eval, class)
         };
         let may_do = classes.any(might_do) || self.has_missed(&eval, datacenters);
         self.hold(eval, datacenters, may_do)
@@ -93,9 +97,10 @@ impl BlockedEvals {
     /// eligible, or has more free capacity.
     pub fn unblock(&mut self, class: &str, datacenter: &str, index: u64) {
         self.remember(class, datacenter, index);
-        let Some(ids) = self.by_datacenter.get(datacenter) else { return };
+        let by_glob = self.by_glob.iter().filter(|(glob, _)| datacenters::names(glob, datacenter));
+        let ids = self.by_datacenter.get(datacenter).into_iter().chain(by_glob.map(|(_, ids)| ids)).flatten();
         let helped = |id: &&EvalId| self.held.get(*id).is_some_and(|held| could_help(&held.eval, class));
-        let helped: Vec<EvalId> = ids.iter().filter(helped).copied().collect();
+        let helped: Vec<EvalId> = ids.filter(helped).copied().collect();
         helped.into_iter().for_each(|id| self.wake(id));
     }
 
@@ -147,7 +152,7 @@ impl BlockedEvals {
         let id = EvalId::try_from(eval.id.as_slice()).ok()?;
         let Ok(duplicate) = self.displace(id, &eval) else { return Some(eval) };
         for datacenter in datacenters {
-            self.by_datacenter.entry(datacenter.clone()).or_default().insert(id);
+            self.waiting_for(datacenter).entry(datacenter.clone()).or_default().insert(id);
         }
         self.by_job.insert(JobKey::from(&eval), id);
         self.by_age.insert((eval.create_time_ns, id));
@@ -181,13 +186,19 @@ impl BlockedEvals {
 
     fn forget_datacenters(&mut self, id: EvalId, datacenters: &[String]) {
         for datacenter in datacenters {
-            if let Some(ids) = self.by_datacenter.get_mut(datacenter) {
+            let waiting = self.waiting_for(datacenter);
+            if let Some(ids) = waiting.get_mut(datacenter) {
                 ids.remove(&id);
                 if ids.is_empty() {
-                    self.by_datacenter.remove(datacenter);
+                    waiting.remove(datacenter);
                 }
             }
         }
+    }
+
+    /// Returns the evaluations that wait for datacenters, or for globs of them, whichever `entry` is.
+    fn waiting_for(&mut self, entry: &str) -> &mut BTreeMap<String, BTreeSet<EvalId>> {
+        if datacenters::is_glob(entry) { &mut self.by_glob } else { &mut self.by_datacenter }
     }
 
     /// Returns whether a change that could have helped happened after the evaluation's snapshot.
@@ -196,9 +207,12 @@ impl BlockedEvals {
         if self.latest_index <= seen {
             return false;
         }
-        let changes = datacenters.iter().filter_map(|datacenter| self.changes.get(datacenter)).flatten();
-        let mut later = changes.filter(|(_, index)| **index > seen);
-        seen < self.forgotten_index || later.any(|(class, _)| could_help(eval, class))
+        let mut changes = self.changes.iter();
+        let has_later = |(datacenter, classes): (&String, &BTreeMap<String, u64>)| {
+            let mut later = classes.iter().filter(|(_, index)| **index > seen);
+            datacenters::contain(datacenters, datacenter) && later.any(|(class, _)| could_help(eval, class))
+        };
+        seen < self.forgotten_index || changes.any(has_later)
     }
 
     fn remember(&mut self, class: &str, datacenter: &str, index: u64) {

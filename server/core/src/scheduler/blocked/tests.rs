@@ -63,6 +63,39 @@ fn what_asks_for_single_nodes_is_woken_by_any_in_its_datacenters() {
 }
 
 #[test]
+fn a_glob_waits_for_every_datacenter_that_it_matches() {
+    let cases = [
+        ("all", vec!["*"], "dc1", true),
+        ("some", vec!["dc*"], "dc1", true),
+        ("others", vec!["eu-*"], "dc1", false),
+        ("a glob beside a name", vec!["eu-1", "d*1"], "dc1", true),
+        ("a name beside a glob", vec!["dc1", "eu-*"], "dc1", true),
+        ("a name that only looks alike", vec!["dc"], "dc1", false),
+    ];
+    for (name, datacenters, datacenter, wakes) in cases {
+        let datacenters: Vec<String> = datacenters.into_iter().map(str::to_owned).collect();
+
+        let mut blocked = BlockedEvals::new();
+        assert_eq!(blocked.block(eval(1, "a"), &datacenters), None);
+        blocked.unblock("new", datacenter, 11);
+        blocked.unblock("new", datacenter, 12);
+        assert_eq!(woken(&mut blocked).len(), usize::from(wakes), "{name}");
+        assert_eq!(blocked.untrack("default", "a").is_some(), !wakes, "{name}");
+        assert!(blocked.by_glob.is_empty() && blocked.by_datacenter.is_empty(), "{name}");
+
+        let mut blocked = BlockedEvals::new();
+        blocked.unblock("new", datacenter, 11);
+        assert_eq!(blocked.block(eval(1, "a"), &datacenters), None);
+        assert_eq!(!woken(&mut blocked).is_empty(), wakes, "{name}, while a worker had it");
+
+        let mut blocked = BlockedEvals::new();
+        let classes = [("new", datacenter)].into_iter();
+        assert_eq!(blocked.restore(eval(1, "a"), &datacenters, classes), None);
+        assert_eq!(!woken(&mut blocked).is_empty(), wakes, "{name}, at a new leader");
+    }
+}
+
+#[test]
 fn a_change_while_a_worker_had_it_is_not_missed() {
     let cases = [
         ("fit class, later", "full", "dc1", 11, true),

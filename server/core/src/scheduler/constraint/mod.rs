@@ -4,19 +4,19 @@ mod set;
 mod target;
 #[cfg(test)]
 mod tests;
-mod version;
 
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use set::ItemSet;
 pub(crate) use target::{Target, uuid_text};
-use version::{Dialect, Requirement, Version};
 
 use super::budget::Budget;
 use super::view::NodeFacts;
-use crate::limits::{CONSTRAINT_TOLD_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
+use crate::limits::{CONSTRAINT_TOLD_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX};
+use crate::regexp::Pattern;
+use crate::version::{Dialect, Requirement, Version};
 use ordu_proto::api::job;
 
 /// A parsed constraint on single nodes. (`distinct_hosts` and `distinct_property` also depend on other allocations and
@@ -133,10 +133,11 @@ impl Expression {
 
     /// Compiles an expression. `may_be_large` is called before a large one is compiled.
     fn read_if(text: &str, may_be_large: impl FnOnce() -> bool) -> Option<Expression> {
-        let compiled = |bytes_max| RegexBuilder::new(text).size_limit(bytes_max).build();
+        let pattern = Pattern::parse(text).ok()?;
+        let compiled = |bytes_max| pattern.compile(bytes_max, REGEX_CACHE_BYTES_MAX);
         match compiled(REGEX_SMALL_BYTES_MAX) {
             Ok(regex) => Some(Expression { regex, is_large: false }),
-            Err(regex::Error::CompiledTooBig(_)) if may_be_large() => {
+            Err(malformed) if malformed.is_too_large() && may_be_large() => {
                 Some(Expression { regex: compiled(REGEX_COMPILED_BYTES_MAX).ok()?, is_large: true })
             }
             Err(_) => None,
@@ -159,7 +160,7 @@ impl Constraint {
     pub(crate) fn parse(left: &str, operand: &str, right: &str) -> Constraint {
         let (left_target, right_target) = (Target::parse(left), Target::parse(right));
         let version = |dialect| {
-            Test::Version(Prepared::of(&right_target, |text| Requirement::parse(text, dialect)), dialect)
+            Test::Version(Prepared::of(&right_target, |text| Requirement::parse(text, dialect).ok()), dialect)
         };
         let test = match operand {
             "" | "=" | "==" | "is" => Test::Equal,
@@ -215,7 +216,7 @@ impl Constraint {
             Test::Equal => left == right,
             Test::Order(accepts) => {
                 budget.spend_bytes(left.len() + right.len());
-                accepts(compare(&left, &right))
+                compare(&left, &right).is_some_and(accepts)
             }
             Test::Regexp(regex) => {
                 let reading = (budget, regex_reading_steps(&right));
@@ -223,8 +224,8 @@ impl Constraint {
                 regex.holds(&right, reading, read, |regex| regex.is_in(&left, budget))
             }
             Test::Version(requirement, dialect) => {
-                let Some(version) = Version::parse(left.trim(), *dialect) else { return false };
-                let read = |text: &str| Requirement::parse(text, *dialect);
+                let Some(version) = Version::parse(&left) else { return false };
+                let read = |text: &str| Requirement::parse(text, *dialect).ok();
                 requirement.holds(&right, (budget, read_bytes), read, |requirement| {
                     budget.spend(requirement.steps(&version));
                     !budget.is_spent() && requirement.is_met_by(&version)
@@ -275,13 +276,13 @@ impl From<&job::Affinity> for Affinity {
     }
 }
 
-/// Compares numerically if both sides are numbers, else as text.
-fn compare(left: &str, right: &str) -> Ordering {
+/// Compares by value if both sides are numbers, else as text. Nothing is less or greater than the number `NaN`.
+fn compare(left: &str, right: &str) -> Option<Ordering> {
     if let (Ok(left), Ok(right)) = (left.parse::<i64>(), right.parse::<i64>()) {
-        return left.cmp(&right);
+        return Some(left.cmp(&right));
     }
     match (left.parse::<f64>(), right.parse::<f64>()) {
-        (Ok(left), Ok(right)) => left.total_cmp(&right),
-        _ => left.cmp(right),
+        (Ok(left), Ok(right)) => left.partial_cmp(&right),
+        _ => Some(left.cmp(right)),
     }
 }

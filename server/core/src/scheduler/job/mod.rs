@@ -168,7 +168,7 @@ impl ScheduledJob {
         self.groups.iter().fold(0, |wanted: usize, group| wanted.saturating_add(group.count as usize))
     }
 
-    /// Returns the datacenters that the job may run in. Its blocked evaluation waits for changes in these.
+    /// Returns the names and globs of the datacenters that the job may run in. Its blocked evaluation waits for changes in these.
     pub fn datacenters(&self) -> &[String] {
         &self.datacenters
     }

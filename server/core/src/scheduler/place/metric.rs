@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ordu_proto::state::AllocMetric;
 
+use crate::scheduler::datacenters::is_glob;
 use crate::scheduler::view::ClusterView;
 
 /// The resource that a node lacks.
@@ -77,7 +78,7 @@ impl Tally {
     /// Returns the current metric, without scores.
     pub(crate) fn metric(&self, view: &ClusterView, datacenters: &[String]) -> AllocMetric {
         let mut nodes_available: BTreeMap<String, i64> =
-            datacenters.iter().map(|name| (name.clone(), 0)).collect();
+            datacenters.iter().filter(|name| !is_glob(name)).map(|name| (name.clone(), 0)).collect();
         let mut metric = AllocMetric::default();
         for number in 0..self.available.len() {
             let Some(class) = view.classes().facts(number as u32) else { continue };

@@ -182,7 +182,9 @@ fn each_change_is_counted_group_by_group() {
         ("update policy", with("/Update", "MaxParallel", json!(2)), in_place.clone()),
         ("restart policy", with(GROUP, "RestartPolicy", restart), in_place.clone()),
         ("constraint that is met", with("", "Constraints", constraint), in_place.clone()),
-        ("datacenter added", with("", "Datacenters", json!(["dc1", "dc2"])), in_place),
+        ("datacenter added", with("", "Datacenters", json!(["dc1", "dc2"])), in_place.clone()),
+        ("all datacenters", with("", "Datacenters", json!(["*"])), in_place.clone()),
+        ("datacenters of a glob", with("", "Datacenters", json!(["eu-*", "d*1"])), in_place),
         ("group added", two_groups, json!({"g2": {"Place": 1}, "web": {"InPlaceUpdate": 2}})),
         (
             "group renamed",
@@ -299,6 +301,12 @@ fn why_there_is_no_room_is_told_with_the_evaluation_that_would_wait_for_it() {
         ),
         (
             with("", "Datacenters", json!(["dc9"])),
+            one_replaced.clone(),
+            json!([0, 0, 0, {"dc9": 0}, {}, {}]),
+            vec![],
+        ),
+        (
+            with("", "Datacenters", json!(["dc9", "eu-*"])),
             one_replaced.clone(),
             json!([0, 0, 0, {"dc9": 0}, {}, {}]),
             vec![],

@@ -1,0 +1,7 @@
+//! Fuzzes the target `constraints` of `targets.rs`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::run("constraints", bytes));
