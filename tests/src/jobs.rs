@@ -22,6 +22,21 @@ pub fn job(id: &str, kind: &str, datacenter: &str, command: &str, arguments: &[&
     })
 }
 
+/// Members of a `client` block that give a node room for a [`burst`] of tens of thousands of tasks, whatever the machine
+/// has.
+pub const ROOM_FOR_BURSTS: &str =
+    "cpu_total_compute = 1000000\n  memory_total_mb = 1000000\n  disk_free_mb = 1000000";
+
+/// Returns a batch job of many short tasks in one group.
+pub fn burst(id: &str, tasks: u64) -> Value {
+    let mut job = job(id, "batch", "dc1", "/bin/true", &[]);
+    let group = &mut job["TaskGroups"][0];
+    group["Count"] = tasks.into();
+    group["EphemeralDisk"] = json!({"SizeMB": 10});
+    group["Tasks"][0]["LogConfig"] = json!({"MaxFiles": 1, "MaxFileSizeMB": 1});
+    job
+}
+
 /// Returns a service that can be registered but never placed.
 pub fn unplaceable(id: &str) -> Value {
     job(id, "service", NOWHERE, "/bin/sleep", &["600"])

@@ -21,7 +21,8 @@ use crate::reports::Reports;
 use crate::servers::ServerList;
 use crate::session::{self, End, SessionContext};
 use crate::standing::Standing;
-use crate::supervisor::handle::{SupervisorHandle, SupervisorPlace};
+use crate::supervisor::connection::SupervisorPlace;
+use crate::supervisor::handle::SupervisorHandle;
 
 /// Runs a node agent until `shutdown`. Tasks keep running afterwards, unless the options say to stop them. Fails
 /// only during startup: if the data directory is in use or unreadable, or no server is configured.
@@ -62,14 +63,14 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         let (options, alloc_dir, supervisor) = (options.clone(), data.allocs(), supervisor.clone());
         move || {
             let mut node = fingerprint::node(&options, &identity, &alloc_dir);
-            supervisor.release().iter().for_each(|release| release.describe(&mut node.attributes));
+            supervisor.standing().describe(&mut node);
             node
         }
     };
     let session = SessionContext {
         hello: Hello { node: Some(fingerprint()), secret_id, acted_on_index: 0 },
         fingerprint: Box::new(fingerprint),
-        supervisor: supervisor.releases(),
+        supervisor: supervisor.standings(),
         reports,
         table: table.clone(),
         servers: ServerList::new(options.servers.clone()),

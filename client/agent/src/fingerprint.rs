@@ -31,8 +31,8 @@ pub(crate) fn node(options: &AgentOptions, identity: &Identity, alloc_dir: &Path
     let hostname =
         nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let cpu_mhz = cpu(&mut attributes, options.cpu_total_compute_mhz);
-    let memory_mb = memory(&mut attributes);
-    let disk_mb = storage(&mut attributes, alloc_dir);
+    let memory_mb = memory(&mut attributes, options.memory_total_mb);
+    let disk_mb = storage(&mut attributes, alloc_dir, options.disk_free_mb);
     let networks = network_attributes(&mut attributes, options.network_interface.as_deref());
     system(&mut attributes);
     attributes.insert("unique.hostname".into(), hostname.clone());
@@ -132,19 +132,24 @@ fn arch() -> &'static str {
     }
 }
 
-fn memory(attributes: &mut BTreeMap<String, String>) -> i64 {
+/// Returns the total memory in MB, unless the operator overrides it.
+fn memory(attributes: &mut BTreeMap<String, String>, total_override: Option<i64>) -> i64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = all_values(&meminfo, "MemTotal").next().unwrap_or_default();
     let total_kib: i64 = total.trim_end_matches(" kB").parse().unwrap_or(0);
+    let total_kib = total_override.map_or(total_kib, |total_mb| total_mb.saturating_mul(1024));
     attributes.insert("memory.totalbytes".into(), total_kib.saturating_mul(1024).to_string());
     total_kib / 1024
 }
 
-/// Returns the free space below the allocations' directory, in MB.
-fn storage(attributes: &mut BTreeMap<String, String>, alloc_dir: &Path) -> i64 {
-    let Ok(space) = statvfs(alloc_dir) else { return 0 };
+/// Returns the free space below the allocations' directory in MB, unless the operator overrides it.
+fn storage(attributes: &mut BTreeMap<String, String>, alloc_dir: &Path, free_override: Option<i64>) -> i64 {
+    let Ok(space) = statvfs(alloc_dir) else { return free_override.unwrap_or(0) };
     let total_bytes = space.blocks() * space.fragment_size();
-    let free_bytes = space.blocks_available() * space.fragment_size();
+    let free_bytes = match free_override.and_then(|free_mb| u64::try_from(free_mb).ok()) {
+        Some(free_mb) => free_mb.saturating_mul(1024 * 1024),
+        None => space.blocks_available() * space.fragment_size(),
+    };
     attributes.insert("unique.storage.bytestotal".into(), total_bytes.to_string());
     attributes.insert(BYTES_FREE.into(), free_bytes.to_string());
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -250,13 +255,18 @@ mod tests {
     #[test]
     fn a_driver_that_is_off_is_not_detected_and_has_no_attribute() {
         let directory = tempfile::tempdir().unwrap();
-        let options =
-            AgentOptions { cpu_total_compute_mhz: Some(4321), ..AgentOptions::new(directory.path()) };
+        let options = AgentOptions {
+            cpu_total_compute_mhz: Some(4321),
+            memory_total_mb: Some(1234),
+            disk_free_mb: Some(567),
+            ..AgentOptions::new(directory.path())
+        };
         let node = node(&options, &identity(), directory.path());
         assert!(!node.attributes.contains_key("driver.raw_exec"));
         assert!(!node.drivers[RAW_EXEC].detected);
         assert_eq!(node.attributes["cpu.totalcompute"], "4321");
-        assert_eq!(node.resources.unwrap().cpu_mhz, 4321);
+        let resources = node.resources.unwrap();
+        assert_eq!((resources.cpu_mhz, resources.memory_mb, resources.disk_mb), (4321, 1234, 567));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::limits::{LOCK_PATIENCE, LOCK_POLL};
 use crate::{files, format};
 
+/// The file with the node's id, beside the supervisor's directory.
+pub(crate) const NODE_ID_FILE: &str = "client-id";
+
 /// A data directory that this agent holds locked until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -84,7 +87,7 @@ impl DataDir {
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
         let client = self.root.join("client");
         let identity = Identity {
-            id: kept_uuid(&client.join("client-id"))?,
+            id: kept_uuid(&client.join(NODE_ID_FILE))?,
             secret: kept_uuid(&client.join("secret-id"))?,
         };
         files::sync_directory(&client).map_err(Error::io("sync", &client))?;

@@ -8,6 +8,7 @@
 mod agent;
 mod alloc;
 mod beneath;
+mod divided_spec;
 mod environment;
 mod error;
 mod files;

@@ -72,6 +72,26 @@ pub(crate) const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const SUPERVISOR_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Capacity of the queues of task exits and answers to a connection.
 pub(crate) const EXIT_QUEUE_MAX: usize = 1024;
+/// Most requests of one connection that a supervisor handles at the same time; above it, the supervisor stops reading
+/// from the connection.
+pub(crate) const REQUESTS_IN_HAND_MAX: usize = 1024;
+/// Most starts that an agent asks for at the same time. Far below [`REQUESTS_IN_HAND_MAX`], so that starts never delay
+/// other requests.
+pub(crate) const STARTS_IN_HAND_MAX: usize = 64;
+/// Most tasks that a supervisor launches at the same time. More would only compete for the processors.
+pub(crate) const LAUNCHES_MAX: usize = 16;
+/// How long a start waits while the machine lacks processes or open files, before it fails.
+pub(crate) const SHORTAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// Interval of the attempts in that time.
+pub(crate) const SHORTAGE_POLL: Duration = Duration::from_millis(100);
+/// How often an agent asks its supervisor for a sign of life.
+pub(crate) const SUPERVISOR_PROBE: Duration = Duration::from_secs(5);
+/// An agent reports a supervisor that has owed an answer for longer than this without sending anything.
+pub(crate) const SUPERVISOR_SILENT: Duration = Duration::from_secs(10);
+/// How often a supervisor checks that its directory still belongs to it.
+pub(crate) const HOME_LOOK: Duration = Duration::from_secs(1);
+/// How long the tasks of a lost directory may take to end after SIGTERM; as Nomad's default `kill_timeout`.
+pub(crate) const LOST_HOME_GRACE: Duration = Duration::from_secs(5);
 /// Bytes per read from a task's pipe.
 pub(crate) const LOG_READ_BYTES: usize = 64 * 1024;
 /// Upper bound for a task's kill timeout (Nomad's `max_kill_timeout`).

@@ -52,6 +52,10 @@ pub struct AgentOptions {
     pub reserved: NodeResources,
     /// Overrides the detected total CPU of the node, in MHz.
     pub cpu_total_compute_mhz: Option<i64>,
+    /// Overrides the detected free disk space of the node, in MB.
+    pub disk_free_mb: Option<i64>,
+    /// Overrides the detected total memory of the node, in MB.
+    pub memory_total_mb: Option<i64>,
     /// The network interface whose address tasks use; by default that of the default route.
     pub network_interface: Option<String>,
     /// How to start the supervisor; by default this program with the subcommand `node-supervisor`.
@@ -83,6 +87,8 @@ impl AgentOptions {
             http_addr: String::new(),
             reserved: NodeResources::default(),
             cpu_total_compute_mhz: None,
+            disk_free_mb: None,
+            memory_total_mb: None,
             network_interface: None,
             supervisor_program: SupervisorProgram::default(),
             stop_tasks_on_shutdown: false,

@@ -23,7 +23,7 @@ use crate::reports::Reports;
 use crate::servers::ServerList;
 use crate::standing::Standing;
 use crate::stats::NodeStats;
-use crate::supervisor::release::Release;
+use crate::supervisor::standing::SupervisorStanding;
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(crate) struct SessionContext {
     pub(crate) hello: Hello,
     /// Repeats the fingerprint. Reads kernel files only, so it does not block for long.
     pub(crate) fingerprint: Box<dyn Fn() -> Node + Send + Sync>,
-    /// The connected supervisor, which the node's attributes describe.
-    pub(crate) supervisor: watch::Receiver<Option<Release>>,
+    /// What is known about the supervisor, which the node's description contains.
+    pub(crate) supervisor: watch::Receiver<SupervisorStanding>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) table: TableHandle,
     pub(crate) servers: ServerList,
@@ -313,7 +313,9 @@ impl Session<'_> {
     /// the last message.
     fn schedule(&mut self) {
         let reports = &self.context.reports;
-        if !reports.any_to_send() {
+        // What is due within the shortest wait cannot be due earlier; so a burst is not searched for each report.
+        let is_due = self.send_at.is_some_and(|due| due <= Instant::now() + UPDATE_LEAD);
+        if is_due || !reports.any_to_send() {
             return;
         }
         let wait = if reports.any_urgent() { UPDATE_LEAD } else { UPDATE_WINDOW };

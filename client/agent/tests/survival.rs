@@ -403,3 +403,83 @@ async fn a_supervisor_with_nothing_to_do_ends_by_itself() {
     node.kill();
     eventually("the supervisor's end", || (!is_alive(supervisor)).then_some(())).await;
 }
+
+/// What becomes of a node's directory while its agent is away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Directory {
+    Stays,
+    Removed,
+    OfAnotherNode,
+}
+
+#[tokio::test]
+async fn tasks_end_when_their_directory_is_lost_and_go_on_when_their_agent_is_merely_away() {
+    let server = TestServer::start().await;
+    let mut all = Vec::new();
+    for fate in [Directory::Stays, Directory::Removed, Directory::OfAnotherNode] {
+        let mut node = TestNode::new();
+        // Only SIGKILL ends the second one.
+        let stubborn = format!("trap '' TERM; {LONG}");
+        let jobs = [("t", LONG), ("t", stubborn.as_str())]
+            .map(|(name, script)| Assigned::new("service", vec![shell(name, script)]));
+        server.state().forget_all();
+        jobs.iter().for_each(|job| server.assign(job));
+        node.spawn(&[&server.address]);
+        let mut pids = Vec::new();
+        for job in &jobs {
+            pids.push(node.pid(job, "t").await);
+            server.reported(job, ClientStatus::Running).await;
+        }
+        let supervisor = node.supervisor_pid(None).await;
+        node.kill();
+        all.push((fate, node, supervisor, pids));
+    }
+    for (fate, node, ..) in &all {
+        let client = node.path().join("client");
+        match fate {
+            Directory::Stays => {}
+            Directory::Removed => std::fs::remove_dir_all(node.path()).unwrap(),
+            Directory::OfAnotherNode => {
+                std::fs::write(client.join("client-id"), uuid::Uuid::new_v4().to_string()).unwrap();
+            }
+        }
+    }
+    for (fate, _, supervisor, pids) in all.iter().filter(|(fate, ..)| *fate != Directory::Stays) {
+        let processes = || pids.iter().chain([supervisor]);
+        eventually(&format!("{fate:?}: the end of supervisor and tasks"), || {
+            (!processes().any(|pid| is_alive(*pid))).then_some(())
+        })
+        .await;
+    }
+    let (_, _, supervisor, pids) = &all[0];
+    assert!(pids.iter().chain([supervisor]).all(|pid| is_alive(*pid)));
+    // A new node works in the place of a removed one.
+    let (_, node, ..) = &mut all[1];
+    server.state().forget_all();
+    let next = Assigned::new("service", vec![shell("t", LONG)]);
+    server.assign(&next);
+    node.spawn(&[&server.address]);
+    server.reported(&next, ClientStatus::Running).await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_does_not_answer_is_told_and_gets_no_work_until_it_answers() {
+    let server = TestServer::start().await;
+    let mut node = TestNode::new();
+    node.spawn(&[&server.address]);
+    let supervisor = node.supervisor_pid(None).await;
+    let health = || {
+        let state = server.state();
+        let driver = state.hellos.last()?.node.as_ref()?.drivers.get("raw_exec")?.clone();
+        Some((driver.healthy, driver.health_description))
+    };
+    let signal = |signal| {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), signal).unwrap();
+    };
+    eventually("the node, in good health", || health().filter(|(healthy, _)| *healthy)).await;
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    let (_, text) = eventually("bad health", || health().filter(|(healthy, _)| !healthy)).await;
+    assert_eq!(text, "the node supervisor does not answer");
+    signal(nix::sys::signal::Signal::SIGCONT);
+    eventually("good health again", || health().filter(|(healthy, _)| *healthy)).await;
+}

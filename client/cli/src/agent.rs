@@ -502,6 +502,8 @@ fn node_options(config: &AgentConfig, settings: &ClientSettings) -> AgentOptions
     options.servers = settings.servers.iter().map(ToString::to_string).collect();
     options.raw_exec_enabled = config.raw_exec_enabled;
     options.cpu_total_compute_mhz = settings.cpu_total_compute_mhz.and_then(|mhz| i64::try_from(mhz).ok());
+    options.disk_free_mb = settings.disk_free_mb.and_then(|mb| i64::try_from(mb).ok());
+    options.memory_total_mb = settings.memory_total_mb.and_then(|mb| i64::try_from(mb).ok());
     options.network_interface.clone_from(&settings.network_interface);
     options.http_addr = config.advertised.http.to_string();
     options.reserved.cpu_mhz = i64::try_from(settings.reserved.cpu_mhz).unwrap_or(i64::MAX);

@@ -166,7 +166,7 @@ fn of_server(now: &ServerSettings, next: &ServerSettings) -> [(&'static str, boo
     ]
 }
 
-fn of_client(now: &ClientSettings, next: &ClientSettings) -> [(&'static str, bool); 7] {
+fn of_client(now: &ClientSettings, next: &ClientSettings) -> [(&'static str, bool); 9] {
     [
         ("client.servers", now.servers == next.servers),
         ("client.node_class", now.node_class == next.node_class),
@@ -174,6 +174,8 @@ fn of_client(now: &ClientSettings, next: &ClientSettings) -> [(&'static str, boo
         ("client.options", now.options == next.options),
         ("client.reserved", now.reserved == next.reserved),
         ("client.cpu_total_compute", now.cpu_total_compute_mhz == next.cpu_total_compute_mhz),
+        ("client.disk_free_mb", now.disk_free_mb == next.disk_free_mb),
+        ("client.memory_total_mb", now.memory_total_mb == next.memory_total_mb),
         ("client.network_interface", now.network_interface == next.network_interface),
     ]
 }

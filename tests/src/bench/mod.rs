@@ -10,6 +10,7 @@ pub mod restart;
 pub mod statistics;
 pub mod table;
 pub mod target;
+pub mod tasks;
 pub mod watchers;
 
 use std::io;
@@ -37,6 +38,9 @@ pub async fn run(options: &Options) -> io::Result<String> {
     }
     if options.wants(Measure::Running) {
         measures::running(&target, &mut table).await?;
+    }
+    if options.wants(Measure::Tasks) {
+        tasks::tasks(&target, options, &mut table).await?;
     }
     if options.wants(Measure::Dispatches) {
         jobs_api::dispatches(&target, options, &mut table).await?;

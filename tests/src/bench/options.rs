@@ -35,6 +35,9 @@ pub struct Options {
     /// Jobs in the list that pages are read from
     #[arg(long, default_value_t = 200_000)]
     pub listed: u64,
+    /// Short tasks of one batch job; a node must have room for all at once
+    #[arg(long, default_value_t = 1_000)]
+    pub tasks: u64,
     /// Watchers of one job
     #[arg(long, default_value_t = 1_000)]
     pub watchers: usize,
@@ -67,6 +70,8 @@ pub enum Measure {
     Reads,
     /// Time from registration to running
     Running,
+    /// Short batch tasks a second on one node
+    Tasks,
     /// Dispatches of a parameterized job a second
     Dispatches,
     /// Time of a dry run of a job of many groups

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::options::Options;
 use crate::harness::{Cluster, Shape, processes};
 use crate::http::Client;
+use crate::jobs::ROOM_FOR_BURSTS;
 
 /// Addresses of a running cluster, and the cluster itself if the benchmark started it.
 pub struct Target {
@@ -28,7 +29,8 @@ impl Target {
         let own = match options.spawn {
             true => {
                 let server_block = options.server_block.clone();
-                Some(Cluster::start(Shape { server_block, ..Shape::default() }).await)
+                let client_block = ROOM_FOR_BURSTS.to_owned();
+                Some(Cluster::start(Shape { server_block, client_block, ..Shape::default() }).await)
             }
             false => None,
         };

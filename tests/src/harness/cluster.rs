@@ -46,6 +46,8 @@ pub struct Shape {
     pub open_files: Option<u32>,
     /// Text to add to the `server` blocks of the configuration.
     pub server_block: String,
+    /// Text to add to the `client` blocks of the configuration.
+    pub client_block: String,
 }
 
 impl Default for Shape {
@@ -59,6 +61,7 @@ impl Default for Shape {
             disk_mb: None,
             open_files: None,
             server_block: String::new(),
+            client_block: String::new(),
         }
     }
 }
@@ -192,7 +195,7 @@ impl Cluster {
             };
             let text = match number < self.servers.len() {
                 true => config::server(&member, &self.shape.server_block),
-                false => config::node(&member),
+                false => config::node(&member, &self.shape.client_block),
             };
             self._root.write(&format!("{}.hcl", agent.name), &text);
         }

@@ -70,8 +70,8 @@ server {{
     )
 }
 
-/// Returns a node's configuration.
-pub(super) fn node(member: &Member<'_>) -> String {
+/// Returns a node's configuration; `extra` is added to its `client` block.
+pub(super) fn node(member: &Member<'_>, extra: &str) -> String {
     let mut text = common(member);
     let _ = write!(
         text,
@@ -79,6 +79,7 @@ pub(super) fn node(member: &Member<'_>) -> String {
 client {{
   enabled = true
   servers = [{servers}]
+  {extra}
 }}
 
 plugin "raw_exec" {{

@@ -4,6 +4,7 @@ mod addresses;
 mod agent;
 mod autopilot;
 mod bad_input;
+mod bursts;
 mod cases;
 mod children;
 mod cli;

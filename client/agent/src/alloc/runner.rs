@@ -31,12 +31,13 @@ pub(crate) struct NodeContext {
     pub(crate) allocs_directory: PathBuf,
 }
 
-/// A job version as sent by the servers.
+/// What the servers sent of a job version, as far as it concerns one allocation.
 #[derive(Clone, Default)]
 pub(crate) struct SentSpec {
+    /// The specification with the allocation's group only.
     pub(crate) json: Vec<u8>,
-    /// The payload of a dispatched job; empty if there is none.
-    pub(crate) payload: Vec<u8>,
+    /// The payload of a dispatched job; empty if there is none. Shared by the allocations of the job.
+    pub(crate) payload: Arc<Vec<u8>>,
 }
 
 /// An allocation as assigned by the servers, with its parsed specification.
@@ -70,7 +71,7 @@ impl Assignment {
             allocation: self.allocation.clone(),
             spec_json: self.sent.json.clone(),
             state_index: self.state_index,
-            payload: self.sent.payload.clone(),
+            payload: self.sent.payload.to_vec(),
         }
     }
 }

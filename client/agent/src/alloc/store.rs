@@ -66,6 +66,7 @@ impl StoredTask {
 pub(crate) struct StoredAssignment {
     #[prost(message, required, tag = "1")]
     pub(crate) allocation: Allocation,
+    /// The job's specification with the allocation's group only. Earlier releases wrote it with all groups.
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) spec_json: Vec<u8>,
     /// The index of the server state that contained this assignment.
@@ -131,11 +132,10 @@ impl Store {
         files::remove(&self.path(alloc, "new"))
     }
 
-    /// Returns all stored allocations. Logs and removes incomplete files: the servers send the assignment again, and
+    /// Passes all stored allocations to `visit`, one at a time. Logs and removes incomplete files: the servers send the assignment again, and
     /// the supervisor knows what runs. An unreadable file is an error: if it were treated as missing, the allocation
     /// would run again.
-    pub(crate) fn load(&self) -> io::Result<Vec<(Uuid, StoredAssignment, StoredTasks)>> {
-        let mut all = Vec::new();
+    pub(crate) fn load(&self, mut visit: impl FnMut(Uuid, StoredAssignment, StoredTasks)) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
             let part = |part: Option<&OsStr>| part.and_then(OsStr::to_str).map(str::to_owned);
@@ -148,14 +148,14 @@ impl Store {
                 Some("assignment") => {
                     let Some(assignment) = read(&path)? else { continue };
                     let tasks = read(&self.path(alloc, "tasks"))?.unwrap_or_default();
-                    all.push((alloc, assignment, tasks));
+                    visit(alloc, assignment, tasks);
                 }
                 // The removal of this allocation was interrupted.
                 Some("tasks") if !self.path(alloc, "assignment").try_exists()? => files::remove(&path)?,
                 _ => {}
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Returns one stored allocation, if both of its files exist.
@@ -210,7 +210,9 @@ mod tests {
         store.save_assignment(whole, &assignment).unwrap();
         store.save_tasks(whole, &tasks).unwrap();
         fs::write(directory.path().join(format!("{broken}.assignment")), [0xff; 9]).unwrap();
-        assert_eq!(store.load().unwrap(), [(whole, assignment.clone(), tasks.clone())]);
+        let mut found = Vec::new();
+        store.load(|id, assignment, tasks| found.push((id, assignment, tasks))).unwrap();
+        assert_eq!(found, [(whole, assignment.clone(), tasks.clone())]);
         assert_eq!(store.load_one(whole).unwrap(), Some((assignment, tasks)));
         assert_eq!(store.load_one(broken).unwrap(), None);
         store.remove(whole).unwrap();
@@ -229,7 +231,7 @@ mod tests {
             store.save_tasks(alloc, &StoredTasks::default()).unwrap();
             fs::remove_file(place(kind)).unwrap();
             fs::create_dir(place(kind)).unwrap();
-            let text = store.load().unwrap_err().to_string();
+            let text = store.load(|_, _, _| ()).unwrap_err().to_string();
             assert!(text.contains(&place(kind).display().to_string()), "{text}");
             assert!(place("assignment").exists() && place("tasks").exists());
             store.remove(alloc).unwrap();
@@ -241,7 +243,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path().to_owned());
         store.save_tasks(Uuid::from_u128(1), &StoredTasks::default()).unwrap();
-        assert!(store.load().unwrap().is_empty());
+        store.load(|id, _, _| panic!("{id} is none")).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::runner::{AllocHandle, Assignment, Desired, NodeContext, SentSpec};
 use super::store::{Phase, StoredAssignment, StoredTasks};
+use crate::divided_spec::DividedSpec;
 use crate::files;
 use crate::limits::OUTBOUND_QUEUE_MAX;
 use crate::spec::JobSpec;
@@ -23,6 +24,27 @@ use crate::supervisor::protocol::TaskReport;
 
 /// Namespace, job, create index and version.
 type SpecKey = (String, String, u64, u64);
+
+/// A specification sent in the current session.
+struct SessionSpec {
+    /// None if it cannot be read.
+    spec: Option<DividedSpec>,
+    payload: Arc<Vec<u8>>,
+}
+
+impl SessionSpec {
+    fn new(json: &[u8], payload: Vec<u8>, job_id: &str) -> Self {
+        let spec =
+            DividedSpec::divide(json).inspect_err(|text| tracing::error!("job {job_id:?}: {text}")).ok();
+        Self { spec, payload: Arc::new(payload) }
+    }
+
+    /// Returns the part for an allocation of this group; empty JSON if the specification cannot be read.
+    fn of_group(&self, group: &str) -> SentSpec {
+        let json = self.spec.as_ref().map(|spec| spec.of_group(group)).unwrap_or_default();
+        SentSpec { json, payload: Arc::clone(&self.payload) }
+    }
+}
 
 enum Command {
     Sync(AllocSync),
@@ -93,7 +115,7 @@ struct Table {
     /// The allocations named so far by a full set that is still arriving, in one or more messages.
     named: Option<BTreeSet<Uuid>>,
     /// The specifications sent in the current session.
-    specs: BTreeMap<SpecKey, SentSpec>,
+    specs: BTreeMap<SpecKey, SessionSpec>,
     /// Allocations removed by this table before its sweep; none after the sweep.
     removed_before_sweep: Option<BTreeSet<Uuid>>,
     /// Removals and kills that run in the background.
@@ -142,12 +164,13 @@ impl Table {
     /// makes them run again.
     fn restore(&mut self) -> io::Result<u64> {
         let mut acted_on = 0;
-        for (id, stored, tasks) in self.node.store.load()? {
+        let store = self.node.store.clone();
+        store.load(|id, stored, tasks| {
             if !tasks.is_over() {
                 acted_on = acted_on.max(stored.state_index);
             }
             self.go_on(id, stored, tasks);
-        }
+        })?;
         if !self.allocs.is_empty() {
             tracing::info!("{} allocations are known from before", self.allocs.len());
         }
@@ -156,8 +179,10 @@ impl Table {
 
     fn go_on(&mut self, id: Uuid, stored: StoredAssignment, mut tasks: StoredTasks) {
         tasks.stamp = tasks.stamp.max(stored.allocation.client_stamp);
-        let sent = SentSpec { json: stored.spec_json, payload: stored.payload };
-        let assignment = assignment(stored.allocation, sent, stored.state_index);
+        let StoredAssignment { allocation, spec_json, state_index, payload } = stored;
+        // Earlier releases stored whole specifications.
+        let sent = SessionSpec::new(&spec_json, payload, &allocation.job_id).of_group(&allocation.task_group);
+        let assignment = assignment(allocation, sent, state_index);
         let desired = desired(&assignment.allocation);
         let handle = AllocHandle::begin(Arc::clone(&self.node), id, assignment, tasks, true);
         handle.set_desired(desired);
@@ -172,8 +197,9 @@ impl Table {
         }
         let is_of_full = self.named.is_some();
         for spec in sync.specs {
+            let sent = SessionSpec::new(&spec.spec_json, spec.payload, &spec.job_id);
             let key = (spec.namespace, spec.job_id, spec.job_create_index, spec.job_version);
-            self.specs.insert(key, SentSpec { json: spec.spec_json, payload: spec.payload });
+            self.specs.insert(key, sent);
         }
         for id in sync.over.iter().filter_map(|id| Uuid::from_slice(id).ok()) {
             self.name(id);
@@ -257,10 +283,11 @@ impl Table {
         if matches!(allocation.client_status(), Complete | Failed | Lost) {
             return;
         }
-        let Some(sent) = self.specs.get(&spec_key(&allocation)).cloned() else {
+        let Some(sent) = self.specs.get(&spec_key(&allocation)) else {
             tracing::error!("a server sent allocation {id} without its job's specification; it does not run");
             return;
         };
+        let sent = sent.of_group(&allocation.task_group);
         tracing::info!("allocation {id} of job {:?} is assigned to this node", allocation.job_id);
         let desired = desired(&allocation);
         // Start from the stamp of this node's earlier reports, if any, so that later reports are newer.
@@ -302,7 +329,7 @@ impl Table {
         }
         let same_spec = spec_key(&allocation) == spec_key(&present.allocation);
         let sent = match self.specs.get(&spec_key(&allocation)) {
-            Some(sent) => sent.clone(),
+            Some(sent) => sent.of_group(&allocation.task_group),
             None if same_spec => present.sent.clone(),
             // A lost allocation is only stopped, which does not need the specification.
             None if allocation.client_status() == ClientStatus::Lost => return,

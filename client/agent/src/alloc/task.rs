@@ -120,7 +120,7 @@ impl TaskRunner {
         let user = task.user.clone();
         // Without a payload no file is written, even if the task asks for one; as in Nomad.
         let sent = Some(&assignment.sent.payload).filter(|payload| !payload.is_empty());
-        let payload = task.payload_file().zip(sent).map(|(file, bytes)| (file.to_owned(), bytes.clone()));
+        let payload = task.payload_file().zip(sent).map(|(file, bytes)| (file.to_owned(), Arc::clone(bytes)));
         let built = tokio::task::spawn_blocking(move || {
             let built = directories.build(&user);
             built.map_err(|error| format!("failed to build the task directory: {error}"))?;
@@ -146,7 +146,7 @@ impl TaskRunner {
         let key = self.key();
         let concerns =
             |report: &TaskReport| report.key == key || (report.key.same_task(&key) && report.exit.is_none());
-        self.alloc.node.supervisor.list().await.iter().any(concerns)
+        self.alloc.node.supervisor.found().await.iter().any(concerns)
     }
 
     fn fail_setup(&self, text: &str) -> Next {

@@ -18,44 +18,46 @@ use super::record::Record;
 /// Nomad's exit code for a task killed by a signal is this plus the signal's number.
 const SIGNAL_EXIT_BASE: i32 = 128;
 
-/// Returns whether a child has ended and is not reaped yet. `waitid` fails for a child that ended by a real-time
-/// signal, which `nix` cannot represent; any result other than `StillAlive` therefore counts as ended.
-pub(crate) fn has_ended(pid: i32) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    !matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
-}
-
 /// Converts a child's exit status to Nomad's terms.
 pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     let signal = status.signal().unwrap_or(0);
     Exit { code: status.code().or(Some(SIGNAL_EXIT_BASE + signal)), signal, at_ns: now_ns() }
 }
 
-/// Reaps ended processes that were re-parented to the supervisor and are not tasks. Stops when only tasks are left
-/// to reap.
-pub(crate) fn reap_orphans(is_task: impl Fn(i32) -> bool) {
+/// Calls `reap_one` with ended children that are not reaped yet, until none is left or none can be reaped. `reap_one`
+/// returns whether it has reaped the child.
+pub(crate) fn reap(mut reap_one: impl FnMut(i32) -> bool) {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        let ended = match waitid(Id::All, flags) {
-            Ok(status) => status.pid().map(Pid::as_raw).into_iter().collect(),
+        let has_reaped = match waitid(Id::All, flags) {
+            // One that cannot be reaped hides the others.
+            Ok(status) => match status.pid().map(Pid::as_raw) {
+                Some(pid) => reap_one(pid) || reap_any(process::ended_children(), &mut reap_one),
+                None => false,
+            },
             // A child ended by a real-time signal, which `nix` cannot represent. Find its pid in /proc.
-            Err(Errno::EINVAL) => process::ended_children(),
-            Err(_) => return,
+            Err(Errno::EINVAL) => reap_any(process::ended_children(), &mut reap_one),
+            Err(_) => false,
         };
-        let orphans: Vec<i32> = ended.into_iter().filter(|pid| !is_task(*pid)).collect();
-        let mut has_reaped = false;
-        for pid in orphans {
-            match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-                // The main thread has ended, but other threads of the process still run.
-                Ok(WaitStatus::StillAlive) => {}
-                // The process is reaped. EINVAL means that it ended by a real-time signal.
-                Ok(_) | Err(Errno::EINVAL) => has_reaped = true,
-                Err(_) => return,
-            }
-        }
         if !has_reaped {
             return;
         }
+    }
+}
+
+/// Reaps the first that can be reaped; returns whether there is one.
+fn reap_any(pids: Vec<i32>, mut reap_one: impl FnMut(i32) -> bool) -> bool {
+    pids.into_iter().any(&mut reap_one)
+}
+
+/// Reaps an ended process that was re-parented to the supervisor and is not a task. Returns false if other threads of
+/// the process still run, or it is reaped already.
+pub(crate) fn reap_orphan(pid: i32) -> bool {
+    let reaped = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+    // EINVAL means that it is reaped and ended by a real-time signal.
+    match reaped {
+        Ok(status) => status != WaitStatus::StillAlive,
+        Err(error) => error == Errno::EINVAL,
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
         }
         // Other tests in this process have children too, so wait for these in particular.
         while orphans.iter().any(is_zombie) {
-            reap_orphans(|pid| !orphans.contains(&pid));
+            reap(|pid| orphans.contains(&pid) && reap_orphan(pid));
             assert!(Instant::now() < deadline, "they are not reaped");
         }
         assert!(is_zombie(&task), "a task is not reaped as an orphan");

@@ -7,7 +7,11 @@
 //! wait only for its own children; their exit codes stay unknown and count as failures.
 
 mod children;
+mod connected;
+pub(crate) mod connection;
+mod exits;
 pub(crate) mod handle;
+mod home;
 pub(crate) mod launch;
 pub(crate) mod logs;
 pub(crate) mod process;
@@ -15,6 +19,8 @@ pub(crate) mod protocol;
 pub(crate) mod record;
 pub(crate) mod release;
 mod serve;
+mod silence;
+pub(crate) mod standing;
 mod tasks;
 
 use std::ffi::OsString;

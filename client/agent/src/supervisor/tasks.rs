@@ -15,15 +15,18 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, Semaphore, broadcast};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::launch::{self, LaunchOrder, Launcher};
 use super::logs::{self, LogPlace, OpenLogs};
 use super::protocol::{Answer, Exit, LogSettings, StartTask, TaskKey, TaskReport};
 use super::record::{Record, StateDirectory};
 use super::{children, now_ns, process, say};
-use crate::limits::{EXIT_QUEUE_MAX, LAUNCH_TIMEOUT, LOG_DRAIN};
+use crate::limits::{
+    EXIT_QUEUE_MAX, LAUNCH_TIMEOUT, LAUNCHES_MAX, LOG_DRAIN, SHORTAGE_PATIENCE, SHORTAGE_POLL,
+};
 use crate::text::cut;
 
 /// Poll interval while waiting for a killed launcher to die.
@@ -67,6 +70,12 @@ pub(crate) struct Tasks {
     boot_id: String,
     open_files_max: u64,
     entries: RefCell<BTreeMap<TaskKey, Entry>>,
+    /// The attempts whose processes are children of this process and not reaped yet, by pid.
+    children: RefCell<BTreeMap<i32, TaskKey>>,
+    /// Bounds the launches under way.
+    launches: Semaphore,
+    /// Whether nothing is started any more.
+    is_closed: Cell<bool>,
     /// Serialises starts per task, so that requests from two agents cannot race.
     starting: RefCell<StartLocks>,
     open_logs: Rc<OpenLogs>,
@@ -86,6 +95,9 @@ impl Tasks {
             boot_id: process::boot_id(),
             open_files_max: children::raise_open_files()?,
             entries: RefCell::default(),
+            children: RefCell::default(),
+            launches: Semaphore::new(LAUNCHES_MAX),
+            is_closed: Cell::new(false),
             starting: RefCell::default(),
             open_logs: Rc::default(),
             scratch: Rc::default(),
@@ -185,7 +197,7 @@ impl Tasks {
         let answer = match self.running_attempt(&task.key) {
             Some(report) if report.key == task.key => Answer::Started(report),
             Some(report) => Answer::Busy(report),
-            None => match self.launch(&task).await {
+            None => match self.launch_when_possible(&task).await {
                 Ok(report) => Answer::Started(report),
                 // The error may quote the command; shorten it to fit into a frame.
                 Err(error) => Answer::StartFailed { text: cut(&error.to_string()).into_owned() },
@@ -207,6 +219,24 @@ impl Tasks {
         entries.get(key).or_else(other).map(Entry::report)
     }
 
+    /// Launches the attempt when its turn comes. If the machine lacks processes or open files, waits for some time:
+    /// other tasks may end.
+    async fn launch_when_possible(self: &Rc<Self>, task: &StartTask) -> io::Result<TaskReport> {
+        let _turn = self.launches.acquire().await.map_err(io::Error::other)?;
+        let deadline = Instant::now() + SHORTAGE_PATIENCE;
+        loop {
+            if self.is_closed.get() {
+                return Err(io::Error::other("the supervisor ends"));
+            }
+            match self.launch(task).await {
+                Err(error) if is_shortage(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(SHORTAGE_POLL).await;
+                }
+                launched => return launched,
+            }
+        }
+    }
+
     async fn launch(self: &Rc<Self>, task: &StartTask) -> io::Result<TaskReport> {
         let key = &task.key;
         match self.launch_process(task).await {
@@ -220,6 +250,7 @@ impl Tasks {
                     // The program was not executed, so at most a hanging launcher is left.
                     child.kill()?;
                     child.wait()?;
+                    self.children.borrow_mut().remove(&entry.record.pid);
                 }
                 self.directory.remove(key);
                 Err(error)
@@ -261,6 +292,7 @@ impl Tasks {
         // Save the record before sending the order: once the program runs, the next supervisor must find it.
         self.directory.save(&record)?;
         let entry = Entry { record, child: Some(child), launching: true, announced: false, readers };
+        self.children.borrow_mut().insert(pid, key.clone());
         self.entries.borrow_mut().insert(key.clone(), entry);
         let order = LaunchOrder {
             program: task.program.clone(),
@@ -331,35 +363,47 @@ impl Tasks {
         }
     }
 
-    /// Records the exits of ended children. Kills the rest of each process group before reaping its first process,
-    /// because the kernel cannot reuse the pid until then.
+    /// Reaps ended children, and records the exits of those that are tasks.
     pub(crate) fn reap(self: &Rc<Self>) {
         let mut ended = Vec::new();
-        for (key, entry) in self.entries.borrow_mut().iter_mut() {
-            let Some(child) = &mut entry.child else { continue };
-            if entry.record.exit.is_some() || !children::has_ended(entry.record.pid) {
-                continue;
+        children::reap(|pid| {
+            let key = self.children.borrow().get(&pid).cloned();
+            let Some(key) = key else { return children::reap_orphan(pid) };
+            let is_reaped = self.reap_task(&key);
+            if is_reaped {
+                self.children.borrow_mut().remove(&pid);
+                ended.push(key);
             }
-            let _ = killpg(Pid::from_raw(entry.record.pid), Signal::SIGKILL);
-            let exit = match child.try_wait() {
-                Ok(Some(status)) => children::exit_of(status),
-                Ok(None) => continue,
-                Err(_) => Exit::unknown(now_ns()),
-            };
-            entry.record.exit = Some(exit);
-            ended.push((key.clone(), entry.record.clone(), entry.launching));
-        }
-        for (key, record, launching) in ended {
-            if !launching {
-                self.save(&record);
-                self.announce_later(key);
-            }
-        }
-        let entries = self.entries.borrow();
-        children::reap_orphans(|pid| {
-            let is_it = |entry: &Entry| entry.child.is_some() && entry.is_alive() && entry.record.pid == pid;
-            entries.values().any(is_it)
+            is_reaped
         });
+        for key in ended {
+            self.record_exit(key);
+        }
+    }
+
+    /// Reaps a task's first process and notes its exit. Returns false if a thread of the process still runs. Kills the
+    /// rest of the process group first, because the kernel cannot reuse the pid until the process is reaped.
+    fn reap_task(&self, key: &TaskKey) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let Some(Entry { record, child: Some(child), .. }) = entries.get_mut(key) else { return false };
+        let _ = killpg(Pid::from_raw(record.pid), Signal::SIGKILL);
+        let exit = match child.try_wait() {
+            Ok(Some(status)) => children::exit_of(status),
+            Ok(None) => return false,
+            Err(_) => Exit::unknown(now_ns()),
+        };
+        record.exit = Some(exit);
+        true
+    }
+
+    /// Saves and announces a noted exit, unless the launcher may have failed: `launch` decides about that.
+    fn record_exit(self: &Rc<Self>, key: TaskKey) {
+        let record = match self.entries.borrow().get(&key) {
+            Some(entry) if !entry.launching => entry.record.clone(),
+            _ => return,
+        };
+        self.save(&record);
+        self.announce_later(key);
     }
 
     /// Checks the adopted processes, which are not children of this process.
@@ -372,13 +416,10 @@ impl Tasks {
             if !process::is_alive(entry.record.pid, entry.record.start_ticks) {
                 children::kill_leftovers(&entry.record);
                 entry.record.exit = Some(Exit::unknown(now_ns()));
-                ended.push((key.clone(), entry.record.clone()));
+                ended.push(key.clone());
             }
         }
-        for (key, record) in ended {
-            self.save(&record);
-            self.announce_later(key);
-        }
+        ended.into_iter().for_each(|key| self.record_exit(key));
     }
 
     fn save(&self, record: &Record) {
@@ -423,15 +464,20 @@ impl Tasks {
         }
     }
 
-    /// Sends SIGKILL to every living task.
-    pub(crate) fn kill_all(&self) {
+    /// Signals the process groups of all living tasks.
+    pub(crate) fn signal_all(&self, signal: Signal) {
         for entry in self.entries.borrow().values() {
-            if let Err(error) = send(entry, Signal::SIGKILL, true)
+            if let Err(error) = send(entry, signal, true)
                 && error != Errno::ESRCH
             {
-                say(&format!("{} cannot be killed: {error}", entry.record.key));
+                say(&format!("{} cannot be sent {signal}: {error}", entry.record.key));
             }
         }
+    }
+
+    /// Lets nothing start any more.
+    pub(crate) fn close(&self) {
+        self.is_closed.set(true);
     }
 }
 
@@ -448,6 +494,12 @@ fn send(entry: &Entry, signal: Signal, whole_group: bool) -> Result<(), Errno> {
         true => killpg(pid, signal).or_else(|_| kill(pid, signal)),
         false => kill(pid, signal),
     }
+}
+
+/// Returns whether an error says that the machine or this process has too much of something at present.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 fn plain_name(name: &str) -> bool {

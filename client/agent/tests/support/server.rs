@@ -196,6 +196,11 @@ impl Drop for TestServer {
 }
 
 impl State {
+    /// Drops all allocations from the state; notifies no agent.
+    pub(crate) fn forget_all(&mut self) {
+        self.assigned.clear();
+    }
+
     fn push_change(&mut self, assigned: &Assigned, with_spec: bool) {
         let specs = if with_spec { vec![assigned.spec_of_job()] } else { Vec::new() };
         let allocs = vec![assigned.allocation.clone()];

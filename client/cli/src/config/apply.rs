@@ -207,6 +207,12 @@ impl Layer<'_> {
                 "cpu_total_compute" => {
                     client.cpu_total_compute_mhz = Some(integer(entry, 1, i64::from(u32::MAX))? as u64);
                 }
+                "disk_free_mb" => {
+                    client.disk_free_mb = Some(integer(entry, 1, i64::from(u32::MAX))? as u64);
+                }
+                "memory_total_mb" => {
+                    client.memory_total_mb = Some(integer(entry, 1, i64::from(u32::MAX))? as u64);
+                }
                 "network_interface" => client.network_interface = Some(word(entry)?),
                 "node_class" => client.node_class = text(entry)?,
                 "meta" => client.meta.extend(texts(entry)?),

@@ -65,6 +65,8 @@ pub(super) struct ClientDraft {
     pub(super) options: BTreeMap<String, String>,
     pub(super) reserved: ReservedResources,
     pub(super) cpu_total_compute_mhz: Option<u64>,
+    pub(super) disk_free_mb: Option<u64>,
+    pub(super) memory_total_mb: Option<u64>,
     pub(super) network_interface: Option<String>,
 }
 
@@ -405,6 +407,8 @@ impl Draft {
             options: self.client.options.clone(),
             reserved: self.client.reserved,
             cpu_total_compute_mhz: self.client.cpu_total_compute_mhz,
+            disk_free_mb: self.client.disk_free_mb,
+            memory_total_mb: self.client.memory_total_mb,
             network_interface: self.client.network_interface.clone(),
         })
     }

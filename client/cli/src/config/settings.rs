@@ -189,6 +189,10 @@ pub struct ClientSettings {
     pub reserved: ReservedResources,
     /// The node's CPU capacity, MHz, if it cannot be detected or must not be used completely.
     pub cpu_total_compute_mhz: Option<u64>,
+    /// The disk space for allocations, MB, if not all that is free may be used.
+    pub disk_free_mb: Option<u64>,
+    /// The node's memory, MB, if it cannot be detected or must not be used completely.
+    pub memory_total_mb: Option<u64>,
     /// The interface whose address tasks get; by default that of the default route.
     pub network_interface: Option<String>,
 }

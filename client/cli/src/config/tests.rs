@@ -122,6 +122,8 @@ client {
   options = { "user.denylist" = "root" }
   reserved { cpu = 100 memory = 64 disk = 10 }
   cpu_total_compute = 3000
+  memory_total_mb = 2000
+  disk_free_mb = 9000
   network_interface = "lo"
 }
 plugin "raw_exec" { config { enabled = true } }
@@ -138,6 +140,8 @@ plugin "docker" { config { anything = true } }
     "options": {"user.denylist": "root"},
     "reserved": [{"cpu": 100, "memory": 64, "disk": 10}],
     "cpu_total_compute": 3000,
+    "memory_total_mb": 2000,
+    "disk_free_mb": 9000,
     "network_interface": "lo"
   },
   "plugin": [{"raw_exec": {"config": {"enabled": true}}}, {"docker": [{"config": {}}]}]
@@ -153,9 +157,10 @@ plugin "docker" { config { anything = true } }
         assert_eq!(client.options.len(), 1);
         let reserved = client.reserved;
         assert_eq!(
-            (client.cpu_total_compute_mhz, client.network_interface.as_deref()),
-            (Some(3000), Some("lo"))
+            (client.cpu_total_compute_mhz, client.memory_total_mb, client.disk_free_mb),
+            (Some(3000), Some(2000), Some(9000))
         );
+        assert_eq!(client.network_interface.as_deref(), Some("lo"));
         assert_eq!((reserved.cpu_mhz, reserved.memory_mb, reserved.disk_mb), (100, 64, 10));
         assert_eq!(config.warnings.len(), 1, "{name}: {:?}", config.warnings);
         assert!(config.warnings[0].contains("\"docker\""), "{name}: {:?}", config.warnings);
