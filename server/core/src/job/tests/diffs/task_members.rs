@@ -283,6 +283,8 @@ fn changes_of_services() {
                 = Name: "s1"
                 = PortLabel: ""
                 = TaskName: ""
+                = Tags {}
+                  = Tags: "x"
                 + ConsulConnect {}
                   + Native: "false"
                   + SidecarService {}
