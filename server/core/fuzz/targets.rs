@@ -109,7 +109,12 @@ fn is_met(operand: &str, left: &str, right: &str, left_of_node: &str, right_of_n
     node.set_status(NodeStatus::Ready);
     let mut view = ClusterView::new();
     view.node_upserted(&node);
-    let eval = Evaluation { id: vec![2; 16], job_id: "j".to_owned(), ..Evaluation::default() };
+    let eval = Evaluation {
+        id: vec![2; 16],
+        job_id: "j".to_owned(),
+        r#type: "batch".to_owned(),
+        ..Evaluation::default()
+    };
     let input = ScheduleInput {
         eval: &eval,
         job_row: Some(&row),

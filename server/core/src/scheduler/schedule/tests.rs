@@ -86,7 +86,7 @@ fn an_evaluation_that_would_cost_too_much_fails_in_words_and_changes_nothing() {
     }
     world.change_job(|_, spec| {
         spec.task_groups.push(group("h", 1, 100, 100));
-        spec.constraints = vec![constraint("${meta.unique.text}", "regexp", "x(\\w{5}){3}")];
+        spec.constraints = vec![constraint("${meta.unique.text}", "regexp", "x(\\pL{5}){3}")];
     });
     let decision = world.decide();
     assert_eq!((decision.ending, decision.eval.status()), (Ending::OverBudget, EvalStatus::Failed));
