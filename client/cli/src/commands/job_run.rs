@@ -6,6 +6,7 @@ use crate::monitor::{self, Follow};
 use crate::output::Screen;
 use clap::Args;
 use ordu_client::RegisterOptions;
+use ordu_core::jobspec::{Variables, parse_document};
 use serde_json::Value as Json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,8 @@ fn read_job(path: &Path, as_json: bool) -> Result<Json, CommandError> {
     }
     let named_json = path.extension().is_some_and(|extension| extension == "json");
     if !as_json && !named_json && !text.trim_start().starts_with('{') {
-        return ordu_core::jobspec::parse(&text)
+        let variables = Variables::new().with_seed(uuid::Uuid::new_v4().as_u128());
+        return parse_document(&text, &variables, false)
             .map_err(|error| told(format!("{shown}:{}:{}: {}", error.line, error.column, error.text)));
     }
     let mut document: Json = serde_json::from_str(&text).map_err(|error| {

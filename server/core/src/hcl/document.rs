@@ -1,5 +1,6 @@
 //! Jobspecs with variables and locals: finds the declarations, assigns the given values and evaluates the document.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cursor::Cursor;
@@ -8,12 +9,13 @@ use super::evaluate::{Evaluator, Fault};
 use super::fragment::Parsed;
 use super::syntax::{self, Reader};
 use super::tree::{Body, Position, Value, ValueKind};
-use super::{Dialect, Error, HCL_BYTES_MAX, body, nearest, shortened, value};
+use super::{Dialect, Error, HCL_BYTES_MAX, body, json, nearest, shortened, value};
 
-/// Values for the variables of a document.
+/// What a document takes from the caller: values for its variables, and the seed of what it draws by chance.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     given: BTreeMap<String, Given>,
+    seed: Option<u128>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,9 +26,14 @@ enum Given {
 }
 
 impl Variables {
-    /// Creates an empty set: every variable takes its default.
+    /// Creates an empty set: every variable takes its default, and what would come by chance is refused.
     pub fn new() -> Variables {
         Variables::default()
+    }
+
+    /// Sets the seed of what the document draws by chance. Equal seeds yield equal documents.
+    pub fn with_seed(self, seed: u128) -> Variables {
+        Variables { seed: Some(seed), ..self }
     }
 
     /// Sets a variable to a text. A variable declared as string, number or bool takes the text literally; for any other
@@ -41,7 +48,7 @@ impl Variables {
     /// The document is invalid; the error has the line and column.
     pub fn read(&mut self, document: &str) -> Result<(), Error> {
         let written = read(document, &mut Reader::new(Dialect::Jobspec))?;
-        let mut evaluator = Evaluator::new();
+        let mut evaluator = Evaluator::new(None);
         for entry in &written.entries {
             let syntax::Entry::Attribute(attribute) = entry else {
                 return Err(Error::at(entry.position(), "values for variables are written `name = value`"));
@@ -66,6 +73,8 @@ impl<N: AsRef<str>, T: AsRef<str>> FromIterator<(N, T)> for Variables {
 pub struct Document {
     /// The contents, without variable and local declarations.
     pub body: Body,
+    /// How the document was read: [`Dialect::Configuration`] for HCL1.
+    pub dialect: Dialect,
     /// The first position with a layout that only HCL1 accepts, if there is one.
     pub old_layout: Option<Position>,
 }
@@ -73,6 +82,14 @@ pub struct Document {
 /// Parses the body of a document in any dialect except JSON.
 pub(super) fn read<'a>(text: &'a str, reader: &mut Reader) -> Result<syntax::Body<'a>, Error> {
     body::document(&mut begin(text)?, reader)
+}
+
+/// Returns the text with the line ends of Unix, as HCL1 reads it.
+pub(super) fn unix_lines(text: &str) -> Cow<'_, str> {
+    match text.contains("\r\n") {
+        true => Cow::Owned(text.replace("\r\n", "\n")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Returns a cursor at the beginning of a document, or an error if the document is too long.
@@ -88,16 +105,19 @@ pub(super) fn begin(text: &str) -> Result<Cursor<'_>, Error> {
 /// Parses a jobspec and evaluates it with the given variables.
 pub(super) fn evaluate(text: &str, variables: &Variables) -> Result<Document, Error> {
     let mut reader = Reader::new(Dialect::Jobspec);
-    let written = read(text, &mut reader)?;
+    let written = match json::is_json(text) {
+        true => json::read(text)?,
+        false => read(text, &mut reader)?,
+    };
     let declared = Declared::find(&written)?;
-    let mut evaluator = Evaluator::new();
+    let mut evaluator = Evaluator::new(variables.seed);
     declared.evaluate(&mut evaluator, variables)?;
     let mut entries = Vec::new();
     for entry in declared.others {
         evaluator.entry(entry, Dialect::Jobspec, &mut entries)?;
     }
     let body = Body { entries, position: written.position };
-    Ok(Document { body, old_layout: reader.old_layout })
+    Ok(Document { body, dialect: Dialect::Jobspec, old_layout: reader.old_layout })
 }
 
 /// Declarations of a document.

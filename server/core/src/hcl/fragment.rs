@@ -8,9 +8,11 @@ use hcl::edit::template::Template;
 
 use super::evaluate::Fault;
 use super::scan::Extent;
+use super::stack::on_large_stack;
 use super::tree::Position;
 use super::{
-    Error, HCL_EXPRESSION_BYTES_MAX, HCL_EXPRESSION_DEPTH_MAX, HCL_EXPRESSION_MEMBERS_MAX, shortened,
+    Error, HCL_EXPRESSION_BYTES_MAX, HCL_EXPRESSION_DEPTH_MAX, HCL_EXPRESSION_MEMBERS_MAX,
+    HCL_SHALLOW_EXPRESSION_DEPTH_MAX, shortened,
 };
 
 /// Text of an expression or a template.
@@ -94,6 +96,11 @@ impl<'a> Fragment<'a> {
         &self.text
     }
 
+    /// Whether it is the content of a `${…}`.
+    pub(super) fn is_interpolation(&self) -> bool {
+        self.form == Form::Interpolation
+    }
+
     pub(super) fn position(&self) -> Position {
         self.position
     }
@@ -104,8 +111,30 @@ impl<'a> Fragment<'a> {
         self.indentation = columns;
     }
 
+    /// Whether the fragment is to be parsed and evaluated on a large stack.
+    pub(super) fn is_deep(&self) -> bool {
+        self.depth > HCL_SHALLOW_EXPRESSION_DEPTH_MAX
+    }
+
+    /// Runs `inner`, which parses or evaluates the fragment, on a large stack.
+    pub(super) fn on_large_stack<T: Send>(
+        &self,
+        inner: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        on_large_stack(inner).unwrap_or_else(|error| {
+            let text = format!("there is no room to read an expression that is nested this deeply: {error}");
+            Err(Error::at(self.position, text))
+        })
+    }
+
     /// Parses the fragment.
     pub(super) fn parse(&self) -> Result<Parsed, Error> {
+        self.check()?;
+        if self.is_deep() { self.on_large_stack(|| self.parse_here()) } else { self.parse_here() }
+    }
+
+    /// Checks that the fragment can be parsed at limited cost.
+    pub(super) fn check(&self) -> Result<(), Error> {
         if self.text.len() > HCL_EXPRESSION_BYTES_MAX {
             let text = format!(
                 "this expression has {} bytes; {HCL_EXPRESSION_BYTES_MAX} are the most",
@@ -124,6 +153,11 @@ impl<'a> Fragment<'a> {
             let text = format!("this expression is nested deeper than {HCL_EXPRESSION_DEPTH_MAX} levels");
             return Err(Error::at(self.position, text));
         }
+        Ok(())
+    }
+
+    /// Parses the fragment, which was checked, on this stack.
+    pub(super) fn parse_here(&self) -> Result<Parsed, Error> {
         let parsed = match self.form {
             Form::Expression | Form::Interpolation => parser::parse_expr(&self.text).map(Parsed::Expression),
             Form::Template => parser::parse_template(&self.text).map(Parsed::Template),

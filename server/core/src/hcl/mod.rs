@@ -14,8 +14,10 @@ mod duration;
 mod escape;
 mod evaluate;
 mod fragment;
+mod json;
 mod resolve;
 mod scan;
+mod stack;
 mod suggest;
 mod syntax;
 #[cfg(test)]
@@ -40,11 +42,15 @@ pub const HCL_DEPTH_MAX: usize = 32;
 pub const HCL_EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 /// Members of the objects in one expression. The expression parser compares each member with all earlier ones.
 pub const HCL_EXPRESSION_MEMBERS_MAX: usize = 512;
-/// Nesting depth of brackets, templates and conditionals in one expression. The expression parser uses much stack for
-/// each level.
-pub const HCL_EXPRESSION_DEPTH_MAX: usize = 24;
+/// Nesting depth of brackets, templates and conditionals in one expression.
+pub const HCL_EXPRESSION_DEPTH_MAX: usize = 128;
+/// Nesting depth up to which an expression is parsed on the caller's stack, and beyond which on a large one. The
+/// expression parser uses much stack for each level.
+const HCL_SHALLOW_EXPRESSION_DEPTH_MAX: usize = 24;
 /// Nesting depth of evaluation, including locals that expressions refer to. Each level takes several stack frames.
 pub const HCL_EVALUATION_DEPTH_MAX: usize = 64;
+/// Nesting depth of evaluation on a large stack.
+const HCL_DEEP_EVALUATION_DEPTH_MAX: usize = 4 * HCL_EXPRESSION_DEPTH_MAX;
 /// Nesting depth of lists and objects in a computed value. Code that traverses values is recursive.
 pub const HCL_VALUE_DEPTH_MAX: usize = 64;
 /// Steps for evaluating one document: expressions, values made or copied, and bytes of parsed expressions. A document
@@ -78,7 +84,7 @@ pub enum Dialect {
     /// Jobspec: expressions are evaluated. A `${…}` is evaluated too, or kept verbatim if only the node that runs the
     /// task can resolve it.
     Jobspec,
-    /// Agent configuration: strings are literal, expressions are rejected.
+    /// HCL1, of agent configurations and old jobspecs: strings are literal, expressions are rejected.
     Configuration,
     /// JSON document with a single object. Strings are literal.
     Json,
@@ -93,18 +99,15 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Body, Error> {
     match dialect {
         Dialect::Jobspec => parse_with(text, &Variables::new()).map(|document| document.body),
         Dialect::Configuration => {
-            let written = document::read(text, &mut reader)?;
-            Evaluator::new().body(&written, dialect)
+            let text = document::unix_lines(text);
+            let written = document::read(&text, &mut reader)?;
+            Evaluator::new(None).body(&written, dialect)
         }
         Dialect::Json => {
             let mut cursor = document::begin(text)?;
-            // Validate strictly first: our own parser accepts more than JSON.
-            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-                let position = Position { line: error.line() as u32, column: error.column() as u32 };
-                return Err(Error::at(position, format!("this is not JSON: {error}")));
-            }
+            json::check(text)?;
             let written = value::document(&mut cursor, &mut reader)?;
-            let value = Evaluator::new().value(&written)?;
+            let value = Evaluator::new(None).value(&written)?;
             let text = "the document has to be one JSON object";
             value.as_body().ok_or_else(|| Error::at(Position { line: 1, column: 1 }, text))
         }
@@ -124,10 +127,12 @@ pub fn parse_with(text: &str, variables: &Variables) -> Result<Document, Error> 
 /// # Errors
 /// The first fault, with its line and column.
 pub fn parse_hcl1(text: &str) -> Result<Document, Error> {
-    let mut reader = Reader::new(Dialect::Configuration);
-    let written = document::read(text, &mut reader)?;
-    let body = Evaluator::new().body(&written, Dialect::Configuration)?;
-    Ok(Document { body, old_layout: reader.old_layout })
+    let dialect = Dialect::Configuration;
+    let mut reader = Reader::new(dialect);
+    let text = document::unix_lines(text);
+    let written = document::read(&text, &mut reader)?;
+    let body = Evaluator::new(None).body(&written, dialect)?;
+    Ok(Document { body, dialect, old_layout: reader.old_layout })
 }
 
 /// Returns at most the first forty characters of the first line, for an error text.

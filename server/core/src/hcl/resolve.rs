@@ -5,6 +5,9 @@ use super::syntax;
 use super::tree::{Attribute, Block, Body, Entry, Label, Member, Position, Value, ValueKind};
 use super::{Dialect, Error, nearest, shortened};
 
+/// Kinds of blocks with free-form content.
+const FREE_FORM: [&str; 2] = ["config", "policy"];
+
 impl Evaluator<'_> {
     /// Evaluates a body.
     pub(super) fn body(&mut self, written: &syntax::Body<'_>, dialect: Dialect) -> Result<Body, Error> {
@@ -29,17 +32,34 @@ impl Evaluator<'_> {
                 let value = self.value(&attribute.value)?;
                 entries.push(Entry::Attribute(Attribute { key: attribute.key.clone(), position, value }));
             }
-            syntax::Entry::Block(block) if block.kind == "dynamic" && dialect == Dialect::Jobspec => {
+            syntax::Entry::Block(block)
+                if block.kind == "dynamic" && dialect == Dialect::Jobspec && !self.in_free_form =>
+            {
                 self.dynamic(block, dialect, entries)?;
             }
             syntax::Entry::Block(block) => {
                 self.charge(position, &block.kind)?;
-                let body = self.body(&block.body, dialect)?;
+                let body = self.block_body(&block.kind, &block.body, dialect)?;
                 let (kind, labels) = (block.kind.clone(), block.labels.clone());
                 entries.push(Entry::Block(Block { kind, labels, body, position }));
             }
         }
         Ok(())
+    }
+
+    /// Evaluates the body of a block. The content of free-form blocks belongs to drivers and scalers: as in Nomad, a
+    /// `dynamic` there is one of their blocks.
+    fn block_body(
+        &mut self,
+        kind: &str,
+        written: &syntax::Body<'_>,
+        dialect: Dialect,
+    ) -> Result<Body, Error> {
+        let outer = self.in_free_form;
+        self.in_free_form |= FREE_FORM.contains(&kind);
+        let body = self.body(written, dialect);
+        self.in_free_form = outer;
+        body
     }
 
     fn charge(&mut self, position: Position, text: &str) -> Result<(), Error> {
@@ -113,7 +133,7 @@ impl Evaluator<'_> {
             let iterator = Value { kind: iterator, position };
             let entry = self.with_name(dynamic.iterator, iterator, |evaluator| {
                 let labels = evaluator.labels(dynamic.labels)?;
-                let body = evaluator.body(dynamic.content, dialect)?;
+                let body = evaluator.block_body(dynamic.kind, dynamic.content, dialect)?;
                 Ok(Block { kind: dynamic.kind.to_owned(), labels, body, position: block.position })
             })?;
             entries.push(Entry::Block(entry));

@@ -93,7 +93,7 @@ fn never_closed(position: Position) -> Error {
     Error::at(position, "this string is never closed: `\"` is missing on its line")
 }
 
-/// Parses a heredoc: `<<MARK`, or `<<-MARK`, which removes the common indentation.
+/// Parses a heredoc: `<<MARK`, or `<<-MARK`, which removes the common indentation. The dialects differ in what that is.
 pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<Kind<'a>, Error> {
     let opened = cursor.position();
     cursor.take_text("<<");
@@ -107,7 +107,7 @@ pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<K
     }
     cursor.bump();
     let start = *cursor;
-    let text = loop {
+    let (text, before_mark) = loop {
         if cursor.at_end() {
             let text = format!(
                 "this heredoc is never closed: a line with nothing but `{}` is missing",
@@ -117,12 +117,15 @@ pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<K
         }
         if cursor.rest().lines().next().is_some_and(|line| line.trim() == mark) {
             let text = &start.rest()[..start.rest().len() - cursor.rest().len()];
-            cursor.take_while(|c| c.is_whitespace() && c != '\n');
+            let before_mark = cursor.take_while(|c| c.is_whitespace() && c != '\n');
             cursor.take_text(mark);
-            break text;
+            break (text, before_mark);
         }
         cursor.take_line();
     };
+    if dialect == Dialect::Configuration {
+        return Ok(Kind::Plain(ValueKind::Text(of_hcl1(text, before_mark, indented))));
+    }
     let indentation = if indented { common_indentation(text) } else { 0 };
     if indentation == 0 {
         return inside_heredoc(text, start.position(), dialect);
@@ -135,6 +138,19 @@ pub(super) fn heredoc<'a>(cursor: &mut Cursor<'a>, dialect: Dialect) -> Result<K
     };
     let kind = inside_heredoc(&dedented, start.position(), dialect).map_err(moved)?;
     Ok(into_owned(kind, columns))
+}
+
+/// Returns the content of a heredoc by HCL1's rule: the blanks before the closing mark belong to it, except with `<<-`,
+/// which removes them from each line if every line begins with them, and otherwise removes nothing.
+fn of_hcl1(text: &str, before_mark: &str, indented: bool) -> String {
+    if !indented {
+        return [text, before_mark].concat();
+    }
+    let lines = || text.split_inclusive('\n');
+    match lines().all(|line| line.starts_with(before_mark)) {
+        true => lines().map(|line| &line[before_mark.len()..]).collect(),
+        false => text.to_owned(),
+    }
 }
 
 fn inside_heredoc(text: &str, position: Position, dialect: Dialect) -> Result<Kind<'_>, Error> {
@@ -182,8 +198,11 @@ fn into_owned(kind: Kind<'_>, columns: u32) -> Kind<'static> {
     }
 }
 
-/// Returns the line without its first `indentation` blanks.
+/// Returns the line without its first `indentation` blanks; a blank line stays as it is.
 fn without(line: &str, indentation: usize) -> &str {
+    if line.trim().is_empty() {
+        return line;
+    }
     let blanks = line.bytes().take(indentation).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     &line[blanks..]
 }

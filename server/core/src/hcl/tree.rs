@@ -78,6 +78,8 @@ pub enum ValueKind {
     Flag(bool),
     /// A number without fraction and exponent.
     Integer(i64),
+    /// A whole number beyond 64 bits, as written.
+    Digits(String),
     /// Any other number.
     Float(f64),
     /// String or heredoc with escapes resolved. Runtime references (`${node.…}`) are kept verbatim.

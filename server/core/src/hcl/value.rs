@@ -6,6 +6,9 @@ use super::syntax::{Key, Kind, Member, Reader, Value};
 use super::tree::{Position, ValueKind};
 use super::{Dialect, Error, HCL_DEPTH_MAX, scan, shortened, text};
 
+/// Length of a whole number, bytes. Longer ones are beyond every float.
+const DIGITS_MAX: usize = 300;
+
 /// Parses a complete JSON document.
 pub(super) fn document<'a>(cursor: &mut Cursor<'a>, reader: &mut Reader) -> Result<Value<'a>, Error> {
     cursor.skip_blanks(true)?;
@@ -30,7 +33,9 @@ pub(super) fn value<'a>(
         }
         Some('[') => list(cursor, reader, depth + 1)?,
         Some('{') => object(cursor, reader, depth + 1)?,
-        Some(first) if first.is_ascii_digit() || negative_number(cursor) => Kind::Plain(number(cursor)?),
+        Some(first) if first.is_ascii_digit() || negative_number(cursor) => {
+            Kind::Plain(number(cursor, reader.dialect)?)
+        }
         Some(first) if begins_word(first) => match keyword(cursor) {
             Some(kind) => Kind::Plain(kind),
             None => return expression(cursor, reader.dialect),
@@ -101,7 +106,7 @@ fn keyword(cursor: &mut Cursor<'_>) -> Option<ValueKind> {
     Some(kind)
 }
 
-fn number(cursor: &mut Cursor<'_>) -> Result<ValueKind, Error> {
+fn number(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<ValueKind, Error> {
     let position = cursor.position();
     let start = cursor.rest();
     cursor.take('-');
@@ -133,7 +138,13 @@ fn number(cursor: &mut Cursor<'_>) -> Result<ValueKind, Error> {
     }
     if whole {
         match written.parse() {
+            Ok(number) if dialect == Dialect::Configuration => {
+                Ok(ValueKind::Integer(octal(written).unwrap_or(number)))
+            }
             Ok(number) => Ok(ValueKind::Integer(number)),
+            Err(_) if dialect == Dialect::Jobspec && written.len() <= DIGITS_MAX => {
+                Ok(ValueKind::Digits(written.to_owned()))
+            }
             Err(_) => fault("is beyond a whole number of 64 bits"),
         }
     } else {
@@ -142,6 +153,16 @@ fn number(cursor: &mut Cursor<'_>) -> Result<ValueKind, Error> {
             _ => fault("is not a number"),
         }
     }
+}
+
+/// Returns the number that HCL1 reads from digits with a leading zero.
+fn octal(written: &str) -> Option<i64> {
+    let (sign, digits) = match written.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, written),
+    };
+    let digits = digits.strip_prefix('0').filter(|digits| !digits.is_empty())?;
+    i64::from_str_radix(digits, 8).ok().map(|number| sign * number)
 }
 
 fn check_depth(position: Position, depth: usize) -> Result<(), Error> {

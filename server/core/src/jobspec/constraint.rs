@@ -1,7 +1,7 @@
 //! Constraints and affinities. The operator may be written as the key (`regexp = "…"`).
 
-use super::read::{Object, shortened};
-use crate::hcl::{Body, Entry, Error, Label};
+use super::read::{Object, Scalar, shortened};
+use crate::hcl::{Body, Dialect, Entry, Error, Label};
 use serde_json::{Value as Json, json};
 
 /// Keys that name an operator; their value is the right operand.
@@ -9,13 +9,19 @@ const OPERATORS: [&str; 6] =
     ["version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any"];
 
 /// `constraint { … }`
-pub(super) fn constraint(body: &Body, label: Option<&Label>) -> Result<Object, Error> {
-    no_name("constraint", label)?;
-    let mut sides = Sides::default();
+pub(super) fn constraint(
+    body: &Body,
+    label: Option<&Label>,
+    dialect: Dialect,
+) -> Result<Option<Object>, Error> {
+    no_name("constraint", label, dialect)?;
+    let mut sides = Sides::new(dialect);
     for entry in &body.entries {
         let (key, value) = sides.attribute(entry)?;
         match key {
             "distinct_hosts" if value.to_flag(key)? => sides.operand = key.to_owned(),
+            // HCL1 drops a constraint that is switched off.
+            "distinct_hosts" if dialect == Dialect::Configuration => return Ok(None),
             "distinct_hosts" => {}
             "distinct_property" => {
                 sides.operand = key.to_owned();
@@ -25,26 +31,30 @@ pub(super) fn constraint(body: &Body, label: Option<&Label>) -> Result<Object, E
             _ => return Err(unknown("constraint", entry)),
         }
     }
-    Ok(sides.object())
+    Ok(Some(sides.object()))
 }
 
 /// `affinity { … }`
-pub(super) fn affinity(body: &Body, label: Option<&Label>) -> Result<Object, Error> {
-    no_name("affinity", label)?;
-    let mut sides = Sides::default();
+pub(super) fn affinity(
+    body: &Body,
+    label: Option<&Label>,
+    dialect: Dialect,
+) -> Result<Option<Object>, Error> {
+    no_name("affinity", label, dialect)?;
+    let mut sides = Sides::new(dialect);
     let mut weight = Json::Null;
     for entry in &body.entries {
         let (key, value) = sides.attribute(entry)?;
         match key {
-            // The API's weight has eight bits. Validation checks whether the value makes sense.
-            "weight" => weight = json!(value.to_integer_in(key, -128, 127)?),
+            // The API's weight has eight bits, and Nomad keeps the lowest ones.
+            "weight" => weight = json!(value.to_truncated(key)? as i8),
             _ if sides.take(key, value)? => {}
             _ => return Err(unknown("affinity", entry)),
         }
     }
     let mut object = sides.object();
     object.insert("Weight".to_owned(), weight);
-    Ok(object)
+    Ok(Some(object))
 }
 
 struct Sides {
@@ -52,15 +62,15 @@ struct Sides {
     operand: String,
     right: String,
     keys: Vec<String>,
-}
-
-impl Default for Sides {
-    fn default() -> Sides {
-        Sides { left: String::new(), operand: "=".to_owned(), right: String::new(), keys: Vec::new() }
-    }
+    dialect: Dialect,
 }
 
 impl Sides {
+    fn new(dialect: Dialect) -> Sides {
+        let (left, right) = (String::new(), String::new());
+        Sides { left, operand: "=".to_owned(), right, keys: Vec::new(), dialect }
+    }
+
     fn attribute<'a>(&mut self, entry: &'a Entry) -> Result<(&'a str, &'a crate::hcl::Value), Error> {
         let Entry::Attribute(attribute) = entry else {
             let text = format!("`{0}` is not a block; it is set with `{0} = …`", shortened(entry.key()));
@@ -78,6 +88,7 @@ impl Sides {
 
     /// Reads a key that constraints and affinities have in common. Returns whether it is one.
     fn take(&mut self, key: &str, value: &crate::hcl::Value) -> Result<bool, Error> {
+        let value = Scalar { value, dialect: self.dialect };
         match key {
             "attribute" => self.left = value.to_text(key)?,
             "operator" => self.operand = value.to_text(key)?,
@@ -104,9 +115,11 @@ fn unknown(what: &str, entry: &Entry) -> Error {
     Error::at(entry.position(), format!("a {what} has no `{}`", shortened(entry.key())))
 }
 
-fn no_name(what: &str, label: Option<&Label>) -> Result<(), Error> {
+/// Refuses a label, which HCL1 passes over.
+fn no_name(what: &str, label: Option<&Label>, dialect: Dialect) -> Result<(), Error> {
     match label {
         None => Ok(()),
+        Some(_) if dialect == Dialect::Configuration => Ok(()),
         Some(label) => Err(Error::at(label.position, format!("a {what} has no name behind it"))),
     }
 }

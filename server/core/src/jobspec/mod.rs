@@ -51,7 +51,7 @@ fn job(document: &Document, canonicalize: bool) -> Result<Json, Error> {
         [] => return Err(Error::at(block.position, "a job has a name: `job \"name\" { … }`")),
         [_, second, ..] => return Err(Error::at(second.position, "a job has one name, not several")),
     };
-    let mut job = read::object(&schema::JOB, &block.body)?;
+    let mut job = read::object(&schema::JOB, &block.body, document.dialect)?;
     for key in ["ID", "Name"] {
         if job.get(key).is_none_or(Json::is_null) {
             job.insert(key.to_owned(), label.text.as_str().into());

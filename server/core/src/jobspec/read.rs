@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::schema::{Absent, Field, Kind, Schema};
-use crate::hcl::{Attribute, Body, Entry, Error, Label, Position, Value, ValueKind};
+use crate::hcl::{Attribute, Body, Dialect, Entry, Error, Label, Position, Value, ValueKind};
 use serde_json::{Map, Value as Json};
 
 pub(super) use crate::hcl::shortened;
@@ -11,12 +11,15 @@ pub(super) use crate::hcl::shortened;
 pub(super) type Object = Map<String, Json>;
 
 /// Converts a body to an object with every member of the schema. Members that are not written have their absent value.
-pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
+pub(super) fn object(schema: &Schema, body: &Body, dialect: Dialect) -> Result<Object, Error> {
     let mut object = empty(schema);
     let mut written: Vec<(&str, Position)> = Vec::new();
     for entry in &body.entries {
         let (key, position) = (entry.key(), entry.position());
         let Some(field) = schema.fields.iter().find(|field| field.key == key) else {
+            if schema.passes_over_unknown(dialect) {
+                continue;
+            }
             return Err(unknown(schema, key, position));
         };
         if !field.kind.may_repeat() {
@@ -28,7 +31,7 @@ pub(super) fn object(schema: &Schema, body: &Body) -> Result<Object, Error> {
         }
         // As in HCL2, a null value counts as not written.
         if !is_null(entry) {
-            take(field, entry, &mut object)?;
+            take(field, entry, &mut object, dialect)?;
         }
     }
     if let Some(finish) = schema.finish {
@@ -75,38 +78,56 @@ fn unknown(schema: &Schema, key: &str, position: Position) -> Error {
 }
 
 /// Writes the value of one entry.
-fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> {
+fn take(field: &Field, entry: &Entry, object: &mut Object, dialect: Dialect) -> Result<(), Error> {
     let key = field.key;
+    let scalar = || attribute(entry).map(|attribute| Scalar { value: &attribute.value, dialect });
     let value = match &field.kind {
-        Kind::Text => attribute(entry)?.value.to_text(key)?.into(),
-        Kind::Integer => attribute(entry)?.value.to_integer(key)?.into(),
-        Kind::IntegerIn(least, most) => attribute(entry)?.value.to_integer_in(key, *least, *most)?.into(),
-        Kind::Flag => attribute(entry)?.value.to_flag(key)?.into(),
-        Kind::Duration => attribute(entry)?.value.to_duration_ns(key)?.into(),
-        Kind::Texts => attribute(entry)?.value.to_texts(key)?.into(),
-        Kind::TextMap => return merge(object, field.api, text_map(entry)?),
-        Kind::TextsMap => return merge(object, field.api, texts_map(entry)?),
-        Kind::Free => match body(entry)?.to_json() {
+        Kind::Text => scalar()?.to_text(key)?.into(),
+        Kind::Integer => scalar()?.to_integer(key)?.into(),
+        Kind::IntegerIn(least, most) => scalar()?.number().to_integer_in(key, *least, *most)?.into(),
+        Kind::Flag => scalar()?.value.to_flag(key)?.into(),
+        Kind::Duration => scalar()?.value.to_duration_ns(key)?.into(),
+        Kind::Texts => scalar()?.to_texts(key)?.into(),
+        Kind::TextMap => {
+            return merge(
+                object,
+                field.api,
+                map(entry, |key, value| Ok(Scalar { value, dialect }.to_text(key)?.into()))?,
+            );
+        }
+        Kind::TextsMap => {
+            return merge(
+                object,
+                field.api,
+                map(entry, |key, value| Ok(Scalar { value, dialect }.to_texts(key)?.into()))?,
+            );
+        }
+        Kind::Free => match body(entry)?.to_free_form(dialect) {
             Json::Object(free) => return merge(object, field.api, free),
             other => other,
         },
         Kind::One(schema) => {
             let labels = labels(entry);
             no_label(entry, labels)?;
-            self::object(schema, body(entry)?.as_ref())?.into()
+            self::object(schema, body(entry)?.as_ref(), dialect)?.into()
         }
         Kind::Many(schema) => {
-            return each(entry, |body, label| append(object, field.api, labelled(schema, body, label)?));
+            return each(entry, schema, |body, label| {
+                append(object, field.api, labelled(schema, body, label, dialect)?)
+            });
         }
         Kind::ByName(schema) => {
-            return each(entry, |body, label| {
-                let value = labelled(schema, body, label)?;
+            return each(entry, schema, |body, label| {
+                let value = labelled(schema, body, label, dialect)?;
                 let name = label.map(|label| label.text.clone()).unwrap_or_default();
                 merge(object, field.api, Map::from_iter([(name, Json::Object(value))]))
             });
         }
-        Kind::ManyBy(read, _) => {
-            return each(entry, |body, label| append(object, field.api, read(body, label)?));
+        Kind::ManyBy(read, schema) => {
+            return each(entry, schema, |body, label| match read(body, label, dialect)? {
+                Some(value) => append(object, field.api, value),
+                None => Ok(()),
+            });
         }
     };
     object.insert(field.api.to_owned(), value);
@@ -114,8 +135,8 @@ fn take(field: &Field, entry: &Entry, object: &mut Object) -> Result<(), Error> 
 }
 
 /// Converts a body, and stores the label in the member that the schema names.
-fn labelled(schema: &Schema, body: &Body, label: Option<&Label>) -> Result<Object, Error> {
-    let mut value = object(schema, body)?;
+fn labelled(schema: &Schema, body: &Body, label: Option<&Label>, dialect: Dialect) -> Result<Object, Error> {
+    let mut value = object(schema, body, dialect)?;
     match (schema.label, label) {
         (Some(api), Some(label)) => {
             value.insert(api.to_owned(), label.text.as_str().into());
@@ -151,9 +172,10 @@ fn merge(object: &mut Object, api: &str, members: Object) -> Result<(), Error> {
 }
 
 /// Calls `read` for each body of the entry: one for a block, and as many as there are objects for an attribute
-/// (`port_map = { … }`, `check = [{ … }]`).
+/// (`check = { … }`, `check = [{ … }]`). If the blocks have labels, these are the keys of the attribute's objects.
 fn each(
     entry: &Entry,
+    schema: &Schema,
     mut read: impl FnMut(&Body, Option<&Label>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let attribute = match entry {
@@ -168,11 +190,27 @@ fn each(
         }
         Entry::Attribute(attribute) => attribute,
     };
-    match &attribute.value.kind {
-        ValueKind::List(items) => {
-            items.iter().try_for_each(|item| read(&object_body(&attribute.key, item)?, None))
+    let key = &attribute.key;
+    for object in objects(&attribute.value) {
+        let (ValueKind::Object(members), Some(_)) = (&object.kind, schema.label) else {
+            read(&object_body(key, object)?, None)?;
+            continue;
+        };
+        for member in members {
+            let label = Label { text: member.key.clone(), position: member.position };
+            for inner in objects(&member.value) {
+                read(&object_body(key, inner)?, Some(&label))?;
+            }
         }
-        _ => read(&object_body(&attribute.key, &attribute.value)?, None),
+    }
+    Ok(())
+}
+
+/// Returns the items of a list, or the value itself.
+fn objects(value: &Value) -> &[Value] {
+    match &value.kind {
+        ValueKind::List(items) => items,
+        _ => std::slice::from_ref(value),
     }
 }
 
@@ -216,16 +254,8 @@ fn no_label(entry: &Entry, labels: &[Label]) -> Result<(), Error> {
     }
 }
 
-fn text_map(entry: &Entry) -> Result<Object, Error> {
-    map(entry, |key, value| Ok(value.to_text(key)?.into()))
-}
-
-fn texts_map(entry: &Entry) -> Result<Object, Error> {
-    map(entry, |key, value| Ok(value.to_texts(key)?.into()))
-}
-
 /// Converts names and values to an object; null values are dropped.
-fn map(entry: &Entry, read: fn(&str, &Value) -> Result<Json, Error>) -> Result<Object, Error> {
+fn map(entry: &Entry, read: impl Fn(&str, &Value) -> Result<Json, Error>) -> Result<Object, Error> {
     no_label(entry, labels(entry))?;
     let body = body(entry)?;
     let member = |entry: &Entry| {
@@ -233,4 +263,47 @@ fn map(entry: &Entry, read: fn(&str, &Value) -> Result<Json, Error>) -> Result<O
         Ok((attribute.key.clone(), read(&attribute.key, &attribute.value)?))
     };
     body.entries.iter().filter(|entry| !is_null(entry)).map(member).collect()
+}
+
+/// A value and the dialect whose rules convert it. HCL1 is weakly typed: a flag is 1 or 0, as a number and as a text, and
+/// the fraction of a number is cut off.
+pub(super) struct Scalar<'v> {
+    pub(super) value: &'v Value,
+    pub(super) dialect: Dialect,
+}
+
+impl Scalar<'_> {
+    pub(super) fn to_text(&self, key: &str) -> Result<String, Error> {
+        match self.value.kind {
+            ValueKind::Flag(flag) if self.is_weak() => Ok(u8::from(flag).to_string()),
+            _ => self.value.to_text(key),
+        }
+    }
+
+    fn to_texts(&self, key: &str) -> Result<Vec<String>, Error> {
+        match &self.value.kind {
+            ValueKind::List(items) => {
+                items.iter().map(|value| Scalar { value, dialect: self.dialect }.to_text(key)).collect()
+            }
+            _ => self.value.to_texts(key),
+        }
+    }
+
+    fn to_integer(&self, key: &str) -> Result<i64, Error> {
+        self.number().to_integer(key)
+    }
+
+    /// Returns the value for a reader of integers.
+    pub(super) fn number(&self) -> Cow<'_, Value> {
+        let number = match self.value.kind {
+            ValueKind::Flag(flag) if self.is_weak() => i64::from(flag),
+            ValueKind::Float(number) if self.is_weak() => number as i64,
+            _ => return Cow::Borrowed(self.value),
+        };
+        Cow::Owned(Value { kind: ValueKind::Integer(number), position: self.value.position })
+    }
+
+    fn is_weak(&self) -> bool {
+        self.dialect == Dialect::Configuration
+    }
 }

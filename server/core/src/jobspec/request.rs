@@ -40,16 +40,16 @@ impl ParseRequest {
         Ok(request)
     }
 
-    /// Returns the body of the answer.
+    /// Returns the body of the answer. What the jobspec draws by chance comes from `seed`.
     ///
     /// # Errors
     /// The text of an answer with status 400.
-    pub fn answer(&self) -> Result<Json, String> {
+    pub fn answer(&self, seed: u128) -> Result<Json, String> {
         if self.hcl1 {
             return super::parse_hcl1_document(&self.job_hcl, self.canonicalize)
                 .map_err(|error| error.to_string());
         }
-        let mut variables = Variables::new();
+        let mut variables = Variables::new().with_seed(seed);
         variables.read(&self.variables).map_err(|error| format!("Variables: {error}"))?;
         super::parse_document(&self.job_hcl, &variables, self.canonicalize).map_err(|error| error.to_string())
     }

@@ -11,7 +11,7 @@ use ordu_core::scheduler::{Decision, Ending, GatheredInput, ScheduledJob, Subjec
 use ordu_core::state::{Corrupt, read};
 use ordu_proto::api::job::{JobDiff, JobSpec};
 use ordu_proto::state::{self, Job};
-use ordu_store::runtime::random_id;
+use ordu_store::runtime::{random_bytes, random_id};
 
 use super::registrations::{complete, warnings};
 use crate::context::Context;
@@ -55,7 +55,8 @@ pub(crate) fn validate(call: Call) -> BoxFuture<'static, Result<Answer, HttpErro
 pub(crate) fn parse(call: Call) -> BoxFuture<'static, Result<Answer, HttpError>> {
     Box::pin(async move {
         let request = ParseRequest::decode(&call.body).map_err(HttpError::bad_request)?;
-        let parsed = call.api.room.working.work(move || request.answer()).await?;
+        let seed = u128::from_be_bytes(random_bytes());
+        let parsed = call.api.room.working.work(move || request.answer(seed)).await?;
         let job = parsed.map_err(HttpError::bad_request)?;
         Ok(Answer::local(&call.request, &job))
     })

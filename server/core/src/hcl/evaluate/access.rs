@@ -69,11 +69,7 @@ impl Evaluator<'_> {
                 let value = self.variable(name)?;
                 walk(&value, steps, &mut self.budget)
             }
-            _ if super::is_runtime_reference(written) => Err(format!(
-                "`{}` is known only to the node that runs the task; it stands in quotes, alone in its `${{…}}`",
-                shortened(written)
-            )
-            .into()),
+            _ if super::is_runtime_reference(written) => self.reference(written),
             _ => Err(Self::unknown_name(name)),
         }
     }

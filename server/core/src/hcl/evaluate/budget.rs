@@ -88,7 +88,7 @@ impl Budget {
             return Err(text.into());
         }
         match value {
-            ValueKind::Text(text) => {
+            ValueKind::Text(text) | ValueKind::Digits(text) => {
                 if with_bytes {
                     self.bytes(text.len())?;
                 }

@@ -7,6 +7,7 @@ use crate::hcl::shortened;
 use crate::hcl::tree::{Member, Position, Value, ValueKind};
 
 use super::budget::Budget;
+use super::chance::Chance;
 use super::functions::{self, Function};
 use super::types::Type;
 use super::values::{self, Number};
@@ -18,6 +19,7 @@ pub(super) struct Call<'b> {
     arguments: Vec<ValueKind>,
     pub(super) budget: &'b mut Budget,
     pub(super) place: Position,
+    chance: Option<&'b mut Chance>,
 }
 
 impl Evaluator<'_> {
@@ -45,7 +47,13 @@ impl Evaluator<'_> {
             arguments.extend(items.into_iter().map(|item| item.kind));
         }
         check_count(function, arguments.len())?;
-        let mut call = Call { name: function.name, arguments, budget: &mut self.budget, place: self.place };
+        let mut call = Call {
+            name: function.name,
+            arguments,
+            budget: &mut self.budget,
+            place: self.place,
+            chance: self.chance.as_mut(),
+        };
         let kind = (function.body)(&mut call)?;
         self.checked(kind)
     }
@@ -161,6 +169,14 @@ impl Call<'_> {
     pub(super) fn made(&mut self, text: String) -> Outcome {
         self.budget.bytes(text.len())?;
         Ok(ValueKind::Text(text))
+    }
+
+    /// Draws 16 bytes by chance.
+    pub(super) fn draw(&mut self) -> Result<[u8; 16], Fault> {
+        match &mut self.chance {
+            Some(chance) => Ok(chance.draw()),
+            None => Err(format!("`{}` comes by chance, and there is no seed for it here", self.name).into()),
+        }
     }
 
     pub(super) fn value(&self, kind: ValueKind) -> Value {

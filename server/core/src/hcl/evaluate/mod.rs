@@ -4,6 +4,7 @@
 mod access;
 mod budget;
 mod call;
+mod chance;
 mod functions;
 mod loops;
 mod operators;
@@ -21,8 +22,11 @@ use hcl::edit::expr::{Conditional, Expression, Object, ObjectKey};
 
 use super::fragment::{Fragment, Parsed};
 use super::tree::{Member, Value, ValueKind};
-use super::{Error, HCL_EVALUATION_DEPTH_MAX, shortened};
+use super::{Error, HCL_DEEP_EVALUATION_DEPTH_MAX, HCL_EVALUATION_DEPTH_MAX, shortened};
 use std::collections::BTreeMap;
+
+/// Steps charged for a large stack.
+const STEPS_OF_A_STACK: usize = 4096;
 
 /// Error in an expression.
 #[derive(Debug)]
@@ -70,12 +74,28 @@ type Outcome = Result<ValueKind, Fault>;
 impl Evaluator<'_> {
     /// Evaluates a fragment of the document.
     pub(super) fn fragment(&mut self, fragment: &Fragment<'_>) -> Result<Value, Error> {
-        let position = fragment.position();
         // Charge for parsing: loops parse their fragments again in each iteration.
         self.budget.steps(fragment.text().len()).map_err(|fault| fragment.place(fault))?;
-        let parsed = fragment.parse()?;
+        fragment.check()?;
+        if fragment.is_deep() && !self.on_large_stack {
+            self.budget.steps(STEPS_OF_A_STACK).map_err(|fault| fragment.place(fault))?;
+            self.on_large_stack = true;
+            let value = fragment.on_large_stack(|| self.fragment_here(fragment));
+            self.on_large_stack = false;
+            return value;
+        }
+        self.fragment_here(fragment)
+    }
+
+    /// Evaluates a fragment, which was checked, on this stack.
+    fn fragment_here(&mut self, fragment: &Fragment<'_>) -> Result<Value, Error> {
+        let position = fragment.position();
+        let parsed = fragment.parse_here()?;
         let outer = std::mem::replace(&mut self.place, position);
         let kind = match &parsed {
+            Parsed::Expression(expression) if fragment.is_interpolation() => {
+                self.within_template(|evaluator| evaluator.expression(expression, fragment.text()))
+            }
             Parsed::Expression(expression) => self.expression(expression, fragment.text()),
             Parsed::Template(template) => self.template(template, fragment.text()),
         };
@@ -99,10 +119,11 @@ impl Evaluator<'_> {
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        if self.depth >= HCL_EVALUATION_DEPTH_MAX {
-            let text = format!(
-                "expressions and the locals in them are nested deeper than {HCL_EVALUATION_DEPTH_MAX} levels"
-            );
+        let depth_max =
+            if self.on_large_stack { HCL_DEEP_EVALUATION_DEPTH_MAX } else { HCL_EVALUATION_DEPTH_MAX };
+        if self.depth >= depth_max {
+            let text =
+                format!("expressions and the locals in them are nested deeper than {depth_max} levels");
             return Err(text.into());
         }
         self.depth += 1;

@@ -6,6 +6,7 @@ use crate::hcl::tree::{Position, Value, ValueKind};
 use crate::hcl::{Error, shortened, syntax};
 
 use super::budget::Budget;
+use super::chance::Chance;
 use super::{Fault, Outcome};
 
 /// Evaluates the expressions of one document.
@@ -19,6 +20,14 @@ pub(in crate::hcl) struct Evaluator<'d> {
     pub(super) depth: usize,
     /// Position of the fragment being evaluated.
     pub(super) place: Position,
+    /// Whether the evaluation runs on a large stack.
+    pub(super) on_large_stack: bool,
+    /// Whether a `${…}` or `%{…}` is being evaluated.
+    pub(super) in_template: bool,
+    /// Whether the content of a free-form block is being evaluated, in which nothing is expanded.
+    pub(in crate::hcl) in_free_form: bool,
+    /// What is drawn by chance; `None` where every evaluation has to yield the same.
+    pub(super) chance: Option<Chance>,
 }
 
 /// A local, evaluated on first use.
@@ -30,7 +39,8 @@ pub(super) enum Local<'d> {
 }
 
 impl<'d> Evaluator<'d> {
-    pub(in crate::hcl) fn new() -> Evaluator<'d> {
+    /// Creates an evaluator that draws what comes by chance from `seed`; without one, nothing does.
+    pub(in crate::hcl) fn new(seed: Option<u128>) -> Evaluator<'d> {
         Evaluator {
             budget: Budget::new(),
             variables: BTreeMap::new(),
@@ -38,6 +48,10 @@ impl<'d> Evaluator<'d> {
             frames: Vec::new(),
             depth: 0,
             place: Position { line: 1, column: 1 },
+            on_large_stack: false,
+            in_template: false,
+            in_free_form: false,
+            chance: seed.map(Chance::new),
         }
     }
 
@@ -98,8 +112,25 @@ impl<'d> Evaluator<'d> {
                 self.object_of(members)
             }
             "local" => Err("a local is named: `local.name`".into()),
+            // A lone word outside of templates is more likely a string without quotes.
+            _ if self.in_template || name.starts_with("NOMAD_") => self.reference(name),
             _ => Err(Self::unknown_name(name)),
         }
+    }
+
+    /// Returns the text that stands for a value which only the node knows: the reference itself, as in Nomad. Operators
+    /// and functions see that text, not the value.
+    pub(super) fn reference(&mut self, written: &str) -> Outcome {
+        self.budget.bytes(written.len())?;
+        Ok(ValueKind::Text(format!("${{{written}}}")))
+    }
+
+    /// Runs `inner` inside a template.
+    pub(super) fn within_template<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.in_template, true);
+        let outcome = inner(self);
+        self.in_template = outer;
+        outcome
     }
 
     /// Runs `inner` with a loop's names bound to a key and a value.

@@ -48,6 +48,10 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn string_template(&mut self, template: &StringTemplate, source: &str) -> Outcome {
+        self.within_template(|evaluator| evaluator.string_template_inside(template, source))
+    }
+
+    fn string_template_inside(&mut self, template: &StringTemplate, source: &str) -> Outcome {
         let mut elements = template.iter();
         if let (Some(Element::Interpolation(only)), None) = (elements.next(), elements.next())
             && self.as_written(only, source).is_none()
@@ -61,7 +65,7 @@ impl Evaluator<'_> {
 
     pub(super) fn template(&mut self, template: &Template, source: &str) -> Outcome {
         let mut text = String::new();
-        self.elements(template, Around::default(), source, &mut text)?;
+        self.within_template(|evaluator| evaluator.elements(template, Around::default(), source, &mut text))?;
         Ok(ValueKind::Text(text))
     }
 

@@ -122,7 +122,7 @@ impl Type {
             ValueKind::Null => Type::Any,
             ValueKind::Text(_) => Type::Text,
             ValueKind::Flag(_) => Type::Flag,
-            ValueKind::Integer(_) | ValueKind::Float(_) => Type::Number,
+            ValueKind::Integer(_) | ValueKind::Digits(_) | ValueKind::Float(_) => Type::Number,
             ValueKind::List(_) => Type::List(Box::new(Type::Any)),
             ValueKind::Object(_) => Type::Map(Box::new(Type::Any)),
         }
@@ -138,6 +138,7 @@ impl Type {
             Type::Any => kind,
             Type::Text => ValueKind::Text(values::to_text(&kind, "it")?),
             Type::Flag => ValueKind::Flag(values::to_flag(&kind, "it")?),
+            Type::Number if matches!(kind, ValueKind::Digits(_)) => kind,
             Type::Number => match values::to_number(&kind, "it")? {
                 values::Number::Integer(number) => ValueKind::Integer(number),
                 values::Number::Float(number) => values::from_float(number)?,

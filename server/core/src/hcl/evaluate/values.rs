@@ -60,6 +60,7 @@ pub(super) fn describe(value: &ValueKind) -> String {
         ValueKind::Null => "null".to_owned(),
         ValueKind::Flag(flag) => flag.to_string(),
         ValueKind::Integer(number) => number.to_string(),
+        ValueKind::Digits(digits) => digits.clone(),
         ValueKind::Float(number) => number.to_string(),
         ValueKind::Text(text) => format!("{:?}", shortened(text)),
         ValueKind::List(_) => "a list".to_owned(),
@@ -73,7 +74,7 @@ fn refuse<T>(value: &ValueKind, what: &str, wanted: &str) -> Result<T, Fault> {
 
 pub(super) fn to_text(value: &ValueKind, what: &str) -> Result<String, Fault> {
     match value {
-        ValueKind::Text(text) => Ok(text.clone()),
+        ValueKind::Text(text) | ValueKind::Digits(text) => Ok(text.clone()),
         ValueKind::Integer(number) => Ok(number.to_string()),
         ValueKind::Float(number) => Ok(number.to_string()),
         ValueKind::Flag(flag) => Ok(flag.to_string()),
@@ -95,7 +96,7 @@ pub(super) fn as_number(value: &ValueKind) -> Option<Number> {
     match value {
         ValueKind::Integer(number) => Some(Number::Integer(*number)),
         ValueKind::Float(number) => Some(Number::Float(*number)),
-        ValueKind::Text(text) => match text.parse::<i64>() {
+        ValueKind::Digits(text) | ValueKind::Text(text) => match text.parse::<i64>() {
             Ok(number) => Some(Number::Integer(number)),
             // Require a leading digit or minus sign: Rust's parser would accept "inf" and "nan" too.
             Err(_) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
@@ -144,7 +145,9 @@ pub(super) fn equal(one: &ValueKind, two: &ValueKind) -> bool {
         (ValueKind::Flag(one), ValueKind::Flag(two)) => one == two,
         (ValueKind::Integer(one), ValueKind::Integer(two)) => one == two,
         (ValueKind::Float(one), ValueKind::Float(two)) => one == two,
-        (ValueKind::Text(one), ValueKind::Text(two)) => one == two,
+        (ValueKind::Text(one), ValueKind::Text(two)) | (ValueKind::Digits(one), ValueKind::Digits(two)) => {
+            one == two
+        }
         (ValueKind::List(one), ValueKind::List(two)) => {
             one.len() == two.len() && one.iter().zip(two).all(|(one, two)| equal(&one.kind, &two.kind))
         }

@@ -204,3 +204,27 @@ fn what_only_the_node_knows_stays_as_it_stands() {
         assert_eq!(value.to_json(), json!(format!("{written}\n")));
     }
 }
+
+#[test]
+fn operators_and_functions_see_a_reference_as_text() {
+    assert_values(&[
+        ("\"${upper(foo.bar)}\"", json!("${FOO.BAR}")),
+        ("\"${upper(foo)}-${NOMAD_X}\"", json!("${FOO}-${NOMAD_X}")),
+        ("\"${NOMAD_X == \"a\" ? 1 : 2}\"", json!(2)),
+        ("\"%{ if node.class == \"a\" }a%{ else }b%{ endif }\"", json!("b")),
+        ("node.class", json!("${node.class}")),
+        ("[env[\"HOME\"], NOMAD_TASK_DIR]", json!(["${env[\"HOME\"]}", "${NOMAD_TASK_DIR}"])),
+        ("[for x in [{ y = 1 }] : x.y]", json!([1])),
+    ]);
+}
+
+#[test]
+fn whole_numbers_beyond_64_bits_keep_their_digits() {
+    let digits = "123456789012345678901234567890";
+    assert_eq!(value_of(digits, Dialect::Jobspec).unwrap().to_text("v"), Ok(digits.to_owned()));
+    assert_values(&[("-9223372036854775809", json!(-9223372036854775809_f64))]);
+    assert_eq!(value_of(&format!("{digits} > 1"), Dialect::Jobspec).unwrap().to_json(), json!(true));
+    assert!(value_of(digits, Dialect::Jobspec).unwrap().to_integer("v").is_err());
+    assert!(value_of(&"9".repeat(400), Dialect::Jobspec).is_err());
+    assert!(value_of(digits, Dialect::Configuration).is_err());
+}

@@ -1,6 +1,7 @@
 //! Results and errors of every function.
 
-use super::{assert_refused, assert_values};
+use super::super::{Variables, parse_with};
+use super::{assert_refused, assert_values, evaluated, shown};
 use serde_json::json;
 
 #[test]
@@ -33,7 +34,8 @@ fn functions_on_texts() {
         ("dirname(\"/a\")", json!("/")),
         ("dirname(\"a\")", json!(".")),
         ("replace(\"1 + 2 + 3\", \"+\", \"-\")", json!("1 - 2 - 3")),
-        ("replace(\"hello world\", \"/w.*d/\", \"everybody\")", json!("hello everybody")),
+        ("replace(\"a/w/b\", \"/w/\", \"-\")", json!("a-b")),
+        ("replace(\"a1b2\", \"/[0-9]/\", \"#\")", json!("a1b2")),
         ("regex_replace(\"a1b2\", \"([a-z])([0-9])\", \"$2$1\")", json!("1a2b")),
         ("regex(\"[a-z]+\", \"53453453.345345aaabbbccc23454\")", json!("aaabbbccc")),
         ("regex(\"(\\\\d+)-(\\\\d+)\", \"2019-02\")", json!(["2019", "02"])),
@@ -191,7 +193,11 @@ fn functions_on_objects_and_sets() {
 fn functions_that_write_other_forms() {
     let of_a = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
     assert_values(&[
-        ("jsonencode({ b = [1, 1.5, null], a = \"<é>\" })", json!("{\"a\":\"<é>\",\"b\":[1,1.5,null]}")),
+        (
+            "jsonencode({ b = [1, 1.5, null], a = \"<é>\" })",
+            json!("{\"a\":\"\\u003cé\\u003e\",\"b\":[1,1.5,null]}"),
+        ),
+        ("jsonencode(\"a&b\\u2028\")", json!("\"a\\u0026b\\u2028\"")),
         (
             "jsondecode(\"{\\\"b\\\": [1, 1.5, null], \\\"a\\\": 1e2}\")",
             json!({"a": 100, "b": [1, 1.5, null]}),
@@ -200,7 +206,11 @@ fn functions_that_write_other_forms() {
         ("base64encode(\"hello\")", json!("aGVsbG8=")),
         ("base64decode(\"aGVsbG8=\")", json!("hello")),
         ("urlencode(\"a b&c/é~\")", json!("a+b%26c%2F%C3%A9~")),
+        ("md5(\"a\")", json!("0cc175b9c0f1b6a831c399e269772661")),
+        ("sha1(\"a\")", json!("86f7e437faa5a7fce15d1ddcb9eaeaea377667b8")),
         ("sha256(\"a\")", json!(of_a)),
+        ("csvdecode(\"b,a\\n1,\\\"x,y\\\"\\n2,\\n\")", json!([{"b": "1", "a": "x,y"}, {"b": "2", "a": ""}])),
+        ("csvdecode(\"a\")", json!([])),
         ("substr(sha512(\"a\"), 0, 8)", json!("1f40fc92")),
         ("strlen(sha512(\"a\"))", json!(128)),
         ("cidrhost(\"10.12.112.0/20\", 16)", json!("10.12.112.16")),
@@ -210,10 +220,24 @@ fn functions_that_write_other_forms() {
         ("cidrsubnet(\"172.16.0.0/12\", 4, 2)", json!("172.18.0.0/16")),
         ("cidrsubnet(\"10.1.2.3/0\", 32, 5)", json!("0.0.0.5/32")),
         ("cidrsubnet(\"::/0\", 128, 1)", json!("::1/128")),
+        ("cidrsubnets(\"10.0.0.0/8\", 8, 4)", json!(["10.0.0.0/16", "10.16.0.0/12"])),
+        (
+            "cidrsubnets(\"10.1.0.0/16\", 4, 4, 8, 4)",
+            json!(["10.1.0.0/20", "10.1.16.0/20", "10.1.32.0/24", "10.1.48.0/20"]),
+        ),
+        ("cidrsubnets(\"255.255.255.0/24\", 1, 1)", json!(["255.255.255.0/25", "255.255.255.128/25"])),
+        ("cidrsubnets(\"ffff::/16\", 112)", json!(["ffff::/128"])),
+        ("cidrsubnets(\"::/0\", 1, 1)", json!(["::/1", "8000::/1"])),
     ]);
     assert_refused(&[
         ("jsondecode(\"{\")", "argument 1 of `jsondecode` is not JSON"),
         ("base64decode(\"*\")", "is not base64"),
+        ("csvdecode(\"a,a\\n1,2\")", "argument 1 of `csvdecode` has two columns named `a`"),
+        ("csvdecode(\"a,b\\n1\")", "argument 1 of `csvdecode` is not CSV"),
+        ("cidrsubnets(\"10.0.0.0/24\", 1, 1, 1)", "argument 4 of `cidrsubnets` is a subnet for which"),
+        ("cidrsubnets(\"::/0\", 1, 1, 1)", "no room left"),
+        ("cidrsubnets(\"10.0.0.0/24\", 9)", "has to be at least 1, and no more than the range has bits left"),
+        ("cidrsubnets(\"10.0.0.0/24\", 0)", "has to be at least 1"),
         ("base64decode(\"/w==\")", "bytes that are no text"),
         ("cidrhost(\"10.0.0.0/30\", 4)", "argument 2 of `cidrhost` is beyond the hosts of the range"),
         ("cidrhost(\"10.0.0.0\", 4)", "an address range like"),
@@ -226,7 +250,7 @@ fn functions_that_write_other_forms() {
 #[test]
 fn functions_on_expressions() {
     assert_values(&[
-        ("try(nonsense.x, 1 / 0, 3)", json!(3)),
+        ("try(var.x, 1 / 0, 3)", json!(3)),
         ("can(1 / 0)", json!(false)),
         ("can(1 / 1)", json!(true)),
         ("convert(\"5\", number)", json!(5)),
@@ -251,14 +275,13 @@ fn functions_on_expressions() {
 }
 
 #[test]
-fn functions_that_would_not_be_the_same_everywhere_are_refused_with_the_reason() {
+fn functions_that_a_server_does_not_offer_are_refused_with_the_reason() {
     assert_refused(&[
-        ("timestamp()", "`timestamp` is refused: every server has to read the same job out of the same text"),
-        ("uuidv4()", "nothing here comes by chance"),
+        ("timestamp()", "`timestamp` is refused: there is no clock here"),
+        ("uuidv4()", "`uuidv4` comes by chance, and there is no seed for it here"),
+        ("bcrypt(\"a\")", "`bcrypt` is refused: it takes long on purpose"),
         ("file(\"/etc/passwd\")", "`file` is refused: the server reads no files"),
         ("templatefile(\"a\", {})", "the server reads no files"),
-        ("md5(\"a\")", "broken as a digest"),
-        ("yamlencode({})", "`jsonencode` yields what YAML readers take too"),
         ("uper(\"a\")", "there is no function `uper`; is `upper` meant?"),
         ("core::upper(\"a\")", "functions have no `::` in their names"),
         ("upper(\"a\", \"b\")", "`upper` wants 1 arguments, and has 2"),
@@ -266,4 +289,102 @@ fn functions_that_would_not_be_the_same_everywhere_are_refused_with_the_reason()
         ("max()", "`max` wants 1 or more arguments, and has 0"),
         ("max(1...)", "the argument before `...` has to be a list"),
     ]);
+}
+
+#[test]
+fn functions_that_write_and_read_yaml() {
+    assert_values(&[
+        ("yamlencode({ a = [1, \"x\"] })", json!("\"a\":\n- 1\n- \"x\"\n")),
+        (
+            "yamlencode({ a = { b = [], c = {} }, d = [[1, 2], { e = true, f = null }], g = 1.5 })",
+            json!(
+                "\"a\":\n  \"b\": []\n  \"c\": {}\n\"d\":\n- - 1\n  - 2\n- \"e\": true\n  \"f\": null\n\"g\": 1.5\n"
+            ),
+        ),
+        ("yamlencode({ a = \"x\\n  y\\n\" })", json!("\"a\": |\n  x\n    y\n")),
+        (
+            "yamlencode([\"x\\ny\", \"x\\n\\n\", \" x\\n\"])",
+            json!("- |-\n  x\n  y\n- |+\n  x\n\n- \" x\\n\"\n"),
+        ),
+        ("yamlencode(\"a \\\"b\\\" \\\\\")", json!("\"a \\\"b\\\" \\\\\"\n")),
+        ("yamldecode(\"a: 1\").a", json!(1)),
+        ("yamldecode(\"\")", json!(null)),
+        (
+            "yamldecode(\"b: [1, 0x1f, 1.5, ~, true, yes, '1', 1e2, .5, 2026-01-01]\\na: |\\n  x\\n\")",
+            json!({"b": [1, 31, 1.5, null, true, "yes", "1", 100, 0.5, "2026-01-01"], "a": "x\n"}),
+        ),
+        (
+            "yamldecode(\"a: &x {k: 1, l: 2}\\nb: *x\\nc: {<<: *x, k: 3}\\nd: !!str 1\")",
+            json!({"a": {"k": 1, "l": 2}, "b": {"k": 1, "l": 2}, "c": {"k": 3, "l": 2}, "d": "1"}),
+        ),
+        (
+            "yamldecode(yamlencode({ a = \"x\\n\\n\", b = \"1\", c = [\"~\", { d = \"y\\nz\" }] }))",
+            json!({"a": "x\n\n", "b": "1", "c": ["~", {"d": "y\nz"}]}),
+        ),
+    ]);
+    assert_refused(&[
+        ("yamldecode(\"a: [1\")", "argument 1 of `yamldecode` is not YAML"),
+        ("yamldecode(\"a: *b\")", "argument 1 of `yamldecode`"),
+        ("yamldecode(\"a: !secret b\")", "has the tag `secret`, which is not known"),
+        ("yamldecode(\"--- 1\\n--- 2\")", "holds several YAML documents"),
+        ("yamldecode(\"? [1]\\n: 2\")", "a key of the YAML document has to be a string, and is a list"),
+    ]);
+}
+
+#[test]
+fn functions_on_dates() {
+    let moment = "2020-01-02T15:04:05Z";
+    let formatted =
+        |pattern: &str, moment: &str| evaluated(&format!("formatdate(\"{pattern}\", \"{moment}\")"));
+    for (pattern, wanted) in [
+        ("YYYY-MM-DD hh:mm:ss ZZZ", "2020-01-02 15:04:05 UTC"),
+        ("EEE, DD MMM YYYY", "Thu, 02 Jan 2020"),
+        ("EEEE, D MMMM 'YY'''YY, M", "Thursday, 2 January YY'20, 1"),
+        ("H:m:s aa HH AA h", "3:4:5 pm 03 PM 15"),
+        ("Z ZZZZ ZZZZZ", "Z +0000 +00:00"),
+        ("", ""),
+    ] {
+        assert_eq!(formatted(pattern, moment), Ok(json!(wanted)), "{pattern}");
+    }
+    assert_eq!(
+        formatted("H AA Z ZZZ ZZZZ", "2020-01-02T00:04:05-03:30"),
+        Ok(json!("12 AM -03:30 -0330 -0330"))
+    );
+    assert_values(&[
+        ("timeadd(\"2020-01-01T00:00:00Z\", \"1h\")", json!("2020-01-01T01:00:00Z")),
+        ("timeadd(\"2020-02-29T23:30:00.5+02:00\", \"45m\")", json!("2020-03-01T00:15:00+02:00")),
+        ("timeadd(\"2020-01-01T00:00:00Z\", \"-1s\")", json!("2019-12-31T23:59:59Z")),
+    ]);
+    assert_refused(&[
+        ("formatdate(\"YYYYY\", \"2020-01-01T00:00:00Z\")", "`YYYYY` stands for no part of a date"),
+        ("formatdate(\"at\", \"2020-01-01T00:00:00Z\")", "`a` stands for no part of a date"),
+        ("formatdate(\"'at\", \"2020-01-01T00:00:00Z\")", "is never closed"),
+        ("formatdate(\"YY\", \"2020-01-01\")", "argument 2 of `formatdate` has to be a timestamp"),
+        ("formatdate(\"YY\", \"2020-01-01 00:00:00Z\")", "has to be a timestamp"),
+        ("formatdate(\"YY\", \"2020-13-01T00:00:00Z\")", "has to be a timestamp"),
+        ("timeadd(\"2020-01-01T00:00:00Z\", \"1d\")", "argument 2 of `timeadd` has to be a duration"),
+        ("timeadd(\"9999-12-30T00:00:00Z\", \"2000000h\")", "beyond the years"),
+    ]);
+}
+
+#[test]
+fn ids_are_drawn_from_the_seed_and_derived_from_names() {
+    let text = "a = uuidv4()\nb = uuidv4()";
+    let drawn = |seed| shown(&parse_with(text, &Variables::new().with_seed(seed)).unwrap().body);
+    let (first, second) = (drawn(7)[0]["a"].clone(), drawn(7)[1]["b"].clone());
+    assert_ne!(first, second);
+    assert_eq!(drawn(7)[0]["a"], first);
+    assert_ne!(drawn(8)[0]["a"], first);
+    let first = first.as_str().unwrap();
+    assert_eq!((first.len(), &first[14..15]), (36, "4"), "{first}");
+    let of_example = "cfbff0d1-9375-5685-968c-48ce8b15ae17";
+    assert_values(&[
+        ("uuidv5(\"dns\", \"example.com\")", json!(of_example)),
+        ("uuidv5(\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\", \"example.com\")", json!(of_example)),
+    ]);
+    assert_refused(&[("uuidv5(\"mail\", \"a\")", "argument 1 of `uuidv5` has to be \"dns\"")]);
+    assert!(
+        Variables::new().with_seed(1).read("a = uuidv4()").is_err(),
+        "given values are no matter of chance"
+    );
 }

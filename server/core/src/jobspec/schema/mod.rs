@@ -13,7 +13,10 @@ pub(super) use job::JOB;
 
 use super::constraint;
 use super::read::Object;
-use crate::hcl::{Body, Error, Label, Position};
+use crate::hcl::{Body, Dialect, Error, Label, Position};
+
+/// Reads a block with its label.
+type ReadBlock = fn(&Body, Option<&Label>, Dialect) -> Result<Option<Object>, Error>;
 
 /// Completes the object of a body that begins at the position.
 type Finish = fn(&mut Object, Position) -> Result<(), Error>;
@@ -79,7 +82,16 @@ pub(super) enum Kind {
     /// A repeatable block: an object keyed by labels.
     ByName(&'static Schema),
     /// A repeatable block read by a function; the schema has its members.
-    ManyBy(fn(&Body, Option<&Label>) -> Result<Object, Error>, &'static Schema),
+    /// It may come to nothing.
+    ManyBy(ReadBlock, &'static Schema),
+}
+
+impl Schema {
+    /// Whether unknown keys are passed over instead of refused, as Nomad's reader of HCL1 does in these blocks. Jobspecs
+    /// for later releases are read this way.
+    pub(super) fn passes_over_unknown(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::Configuration && matches!(self.what, "volume" | "csi_plugin block")
+    }
 }
 
 impl Kind {

@@ -39,13 +39,14 @@ static PORT: Schema = Schema {
     finish: None,
 };
 
-/// Splits the ports: those with a fixed number are reserved, the others dynamic.
+/// Splits the ports: those with a number above zero are reserved, the others dynamic.
 fn part_ports(network: &mut Object, _: Position) -> Result<(), Error> {
     let Some(Json::Array(ports)) = network.remove("DynamicPorts") else {
         network.insert("DynamicPorts".to_owned(), Json::Null);
         return Ok(());
     };
-    let (reserved, dynamic): (Vec<Json>, Vec<Json>) = ports.into_iter().partition(|port| port["Value"] != 0);
+    let (reserved, dynamic): (Vec<Json>, Vec<Json>) =
+        ports.into_iter().partition(|port| port["Value"].as_i64() > Some(0));
     let list = |ports: Vec<Json>| if ports.is_empty() { Json::Null } else { Json::Array(ports) };
     network.insert("ReservedPorts".to_owned(), list(reserved));
     network.insert("DynamicPorts".to_owned(), list(dynamic));

@@ -6,7 +6,7 @@ use super::{
     Absent, Constant, Field, Kind, Schema, WEIGHT, block, constant, duration, field, flag, integer,
     integer_in, many, one, text, texts,
 };
-use crate::hcl::{Body, Error, Label, Position};
+use crate::hcl::{Body, Dialect, Error, Label, Position};
 use serde_json::Value as Json;
 
 pub(super) static UPDATE: Schema = block(
@@ -118,7 +118,7 @@ pub(super) static SCALING: Schema = Schema {
 /// Scaling of one of a task's resources.
 pub(super) static TASK_SCALING: Schema = Schema {
     what: "scaling block",
-    label: None,
+    label: Some("Name"),
     fields: &[
         integer("min", "Min").filled(Absent::Zero),
         MAX,
@@ -142,7 +142,11 @@ const SERVERS_OWN: &[Constant] = &[
 ];
 
 /// `scaling "cpu" { … }`, `scaling "mem" { … }`
-pub(super) fn task_scaling(body: &Body, label: Option<&Label>) -> Result<Object, Error> {
+pub(super) fn task_scaling(
+    body: &Body,
+    label: Option<&Label>,
+    dialect: Dialect,
+) -> Result<Option<Object>, Error> {
     let Some(label) = label else {
         let text = "the scaling of a task names its resource: `scaling \"cpu\" { … }`";
         return Err(Error::at(body.position, text));
@@ -152,12 +156,12 @@ pub(super) fn task_scaling(body: &Body, label: Option<&Label>) -> Result<Object,
         "mem" => "vertical_mem",
         _ => return Err(Error::at(label.position, "what is scaled of a task is \"cpu\" or \"mem\"")),
     };
-    let mut scaling = super::super::read::object(&TASK_SCALING, body)?;
+    let mut scaling = super::super::read::object(&TASK_SCALING, body, dialect)?;
     if scaling.get("Type").is_some_and(|written| written == "") {
         scaling.insert("Type".to_owned(), kind.into());
     }
     check_scaling(&mut scaling, kind, body.position)?;
-    Ok(scaling)
+    Ok(Some(scaling))
 }
 
 fn check_scaling(scaling: &mut Object, kind: &str, position: Position) -> Result<(), Error> {

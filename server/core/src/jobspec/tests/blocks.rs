@@ -67,7 +67,7 @@ fn a_mesh_has_sidecars_proxies_and_gateways() {
                     "LocalServiceAddress": "127.0.0.2", "LocalServicePort": 9002,
                     "Upstreams": [upstream("back", 8080, "dc2", "127.0.0.3"), upstream("db", 8081, "", "")],
                     "ExposeConfig": {"Path": [path]},
-                    "Config": {"envoy": {"a": 1}},
+                    "Config": {"envoy": [{"a": 1}]},
                 }},
                 "SidecarTask": {"Name": "proxy", "Driver": "exec", "User": "u", "KillTimeout": 9_000_000_000_i64,
                     "ShutdownDelay": 1_000_000_000, "KillSignal": "SIGINT", "Config": {"command": "envoy"},

@@ -3,6 +3,8 @@
 mod blocks;
 mod canonical;
 mod evaluated;
+mod hcl1;
+mod json;
 mod properties;
 mod requests;
 
@@ -69,7 +71,7 @@ job "j" {
   }
 }"#;
     let wanted = json!({"Meta": {"owner": "ops"}, "TaskGroups": [{"Tasks": [{
-        "Config": {"port_map": {"db": 6379}, "labels": [{"a": 1}]}, "Env": {"A": "b"}}]}]});
+        "Config": {"port_map": [{"db": 6379}], "labels": [{"a": 1}]}, "Env": {"A": "b"}}]}]});
     assert_holds(&parse(text).unwrap(), &wanted, "job");
 }
 
@@ -258,7 +260,7 @@ fn faults_are_named_with_line_and_column() {
         ("job \"a\" { group {} }", 1, 17, "a group has a name"),
         ("job \"a\" { group \"x\" \"y\" {} }", 1, 21, "one name"),
         ("job \"a\" { constraint { attribut = \"x\" } }", 1, 24, "a constraint has no `attribut`"),
-        ("job \"a\" { affinity { weight = 1000 } }", 1, 31, "between -128 and 127"),
+        ("job \"a\" { spread { weight = 1000 } }", 1, 29, "between -128 and 127"),
         ("job \"a\" { meta { x {} } }", 1, 18, "is not a block"),
         ("job \"a\" { meta { x = [] } }", 1, 22, "has to be a string"),
         ("variable \"x\" {}\njob \"a\" {}", 1, 1, "no value is given for it"),
@@ -284,6 +286,24 @@ fn faults_are_named_with_line_and_column() {
             }
         }
     }
+}
+
+#[test]
+fn a_weight_keeps_its_whole_part_and_its_lowest_eight_bits() {
+    for (weight, wanted) in [("50.5", 50), ("\"-30\"", -30), ("300", 44), ("-129", 127), ("1e30", -1)] {
+        let job = parse(&format!("job \"a\" {{ affinity {{ weight = {weight} }} }}")).unwrap();
+        assert_eq!(job["Affinities"][0]["Weight"], json!(wanted), "{weight}");
+    }
+}
+
+#[test]
+fn ports_below_one_are_dynamic() {
+    let text = "job \"a\" { group \"g\" { network { port \"a\" { static = 0 } port \"b\" { static = -1 } port \"c\" { static = 70000 } } } }";
+    let wanted = json!({"TaskGroups": [{"Networks": [{
+        "DynamicPorts": [{"Label": "a", "Value": 0}, {"Label": "b", "Value": -1}],
+        "ReservedPorts": [{"Label": "c", "Value": 70000}],
+    }]}]});
+    assert_holds(&parse(text).unwrap(), &wanted, "job");
 }
 
 #[test]

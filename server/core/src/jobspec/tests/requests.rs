@@ -40,18 +40,18 @@ fn the_answer_is_the_job_or_the_fault() {
         ..ParseRequest::default()
     };
     let text = "variable \"name\" {}\njob \"x\" {\n  region = var.name\n}";
-    let job = request(text, false, "name = \"north\"").answer().unwrap();
+    let job = request(text, false, "name = \"north\"").answer(1).unwrap();
     assert_eq!(job["Region"], json!("north"));
-    let refused = request(text, false, "name = ").answer().unwrap_err();
+    let refused = request(text, false, "name = ").answer(1).unwrap_err();
     assert_eq!(
         refused,
         "Variables: line 1, column 8: a value has to stand here, not the end of the document"
     );
     assert!(
-        request(text, false, "").answer().unwrap_err().starts_with("line 1, column 1: the variable `name`")
+        request(text, false, "").answer(1).unwrap_err().starts_with("line 1, column 1: the variable `name`")
     );
 
     let text = "job \"x\" { meta { a = \"${NOMAD_X:-1}\" } }";
-    assert_eq!(request(text, true, "").answer().unwrap()["Meta"], json!({"a": "${NOMAD_X:-1}"}));
-    assert!(request(text, false, "").answer().is_err());
+    assert_eq!(request(text, true, "").answer(1).unwrap()["Meta"], json!({"a": "${NOMAD_X:-1}"}));
+    assert!(request(text, false, "").answer(1).is_err());
 }

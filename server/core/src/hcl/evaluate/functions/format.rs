@@ -5,6 +5,7 @@ use crate::hcl::tree::{Value, ValueKind};
 use super::super::budget::Budget;
 use super::super::call::Call;
 use super::super::{Fault, Outcome, values};
+use super::encoding::go_json;
 use super::{Function, at_least};
 
 pub(super) const TABLE: &[Function] = &[
@@ -149,7 +150,7 @@ impl Verb {
             'f' | 'e' | 'E' | 'g' | 'G' => self.float(letter, values::to_number(argument, &what)?.as_f64()),
             _ => return Err(format!("`%{}` is not a verb that is known", letter.escape_debug()).into()),
         };
-        let numeric = matches!(argument, ValueKind::Integer(_) | ValueKind::Float(_));
+        let numeric = matches!(argument, ValueKind::Integer(_) | ValueKind::Digits(_) | ValueKind::Float(_));
         self.pad(&text, numeric, out);
         Ok(())
     }
@@ -227,5 +228,5 @@ fn exponent(written: &str, letter: char) -> String {
 
 fn json(value: &ValueKind) -> String {
     let position = crate::hcl::Position { line: 1, column: 1 };
-    Value { kind: value.clone(), position }.to_json().to_string()
+    go_json(&Value { kind: value.clone(), position })
 }

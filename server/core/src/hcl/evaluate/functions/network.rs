@@ -1,10 +1,11 @@
 //! Functions on address ranges such as `10.1.0.0/16`.
 
+use crate::hcl::tree::ValueKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::Fault;
 use super::super::call::Call;
-use super::{Function, exactly};
+use super::super::{Fault, Outcome};
+use super::{Function, at_least, exactly};
 
 pub(super) const TABLE: &[Function] = &[
     exactly("cidrhost", 2, |call| {
@@ -30,6 +31,7 @@ pub(super) const TABLE: &[Function] = &[
         let address = range.address | subnet.checked_shl(shift).unwrap_or(0);
         call.made(format!("{}/{prefix}", range.write(address)))
     }),
+    at_least("cidrsubnets", 2, subnets),
 ];
 
 /// Address range; an IPv4 address occupies the low 32 bits.
@@ -75,6 +77,32 @@ fn range(call: &mut Call<'_>) -> Result<Range, Fault> {
     }
     range.address &= range.mask(prefix);
     Ok(range)
+}
+
+/// `cidrsubnets(range, bits…)`: consecutive subnets, each with as many bits more than the range as its argument says.
+fn subnets(call: &mut Call<'_>) -> Outcome {
+    let range = range(call)?;
+    let last = range.address | !range.mask(range.prefix) & range.mask(range.bits());
+    let mut next = Some(range.address);
+    let mut subnets = Vec::new();
+    for at in 1..call.count() {
+        let added = call.integer(at)?;
+        let prefix = u32::try_from(added).ok().and_then(|added| range.prefix.checked_add(added));
+        let Some(prefix) = prefix.filter(|prefix| *prefix > range.prefix && *prefix <= range.bits()) else {
+            return call.refuse(at, "has to be at least 1, and no more than the range has bits left");
+        };
+        let hosts = range.mask(range.bits()) & !range.mask(prefix);
+        // A subnet begins at a multiple of its size.
+        let start = next.and_then(|next| next.checked_add(hosts)).map(|next| next & !hosts);
+        let Some(start) = start.filter(|start| start | hosts <= last) else {
+            return call.refuse(at, "is a subnet for which the range has no room left");
+        };
+        next = (start | hosts).checked_add(1);
+        let text = format!("{}/{prefix}", range.write(start));
+        call.budget.bytes(text.len())?;
+        subnets.push(call.text_value(text));
+    }
+    Ok(ValueKind::List(subnets))
 }
 
 /// Checks that a host or subnet number fits into `bits` bits; a negative number counts from the end.

@@ -1,4 +1,4 @@
-//! Regular expression functions, and `replace`, whose pattern is a regular expression if it is between slashes.
+//! Regular expression functions, and `replace`, which takes its pattern literally.
 
 use regex::{Regex, RegexBuilder};
 
@@ -43,11 +43,6 @@ fn compile(call: &mut Call<'_>, pattern: &str, text: &str) -> Result<Regex, Faul
 
 fn replace(call: &mut Call<'_>) -> Outcome {
     let (text, part, by) = (call.text(0)?, call.text(1)?, call.text(2)?);
-    if part.len() > 1
-        && let Some(pattern) = part.strip_prefix('/').and_then(|part| part.strip_suffix('/'))
-    {
-        return replace_matches(call, &text, pattern, &by);
-    }
     call.budget.bytes(text.len())?;
     let found = if part.is_empty() { text.len() + 1 } else { text.matches(&part).count() };
     call.budget.bytes(found.saturating_mul(by.len()))?;
