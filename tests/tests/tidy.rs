@@ -8,19 +8,24 @@ use ordu_tests::tidy::{direct_dependencies, metadata, sources};
 /// Permitted direct dependencies of ordu-core. None of them has clocks, tasks, sockets or randomness.
 const CORE_MAY_USE: &[&str] = &[
     "base64",
+    "csv",
     "hcl-rs",
     "jiff",
+    "md-5",
     "ordu-proto",
     "prost",
     "regex",
     "rustc-hash",
+    "saphyr-parser",
     "schemars",
     "semver",
     "serde",
     "serde_json",
+    "sha1",
     "sha2",
     "strum",
     "thiserror",
+    "uuid",
 ];
 
 /// Crates that ordu-core must not depend on, even transitively.

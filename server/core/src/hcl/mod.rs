@@ -42,8 +42,8 @@ pub const HCL_DEPTH_MAX: usize = 32;
 pub const HCL_EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 /// Members of the objects in one expression. The expression parser compares each member with all earlier ones.
 pub const HCL_EXPRESSION_MEMBERS_MAX: usize = 512;
-/// Nesting depth of brackets, templates and conditionals in one expression.
-pub const HCL_EXPRESSION_DEPTH_MAX: usize = 128;
+/// Nesting depth of brackets, templates and conditionals in one expression: that which the expression parser reads.
+pub const HCL_EXPRESSION_DEPTH_MAX: usize = 64;
 /// Nesting depth up to which an expression is parsed on the caller's stack, and beyond which on a large one. The
 /// expression parser uses much stack for each level.
 const HCL_SHALLOW_EXPRESSION_DEPTH_MAX: usize = 24;

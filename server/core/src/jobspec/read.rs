@@ -85,7 +85,7 @@ fn take(field: &Field, entry: &Entry, object: &mut Object, dialect: Dialect) -> 
         Kind::Text => scalar()?.to_text(key)?.into(),
         Kind::Integer => scalar()?.to_integer(key)?.into(),
         Kind::IntegerIn(least, most) => scalar()?.number().to_integer_in(key, *least, *most)?.into(),
-        Kind::Flag => scalar()?.value.to_flag(key)?.into(),
+        Kind::Flag => scalar()?.to_flag(key)?.into(),
         Kind::Duration => scalar()?.value.to_duration_ns(key)?.into(),
         Kind::Texts => scalar()?.to_texts(key)?.into(),
         Kind::TextMap => {
@@ -265,8 +265,8 @@ fn map(entry: &Entry, read: impl Fn(&str, &Value) -> Result<Json, Error>) -> Res
     body.entries.iter().filter(|entry| !is_null(entry)).map(member).collect()
 }
 
-/// A value and the dialect whose rules convert it. HCL1 is weakly typed: a flag is 1 or 0, as a number and as a text, and
-/// the fraction of a number is cut off.
+/// A value and the dialect whose rules convert it. HCL1 is weakly typed: a flag is 1 or 0, as a number and as a text; any
+/// number but 0 is a set flag; the fraction of a number is cut off.
 pub(super) struct Scalar<'v> {
     pub(super) value: &'v Value,
     pub(super) dialect: Dialect,
@@ -286,6 +286,13 @@ impl Scalar<'_> {
                 items.iter().map(|value| Scalar { value, dialect: self.dialect }.to_text(key)).collect()
             }
             _ => self.value.to_texts(key),
+        }
+    }
+
+    pub(super) fn to_flag(&self, key: &str) -> Result<bool, Error> {
+        match self.value.kind {
+            ValueKind::Integer(number) if self.is_weak() => Ok(number != 0),
+            _ => self.value.to_flag(key),
         }
     }
 

@@ -120,7 +120,7 @@ fn nesting_is_refused_before_the_stack_is_in_danger() {
         assert!(evaluated(&text).is_err(), "{text:.40} was taken");
     }
     // Beyond what the caller's stack holds, but not beyond the limit.
-    let deep = 100;
+    let deep = 60;
     let around = |open: &str, close: &str| format!("{}1{}", open.repeat(deep), close.repeat(deep));
     for text in [around("(", ")"), around("abs(", ")"), around("true ? ", " : 1"), around("\"${", "}\"")] {
         assert_eq!(evaluated(&text), Ok(serde_json::json!(1)), "{text:.40}");
