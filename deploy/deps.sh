@@ -5,9 +5,9 @@ set -euo pipefail
 
 # A C++ compiler for RocksDB, libclang for its bindings.
 needed=(g++ libclang-dev)
-# Optional: a compiler cache, Python for the conformance scenarios, nftables to drop packets in tests, and e2fsprogs to
-# make small file systems in tests.
-useful=(ccache python3 nftables e2fsprogs)
+# Optional: a compiler cache, Python, curl and jq for the conformance scenarios and the cases from the field, nftables to
+# drop packets in tests, and e2fsprogs to make small file systems in tests.
+useful=(ccache python3 curl jq nftables e2fsprogs)
 
 missing() {
     local package
