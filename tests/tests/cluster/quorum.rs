@@ -146,6 +146,13 @@ async fn a_server_that_is_far_behind_says_so_and_refuses_reads_until_it_has_caug
         (0..3).filter(|number| *number != behind).map(|number| cluster.servers[number].http).collect();
     let load = Load::start(&others, "ahead", Pressure { connections: 64, per_second: 100 });
     wait_for_acknowledged(&load, FAR_BEHIND).await;
+    // The server applies what it still receives until its leader notices that its disk hangs: on a fast machine that is
+    // much of the load.
+    eventually("the server is far behind", SETTLE_WITHIN, async || {
+        let behind = figure(client, "ordu_raft_entries_behind").await?;
+        holds(behind > FAR_BEHIND as f64, || format!("it is {behind} entries behind"))
+    })
+    .await;
     load.finish().await;
     health_tells(client, "this server is catching up: it has log entry").await;
     let health = client.get("/v1/agent/health?type=server").await.expect("it answers").json();
